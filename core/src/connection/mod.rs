@@ -1,0 +1,99 @@
+//! One dialled stream inside a session: a row of its table.
+
+mod phase;
+mod recv;
+mod send;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use crate::ledger::Cause;
+use crate::timers::Timer;
+use crate::wire::ResetCode;
+
+pub use phase::Violation;
+pub(crate) use phase::{Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell};
+pub(crate) use recv::RecvBuffer;
+pub(crate) use send::SendBuffer;
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionEnd {
+    /// Why it was removed.
+    pub cause: Cause,
+    /// The other end's code, where it sent one.
+    pub code: Option<ResetCode>,
+    /// The other end's words, or ours where it had none. May be empty.
+    pub text: String,
+    /// Whether everything that the other end sent has arrived: it finished its direction.
+    pub complete: bool,
+}
+
+impl ConnectionEnd {
+    pub(crate) fn new(cause: Cause) -> Self {
+        Self { cause, code: None, text: String::new(), complete: false }
+    }
+}
+
+impl fmt::Display for ConnectionEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.cause, self.code, self.text.as_str()) {
+            (Cause::PeerReset | Cause::Refused, _, text) if !text.is_empty() => f.write_str(text),
+            (Cause::PeerReset | Cause::Refused, Some(code), _) => code.fmt(f),
+            (cause, _, "") => write!(f, "connection ended: {cause}"),
+            (cause, _, text) => write!(f, "connection ended: {cause}: {text}"),
+        }
+    }
+}
+
+impl core::error::Error for ConnectionEnd {}
+
+/// A row.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) phase: Phase,
+    pub(crate) send: SendBuffer,
+    pub(crate) recv: RecvBuffer,
+    /// What the other end said when it ended the connection.
+    pub(crate) farewell: Option<Box<(Option<ResetCode>, String)>>,
+    /// The deadline that is armed for the current phase.
+    pub(crate) timer: Option<Timer>,
+    /// Whether the other end can know of the connection: its Connect was sent, or came from it.
+    pub(crate) announced: bool,
+    /// Reconciliation lists in a row that lacked this connection (base dialect).
+    pub(crate) missed_lists: u8,
+    /// Whether the row stands in the queue of those with something to send.
+    pub(crate) ready: bool,
+    /// Whether the row stands in the queue of those that owe credit, Pause or Resume.
+    pub(crate) owes_flow: bool,
+    /// Whether the row waits for room in the session's send budget.
+    pub(crate) wants_budget: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(phase: Phase, send_limit: u64, recv: RecvBuffer, announced: bool) -> Self {
+        Self {
+            phase,
+            send: SendBuffer::new(send_limit),
+            recv,
+            farewell: None,
+            timer: None,
+            announced,
+            missed_lists: 0,
+            ready: false,
+            owes_flow: false,
+            wants_budget: false,
+        }
+    }
+
+    /// How the connection ended, for the application.
+    pub(crate) fn end(&self, cause: Cause) -> ConnectionEnd {
+        let mut end = ConnectionEnd::new(cause);
+        if let Some(farewell) = &self.farewell {
+            (end.code, end.text) = (**farewell).clone();
+        }
+        end
+    }
+}

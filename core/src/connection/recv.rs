@@ -1,0 +1,231 @@
+//! Bytes that arrived and wait for the application, and how many more may come.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::Instant;
+
+/// Payloads shorter than this are copied: as slices they would keep a read buffer many times
+/// their size alive.
+const COPY_BELOW: usize = 4096;
+
+/// With more than this unread the reader lags, and what it still has to read is copied out of
+/// the shared read buffers.
+const COMPACT_ABOVE: usize = 128 * 1024;
+
+/// The incoming half of a connection.
+///
+/// Totals are absolute and only grow: `consumed ≤ received ≤ granted`.
+#[derive(Debug)]
+pub(crate) struct RecvBuffer {
+    chunks: VecDeque<Bytes>,
+    /// Copied small payloads, the newest bytes; they follow `chunks`.
+    gathering: BytesMut,
+    unread: usize,
+    received: u64,
+    granted: u64,
+    /// How far `granted` runs ahead of what was consumed when a grant is made.
+    window: u64,
+    last_grant: Option<Instant>,
+    compacted: bool,
+    /// We asked the other end to stop (base dialect).
+    pub(crate) pausing: bool,
+    /// The application found nothing to read and waits to be told.
+    pub(crate) wants_data: bool,
+}
+
+impl RecvBuffer {
+    pub(crate) fn new(window: u64) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            gathering: BytesMut::new(),
+            unread: 0,
+            received: 0,
+            granted: window,
+            window,
+            last_grant: None,
+            compacted: false,
+            pausing: false,
+            wants_data: false,
+        }
+    }
+
+    /// A buffer toward an end that is not given credit: its bounds are the session's.
+    pub(crate) fn ungranted() -> Self {
+        Self { granted: u64::MAX, ..Self::new(0) }
+    }
+
+    /// Takes a payload in; `None` if it passes what was granted.
+    pub(crate) fn receive(&mut self, payload: Bytes) -> Option<()> {
+        let received = self.received.checked_add(payload.len() as u64)?;
+        if received > self.granted {
+            return None;
+        }
+        self.received = received;
+        self.unread += payload.len();
+        if payload.len() < COPY_BELOW || self.compacted {
+            self.gathering.extend_from_slice(&payload);
+        } else {
+            self.seal();
+            self.chunks.push_back(payload);
+            if self.unread > COMPACT_ABOVE {
+                self.compact();
+            }
+        }
+        Some(())
+    }
+
+    /// The next bytes, at most `max` of them; empty when there are none.
+    pub(crate) fn read(&mut self, max: usize) -> Bytes {
+        if self.chunks.is_empty() {
+            self.seal();
+        }
+        let Some(front) = self.chunks.front_mut() else { return Bytes::new() };
+        let taken = if front.len() > max {
+            front.split_to(max)
+        } else {
+            self.chunks.pop_front().unwrap_or_default()
+        };
+        self.unread -= taken.len();
+        self.compacted = false;
+        if self.unread == 0 {
+            // An idle connection keeps no capacity of a burst.
+            self.chunks = VecDeque::new();
+        }
+        taken
+    }
+
+    fn seal(&mut self) {
+        if !self.gathering.is_empty() {
+            self.chunks.push_back(core::mem::take(&mut self.gathering).freeze());
+        }
+    }
+
+    /// Copies everything unread into memory of its own.
+    fn compact(&mut self) {
+        let mut own = BytesMut::with_capacity(self.unread);
+        for chunk in self.chunks.drain(..) {
+            own.extend_from_slice(&chunk);
+        }
+        self.chunks = VecDeque::new();
+        self.chunks.push_back(own.freeze());
+        self.compacted = true;
+    }
+
+    /// Throws away what is unread, because nobody will read it.
+    pub(crate) fn discard(&mut self) {
+        self.chunks = VecDeque::new();
+        self.gathering = BytesMut::new();
+        self.unread = 0;
+    }
+
+    /// The credit to give now, if the application has read enough to make a message worth it.
+    ///
+    /// A window that was used up within two round trips is what holds the other end back, so it
+    /// doubles, if `may_grow(more)` lets it take so many more bytes.
+    pub(crate) fn grant(
+        &mut self,
+        now: Instant,
+        rtt: Duration,
+        may_grow: impl FnOnce(u64) -> bool,
+    ) -> u64 {
+        if !self.grant_is_due() {
+            return 0;
+        }
+        let hurried = self.last_grant.is_none_or(|last| now - last < rtt.saturating_mul(2));
+        if hurried && may_grow(self.window) {
+            self.window *= 2;
+        }
+        self.last_grant = Some(now);
+        let target = self.consumed().saturating_add(self.window);
+        let credit = target.saturating_sub(self.granted);
+        self.granted += credit;
+        credit
+    }
+
+    /// Whether half of the window is used up.
+    pub(crate) fn grant_is_due(&self) -> bool {
+        self.granted - self.consumed() <= self.window / 2
+    }
+
+    pub(crate) fn unread(&self) -> usize {
+        self.unread
+    }
+
+    pub(crate) fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Bytes that the other end may have sent since the beginning.
+    pub(crate) fn granted(&self) -> u64 {
+        self.granted
+    }
+
+    /// Bytes that the application has taken since the beginning.
+    fn consumed(&self) -> u64 {
+        self.received - self.unread as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_epoch(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn refuses_what_was_not_granted() {
+        let mut recv = RecvBuffer::new(8);
+        assert!(recv.receive(Bytes::from_static(b"12345678")).is_some());
+        assert!(recv.receive(Bytes::from_static(b"9")).is_none());
+        assert_eq!(recv.unread(), 8);
+    }
+
+    #[test]
+    fn grants_when_half_is_used_and_grows_when_hurried() {
+        let rtt = Duration::from_millis(10);
+        let mut recv = RecvBuffer::new(100);
+        recv.receive(Bytes::from(std::vec![0; 50])).unwrap();
+        assert_eq!(recv.grant(at(0), rtt, |_| true), 0, "nothing was read");
+        recv.read(49);
+        assert_eq!(recv.grant(at(0), rtt, |_| true), 0);
+        recv.read(1);
+        assert_eq!(recv.grant(at(0), rtt, |_| false), 50);
+        recv.receive(Bytes::from(std::vec![0; 100])).unwrap();
+        recv.read(100);
+        assert_eq!(recv.grant(at(19), rtt, |more| more == 100), 200, "doubled");
+        recv.receive(Bytes::from(std::vec![0; 200])).unwrap();
+        recv.read(200);
+        assert_eq!(recv.grant(at(100), rtt, |_| true), 200, "leisurely: no growth");
+    }
+
+    #[test]
+    fn a_lagging_reader_does_not_pin_shared_buffers() {
+        let shared = Bytes::from(std::vec![7; 1024 * 1024]);
+        let mut recv = RecvBuffer::new(1 << 30);
+        for _ in 0..40 {
+            recv.receive(shared.slice(0..4096)).unwrap();
+        }
+        assert!(shared.is_unique(), "no slice of the read buffer is left");
+        let mut read = 0;
+        while recv.unread() > 0 {
+            read += recv.read(usize::MAX).len();
+        }
+        assert_eq!(read, 40 * 4096);
+        assert_eq!(recv.chunks.capacity() + recv.gathering.capacity(), 0);
+    }
+
+    #[test]
+    fn small_payloads_are_copied() {
+        let shared = Bytes::from(std::vec![7; 1024 * 1024]);
+        let mut recv = RecvBuffer::new(100);
+        recv.receive(shared.slice(0..10)).unwrap();
+        assert!(shared.is_unique());
+        assert_eq!(recv.read(4).len(), 4);
+        assert_eq!(recv.read(100).len(), 6);
+    }
+}

@@ -1,0 +1,196 @@
+//! What a session holds and what it has let go, by cause.
+
+use core::fmt;
+
+/// Why a connection was removed from its session's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Both directions were finished and read to the end.
+    Finished,
+    /// The application dropped its handle before it had finished.
+    Dropped,
+    /// The application reset the connection.
+    Aborted,
+    /// The application dropped its handle after finishing, and the other end still sent.
+    Stopped,
+    /// The dial was refused, by either end, or failed.
+    Refused,
+    /// The other end reset the connection.
+    PeerReset,
+    /// The other end closed both directions gracefully (base dialect).
+    PeerClosed,
+    /// The other end did not answer a dial in time.
+    DialTimeout,
+    /// The application did not answer the other end's dial in time.
+    AcceptTimeout,
+    /// The other end did not finish in the time that lingering allows.
+    LingerTimeout,
+    /// The other end no longer lists the connection.
+    NotListed,
+    /// The other end ignored flow control (base dialect).
+    Overrun,
+    /// The other end goes away and did not take this dial.
+    GoingAway,
+    /// The session ended.
+    SessionEnded,
+}
+
+impl Cause {
+    /// Every cause, in the order of declaration.
+    pub const ALL: [Self; 14] = [
+        Self::Finished,
+        Self::Dropped,
+        Self::Aborted,
+        Self::Stopped,
+        Self::Refused,
+        Self::PeerReset,
+        Self::PeerClosed,
+        Self::DialTimeout,
+        Self::AcceptTimeout,
+        Self::LingerTimeout,
+        Self::NotListed,
+        Self::Overrun,
+        Self::GoingAway,
+        Self::SessionEnded,
+    ];
+
+    /// A short name in snake case, as metrics and logs show it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Dropped => "dropped",
+            Self::Aborted => "aborted",
+            Self::Stopped => "stopped",
+            Self::Refused => "refused",
+            Self::PeerReset => "peer_reset",
+            Self::PeerClosed => "peer_closed",
+            Self::DialTimeout => "dial_timeout",
+            Self::AcceptTimeout => "accept_timeout",
+            Self::LingerTimeout => "linger_timeout",
+            Self::NotListed => "not_listed",
+            Self::Overrun => "overrun",
+            Self::GoingAway => "going_away",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Connections removed, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed([u64; Cause::ALL.len()]);
+
+impl Removed {
+    /// Connections removed for `cause`.
+    #[must_use]
+    pub fn by(&self, cause: Cause) -> u64 {
+        self.iter().find_map(|(of, count)| (of == cause).then_some(count)).unwrap_or(0)
+    }
+
+    /// Connections removed for any cause.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Every cause with its count, zero counts included.
+    pub fn iter(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
+        Cause::ALL.into_iter().zip(self.0)
+    }
+
+    pub(crate) fn count(&mut self, cause: Cause) {
+        for (of, count) in Cause::ALL.into_iter().zip(&mut self.0) {
+            *count += u64::from(of == cause);
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
+        }
+    }
+}
+
+/// The books of one session, or the sum of several: what was added, what was removed and why,
+/// and what is held now.
+///
+/// `added − removed = live` holds at every moment. Once a session has ended and the application
+/// has dropped its handles, nothing is held: see [`Ledger::is_even`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Connections ever added, by either end's dial.
+    pub added: u64,
+    /// Connections removed, by cause.
+    pub removed: Removed,
+    /// Connections in the table now.
+    pub live: u64,
+    /// Of the live ones, dials of ours that wait for the other end's answer.
+    pub opening: u64,
+    /// Of the live ones, dials of the other end that wait for our answer.
+    pub dialing: u64,
+    /// Bytes accepted from the application that the transport has not taken yet.
+    pub bytes_to_send: u64,
+    /// Bytes received that the application has not read yet.
+    pub bytes_received: u64,
+    /// Control messages that the transport has not taken yet.
+    pub queued_control: u64,
+    /// Timers that are armed.
+    pub armed_timers: u64,
+}
+
+impl Ledger {
+    /// Whether the books balance and nothing is held: every connection ever added was removed,
+    /// no byte is buffered, no message queued, no timer armed.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.is_quiet() && self.queued_control == 0 && self.armed_timers == 0
+    }
+
+    /// Whether every connection ever added was removed and no byte of theirs is buffered. A
+    /// session that goes on still has its keepalive armed and may have a ping queued.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.added == self.removed.total()
+            && self.live == 0
+            && self.opening == 0
+            && self.dialing == 0
+            && self.bytes_to_send == 0
+            && self.bytes_received == 0
+    }
+
+    /// Adds the books of another session to these.
+    pub fn absorb(&mut self, other: &Self) {
+        self.added += other.added;
+        self.removed.absorb(&other.removed);
+        self.live += other.live;
+        self.opening += other.opening;
+        self.dialing += other.dialing;
+        self.bytes_to_send += other.bytes_to_send;
+        self.bytes_received += other.bytes_received;
+        self.queued_control += other.queued_control;
+        self.armed_timers += other.armed_timers;
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "added {} removed {} live {} bytes to send {} received {} control {} timers {}",
+            self.added,
+            self.removed.total(),
+            self.live,
+            self.bytes_to_send,
+            self.bytes_received,
+            self.queued_control,
+            self.armed_timers,
+        )
+    }
+}

@@ -1,0 +1,221 @@
+use core::time::Duration;
+
+use crate::Instant;
+use crate::rng::Rng;
+
+/// How long an agent waits before it connects again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReconnectConfig {
+    /// The ceiling of the first delay. All the agents of a server that restarts come back within
+    /// this time: a large fleet needs a larger one.
+    pub initial: Duration,
+    /// The ceiling of every later delay.
+    pub max: Duration,
+    /// By how much the ceiling grows with each try; 0 counts as 1.
+    pub multiplier: u32,
+    /// How long a session must have lasted for the next delay to be a first one again. A server
+    /// that accepts sessions and drops them at once is as sick as one that refuses them.
+    pub stable_after: Duration,
+}
+
+impl Default for ReconnectConfig {
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(30),
+            multiplier: 2,
+            stable_after: Duration::from_secs(30),
+        }
+    }
+}
+
+/// When an agent connects again: exponential backoff with full jitter.
+///
+/// Tell it how each try ends, and wait for as long as it answers:
+///
+/// ```
+/// # use core::time::Duration;
+/// # use watertight_core::{Instant, Reconnect, ReconnectConfig};
+/// # let now = Instant::EPOCH;
+/// let mut reconnect = Reconnect::new(ReconnectConfig::default(), 7);
+/// let delay = reconnect.failed(now); // wait, try again …
+/// assert!(delay <= Duration::from_secs(1));
+/// reconnect.connected(now); // … it worked …
+/// let delay = reconnect.disconnected(now); // … for a moment
+/// assert!(delay <= Duration::from_secs(2));
+/// ```
+///
+/// A delay is anything from nothing to the ceiling. That spreads the agents of a server that comes
+/// back over the whole time, the first time as well.
+#[derive(Clone, Debug)]
+pub struct Reconnect {
+    config: ReconnectConfig,
+    rng: Rng,
+    ceiling: Duration,
+    connected: Option<Instant>,
+}
+
+impl Reconnect {
+    /// An agent that has not connected yet. Two agents need two seeds.
+    #[must_use]
+    pub fn new(config: ReconnectConfig, seed: u64) -> Self {
+        let ceiling = config.initial.min(config.max);
+        Self { config, rng: Rng::new(seed), ceiling, connected: None }
+    }
+
+    /// A session is established.
+    pub const fn connected(&mut self, now: Instant) {
+        self.connected = Some(now);
+    }
+
+    /// The session ended: how long to wait before the next try.
+    #[must_use]
+    pub fn disconnected(&mut self, now: Instant) -> Duration {
+        if self.connected.is_some_and(|since| now - since >= self.config.stable_after) {
+            self.ceiling = self.config.initial.min(self.config.max);
+        }
+        self.failed(now)
+    }
+
+    /// The try did not lead to a session: how long to wait before the next one.
+    #[must_use]
+    pub fn failed(&mut self, _now: Instant) -> Duration {
+        self.connected = None;
+        let ceiling = self.ceiling;
+        let grown = ceiling.saturating_mul(self.config.multiplier.max(1));
+        self.ceiling = grown.min(self.config.max);
+        self.jittered(ceiling)
+    }
+
+    /// The longest that the next delay can be, unless a session resets it.
+    #[must_use]
+    pub const fn ceiling(&self) -> Duration {
+        self.ceiling
+    }
+
+    fn jittered(&mut self, ceiling: Duration) -> Duration {
+        let most = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.rng.up_to(most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CONFIG: ReconnectConfig = ReconnectConfig {
+        initial: Duration::from_millis(500),
+        max: Duration::from_secs(30),
+        multiplier: 2,
+        stable_after: Duration::from_secs(30),
+    };
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Failed,
+        Session(Duration),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let session = (0..60_000_u64).prop_map(|millis| Step::Session(Duration::from_millis(millis)));
+        prop::collection::vec(prop_oneof![Just(Step::Failed), session], 1..50)
+    }
+
+    /// The ceiling that each step met, and the delay that it got.
+    fn run(config: ReconnectConfig, seed: u64, steps: &[Step]) -> Vec<(Duration, Duration)> {
+        let mut reconnect = Reconnect::new(config, seed);
+        let mut now = Instant::EPOCH;
+        let mut out = Vec::new();
+        for step in steps {
+            let mut ceiling = reconnect.ceiling();
+            let delay = match *step {
+                Step::Failed => reconnect.failed(now),
+                Step::Session(lasted) => {
+                    reconnect.connected(now);
+                    now = now + lasted;
+                    if lasted >= config.stable_after {
+                        ceiling = config.initial;
+                    }
+                    reconnect.disconnected(now)
+                }
+            };
+            out.push((ceiling, delay));
+            now = now + delay;
+        }
+        out
+    }
+
+    #[test]
+    fn the_ceiling_doubles_up_to_the_largest() {
+        let ceilings = run(CONFIG, 1, &[Step::Failed; 9]).into_iter().map(|(ceiling, _)| ceiling);
+        let expected = [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000];
+        assert!(ceilings.eq(expected.map(Duration::from_millis)));
+    }
+
+    #[test]
+    fn a_stable_session_makes_the_next_delay_a_first_one() {
+        let mut reconnect = Reconnect::new(CONFIG, 1);
+        for _ in 0..9 {
+            let _ = reconnect.failed(Instant::EPOCH);
+        }
+        reconnect.connected(Instant::EPOCH);
+        let delay = reconnect.disconnected(Instant::EPOCH + CONFIG.stable_after);
+        assert!(delay <= CONFIG.initial);
+        assert_eq!(reconnect.ceiling(), 2 * CONFIG.initial);
+    }
+
+    #[test]
+    fn a_failed_try_is_no_session() {
+        let mut reconnect = Reconnect::new(CONFIG, 1);
+        reconnect.connected(Instant::EPOCH);
+        let _ = reconnect.disconnected(Instant::EPOCH);
+        let _ = reconnect.disconnected(Instant::EPOCH + CONFIG.stable_after);
+        assert_eq!(reconnect.ceiling(), 4 * CONFIG.initial);
+    }
+
+    #[test]
+    fn a_fleet_does_not_come_back_at_once() {
+        let agents = 10_000;
+        let first_tenth = (0..agents)
+            .map(|seed| run(CONFIG, seed, &[Step::Session(Duration::from_secs(3600))])[0].1)
+            .filter(|&delay| delay < CONFIG.initial / 10)
+            .count();
+        assert!((900..1100).contains(&first_tenth), "{first_tenth}");
+    }
+
+    #[test]
+    fn absurd_settings_stay_harmless() {
+        let config = ReconnectConfig {
+            initial: Duration::MAX,
+            max: Duration::MAX,
+            multiplier: 0,
+            stable_after: Duration::ZERO,
+        };
+        run(config, 3, &[Step::Failed, Step::Session(Duration::MAX), Step::Failed]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_is_below_its_ceiling_and_the_largest(seed: u64, steps in steps()) {
+            for (ceiling, delay) in run(CONFIG, seed, &steps) {
+                prop_assert!(delay <= ceiling && ceiling <= CONFIG.max);
+            }
+        }
+
+        #[test]
+        fn the_ceiling_never_falls_without_a_stable_session(seed: u64, tries in 1..50_usize) {
+            let ceilings: Vec<_> =
+                run(CONFIG, seed, &[Step::Failed].repeat(tries)).into_iter().map(|(c, _)| c).collect();
+            prop_assert!(ceilings.is_sorted());
+        }
+
+        #[test]
+        fn the_same_seed_gives_the_same_delays(seed: u64, steps in steps()) {
+            prop_assert_eq!(run(CONFIG, seed, &steps), run(CONFIG, seed, &steps));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What the application wants.
+
+use core::time::Duration;
+
+use alloc::string::{String, ToString};
+
+use bytes::Bytes;
+
+use super::{Control, Event, NotPossible, OpenError, ReadError, Session, WriteError};
+use crate::connection::{Connection, ConnectionEnd, Phase, RecvHalf, SendHalf, Signal};
+use crate::timers::Timer;
+use crate::wire::{ClientRoute, ResetCode, base};
+use crate::{ConnectionId, Instant};
+
+impl Session {
+    /// Dials `target` on the other end's side. [`Event::Opened`] or [`Event::Retired`] answers
+    /// within `within`, which is the configured time where it is `None`.
+    ///
+    /// The base dialect has no answer: there the connection counts as opened at once, and a dial
+    /// that fails ends it.
+    ///
+    /// # Errors
+    /// Nothing was sent: see [`OpenError`].
+    pub fn open(
+        &mut self,
+        now: Instant,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<ConnectionId, OpenError> {
+        let now = self.at(now);
+        self.may_open(target)?;
+        let within = within.unwrap_or(self.config.timing.dial);
+        let id = self.numbers.allot();
+        let phase = Phase::opening(self.extended());
+        self.insert(id, Connection::new(phase, self.initial_credit(), self.recv_buffer(), false));
+        if self.extended() {
+            self.set_timer(id, Some((Timer::Dial(id), within)));
+        } else {
+            self.events.push_back(Event::Opened(id));
+        }
+        let within_millis = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
+        self.outbox.push(now, Control::Connect { id, target: target.to_string(), within_millis });
+        Ok(id)
+    }
+
+    fn may_open(&self, target: &str) -> Result<(), OpenError> {
+        let limits = &self.config.limits;
+        let max_target = if self.extended() {
+            limits.max_target
+        } else {
+            limits.max_target.min(base::MAX_TARGET)
+        };
+        let peer_connections = self.peer.map_or(u64::MAX, |peer| peer.max_connections);
+        let connections = self.table.len();
+        if self.ended.is_some() {
+            Err(OpenError::Closed)
+        } else if self.is_going_away() {
+            Err(OpenError::GoingAway)
+        } else if target.len() > max_target {
+            Err(OpenError::TargetTooLong { length: target.len(), limit: max_target })
+        } else if connections >= limits.max_connections || connections as u64 >= peer_connections {
+            Err(OpenError::TooManyConnections(connections))
+        } else if self.table.totals().opening >= limits.max_dials {
+            Err(OpenError::TooManyDials(self.table.totals().opening))
+        } else if self.outbox.queued_control() >= limits.max_queued_control / 2 {
+            Err(OpenError::Congested)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Answers a dial of the other end: it succeeded.
+    ///
+    /// # Errors
+    /// The dial is over, by its deadline or by the other end's doing; undo it.
+    pub fn accept(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
+        let now = self.at(now);
+        self.command(id, Signal::Accept, "")?;
+        if self.extended() {
+            let opened = Control::Connection { id, body: crate::wire::Body::Opened };
+            self.outbox.push(now, opened);
+        }
+        Ok(())
+    }
+
+    /// Answers a dial of the other end: it failed, or is not allowed.
+    ///
+    /// # Errors
+    /// The dial is over already.
+    pub fn refuse(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        code: ResetCode,
+        text: &str,
+    ) -> Result<(), NotPossible> {
+        self.at(now);
+        self.command(id, Signal::Refuse(code), text)
+    }
+
+    /// Takes bytes to send from the front of `data`, as many as there is room for, and says how
+    /// many. They are on their way: what was taken needs nothing more from the application or the
+    /// other end's reader.
+    ///
+    /// # Errors
+    /// Nothing was taken: see [`WriteError`].
+    pub fn write(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        data: &mut Bytes,
+    ) -> Result<usize, WriteError> {
+        self.at(now);
+        let row = self.table.get(id).ok_or(WriteError::Unknown)?;
+        match row.phase {
+            Phase::Open { send: SendHalf::Open, .. } => {}
+            Phase::Over { cause, .. } => return Err(WriteError::Ended(row.end(cause))),
+            Phase::Open { .. } | Phase::Lingering(_) => return Err(WriteError::Finished),
+            Phase::Opening | Phase::Dialing(_) => return Err(WriteError::Blocked),
+        }
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let limits = &self.config.limits;
+        let budget = limits.send_budget.saturating_sub(self.table.totals().to_send);
+        let (buffer, max_data) = (limits.send_buffer, self.max_data());
+        let taken = self.table.update(id, |row| {
+            let capacity = buffer.min(row.send.queued().saturating_add(budget));
+            let taken = row.send.push(data, capacity, max_data);
+            row.send.wants_room = taken == 0;
+            taken
+        });
+        match taken.unwrap_or(0) {
+            0 => {
+                self.wait_for_budget(id, budget);
+                Err(WriteError::Blocked)
+            }
+            taken => {
+                self.mark_ready(id);
+                Ok(taken)
+            }
+        }
+    }
+
+    fn wait_for_budget(&mut self, id: ConnectionId, budget: usize) {
+        if budget > 0 {
+            return;
+        }
+        let waits = self.table.update(id, |row| core::mem::replace(&mut row.wants_budget, true));
+        if waits == Some(false) {
+            self.budget_waiters.push_back(id);
+        }
+    }
+
+    /// The next bytes that arrived, at most `max` of them, without copying. Empty at the end of
+    /// the other end's direction.
+    ///
+    /// # Errors
+    /// Nothing was read: see [`ReadError`].
+    pub fn read(&mut self, now: Instant, id: ConnectionId, max: usize) -> Result<Bytes, ReadError> {
+        self.at(now);
+        let row = self.table.get(id).ok_or(ReadError::Unknown)?;
+        if row.recv.unread() == 0 {
+            return self.read_nothing(id);
+        }
+        let data = self.table.update(id, |row| row.recv.read(max)).unwrap_or_default();
+        self.after_read(id);
+        Ok(data)
+    }
+
+    fn read_nothing(&mut self, id: ConnectionId) -> Result<Bytes, ReadError> {
+        match self.table.get(id).map(|row| row.phase) {
+            Some(Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. }) => {
+                Ok(Bytes::new())
+            }
+            Some(Phase::Over { cause, .. }) => Err(ReadError::Ended(ConnectionEnd::new(cause))),
+            _ => {
+                self.table.update(id, |row| row.recv.wants_data = true);
+                Err(ReadError::Blocked)
+            }
+        }
+    }
+
+    fn after_read(&mut self, id: ConnectionId) {
+        let Some(row) = self.table.get(id) else { return };
+        let ended =
+            matches!(row.phase, Phase::Over { .. } | Phase::Open { recv: RecvHalf::Finished, .. });
+        if ended && row.recv.unread() == 0 {
+            // The table has no violation for this signal.
+            self.apply(id, Signal::Drained, "").ok();
+        } else {
+            self.review_flow(id);
+        }
+    }
+
+    /// Finishes our direction: no more bytes follow those written. The other direction goes on.
+    ///
+    /// The base dialect cannot say this; there the connection stays readable for as long as
+    /// something arrives within the linger time, and is then closed in both directions.
+    ///
+    /// # Errors
+    /// There is no such connection, or its dial is not answered yet.
+    pub fn finish(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
+        self.at(now);
+        self.command(id, Signal::FinishWrite, "")
+    }
+
+    /// Ends both directions now. What is queued and unread is thrown away.
+    ///
+    /// # Errors
+    /// There is no such connection.
+    pub fn reset(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        code: ResetCode,
+        text: &str,
+    ) -> Result<(), NotPossible> {
+        self.at(now);
+        self.command(id, Signal::Abort(code), text)
+    }
+
+    /// Gives the handle of a connection back: the application will not ask for it again. Before
+    /// [`finish`](Self::finish) this is a reset; after it, what was written still arrives. A
+    /// connection that is gone already is no error.
+    pub fn release(&mut self, now: Instant, id: ConnectionId) {
+        self.at(now);
+        self.command(id, Signal::Release, "the other end let go of the connection").ok();
+    }
+
+    /// Announces to a peer server that a client is reachable through this end, or no longer is.
+    ///
+    /// # Errors
+    /// The announcement is longer than the other end reads.
+    pub fn announce(
+        &mut self,
+        now: Instant,
+        route: ClientRoute,
+        reachable: bool,
+    ) -> Result<(), RouteTooLong> {
+        let now = self.at(now);
+        let length = route.client_key.len() + 1 + decimal_digits(route.session_key);
+        if !self.extended() && length > base::MAX_ROUTE {
+            return Err(RouteTooLong { client_key: route.client_key, length });
+        }
+        if self.ended.is_none() {
+            let control =
+                if reachable { Control::AddClient(route) } else { Control::RemoveClient(route) };
+            self.outbox.push(now, control);
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, id: ConnectionId, signal: Signal, text: &str) -> Result<(), NotPossible> {
+        match self.apply(id, signal, text) {
+            Ok(true) => Ok(()),
+            // The table has no violation for the application's signals.
+            Ok(false) | Err(_) => Err(NotPossible(id)),
+        }
+    }
+}
+
+/// An announcement that a remotedialer end would cut.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the announcement of client {client_key:?} takes {length} bytes, more than a peer reads")]
+pub struct RouteTooLong {
+    /// The client.
+    pub client_key: String,
+    /// What its announcement takes.
+    pub length: usize,
+}
+
+fn decimal_digits(number: i64) -> usize {
+    number.to_string().len()
+}

@@ -1,0 +1,118 @@
+use core::time::Duration;
+
+/// What a session may hold. Each bound keeps one thing finite that the other end could otherwise
+/// make grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one incoming message. A Go application's single `Write` is one message of any
+    /// size, so this is generous; a watertight end never sends more than `max_data` plus a header.
+    pub max_message: usize,
+    /// Bytes of Data that one outgoing message carries, and that a watertight end may send us in
+    /// one. Small enough that a short message never waits long behind it.
+    pub max_data: usize,
+    /// Bytes of a dial's target. The base dialect reads no more than 266, so there it is less.
+    pub max_target: usize,
+    /// Bytes of text kept from an error that the other end words.
+    pub max_text: usize,
+    /// Bytes of a client key in a peer's announcement.
+    pub max_client_key: usize,
+    /// Connections at once, both ends' dials together. With `initial_window` it bounds what a
+    /// session can be made to buffer before any window grows.
+    pub max_connections: usize,
+    /// Dials in flight at once, counted for each end. A dial costs the dialling end a socket and
+    /// a task before anything proves that it is wanted.
+    pub max_dials: usize,
+    /// Control messages that wait for the transport. An end that makes us answer without reading
+    /// the answers passes it, and its session ends.
+    pub max_queued_control: usize,
+    /// Bytes of a connection that the other end may send before we grant more.
+    pub initial_window: u64,
+    /// How far one connection's window grows when its reader keeps up.
+    pub max_window: u64,
+    /// By how much all windows of a session together may grow beyond `initial_window`.
+    pub window_budget: u64,
+    /// Bytes of one connection accepted from the application before the transport takes them.
+    pub send_buffer: usize,
+    /// The same for all connections of a session together.
+    pub send_budget: usize,
+    /// Toward a remotedialer end: unread bytes of a connection above which we send Pause. It
+    /// answers with what is in flight, so this is not the bound.
+    pub pause_above: usize,
+    /// Toward a remotedialer end: unread bytes at or below which we send Resume.
+    pub resume_below: usize,
+    /// Toward a remotedialer end: unread bytes at which a connection that ignores Pause is reset.
+    pub unread_cap: usize,
+    /// Toward a remotedialer end: unread bytes of all connections together. Above half of it every
+    /// connection with more than `resume_below` unread is paused; at it the one that goes on
+    /// sending is reset.
+    pub unread_budget: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message: 4 << 20,
+            max_data: 16 << 10,
+            max_target: 1024,
+            max_text: 1024,
+            max_client_key: 512,
+            max_connections: 8192,
+            max_dials: 4096,
+            max_queued_control: 32_768,
+            initial_window: 32 << 10,
+            max_window: 16 << 20,
+            window_budget: 64 << 20,
+            send_buffer: 256 << 10,
+            send_budget: 16 << 20,
+            pause_above: 1 << 20,
+            resume_below: 256 << 10,
+            unread_cap: 8 << 20,
+            unread_budget: 64 << 20,
+        }
+    }
+}
+
+/// How long a session waits for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// Between two pings. Five seconds is what remotedialer's connector does.
+    pub ping_interval: Duration,
+    /// Silence of the other end after which the session is over. Any message is a sign of life.
+    pub silence: Duration,
+    /// How long the transport may take nothing of what is queued.
+    pub stall: Duration,
+    /// How long a dial of ours may go unanswered, where the caller gives no other time.
+    pub dial: Duration,
+    /// How long the application may take to answer a dial of the other end.
+    pub accept: Duration,
+    /// How long a finished connection whose handle is gone waits for the other end's Finish, and
+    /// how long a half-closed connection toward a remotedialer end stays readable without a byte.
+    pub linger: Duration,
+    /// Between two reconciliation lists. A minute is what remotedialer's connector does.
+    pub reconcile: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(5),
+            silence: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            dial: Duration::from_secs(15),
+            accept: Duration::from_secs(15),
+            linger: Duration::from_secs(30),
+            reconcile: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A session's limits and times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// What it may hold.
+    pub limits: Limits,
+    /// How long it waits.
+    pub timing: Timing,
+}

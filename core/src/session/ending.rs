@@ -1,0 +1,126 @@
+//! Drain, close, and every other end of a session.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Control, Event, Fault, PeerMisbehaved, Session, SessionEnd};
+use crate::connection::Signal;
+use crate::timers::Timer;
+use crate::wire::{Body, GoAwayCode, Message, ResetCode};
+use crate::{ConnectionId, Instant};
+
+impl Session {
+    /// Takes no new connections from now on; the open ones may run to their end, for at most
+    /// `within`. Then the session ends as [`SessionEnd::Drained`]. The other end is told, where
+    /// the dialect has words for it.
+    pub fn drain(&mut self, now: Instant, text: &str, within: Duration) {
+        let now = self.at(now);
+        if self.ended.is_some() || self.draining {
+            return;
+        }
+        self.draining = true;
+        self.timers.arm(Timer::Drain, now + within);
+        if self.extended() {
+            let body = self.go_away(GoAwayCode::DRAIN, text.to_string());
+            self.outbox.push(now, Control::GoingAway(body));
+        }
+        self.end_if_drained();
+    }
+
+    /// Ends the session now. What was received completely stays readable; all else is retired.
+    pub fn close(&mut self, now: Instant, code: GoAwayCode, text: &str) {
+        self.at(now);
+        self.end(SessionEnd::Closed { code, text: text.to_string() });
+    }
+
+    /// Lets go of what an ended session still holds for the application to read. Nothing is held
+    /// afterwards, whatever the application does with its handles.
+    pub fn abandon(&mut self, now: Instant) {
+        self.at(now);
+        self.farewell = None;
+        let ids: Vec<_> = self.table.ids().collect();
+        for id in ids {
+            self.apply(id, Signal::Abort(ResetCode::CANCELLED), "").ok();
+        }
+    }
+
+    /// The transport has ended: `reason` in words.
+    pub fn handle_transport_ended(&mut self, now: Instant, reason: &str) {
+        self.at(now);
+        self.end(SessionEnd::Transport(reason.to_string()));
+        // Nobody can be told any more.
+        self.farewell = None;
+    }
+
+    /// The transport delivered something that is no message of the protocol: a text message, a
+    /// frame that cannot be read.
+    pub fn handle_invalid_transport(&mut self, now: Instant, reason: &str) {
+        self.at(now);
+        self.end(PeerMisbehaved::InvalidTransport(reason.to_string()).into());
+    }
+
+    /// The other end goes away: softly, or at once.
+    pub(super) fn on_go_away(&mut self, last: ConnectionId, code: GoAwayCode, text: String) {
+        if code != GoAwayCode::DRAIN {
+            return self.end(SessionEnd::PeerClosed { code, text });
+        }
+        self.peer_going_away = true;
+        let not_taken: Vec<_> =
+            self.table.ids().filter(|id| self.numbers.is_own(*id) && *id > last).collect();
+        for id in not_taken {
+            // The table has no violation for this signal.
+            self.apply(id, Signal::NotTaken, &text).ok();
+        }
+        self.events.push_back(Event::GoingAway { code, text });
+    }
+
+    /// The one way in which a session ends.
+    pub(super) fn end(&mut self, end: SessionEnd) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.farewell = self.farewell_for(&end);
+        self.events.push_back(Event::Closed(end.clone()));
+        self.ended = Some(end);
+        self.outbox.clear();
+        self.budget_waiters.clear();
+        self.timers.clear();
+        let ids: Vec<_> = self.table.ids().collect();
+        for id in ids {
+            self.table.update(id, |row| {
+                (row.ready, row.owes_flow, row.wants_budget) = (false, false, false);
+                row.timer = None;
+            });
+            // The table has no violation for this signal.
+            self.apply(id, Signal::SessionEnded, "the session ended").ok();
+        }
+    }
+
+    fn farewell_for(&self, end: &SessionEnd) -> Option<crate::wire::Encoded> {
+        let reachable = self.extended() && !matches!(end, SessionEnd::PeerClosed { .. });
+        let code = match end {
+            SessionEnd::Closed { code, .. } => *code,
+            SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_)) => GoAwayCode::LIMIT,
+            SessionEnd::Silent { .. } | SessionEnd::Stalled { .. } => GoAwayCode::TIMEOUT,
+            _ if end.fault() == Fault::Peer => GoAwayCode::PROTOCOL_ERROR,
+            _ => GoAwayCode::SHUTDOWN,
+        };
+        let text = match end {
+            SessionEnd::Closed { text, .. } => text.clone(),
+            end => end.to_string(),
+        };
+        reachable.then(|| Message::new(ConnectionId::SESSION, self.go_away(code, text)).encode())
+    }
+
+    fn go_away(&self, code: GoAwayCode, text: String) -> Body {
+        Body::GoAway { last: self.numbers.newest_peer(), code, text }
+    }
+
+    /// A draining session ends when nothing is left to do.
+    pub(super) fn end_if_drained(&mut self) {
+        if self.draining && self.table.is_empty() && self.outbox.queued_control() == 0 {
+            self.end(SessionEnd::Drained);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What can go wrong, by whose fault.
+
+use alloc::string::String;
+
+use thiserror::Error;
+
+use crate::connection::{ConnectionEnd, Violation};
+use crate::wire::{GoAwayCode, InvalidMessage};
+use crate::{ConnectionId, Instant};
+
+/// Who has to change something for it not to happen again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Nobody: the session was meant to end.
+    None,
+    /// The other end broke the protocol.
+    Peer,
+    /// The path between the ends failed.
+    Transport,
+}
+
+/// A rule of the protocol that the other end broke.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PeerMisbehaved {
+    /// A message that cannot be read.
+    #[error("invalid message: {0}")]
+    InvalidMessage(#[from] InvalidMessage),
+    /// Something other than a binary message, or a frame that cannot be read.
+    #[error("invalid transport data: {0}")]
+    InvalidTransport(String),
+    /// A message came before Settings.
+    #[error("the first message was not Settings")]
+    SettingsMissing,
+    /// Settings came twice.
+    #[error("Settings sent twice")]
+    SettingsTwice,
+    /// A dial with an id from our half of the number space.
+    #[error("Connect with id {0}, which is not the sender's to use")]
+    ForeignId(ConnectionId),
+    /// A dial with an id that was used before.
+    #[error("Connect with id {0}, which was used before")]
+    ReusedId(ConnectionId),
+    /// A message for a connection that never was.
+    #[error("message for connection {0}, which was never opened")]
+    NeverOpened(ConnectionId),
+    /// A message that the connection's state does not allow.
+    #[error("connection {id}: {violation}")]
+    Lifecycle {
+        /// The connection.
+        id: ConnectionId,
+        /// What was not allowed.
+        violation: Violation,
+    },
+    /// More Data than was granted.
+    #[error("connection {0}: Data beyond its credit")]
+    CreditExceeded(ConnectionId),
+    /// More Data in one message than Settings allow.
+    #[error("connection {0}: Data message longer than allowed")]
+    DataTooLong(ConnectionId),
+    /// Credit beyond what can be counted.
+    #[error("connection {0}: credit overflows")]
+    CreditOverflow(ConnectionId),
+    /// It made us answer and did not read the answers.
+    #[error("{0} control messages wait to be sent and none is read")]
+    AnswersUnread(usize),
+    /// A message that only another kind of end may send.
+    #[error("{0} is not allowed here")]
+    NotAllowed(&'static str),
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SessionEnd {
+    /// We closed it.
+    #[error("closed: {text}")]
+    Closed {
+        /// What the other end was told.
+        code: GoAwayCode,
+        /// In words.
+        text: String,
+    },
+    /// It was drained: the last connection ended, or the time was over.
+    #[error("drained")]
+    Drained,
+    /// The other end closed it and said why.
+    #[error("closed by the other end: {code}: {text}")]
+    PeerClosed {
+        /// Its reason.
+        code: GoAwayCode,
+        /// Its words.
+        text: String,
+    },
+    /// The other end broke the protocol.
+    #[error("the other end broke the protocol: {0}")]
+    PeerMisbehaved(#[from] PeerMisbehaved),
+    /// The transport ended or failed.
+    #[error("transport ended: {0}")]
+    Transport(String),
+    /// Nothing was heard of the other end.
+    #[error("nothing heard of the other end since {since}")]
+    Silent {
+        /// When it was last heard.
+        since: Instant,
+    },
+    /// The transport took nothing of what was queued.
+    #[error("the transport took nothing since {since}")]
+    Stalled {
+        /// Since when.
+        since: Instant,
+    },
+}
+
+impl SessionEnd {
+    /// Whose fault it was.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Closed { .. } | Self::Drained | Self::PeerClosed { .. } => Fault::None,
+            Self::PeerMisbehaved(_) => Fault::Peer,
+            Self::Transport(_) | Self::Silent { .. } | Self::Stalled { .. } => Fault::Transport,
+        }
+    }
+}
+
+/// Why a dial could not be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The session has ended.
+    #[error("the session has ended")]
+    Closed,
+    /// One of the ends is going away.
+    #[error("the session is going away")]
+    GoingAway,
+    /// The target is longer than the other end reads.
+    #[error("target of {length} bytes, longer than the {limit} that the other end takes")]
+    TargetTooLong {
+        /// Its length.
+        length: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// One end's limit on connections is reached.
+    #[error("{0} connections are open, which is the limit")]
+    TooManyConnections(usize),
+    /// The limit on dials in flight is reached.
+    #[error("{0} dials are in flight, which is the limit")]
+    TooManyDials(usize),
+    /// The transport does not keep up with the control messages.
+    #[error("too many messages wait for the transport")]
+    Congested,
+}
+
+/// Why nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// There is no room now; an [`Event::Writable`](super::Event::Writable) follows.
+    #[error("no room now")]
+    Blocked,
+    /// The application finished this direction before.
+    #[error("this direction was finished")]
+    Finished,
+    /// The connection has ended.
+    #[error(transparent)]
+    Ended(ConnectionEnd),
+    /// There is no such connection any more.
+    #[error("no such connection")]
+    Unknown,
+}
+
+/// Why nothing was read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// There is nothing now; an [`Event::Readable`](super::Event::Readable) follows.
+    #[error("nothing to read now")]
+    Blocked,
+    /// The connection ended before the other end finished; what it had sent was read.
+    #[error(transparent)]
+    Ended(ConnectionEnd),
+    /// There is no such connection any more.
+    #[error("no such connection")]
+    Unknown,
+}
+
+/// The connection is not one that the application can do that to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("connection {0} is gone or in another state")]
+pub struct NotPossible(pub ConnectionId);

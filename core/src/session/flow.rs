@@ -1,0 +1,124 @@
+//! Flow control: who may send how much, and who is woken when that changes.
+
+use core::time::Duration;
+
+use super::{Event, Session};
+use crate::connection::{Phase, RecvHalf};
+use crate::wire::Body;
+use crate::{ConnectionId, Instant};
+
+/// What a round trip is taken for before one was measured: a slow one, so that windows grow.
+const ASSUMED_RTT: Duration = Duration::from_millis(100);
+
+impl Session {
+    /// Puts a connection in the queue of those with something to send.
+    pub(super) fn mark_ready(&mut self, id: ConnectionId) {
+        let queued = self.table.update(id, |row| core::mem::replace(&mut row.ready, true));
+        if queued == Some(false) {
+            self.outbox.push_ready(self.now, id);
+        }
+    }
+
+    /// Puts a connection in the queue of those that owe the other end credit, Pause or Resume.
+    pub(super) fn mark_flow(&mut self, id: ConnectionId) {
+        let queued = self.table.update(id, |row| core::mem::replace(&mut row.owes_flow, true));
+        if queued == Some(false) {
+            self.outbox.push_flow(self.now, id);
+        }
+    }
+
+    /// After bytes arrived or were read: does the other end have to hear of it?
+    pub(super) fn review_flow(&mut self, id: ConnectionId) {
+        let Some(row) = self.table.get(id) else { return };
+        let due = if self.extended() {
+            matches!(row.phase, Phase::Open { recv: RecvHalf::Open, .. }) && row.recv.grant_is_due()
+        } else {
+            self.should_pause(row.recv.unread(), row.recv.pausing) != row.recv.pausing
+        };
+        if due {
+            self.mark_flow(id);
+        }
+    }
+
+    /// What the other end has to hear of a connection's flow when it is this one's turn; nothing
+    /// if it has changed back.
+    pub(super) fn flow_message(&mut self, now: Instant, id: ConnectionId) -> Option<Body> {
+        self.table.update(id, |row| row.owes_flow = false)?;
+        if self.extended() { self.credit_message(now, id) } else { self.pause_message(id) }
+    }
+
+    fn credit_message(&mut self, now: Instant, id: ConnectionId) -> Option<Body> {
+        let limits = &self.config.limits;
+        let (max, budget) = (limits.max_window, limits.window_budget);
+        let grown = self
+            .table
+            .totals()
+            .windows
+            .saturating_sub(limits.initial_window.saturating_mul(self.table.len() as u64));
+        let rtt = self.keepalive.rtt().unwrap_or(ASSUMED_RTT);
+        let bytes = self.table.update(id, |row| {
+            let window = row.recv.window();
+            let may_grow = |more| window + more <= max && grown + more <= budget;
+            row.recv.grant(now, rtt, may_grow)
+        })?;
+        (bytes > 0).then_some(Body::Credit { bytes })
+    }
+
+    fn pause_message(&mut self, id: ConnectionId) -> Option<Body> {
+        let row = self.table.get(id)?;
+        let pausing = row.recv.pausing;
+        let pause = self.should_pause(row.recv.unread(), pausing);
+        self.table.update(id, |row| row.recv.pausing = pause)?;
+        match (pausing, pause) {
+            (false, true) => Some(Body::Pause),
+            (true, false) => Some(Body::Resume),
+            _ => None,
+        }
+    }
+
+    /// Whether a connection toward a remotedialer end should be paused, with this much unread.
+    fn should_pause(&self, unread: usize, pausing: bool) -> bool {
+        let limits = &self.config.limits;
+        let tight = self.table.totals().received > limits.unread_budget / 2;
+        let above = if pausing || tight { limits.resume_below } else { limits.pause_above };
+        unread > above
+    }
+
+    pub(super) fn wake_reader(&mut self, id: ConnectionId) {
+        let waits =
+            self.table.update(id, |row| core::mem::replace(&mut row.recv.wants_data, false));
+        if waits == Some(true) {
+            self.events.push_back(Event::Readable(id));
+        }
+    }
+
+    pub(super) fn wake_writer(&mut self, id: ConnectionId) {
+        let waits =
+            self.table.update(id, |row| core::mem::replace(&mut row.send.wants_room, false));
+        if waits == Some(true) {
+            self.events.push_back(Event::Writable(id));
+        }
+    }
+
+    /// Wakes a blocked writer once there is room worth waking for: half of its buffer.
+    pub(super) fn review_writer(&mut self, id: ConnectionId) {
+        let capacity = self.config.limits.send_buffer;
+        let room = self.table.get(id).is_some_and(|row| {
+            row.send.wants_room && row.send.queued() <= capacity / 2 && row.send.room(capacity) > 0
+        });
+        if room {
+            self.wake_writer(id);
+        }
+    }
+
+    /// Wakes those that wait for the session's send budget, once half of it is free.
+    pub(super) fn wake_budget_waiters(&mut self) {
+        if self.table.totals().to_send > self.config.limits.send_budget / 2 {
+            return;
+        }
+        while let Some(id) = self.budget_waiters.pop_front() {
+            self.table.update(id, |row| row.wants_budget = false);
+            self.wake_writer(id);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Runs the connections' lifecycle: looks a signal up in the table and does what stands there.
+
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+use super::{Control, Event, PeerMisbehaved, Session};
+use crate::ConnectionId;
+use crate::connection::{
+    Connection, Context, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell,
+};
+use crate::ledger::Cause;
+use crate::timers::Timer;
+use crate::wire::{Body, EOF, ResetCode, base};
+
+impl Session {
+    /// Applies a signal to a connection. `text` is what the other end is told if it comes to a
+    /// reset. `Ok(false)` if the connection is gone or the application may not do that.
+    pub(super) fn apply(
+        &mut self,
+        id: ConnectionId,
+        signal: Signal,
+        text: &str,
+    ) -> Result<bool, PeerMisbehaved> {
+        let Some(row) = self.table.get(id) else { return Ok(false) };
+        let context = Context { half_close: self.extended(), unread: row.recv.unread() > 0 };
+        match row.phase.step(signal, context) {
+            Step::Stay => {}
+            Step::To(phase) => self.enter(id, phase),
+            Step::End { cause, clean, tell } => {
+                self.tell(id, tell, text);
+                if context.unread {
+                    self.enter(id, Phase::Over { cause, clean });
+                } else {
+                    self.retire(id, cause, clean, text);
+                }
+            }
+            Step::Retire { cause, tell } => {
+                let clean = row.phase.received_all();
+                self.tell(id, tell, text);
+                self.retire(id, cause, clean, text);
+            }
+            Step::Violation(violation) => {
+                return Err(PeerMisbehaved::Lifecycle { id, violation });
+            }
+            Step::Misuse => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn enter(&mut self, id: ConnectionId, phase: Phase) {
+        self.table.update(id, |row| {
+            row.phase = phase;
+            match phase {
+                Phase::Lingering(_) => row.recv.discard(),
+                Phase::Over { .. } => row.send.discard(),
+                _ => {}
+            }
+        });
+        self.rearm(id, phase);
+        match phase {
+            Phase::Open { send, recv } => {
+                if recv == RecvHalf::Finished {
+                    self.on_received_all(id);
+                }
+                if send == SendHalf::Finishing {
+                    self.mark_ready(id);
+                }
+            }
+            Phase::Lingering(Linger::Flush(_)) => self.mark_ready(id),
+            Phase::Over { .. } => self.on_over(id),
+            Phase::Opening | Phase::Dialing(_) | Phase::Lingering(Linger::Await) => {}
+        }
+    }
+
+    /// The other end finished: a blocked reader must learn it, and what is read to the end is
+    /// drained.
+    fn on_received_all(&mut self, id: ConnectionId) {
+        self.wake_reader(id);
+        if self.table.get(id).is_some_and(|row| row.recv.unread() == 0) {
+            // The table has no violation for this signal.
+            self.apply(id, Signal::Drained, "").ok();
+        }
+    }
+
+    fn on_over(&mut self, id: ConnectionId) {
+        self.forget_queues(id);
+        self.wake_reader(id);
+        self.wake_writer(id);
+        self.events.push_back(Event::Ended(id));
+    }
+
+    /// Arms the deadline of the phase, if it has one, in place of the former one.
+    pub(super) fn rearm(&mut self, id: ConnectionId, phase: Phase) {
+        let timing = &self.config.timing;
+        let deadline = match phase {
+            Phase::Lingering(_) => Some((Timer::Linger(id), timing.linger)),
+            Phase::Open { send: SendHalf::Finished, recv: RecvHalf::Open } if !self.extended() => {
+                Some((Timer::Linger(id), timing.linger))
+            }
+            // Its deadline was armed with the dial and holds until the dial is answered.
+            Phase::Dialing(_) | Phase::Opening => return,
+            _ => None,
+        };
+        self.set_timer(id, deadline);
+    }
+
+    pub(super) fn set_timer(&mut self, id: ConnectionId, deadline: Option<(Timer, Duration)>) {
+        let timer = deadline.map(|(timer, _)| timer);
+        let before = self.table.update(id, |row| core::mem::replace(&mut row.timer, timer));
+        if let Some(before) = before.flatten() {
+            self.timers.disarm(before);
+        }
+        if let Some((timer, after)) = deadline {
+            self.timers.arm(timer, self.now + after);
+        }
+    }
+
+    /// The one door in.
+    pub(super) fn insert(&mut self, id: ConnectionId, row: Connection) {
+        self.table.insert(id, row);
+    }
+
+    /// The one door out.
+    fn retire(&mut self, id: ConnectionId, cause: Cause, complete: bool, text: &str) {
+        self.forget_queues(id);
+        let Some(row) = self.table.retire(id, cause) else { return };
+        if let Some(timer) = row.timer {
+            self.timers.disarm(timer);
+        }
+        let mut end = row.end(cause);
+        end.complete = complete;
+        if end.text.is_empty() {
+            end.text = text.to_string();
+        }
+        self.events.push_back(Event::Retired { id, end });
+        self.wake_budget_waiters();
+    }
+
+    /// Takes a connection out of every queue that it stands in.
+    fn forget_queues(&mut self, id: ConnectionId) {
+        let Some(queued) = self.table.update(id, |row| {
+            let queued = (row.ready, row.owes_flow, row.wants_budget, !row.announced);
+            (row.ready, row.owes_flow, row.wants_budget) = (false, false, false);
+            queued
+        }) else {
+            return;
+        };
+        let (ready, flow, budget, connect) = queued;
+        if ready {
+            self.outbox.ready.retain(|other| *other != id);
+        }
+        if flow {
+            self.outbox.flow.retain(|other| *other != id);
+        }
+        if budget {
+            self.budget_waiters.retain(|other| *other != id);
+        }
+        if connect {
+            self.outbox.forget_connect(id);
+        }
+    }
+
+    /// Says to the other end what the table asks for. A dial that has not left yet is not
+    /// mentioned: it never was.
+    fn tell(&mut self, id: ConnectionId, tell: Tell, text: &str) {
+        let known = self.table.get(id).is_some_and(|row| row.announced);
+        if !known || self.ended.is_some() {
+            return;
+        }
+        let body =
+            if self.extended() { extended_end(tell, text) } else { self.base_end(id, tell, text) };
+        if let Some(body) = body {
+            self.outbox.push(self.now, Control::Connection { id, body });
+        }
+    }
+
+    fn base_end(&self, id: ConnectionId, tell: Tell, text: &str) -> Option<Body> {
+        let text = match tell {
+            Tell::Nothing => return None,
+            Tell::Close => EOF.to_string(),
+            Tell::Echo => {
+                let said = self.table.get(id).and_then(|row| row.farewell.as_ref());
+                said.map_or_else(|| EOF.to_string(), |said| said.1.clone())
+            }
+            Tell::Reset(code) => base_text(code, text),
+        };
+        Some(Body::Error { text })
+    }
+}
+
+fn extended_end(tell: Tell, text: &str) -> Option<Body> {
+    match tell {
+        Tell::Reset(code) => Some(Body::Reset { code, text: text.to_string() }),
+        Tell::Nothing | Tell::Close | Tell::Echo => None,
+    }
+}
+
+/// An Error text that is not taken for a graceful end, no longer than what is read of it.
+pub(super) fn base_text(code: ResetCode, text: &str) -> String {
+    let mut said = match text {
+        "" | EOF => code.to_string(),
+        text => text.to_string(),
+    };
+    said.truncate(said.floor_char_boundary(base::MAX_ERROR));
+    said
+}

@@ -1,0 +1,129 @@
+//! What waits for the transport: control in order, then what is computed when it is sent.
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::string::String;
+
+use crate::wire::{Body, ClientRoute, Settings};
+use crate::{ConnectionId, Instant};
+
+/// A control message that keeps its place in the queue.
+#[derive(Debug)]
+pub(super) enum Control {
+    Settings(Settings),
+    /// Taken back if the connection is gone before it is sent.
+    Connect {
+        id: ConnectionId,
+        target: String,
+        within_millis: i64,
+    },
+    /// An answer or an end: Opened, Reset, Error.
+    Connection {
+        id: ConnectionId,
+        body: Body,
+    },
+    AddClient(ClientRoute),
+    RemoveClient(ClientRoute),
+    GoingAway(Body),
+}
+
+/// The queues toward the transport.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    control: VecDeque<Control>,
+    /// Ids answered with "connection not found" (base dialect), each queued once.
+    not_found: BTreeSet<ConnectionId>,
+    /// Connections that owe credit, Pause or Resume, each once.
+    pub(super) flow: VecDeque<ConnectionId>,
+    /// Connections with bytes or a Finish to send, in turn, each once.
+    pub(super) ready: VecDeque<ConnectionId>,
+    pub(super) ping: bool,
+    /// The latest Ping's bytes: an end that sends many gets the latest answered.
+    pub(super) pong: Option<[u8; 8]>,
+    pub(super) list: bool,
+    /// Since when something waits and nothing was taken.
+    since: Option<Instant>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, now: Instant, control: Control) {
+        self.touch(now);
+        self.control.push_back(control);
+    }
+
+    pub(super) fn push_not_found(&mut self, now: Instant, id: ConnectionId) {
+        self.touch(now);
+        self.not_found.insert(id);
+    }
+
+    pub(super) fn push_ready(&mut self, now: Instant, id: ConnectionId) {
+        self.touch(now);
+        self.ready.push_back(id);
+    }
+
+    pub(super) fn push_flow(&mut self, now: Instant, id: ConnectionId) {
+        self.touch(now);
+        self.flow.push_back(id);
+    }
+
+    pub(super) fn set_ping(&mut self, now: Instant) {
+        self.touch(now);
+        self.ping = true;
+    }
+
+    pub(super) fn set_pong(&mut self, now: Instant, opaque: [u8; 8]) {
+        self.touch(now);
+        self.pong = Some(opaque);
+    }
+
+    pub(super) fn set_list(&mut self, now: Instant) {
+        self.touch(now);
+        self.list = true;
+    }
+
+    pub(super) fn pop_control(&mut self) -> Option<Control> {
+        self.control.pop_front()
+    }
+
+    pub(super) fn pop_not_found(&mut self) -> Option<ConnectionId> {
+        self.not_found.pop_first()
+    }
+
+    /// Takes back the Connect of a connection that is gone before it was sent.
+    pub(super) fn forget_connect(&mut self, id: ConnectionId) {
+        let connect =
+            |control: &Control| matches!(control, Control::Connect { id: of, .. } if *of == id);
+        if let Some(place) = self.control.iter().rposition(connect) {
+            self.control.remove(place);
+        }
+    }
+
+    /// Control messages queued.
+    pub(super) fn queued_control(&self) -> usize {
+        self.control.len()
+            + self.not_found.len()
+            + usize::from(self.ping)
+            + usize::from(self.pong.is_some())
+            + usize::from(self.list)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queued_control() == 0 && self.flow.is_empty() && self.ready.is_empty()
+    }
+
+    fn touch(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// The transport took a message, or found none.
+    pub(super) fn progressed(&mut self, now: Instant) {
+        self.since = (!self.is_empty()).then_some(now);
+    }
+
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

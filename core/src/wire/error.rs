@@ -1,0 +1,165 @@
+use core::fmt;
+
+use super::InvalidVarint;
+
+/// How a message that the other end sent breaks the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMessage {
+    /// The whole message is longer than this end takes.
+    #[error("the peer sent a message of {length} bytes, the limit is {limit}")]
+    TooLong {
+        /// Its bytes.
+        length: usize,
+        /// [`DecodeLimits::message`](super::DecodeLimits::message).
+        limit: usize,
+    },
+    /// A number is malformed.
+    #[error("the peer sent a malformed {field}")]
+    Varint {
+        /// Which number.
+        field: Field,
+        /// How it is malformed.
+        source: InvalidVarint,
+    },
+    /// A number that counts something is below zero.
+    #[error("the peer sent the negative {field} {value}")]
+    Negative {
+        /// Which number.
+        field: Field,
+        /// Its value.
+        value: i64,
+    },
+    /// A Connect target is too long. It is not cut: a part of a target is another target.
+    #[error("the peer sent a target of {length} bytes, the limit is {limit}")]
+    TargetTooLong {
+        /// Its bytes.
+        length: usize,
+        /// [`DecodeLimits::target`](super::DecodeLimits::target).
+        limit: usize,
+    },
+    /// A Connect target is not UTF-8.
+    #[error("the peer sent a target that is not UTF-8 after byte {valid}")]
+    TargetNotUtf8 {
+        /// How many bytes are.
+        valid: usize,
+    },
+    /// A client route is not UTF-8.
+    #[error("the peer sent a client route that is not UTF-8 after byte {valid}")]
+    RouteNotUtf8 {
+        /// How many bytes are.
+        valid: usize,
+    },
+    /// A client route has no `/` between client key and session key.
+    #[error("the peer sent a client route without a session key")]
+    RouteWithoutSessionKey,
+    /// The session key of a client route is not a decimal of 64 bits.
+    #[error("the peer sent a client route whose session key is not a number")]
+    RouteSessionKey,
+    /// The client key of a client route is too long. It is not cut: a part is another client.
+    #[error("the peer sent a client key of {length} bytes, the limit is {limit}")]
+    ClientKeyTooLong {
+        /// Its bytes.
+        length: usize,
+        /// [`DecodeLimits::client_key`](super::DecodeLimits::client_key).
+        limit: usize,
+    },
+    /// The payload of SyncConnections is not a sequence of ids of eight bytes.
+    #[error("the peer sent {length} bytes of connection ids, not a multiple of 8")]
+    IdsNotWhole {
+        /// Its bytes.
+        length: usize,
+    },
+    /// A reconciliation message lists too many ids.
+    #[error("the peer sent more connection ids than the limit of {limit}")]
+    TooManyIds {
+        /// [`DecodeLimits::ids`](super::DecodeLimits::ids).
+        limit: usize,
+    },
+    /// The ids of a Sync do not ascend.
+    #[error("the peer sent connection id {id} after {previous}, ids must ascend")]
+    IdsNotAscending {
+        /// The id that came first.
+        previous: i64,
+        /// The one after it.
+        id: i64,
+    },
+    /// A setting has a value that makes no sense.
+    #[error("the peer set the {field} to {value}, it must be {least} to {most}")]
+    Setting {
+        /// Which setting.
+        field: Field,
+        /// Its value.
+        value: u64,
+        /// The smallest value that makes sense.
+        least: u64,
+        /// The largest value that makes sense.
+        most: u64,
+    },
+    /// A Credit grants nothing.
+    #[error("the peer sent a credit of no bytes")]
+    ZeroCredit,
+    /// The payload of a Ping or Pong does not have eight bytes.
+    #[error("the peer sent a ping or pong of {length} bytes instead of 8")]
+    PingLength {
+        /// Its bytes.
+        length: usize,
+    },
+    /// A message of the extension goes on after its last field.
+    #[error("the peer sent {length} bytes after the end of a message of type {kind}")]
+    Trailing {
+        /// The number of the type.
+        kind: i64,
+        /// How many bytes.
+        length: usize,
+    },
+}
+
+/// A number in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Field {
+    /// The id of the message itself.
+    MessageId,
+    /// The connection that a message is about.
+    ConnectionId,
+    /// The type of the message.
+    Kind,
+    /// The deadline of Data and Connect.
+    Deadline,
+    /// [`Settings::initial_window`](super::Settings::initial_window).
+    InitialWindow,
+    /// [`Settings::max_data`](super::Settings::max_data).
+    MaxData,
+    /// [`Settings::max_connections`](super::Settings::max_connections).
+    MaxConnections,
+    /// The code of Reset and GoAway.
+    Code,
+    /// The bytes that a Credit grants.
+    Credit,
+    /// The last connection that a GoAway accepts.
+    LastId,
+    /// The newest connection that a Sync has seen.
+    NewestId,
+    /// One of the connections that a Sync lists.
+    ListedId,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MessageId => "message id",
+            Self::ConnectionId => "connection id",
+            Self::Kind => "message type",
+            Self::Deadline => "deadline",
+            Self::InitialWindow => "initial window",
+            Self::MaxData => "largest Data",
+            Self::MaxConnections => "largest number of connections",
+            Self::Code => "code",
+            Self::Credit => "credit",
+            Self::LastId => "last connection id",
+            Self::NewestId => "newest connection id",
+            Self::ListedId => "listed connection id",
+        })
+    }
+}

@@ -1,0 +1,70 @@
+use alloc::vec::Vec;
+
+use super::reader::Reader;
+use super::{Field, InvalidMessage, varint};
+
+/// What an end of an extended session grants and bears. Each end sends its own, first.
+///
+/// A later version may append fields; an end skips those that it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many Data bytes you may send on a new connection before my first Credit.
+    pub initial_window: u64,
+    /// The largest Data payload that I accept.
+    pub max_data: u64,
+    /// How many connections of yours I hold at a time.
+    pub max_connections: u64,
+}
+
+impl Settings {
+    /// The values of [`Settings::initial_window`] that make sense: a window below one kilobyte
+    /// costs more in Credit than it carries, one above a gigabyte bounds nothing.
+    pub const INITIAL_WINDOW: core::ops::RangeInclusive<u64> = 1024..=1024 * 1024 * 1024;
+    /// The values of [`Settings::max_data`] that make sense: above a megabyte, one message holds
+    /// up all the other connections.
+    pub const MAX_DATA: core::ops::RangeInclusive<u64> = 1024..=1024 * 1024;
+    /// The values of [`Settings::max_connections`] that make sense: the rows of more connections
+    /// would take gigabytes.
+    pub const MAX_CONNECTIONS: core::ops::RangeInclusive<u64> = 1..=1 << 24;
+
+    /// Whether every value is in its range: the check that the other end makes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidMessage::Setting`] names the first one that is not.
+    pub fn check(&self) -> Result<(), InvalidMessage> {
+        check(Field::InitialWindow, self.initial_window, &Self::INITIAL_WINDOW)?;
+        check(Field::MaxData, self.max_data, &Self::MAX_DATA)?;
+        check(Field::MaxConnections, self.max_connections, &Self::MAX_CONNECTIONS)
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, InvalidMessage> {
+        let mut reader = Reader::new(payload);
+        let settings = Self {
+            initial_window: reader.non_negative(Field::InitialWindow)?,
+            max_data: reader.non_negative(Field::MaxData)?,
+            max_connections: reader.non_negative(Field::MaxConnections)?,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        for value in [self.initial_window, self.max_data, self.max_connections] {
+            varint::write_signed(value.try_into().unwrap_or(i64::MAX), |byte| payload.push(byte));
+        }
+        payload
+    }
+}
+
+fn check(
+    field: Field,
+    value: u64,
+    range: &core::ops::RangeInclusive<u64>,
+) -> Result<(), InvalidMessage> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(InvalidMessage::Setting { field, value, least: *range.start(), most: *range.end() })
+}

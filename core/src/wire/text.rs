@@ -1,0 +1,42 @@
+use alloc::string::String;
+
+/// The head of a text that is only for people.
+///
+/// The Go end cuts texts inside a character, so bytes that are not UTF-8 are replaced: a closing
+/// message must not fail because of its wording.
+pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
+    let head = bytes.get(..limit).unwrap_or(bytes);
+    let mut text = String::from_utf8_lossy(head).into_owned();
+    // Each replaced byte may have become three.
+    while text.len() > limit {
+        text.pop();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keep_head;
+
+    #[test]
+    fn a_short_text_is_kept() {
+        assert_eq!(keep_head("añ".as_bytes(), 3), "añ");
+    }
+
+    #[test]
+    fn a_long_text_loses_its_tail() {
+        assert_eq!(keep_head(b"abcd", 3), "abc");
+        assert_eq!(keep_head("aañ".as_bytes(), 3), "aa");
+    }
+
+    #[test]
+    fn a_text_cut_inside_a_character_is_readable() {
+        assert_eq!(keep_head(b"caf\xc3", 100), "caf\u{fffd}");
+    }
+
+    #[test]
+    fn replacements_stay_within_the_limit() {
+        assert_eq!(keep_head(&[0xff; 8], 8), "\u{fffd}\u{fffd}");
+        assert_eq!(keep_head(&[0xff; 8], 0), "");
+    }
+}

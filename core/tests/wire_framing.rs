@@ -1,0 +1,110 @@
+//! Messages on a byte stream, whatever the pieces in which it arrives.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use watertight_core::wire::{InvalidFrame, MAX_FRAME, decode_frame, frame_prefix};
+
+const LIMIT: usize = 1 << 20;
+
+fn frame(message: &[u8]) -> Vec<u8> {
+    [&*frame_prefix(message.len()), message].concat()
+}
+
+fn decode(bytes: &[u8]) -> Result<Option<Bytes>, InvalidFrame> {
+    decode_frame(&mut BytesMut::from(bytes), LIMIT)
+}
+
+#[test]
+fn a_message_is_taken_without_copying_it() {
+    let mut buffer = BytesMut::from(&*[frame(b"first"), frame(b"second")].concat());
+    let start = buffer[1..].as_ptr();
+    let first = decode_frame(&mut buffer, LIMIT).unwrap().unwrap();
+    assert_eq!((&*first, first.as_ptr()), (&b"first"[..], start));
+    assert_eq!(buffer, *frame(b"second"));
+}
+
+#[test]
+fn an_incomplete_message_gets_room_for_the_rest() {
+    let mut buffer = BytesMut::from(&frame(&[7; 5000])[..100]);
+    assert_eq!(decode_frame(&mut buffer, LIMIT), Ok(None));
+    assert!(buffer.capacity() >= 5002);
+    assert_eq!(buffer.len(), 100);
+}
+
+#[test]
+fn a_length_alone_does_not_take_the_memory_of_a_message() {
+    let mut buffer = BytesMut::from(&*frame_prefix(LIMIT));
+    assert_eq!(decode_frame(&mut buffer, LIMIT), Ok(None));
+    assert!(buffer.capacity() < LIMIT / 4);
+}
+
+#[test]
+fn the_limit_is_the_longest_message() {
+    let mut buffer = BytesMut::from(&*frame(&[1; 10]));
+    assert_eq!(decode_frame(&mut buffer.clone(), 10).unwrap().unwrap().len(), 10);
+    let error = InvalidFrame::TooLong { length: 10, limit: 9 };
+    assert_eq!(decode_frame(&mut buffer, 9), Err(error));
+}
+
+#[test]
+fn an_empty_message_is_refused() {
+    assert_eq!(decode(&[0]), Err(InvalidFrame::Empty));
+}
+
+#[test]
+fn a_length_has_four_bytes_at_most() {
+    assert_eq!(decode(&[0x80; 3]), Ok(None));
+    assert_eq!(decode(&[0x80; 4]), Err(InvalidFrame::PrefixTooLong));
+    assert_eq!(decode(&frame_prefix(MAX_FRAME + 1)), Err(InvalidFrame::PrefixTooLong));
+    let error = InvalidFrame::TooLong { length: MAX_FRAME as u64, limit: LIMIT };
+    assert_eq!(decode(&frame_prefix(MAX_FRAME)), Err(error));
+}
+
+#[test]
+fn a_padded_length_is_refused() {
+    assert_eq!(decode(&[0x81, 0x00, 1]), Err(InvalidFrame::PrefixPadded));
+    assert_eq!(decode(&[0x80, 0x00]), Err(InvalidFrame::PrefixPadded));
+}
+
+proptest! {
+    #[test]
+    fn any_split_gives_the_same_messages(
+        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..20),
+        pieces in prop::collection::vec(1..400_usize, 1..20),
+    ) {
+        let stream: Vec<u8> = messages.iter().flat_map(|message| frame(message)).collect();
+        let mut pieces = pieces.iter().cycle();
+        let mut rest = &stream[..];
+        let mut buffer = BytesMut::new();
+        let mut decoded = Vec::new();
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at(rest.len().min(*pieces.next().unwrap()));
+            buffer.extend_from_slice(piece);
+            while let Some(message) = decode_frame(&mut buffer, LIMIT).unwrap() {
+                decoded.push(message.to_vec());
+            }
+            rest = later;
+        }
+        prop_assert_eq!(decoded, messages);
+        prop_assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes: Vec<u8>, limit in 0..300_usize) {
+        let mut buffer = BytesMut::from(&*bytes);
+        while let Ok(Some(message)) = decode_frame(&mut buffer, limit) {
+            prop_assert!((1..=limit).contains(&message.len()));
+        }
+    }
+
+    #[test]
+    fn a_refused_stream_stays_refused(bytes: Vec<u8>, more: Vec<u8>) {
+        let mut buffer = BytesMut::from(&*bytes);
+        if let Err(error) = decode_frame(&mut buffer, 100) {
+            buffer.extend_from_slice(&more);
+            prop_assert_eq!(decode_frame(&mut buffer, 100), Err(error));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A reverse tunnel whose connections, tasks and buffers cannot leak.
