@@ -121,7 +121,8 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let session = (0..60_000_u64).prop_map(|millis| Step::Session(Duration::from_millis(millis)));
+        let session =
+            (0..60_000_u64).prop_map(|millis| Step::Session(Duration::from_millis(millis)));
         prop::collection::vec(prop_oneof![Just(Step::Failed), session], 1..50)
     }
 

@@ -110,42 +110,46 @@ impl Session {
         id: ConnectionId,
         data: &mut Bytes,
     ) -> Result<usize, WriteError> {
+        let room = self.room(now, id)?;
+        let max_data = self.max_data();
+        let taken = self.table.update(id, |row| row.send.push(data, room, max_data)).unwrap_or(0);
+        if taken > 0 {
+            self.mark_ready(id);
+        }
+        Ok(taken)
+    }
+
+    /// How many bytes [`write`](Self::write) would take now; never zero.
+    ///
+    /// # Errors
+    /// As for `write`.
+    pub fn room(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
         self.at(now);
         let row = self.table.get(id).ok_or(WriteError::Unknown)?;
         match row.phase {
             Phase::Open { send: SendHalf::Open, .. } => {}
             Phase::Over { cause, .. } => return Err(WriteError::Ended(row.end(cause))),
             Phase::Open { .. } | Phase::Lingering(_) => return Err(WriteError::Finished),
-            Phase::Opening | Phase::Dialing(_) => return Err(WriteError::Blocked),
-        }
-        if data.is_empty() {
-            return Ok(0);
+            Phase::Opening | Phase::Dialing(_) => return self.wait_for_room(id),
         }
         let limits = &self.config.limits;
         let budget = limits.send_budget.saturating_sub(self.table.totals().to_send);
-        let (buffer, max_data) = (limits.send_buffer, self.max_data());
-        let taken = self.table.update(id, |row| {
-            let capacity = buffer.min(row.send.queued().saturating_add(budget));
-            let taken = row.send.push(data, capacity, max_data);
-            row.send.wants_room = taken == 0;
-            taken
-        });
-        match taken.unwrap_or(0) {
-            0 => {
-                self.wait_for_budget(id, budget);
-                Err(WriteError::Blocked)
-            }
-            taken => {
-                self.mark_ready(id);
-                Ok(taken)
-            }
+        let room = row.send.room(limits.send_buffer).min(budget);
+        if room > 0 {
+            return Ok(room);
         }
+        if budget == 0 {
+            self.wait_for_budget(id);
+        }
+        self.wait_for_room(id)
     }
 
-    fn wait_for_budget(&mut self, id: ConnectionId, budget: usize) {
-        if budget > 0 {
-            return;
-        }
+    fn wait_for_room(&mut self, id: ConnectionId) -> Result<usize, WriteError> {
+        self.table.update(id, |row| row.send.wants_room = true);
+        Err(WriteError::Blocked)
+    }
+
+    fn wait_for_budget(&mut self, id: ConnectionId) {
         let waits = self.table.update(id, |row| core::mem::replace(&mut row.wants_budget, true));
         if waits == Some(false) {
             self.budget_waiters.push_back(id);

@@ -106,7 +106,7 @@ impl Outbox {
             + usize::from(self.list)
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queued_control() == 0 && self.flow.is_empty() && self.ready.is_empty()
     }
 

@@ -30,6 +30,12 @@ impl Session {
         transmit.or_else(|| self.farewell.take().map(Transmit::Message))
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send.
+    #[must_use]
+    pub fn has_transmit(&self) -> bool {
+        !self.outbox.is_empty() || self.farewell.is_some()
+    }
+
     fn next_transmit(&mut self, now: Instant) -> Option<Transmit> {
         self.next_control()
             .or_else(|| self.next_sign_of_life(now))

@@ -56,13 +56,13 @@ pub enum InvalidPreface {
 pub enum PrefaceField {
     /// The version of the protocol.
     Version,
-    /// [`Hello::client_key`].
+    /// [`Hello::client_key`](crate::wire::Hello::client_key).
     ClientKey,
-    /// [`Hello::token`].
+    /// [`Hello::token`](crate::wire::Hello::token).
     Token,
-    /// [`HelloReply::status`].
+    /// [`HelloReply::status`](crate::wire::HelloReply::status).
     Status,
-    /// [`HelloReply::text`].
+    /// [`HelloReply::text`](crate::wire::HelloReply::text).
     Text,
 }
 

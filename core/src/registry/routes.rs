@@ -1,0 +1,179 @@
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::ledger::{Counter, Tally};
+use super::{RegistryError, RegistryLimits, SessionKey};
+use crate::wire::ClientRoute;
+
+/// What peers announced, found by client and by peer.
+///
+/// A number that grows with each announcement tells which one is newer.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    by_client: BTreeMap<String, BTreeMap<u64, SessionKey>>,
+    by_peer: BTreeMap<SessionKey, BTreeMap<ClientRoute, u64>>,
+    last: u64,
+    counter: Counter,
+}
+
+impl Routes {
+    /// Adds a route, or makes one that is there the newest.
+    pub(super) fn add(
+        &mut self,
+        peer: SessionKey,
+        route: ClientRoute,
+        limits: &RegistryLimits,
+    ) -> Result<(), RegistryError> {
+        match self.number(peer, &route) {
+            Some(older) => self.unlink(&route.client_key, older),
+            None => {
+                self.check_room(peer, limits)?;
+                self.counter.add();
+            }
+        }
+        self.link(peer, route);
+        Ok(())
+    }
+
+    /// Removes exactly this route, if it is there.
+    pub(super) fn remove(&mut self, peer: SessionKey, route: &ClientRoute) {
+        let Some(of_peer) = self.by_peer.get_mut(&peer) else {
+            return;
+        };
+        let number = of_peer.remove(route);
+        if of_peer.is_empty() {
+            self.by_peer.remove(&peer);
+        }
+        if let Some(number) = number {
+            self.counter.remove();
+            self.unlink(&route.client_key, number);
+        }
+    }
+
+    /// Removes every route of a peer.
+    pub(super) fn remove_peer(&mut self, peer: SessionKey) {
+        for (route, number) in self.by_peer.remove(&peer).unwrap_or_default() {
+            self.counter.remove();
+            self.unlink(&route.client_key, number);
+        }
+    }
+
+    /// Removes every route of a peer to one client.
+    pub(super) fn forget(&mut self, peer: SessionKey, client_key: &str) {
+        let any = |session_key| ClientRoute { client_key: client_key.into(), session_key };
+        let of_client = any(i64::MIN)..=any(i64::MAX);
+        let of_peer = self.by_peer.get(&peer).into_iter();
+        let stale = of_peer.flat_map(|routes| routes.range(of_client.clone()));
+        let stale: Vec<_> = stale.map(|(route, _)| route.clone()).collect();
+        for route in stale {
+            self.remove(peer, &route);
+        }
+    }
+
+    /// The peers that announced a client, each once, the latest announcement first.
+    pub(super) fn peers(&self, client_key: &str) -> Vec<SessionKey> {
+        let mut peers = Vec::new();
+        let routes = self.by_client.get(client_key).into_iter();
+        for &peer in routes.flat_map(|routes| routes.values().rev()) {
+            if !peers.contains(&peer) {
+                peers.push(peer);
+            }
+        }
+        peers
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.counter.tally(self.live())
+    }
+
+    fn live(&self) -> usize {
+        self.by_peer.values().map(BTreeMap::len).sum()
+    }
+
+    fn number(&self, peer: SessionKey, route: &ClientRoute) -> Option<u64> {
+        self.by_peer.get(&peer)?.get(route).copied()
+    }
+
+    fn check_room(&self, peer: SessionKey, limits: &RegistryLimits) -> Result<(), RegistryError> {
+        let of_peer = self.by_peer.get(&peer).map_or(0, BTreeMap::len);
+        if of_peer >= limits.routes_per_peer {
+            return Err(RegistryError::TooManyRoutesOfPeer { limit: limits.routes_per_peer });
+        }
+        if self.live() >= limits.routes {
+            return Err(RegistryError::TooManyRoutes { limit: limits.routes });
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, peer: SessionKey, route: ClientRoute) {
+        self.last += 1;
+        let of_client = self.by_client.entry(route.client_key.clone()).or_default();
+        of_client.insert(self.last, peer);
+        self.by_peer.entry(peer).or_default().insert(route, self.last);
+    }
+
+    fn unlink(&mut self, client_key: &str, number: u64) {
+        let Some(of_client) = self.by_client.get_mut(client_key) else {
+            return;
+        };
+        of_client.remove(&number);
+        if of_client.is_empty() {
+            self.by_client.remove(client_key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(client_key: &str, session_key: i64) -> ClientRoute {
+        ClientRoute { client_key: client_key.into(), session_key }
+    }
+
+    /// Two peers with three routes to two clients.
+    fn filled() -> (Routes, [SessionKey; 2]) {
+        let mut routes = Routes::default();
+        let first = SessionKey::default().next();
+        let peers = [first, first.next()];
+        let all = [(0, route("a", 1)), (0, route("b", 1)), (1, route("a", 2))];
+        for (peer, route) in all {
+            routes.add(peers[peer], route, &RegistryLimits::default()).unwrap();
+        }
+        (routes, peers)
+    }
+
+    fn assert_nothing_left(routes: &Routes) {
+        assert!(routes.by_client.is_empty(), "{routes:?}");
+        assert!(routes.by_peer.is_empty(), "{routes:?}");
+        assert_eq!(routes.tally(), Tally { added: 3, removed: 3, live: 0 });
+    }
+
+    #[test]
+    fn peers_that_end_leave_nothing_behind() {
+        let (mut routes, peers) = filled();
+        peers.iter().for_each(|peer| routes.remove_peer(*peer));
+        assert_nothing_left(&routes);
+    }
+
+    #[test]
+    fn routes_that_are_taken_back_leave_nothing_behind() {
+        let (mut routes, [first, second]) = filled();
+        routes.remove(first, &route("a", 1));
+        routes.remove(first, &route("b", 1));
+        routes.remove(second, &route("a", 2));
+        routes.remove(second, &route("a", 2));
+        assert_nothing_left(&routes);
+    }
+
+    #[test]
+    fn routes_that_are_forgotten_leave_nothing_behind() {
+        let (mut routes, peers) = filled();
+        for peer in peers {
+            routes.forget(peer, "a");
+            routes.forget(peer, "b");
+        }
+        assert_nothing_left(&routes);
+    }
+}
