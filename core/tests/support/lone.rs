@@ -1,0 +1,105 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use watertight_core::session::PeerMisbehaved;
+use watertight_core::wire::{Body, Dialect, Message, Settings};
+use watertight_core::{ConnectionId, Instant, Role, SessionConfig, SessionEnd};
+
+use super::{End, Item, TARGET, decode, id};
+
+/// A session that faces a peer made by hand: one that follows the rules, or breaks them, or is a
+/// remotedialer end.
+#[derive(Debug)]
+pub(crate) struct Lone {
+    pub(crate) now: Instant,
+    pub(crate) end: End,
+}
+
+impl Lone {
+    /// A session that has heard the peer's Settings, where it must, and has sent its own.
+    pub(crate) fn new(role: Role, dialect: Dialect, config: SessionConfig) -> Self {
+        let mut lone = Self::silent(role, dialect, config);
+        if dialect == Dialect::Extended {
+            let settings =
+                Settings { initial_window: 64 << 10, max_data: 16 << 10, max_connections: 1000 };
+            lone.says(0, Body::Settings(settings));
+        }
+        lone.hears();
+        lone
+    }
+
+    /// A session that has heard nothing.
+    pub(crate) fn silent(role: Role, dialect: Dialect, config: SessionConfig) -> Self {
+        let now = Instant::from_epoch(Duration::from_secs(1));
+        Self { now, end: End::new(now, role, dialect, config) }
+    }
+
+    /// The peer sends a message.
+    pub(crate) fn says(&mut self, number: i64, body: Body) {
+        let message = Message::new(id(number), body).encode().to_bytes();
+        self.end.take(self.now, Item::Message(message));
+    }
+
+    pub(crate) fn says_data(&mut self, number: i64, payload: &[u8]) {
+        let payload = Bytes::copy_from_slice(payload);
+        self.says(number, Body::Data { deadline: 0, payload });
+    }
+
+    /// The peer dials.
+    pub(crate) fn dials(&mut self, number: i64) -> ConnectionId {
+        self.says(number, Body::Connect { deadline: 0, target: TARGET.into() });
+        id(number)
+    }
+
+    /// The peer dials and is accepted; what that says is heard.
+    pub(crate) fn accepts(&mut self, number: i64) -> ConnectionId {
+        let id = self.dials(number);
+        self.end.session.accept(self.now, id).unwrap();
+        self.hears();
+        id
+    }
+
+    /// What the peer hears, pings left out.
+    pub(crate) fn hears(&mut self) -> Vec<(i64, Body)> {
+        let dialect = self.end.session.dialect();
+        let mut heard = Vec::new();
+        while let Some(item) = self.end.transmit(self.now) {
+            let Item::Message(message) = item else { continue };
+            let message = decode(message, dialect);
+            if !matches!(message.body, Body::Ping { .. }) {
+                heard.push((message.connection.get(), message.body));
+            }
+        }
+        heard
+    }
+
+    /// Lets time pass, stopping at every deadline; what is heard is lost.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while let Some(at) = self.end.session.poll_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.end.session.handle_timeout(self.now);
+            self.end.poll_events();
+            if self.end.takes {
+                self.hears();
+            }
+        }
+        self.now = until;
+    }
+
+    /// What the peer did wrong, if that has ended the session.
+    pub(crate) fn fault(&self) -> Option<&PeerMisbehaved> {
+        match self.end.closed.as_ref()? {
+            SessionEnd::PeerMisbehaved(fault) => Some(fault),
+            end => panic!("ended by {end}"),
+        }
+    }
+
+    /// Ends the session from outside, after which nothing is held.
+    pub(crate) fn assert_even_after_the_transport(&mut self) {
+        self.end.session.handle_transport_ended(self.now, "gone");
+        self.end.session.abandon(self.now);
+        self.end.poll_events();
+        self.end.assert_even();
+    }
+}

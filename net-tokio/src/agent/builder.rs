@@ -1,0 +1,189 @@
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use watertight_core::SessionConfig;
+use watertight_core::reconnect::{Reconnect, ReconnectConfig};
+
+use super::link::Links;
+use super::run::{Connector, keep_connected};
+use super::serve::{DialRefusal, Handler};
+use super::{Agent, AgentStatus, Inner};
+use crate::endpoint::{ConnectOptions, Endpoint, ProxyPolicy};
+use crate::handshake::ClientHello;
+use crate::policy::Policy;
+use crate::session::Incoming;
+use crate::tasks::Tasks;
+use crate::tls::ClientTls;
+use crate::transport::Io;
+
+/// What an [`Agent`] is told before it starts. Only the endpoint and the key have no default.
+pub struct AgentBuilder {
+    endpoint: Endpoint,
+    options: ConnectOptions,
+    hello: ClientHello,
+    handler: Handler,
+    session: SessionConfig,
+    reconnect: ReconnectConfig,
+    seed: Option<u64>,
+    deadline: Duration,
+}
+
+impl Agent {
+    /// An agent that connects to `endpoint` as the client `key`. Unless it is told what may be
+    /// dialled, it refuses every dial.
+    #[must_use]
+    pub fn builder(endpoint: Endpoint, key: &str) -> AgentBuilder {
+        AgentBuilder {
+            endpoint,
+            options: ConnectOptions::default(),
+            hello: ClientHello::new(key),
+            handler: Handler::by_policy(Policy::default()),
+            session: SessionConfig::default(),
+            reconnect: ReconnectConfig::default(),
+            seed: None,
+            deadline: Duration::from_secs(20),
+        }
+    }
+}
+
+impl AgentBuilder {
+    /// The token that proves to the server that the key is ours.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.hello.set_token(token);
+        self
+    }
+
+    /// A header for the upgrade request, for servers that want to see more than key and token.
+    /// Not sent on byte streams.
+    #[must_use]
+    pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
+        self.hello.add_header(name, value);
+        self
+    }
+
+    /// Speaks the base protocol even to a server that speaks the extension: for tests of what a
+    /// remotedialer end would see.
+    #[must_use]
+    pub fn base_dialect(mut self) -> Self {
+        self.hello.set_base_dialect();
+        self
+    }
+
+    /// What may be dialled. The default is nothing.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.handler = Handler::by_policy(policy);
+        self
+    }
+
+    /// Dials by the embedder's own means instead of a policy: `dialer` is given the target in the
+    /// other end's words.
+    #[must_use]
+    pub fn dialer<F, A, I>(mut self, dialer: F) -> Self
+    where
+        F: Fn(String) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<I, DialRefusal>> + Send + 'static,
+        I: Io,
+    {
+        self.handler = Handler::by_dialer(dialer);
+        self
+    }
+
+    /// Answers dials without any socket: `handler` gets each dial and serves its stream, in a task
+    /// of the session.
+    #[must_use]
+    pub fn handler<F, A>(mut self, handler: F) -> Self
+    where
+        F: Fn(Incoming) -> A + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        self.handler = Handler::new(handler);
+        self
+    }
+
+    /// Trust and identity for `wss` and `tls` endpoints. The default trusts the system's roots.
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.options.tls = Some(tls);
+        self
+    }
+
+    /// Which HTTP proxy to go through. The default is what the environment says.
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxyPolicy) -> Self {
+        self.options.proxy = proxy;
+        self
+    }
+
+    /// Limits and times of each session.
+    #[must_use]
+    pub fn session(mut self, config: SessionConfig) -> Self {
+        self.session = config;
+        self
+    }
+
+    /// How long to wait before connecting again.
+    #[must_use]
+    pub fn reconnect(mut self, config: ReconnectConfig) -> Self {
+        self.reconnect = config;
+        self
+    }
+
+    /// Seeds the jitter of the waiting times, which is random otherwise.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How long one attempt to connect may take: 20 s unless set.
+    #[must_use]
+    pub fn connect_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Starts the agent in the current runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn start(self) -> Agent {
+        let tasks = Tasks::new();
+        let kill = Arc::new(tasks.kill_on_drop());
+        let connector = Connector {
+            endpoint: self.endpoint,
+            options: self.options,
+            hello: self.hello,
+            deadline: self.deadline,
+        };
+        let inner = Arc::new(Inner {
+            connector,
+            handler: self.handler,
+            session: self.session,
+            tasks,
+            stop: CancellationToken::new(),
+            links: Links::default(),
+            status: watch::Sender::new(AgentStatus::Connecting),
+        });
+        let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
+        let reconnect = Reconnect::new(self.reconnect, seed);
+        inner.tasks.spawn(keep_connected(Arc::clone(&inner), reconnect));
+        Agent { inner, _kill: kill }
+    }
+}
+
+impl fmt::Debug for AgentBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentBuilder")
+            .field("endpoint", &self.endpoint)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}

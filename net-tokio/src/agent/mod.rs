@@ -1,0 +1,161 @@
+//! The end behind the NAT: keeps a session to its server and dials for it.
+
+mod builder;
+mod link;
+mod run;
+mod serve;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use watertight_core::session::OpenError;
+use watertight_core::wire::{Dialect, GoAwayCode};
+use watertight_core::{Ledger, SessionConfig};
+
+use crate::forward::{Forward, Listener};
+use crate::session::{DialError, dial};
+use crate::stream::TunnelStream;
+use crate::tasks::Tasks;
+
+pub use builder::AgentBuilder;
+pub use serve::DialRefusal;
+
+use link::Links;
+use run::Connector;
+use serve::Handler;
+
+/// How long the session gets to say goodbye after the deadline of a shutdown.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// Where an agent stands with its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AgentStatus {
+    /// It is connecting.
+    Connecting,
+    /// Its session is up.
+    Connected {
+        /// What the server speaks.
+        dialect: Dialect,
+    },
+    /// It waits before it tries again.
+    Waiting {
+        /// How long.
+        retry_in: Duration,
+        /// Why it is not connected.
+        reason: String,
+    },
+    /// It was shut down.
+    Stopped,
+}
+
+/// The books of an agent.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct AgentLedger {
+    /// Connections of all its sessions, past ones included.
+    pub connections: Ledger,
+    /// Tasks alive.
+    pub tasks: usize,
+}
+
+impl AgentLedger {
+    /// Whether nothing is left: every connection that was added was removed, nothing is buffered,
+    /// no task is alive.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.connections.is_even() && self.tasks == 0
+    }
+}
+
+/// The end behind the NAT.
+///
+/// Clones are handles to the same agent. When the last one is dropped, every task of the agent
+/// ends at once; [`shutdown`](Self::shutdown) is the orderly way.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    inner: Arc<Inner>,
+    _kill: Arc<DropGuard>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connector: Connector,
+    handler: Handler,
+    session: SessionConfig,
+    tasks: Tasks,
+    stop: CancellationToken,
+    links: Links,
+    status: watch::Sender<AgentStatus>,
+}
+
+impl Agent {
+    /// The agent's standing, and its changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<AgentStatus> {
+        self.inner.status.subscribe()
+    }
+
+    /// Waits until the session is up. Cancel safe.
+    pub async fn connected(&self) {
+        let mut status = self.status();
+        // The sender lives as long as this agent.
+        status.wait_for(|status| matches!(status, AgentStatus::Connected { .. })).await.ok();
+    }
+
+    /// Dials `target` on the server's side, where the server allows it. Cancel safe: dropping the
+    /// future gives the dial up on both ends.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub async fn dial(&self, target: &str) -> Result<TunnelStream, DialError> {
+        let link = self.inner.links.current();
+        let link = link.ok_or_else(|| DialError::NotConnected("the server".to_string()))?;
+        dial(&link, target, None).await
+    }
+
+    /// Dials every connection that `listener` accepts through the server. It ends with the agent,
+    /// or when the returned handle says so.
+    pub fn forward(&self, listener: Listener, target: &str) -> Forward {
+        let (inner, target) = (Arc::clone(&self.inner), target.to_string());
+        // The forward's tasks must not keep the agent alive that they belong to.
+        let weak = Arc::downgrade(&self._kill);
+        let name = target.clone();
+        let dial = move || {
+            let (inner, weak, target) = (Arc::clone(&inner), weak.clone(), target.clone());
+            async move {
+                let Some(kill) = weak.upgrade() else {
+                    return Err(DialError::NotSent(OpenError::Closed));
+                };
+                Agent { inner, _kill: kill }.dial(&target).await
+            }
+        };
+        Forward::start(&self.inner.tasks, &self.inner.stop, listener, &name, dial)
+    }
+
+    /// The books of the agent.
+    #[must_use]
+    pub fn ledger(&self) -> AgentLedger {
+        AgentLedger { connections: self.inner.links.ledger(), tasks: self.inner.tasks.live() }
+    }
+
+    /// Ends the agent: takes no new dials, lets the open connections run to their end for at most
+    /// `deadline`, closes, waits until every task is gone, and returns the books. Not cancel
+    /// safe: dropped half-way, the agent is left draining.
+    pub async fn shutdown(self, deadline: Duration) -> AgentLedger {
+        let inner = &self.inner;
+        inner.stop.cancel();
+        inner.links.each(|core, now| core.drain(now, "the agent is shutting down", deadline));
+        if tokio::time::timeout(deadline, inner.links.gone()).await.is_err() {
+            inner.links.each(|core, now| {
+                core.close(now, GoAwayCode::SHUTDOWN, "the agent has shut down");
+            });
+        }
+        inner.tasks.wind_down(FAREWELL).await;
+        inner.links.abandon();
+        inner.status.send_replace(AgentStatus::Stopped);
+        self.ledger()
+    }
+}

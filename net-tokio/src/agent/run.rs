@@ -1,0 +1,168 @@
+//! Keeps a session up: connects, waits for its end, backs off, connects again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+use tracing::{info, info_span, warn};
+use watertight_core::reconnect::Reconnect;
+use watertight_core::wire::{Dialect, GoAwayCode};
+use watertight_core::{Role, SessionEnd};
+
+use super::{AgentStatus, Inner};
+use crate::endpoint::{ConnectOptions, Endpoint};
+use crate::handshake::{self, ConnectError};
+use crate::session::{Clock, Incoming, Notice, Owner, RunOptions, Shared, run};
+use crate::tasks::Tasks;
+
+/// How an agent reaches its server.
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) endpoint: Endpoint,
+    pub(super) options: ConnectOptions,
+    pub(super) hello: handshake::ClientHello,
+    /// From the first packet to the session.
+    pub(super) deadline: Duration,
+}
+
+#[derive(Debug, Error)]
+enum Failure {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("not connected after {0:?}")]
+    Timeout(Duration),
+}
+
+/// Where the current session stands, as its owner last saw it.
+#[derive(Clone, Debug)]
+enum LinkStatus {
+    Up,
+    GoingAway(String),
+    Ended(SessionEnd),
+}
+
+/// The agent's one long-lived task.
+pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) {
+    let clock = Clock::start();
+    while !inner.stop.is_cancelled() {
+        inner.status.send_replace(AgentStatus::Connecting);
+        let attempt = tokio::select! {
+            biased;
+            () = inner.stop.cancelled() => return,
+            attempt = inner.connect() => attempt,
+        };
+        let (delay, reason) = match attempt {
+            Ok((link, mut status)) => {
+                reconnect.connected(clock.now());
+                let reason = inner.watch_link(&link, &mut status).await;
+                (reconnect.disconnected(clock.now()), reason)
+            }
+            Err(error) => (reconnect.failed(clock.now()), error.to_string()),
+        };
+        if inner.stop.is_cancelled() {
+            return;
+        }
+        warn!(reason, retry_in = ?delay, "not connected");
+        inner.status.send_replace(AgentStatus::Waiting { retry_in: delay, reason });
+        tokio::select! {
+            biased;
+            () = inner.stop.cancelled() => return,
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}
+
+impl Inner {
+    async fn connect(
+        self: &Arc<Self>,
+    ) -> Result<(Arc<Shared>, watch::Receiver<LinkStatus>), Failure> {
+        let deadline = self.connector.deadline;
+        let connected = tokio::time::timeout(deadline, self.connector.connect());
+        let connected = connected.await.map_err(|_| Failure::Timeout(deadline))??;
+        Ok(match connected {
+            handshake::Connected::WebSocket(transport, dialect) => self.start(transport, dialect),
+            handshake::Connected::ByteStream(transport) => {
+                self.start(transport, Dialect::Extended)
+            }
+        })
+    }
+
+    fn start<T: crate::transport::Transport + Unpin>(
+        self: &Arc<Self>,
+        transport: T,
+        dialect: Dialect,
+    ) -> (Arc<Shared>, watch::Receiver<LinkStatus>) {
+        let (status, receiver) = watch::channel(LinkStatus::Up);
+        let options = RunOptions {
+            role: Role::Connector,
+            dialect,
+            config: self.session.clone(),
+            trust_routes: false,
+            span: info_span!("session", server = %self.connector.endpoint),
+        };
+        let link = run(&self.tasks, transport, options, |children| LinkOwner {
+            agent: Arc::clone(self),
+            children: children.clone(),
+            status,
+        });
+        self.links.add(Arc::clone(&link));
+        info!(server = %self.connector.endpoint, ?dialect, "connected");
+        self.status.send_replace(AgentStatus::Connected { dialect });
+        (link, receiver)
+    }
+
+    /// Waits until the session is of no use for new dials, and says why. A session that drains
+    /// goes on without us.
+    async fn watch_link(
+        &self,
+        link: &Arc<Shared>,
+        status: &mut watch::Receiver<LinkStatus>,
+    ) -> String {
+        let over = status.wait_for(|status| !matches!(status, LinkStatus::Up)).await;
+        let reason = match over.as_deref() {
+            Ok(LinkStatus::GoingAway(text)) => format!("the server goes away: {text}"),
+            Ok(LinkStatus::Ended(SessionEnd::PeerClosed { code: GoAwayCode::REPLACED, .. })) => {
+                "another agent with the same key took over".to_string()
+            }
+            Ok(LinkStatus::Ended(end)) => end.to_string(),
+            Ok(LinkStatus::Up) | Err(_) => "the session's task has ended".to_string(),
+        };
+        drop(over);
+        self.links.retire(link);
+        reason
+    }
+}
+
+impl Connector {
+    async fn connect(&self) -> Result<handshake::Connected, ConnectError> {
+        handshake::connect(&self.endpoint, &self.options, &self.hello).await
+    }
+}
+
+/// Belongs to one session's driver, and takes the session out of the agent's books at its end.
+struct LinkOwner {
+    agent: Arc<Inner>,
+    children: Tasks,
+    status: watch::Sender<LinkStatus>,
+}
+
+impl Owner for LinkOwner {
+    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
+        match notice {
+            Notice::Incoming { id, target, within } => {
+                let incoming = Incoming::new(Arc::clone(shared), id, target, within);
+                self.children.spawn(self.agent.handler.handle(incoming));
+            }
+            Notice::GoingAway { text, .. } => {
+                self.status.send_replace(LinkStatus::GoingAway(text));
+            }
+            Notice::Closed(end) => {
+                self.agent.links.remove(shared);
+                self.status.send_replace(LinkStatus::Ended(end));
+            }
+            // An agent is no peer; nothing is announced to it that it would believe.
+            Notice::Route { .. } => {}
+        }
+    }
+}

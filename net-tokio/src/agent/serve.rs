@@ -1,0 +1,164 @@
+//! What an agent does with the dials that reach it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tracing::{debug, info};
+use watertight_core::wire::ResetCode;
+
+use crate::copy::{Socket, copy};
+use crate::forward::HALF_CLOSED_IDLE;
+use crate::policy::{DialError as TargetError, Dialled, Policy};
+use crate::session::Incoming;
+use crate::target::Target;
+use crate::transport::{BoxIo, Io};
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Answers dials, whatever its type.
+#[derive(Clone)]
+pub(crate) struct Handler(Arc<dyn Fn(Incoming) -> Task + Send + Sync>);
+
+impl Handler {
+    pub(crate) fn new<F, A>(handle: F) -> Self
+    where
+        F: Fn(Incoming) -> A + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(move |incoming| Box::pin(handle(incoming))))
+    }
+
+    /// Dials what the policy allows.
+    pub(crate) fn by_policy(policy: Policy) -> Self {
+        let policy = Arc::new(policy);
+        Self::new(move |incoming| {
+            let policy = Arc::clone(&policy);
+            async move { serve_by_policy(&policy, incoming).await }
+        })
+    }
+
+    /// Dials by the embedder's own means.
+    pub(crate) fn by_dialer<F, A, I>(dialer: F) -> Self
+    where
+        F: Fn(String) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<I, DialRefusal>> + Send + 'static,
+        I: Io,
+    {
+        let dialer = Arc::new(dialer);
+        Self::new(move |incoming| {
+            let dialer = Arc::clone(&dialer);
+            async move {
+                let dial = dialer(incoming.target().to_string());
+                let dial = async { dial.await.map(|io| Box::new(io) as BoxIo) };
+                if let Some((incoming, socket)) = answer(incoming, dial).await {
+                    serve(incoming, socket).await;
+                }
+            }
+        })
+    }
+
+    pub(crate) fn handle(&self, incoming: Incoming) -> Task {
+        (self.0)(incoming)
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handler")
+    }
+}
+
+/// Why an embedder's dialer gave no stream. The other end is told both.
+#[derive(Clone, Debug, Error)]
+#[error("{text}")]
+pub struct DialRefusal {
+    /// Why, for programs.
+    pub code: ResetCode,
+    /// Why, for people.
+    pub text: String,
+}
+
+impl From<io::Error> for DialRefusal {
+    fn from(error: io::Error) -> Self {
+        Self { code: ResetCode::DIAL_FAILED, text: error.to_string() }
+    }
+}
+
+impl From<TargetError> for DialRefusal {
+    fn from(error: TargetError) -> Self {
+        let code =
+            if error.is_refusal() { ResetCode::DIAL_REFUSED } else { ResetCode::DIAL_FAILED };
+        Self { code, text: error.to_string() }
+    }
+}
+
+async fn serve_by_policy(policy: &Policy, incoming: Incoming) {
+    let dial = async {
+        let target: Target = incoming.target().parse().map_err(|error| DialRefusal {
+            code: ResetCode::DIAL_REFUSED,
+            text: format!("{error}"),
+        })?;
+        Ok(policy.dial(&target).await?)
+    };
+    let dialled = {
+        // The dial borrows the target; it is over before the dial is answered.
+        let dial = std::pin::pin!(dial);
+        race(&incoming, dial).await
+    };
+    match settle(incoming, dialled) {
+        Some((incoming, Dialled::Tcp(socket))) => serve(incoming, socket).await,
+        Some((incoming, Dialled::Unix(socket))) => serve(incoming, socket).await,
+        None => {}
+    }
+}
+
+async fn answer<S>(
+    incoming: Incoming,
+    dial: impl Future<Output = Result<S, DialRefusal>>,
+) -> Option<(Incoming, S)> {
+    let dialled = race(&incoming, dial).await;
+    settle(incoming, dialled)
+}
+
+/// The dial's result; `None` if nobody waits for it any more. A dial that nobody waits for is
+/// dropped where it stands.
+async fn race<S>(
+    incoming: &Incoming,
+    dial: impl Future<Output = Result<S, DialRefusal>>,
+) -> Option<Result<S, DialRefusal>> {
+    tokio::select! {
+        biased;
+        end = incoming.withdrawn() => {
+            debug!(target = incoming.target(), %end, "dial withdrawn");
+            None
+        }
+        dialled = dial => Some(dialled),
+    }
+}
+
+fn settle<S>(
+    incoming: Incoming,
+    dialled: Option<Result<S, DialRefusal>>,
+) -> Option<(Incoming, S)> {
+    match dialled? {
+        Ok(socket) => Some((incoming, socket)),
+        Err(refusal) => {
+            info!(target = incoming.target(), error = %refusal, "dial refused");
+            incoming.refuse(refusal.code, &refusal.text);
+            None
+        }
+    }
+}
+
+async fn serve<S: Socket>(incoming: Incoming, socket: S) {
+    // One that was withdrawn just now closes the socket.
+    let Ok(stream) = incoming.accept() else { return };
+    match copy(socket, stream, HALF_CLOSED_IDLE).await {
+        Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
+        Err(error) => debug!(%error, "connection failed"),
+    }
+}

@@ -1,0 +1,157 @@
+//! Local ports whose connections are dialled through the tunnel.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use crate::copy::{Socket, copy};
+use crate::session::DialError;
+use crate::stream::TunnelStream;
+use crate::tasks::Tasks;
+
+/// How long a half-closed connection may be idle before it is given up. Long enough for an answer
+/// that takes its time; short enough that they do not pile up behind an end that never closes.
+pub(crate) const HALF_CLOSED_IDLE: Duration = Duration::from_secs(300);
+
+/// How long accepting rests after it failed for want of something that others may give back, such
+/// as file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+/// A socket that a [`Listener`] accepted.
+pub(crate) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// Accepts one connection. An error is not the end: it says that this one, or for the moment
+    /// any, could not be accepted. Cancel safe.
+    async fn accept_one(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, from) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                Ok(Accepted::Tcp(socket, from))
+            }
+            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        }
+    }
+
+    /// Accepts one connection, whatever it takes. Cancel safe.
+    pub(crate) async fn accept(&self) -> Accepted {
+        loop {
+            match self.accept_one().await {
+                Ok(accepted) => return accepted,
+                Err(error) if is_about_one_connection(&error) => {
+                    debug!(%error, "a connection was gone before it was accepted");
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept connections for the moment");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    )
+}
+
+/// A running forward. Dropping it stops accepting and ends its connections.
+#[derive(Debug)]
+#[must_use = "dropping a forward ends it"]
+pub struct Forward {
+    stop: CancellationToken,
+    _kill: DropGuard,
+}
+
+impl Forward {
+    /// Forwards what `listener` accepts until `stop`, in tasks below `parent`.
+    pub(crate) fn start<D, A>(
+        parent: &Tasks,
+        stop: &CancellationToken,
+        listener: Listener,
+        name: &str,
+        dial: D,
+    ) -> Self
+    where
+        D: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<TunnelStream, DialError>> + Send + 'static,
+    {
+        let tasks = parent.child();
+        let stop = stop.child_token();
+        let forward = Self { stop: stop.clone(), _kill: tasks.kill_on_drop() };
+        let accepting = accept_all(listener, tasks, stop, Arc::new(dial));
+        parent.spawn(accepting.instrument(info_span!("forward", to = name)));
+        forward
+    }
+
+    /// Stops accepting; open connections go on.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept_all<D, A>(listener: Listener, tasks: Tasks, stop: CancellationToken, dial: Arc<D>)
+where
+    D: Fn() -> A + Send + Sync + 'static,
+    A: Future<Output = Result<TunnelStream, DialError>> + Send + 'static,
+{
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let dial = Arc::clone(&dial);
+        let task = async move {
+            match accepted {
+                Accepted::Tcp(socket, _) => forward(socket, dial()).await,
+                Accepted::Unix(socket) => forward(socket, dial()).await,
+            }
+        };
+        tasks.spawn(task.in_current_span());
+    }
+    drop(listener);
+    // Ended by the connections themselves, or killed with the server.
+    tasks.wind_down(Duration::MAX).await;
+}
+
+async fn forward<S: Socket>(
+    socket: S,
+    dial: impl Future<Output = Result<TunnelStream, DialError>>,
+) {
+    match dial.await {
+        Ok(stream) => match copy(socket, stream, HALF_CLOSED_IDLE).await {
+            Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
+            Err(error) => debug!(%error, "connection failed"),
+        },
+        Err(error) => {
+            // The one at the other end of the socket can only be told by a reset.
+            socket.abort();
+            info!(%error, "cannot dial");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What operators see, through the `metrics` facade.
+//!
+//! Counters carry remotedialer's names where it counts the same thing, without its labels: a
+//! client key or an address as a label is a series that somebody else can invent. What belongs to
+//! one client is in the server's list of clients instead.
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use watertight_core::{Cause, Ledger, Session};
+
+const ADD_SESSION: &str = "session_server_total_add_websocket_session";
+const REMOVE_SESSION: &str = "session_server_total_remove_websocket_session";
+const ADD_CONNECTIONS: &str = "session_server_total_add_connections";
+const REMOVE_CONNECTIONS: &str = "session_server_total_remove_connections";
+const TRANSMIT_BYTES: &str = "session_server_total_transmit_bytes";
+const RECEIVE_BYTES: &str = "session_server_total_receive_bytes";
+const LIVE_SESSIONS: &str = "watertight_sessions";
+const LIVE_CONNECTIONS: &str = "watertight_connections";
+const BUFFERED_BYTES: &str = "watertight_buffered_bytes";
+const PENDING_DIALS: &str = "watertight_pending_dials";
+const ROUND_TRIP: &str = "watertight_round_trip_seconds";
+const HANDSHAKES_REFUSED: &str = "watertight_handshakes_refused";
+
+/// Gives every metric its description. Call it once after the recorder is installed.
+pub fn describe() {
+    describe_counter!(ADD_SESSION, "Sessions added");
+    describe_counter!(REMOVE_SESSION, "Sessions removed");
+    describe_counter!(ADD_CONNECTIONS, "Connections added, dialled by either end");
+    describe_counter!(REMOVE_CONNECTIONS, "Connections removed, by cause");
+    describe_counter!(TRANSMIT_BYTES, Unit::Bytes, "Bytes of messages handed to transports");
+    describe_counter!(RECEIVE_BYTES, Unit::Bytes, "Bytes of messages taken from transports");
+    describe_gauge!(LIVE_SESSIONS, "Sessions that are up");
+    describe_gauge!(LIVE_CONNECTIONS, "Connections in the sessions' tables");
+    describe_gauge!(BUFFERED_BYTES, Unit::Bytes, "Connection bytes held, in both directions");
+    describe_gauge!(PENDING_DIALS, "Dials that wait for an answer");
+    describe_histogram!(ROUND_TRIP, Unit::Seconds, "Round trips to the other end, smoothed");
+    describe_counter!(HANDSHAKES_REFUSED, "Handshakes refused, by reason");
+}
+
+/// A handshake that did not become a session. The reasons are ours, so there are few.
+pub(crate) fn handshake_refused(reason: &'static str) {
+    counter!(HANDSHAKES_REFUSED, "reason" => reason).increment(1);
+}
+
+/// Counts a session from its start until its driver has ended.
+#[derive(Debug)]
+pub(crate) struct LiveSession;
+
+impl LiveSession {
+    pub(crate) fn start() -> Self {
+        counter!(ADD_SESSION).increment(1);
+        gauge!(LIVE_SESSIONS).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for LiveSession {
+    fn drop(&mut self) {
+        counter!(REMOVE_SESSION).increment(1);
+        gauge!(LIVE_SESSIONS).decrement(1.0);
+    }
+}
+
+/// Reports one session's books as they change.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    seen: Ledger,
+    rtt: Option<std::time::Duration>,
+    sent: u64,
+    received: u64,
+}
+
+impl Meter {
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    pub(crate) fn received(&mut self, bytes: usize) {
+        self.received += bytes as u64;
+    }
+
+    /// Reports what has changed since the last time.
+    pub(crate) fn observe(&mut self, core: &Session) {
+        self.observe_bytes();
+        self.observe_ledger(core.ledger());
+        if core.rtt() != self.rtt {
+            self.rtt = core.rtt();
+            if let Some(rtt) = self.rtt {
+                histogram!(ROUND_TRIP).record(rtt);
+            }
+        }
+    }
+
+    fn observe_bytes(&mut self) {
+        for (name, bytes) in [(TRANSMIT_BYTES, &mut self.sent), (RECEIVE_BYTES, &mut self.received)]
+        {
+            if *bytes > 0 {
+                counter!(name).increment(std::mem::take(bytes));
+            }
+        }
+    }
+
+    fn observe_ledger(&mut self, now: Ledger) {
+        if now == self.seen {
+            return;
+        }
+        let before = std::mem::replace(&mut self.seen, now);
+        if now.added > before.added {
+            counter!(ADD_CONNECTIONS).increment(now.added - before.added);
+        }
+        if now.removed != before.removed {
+            for cause in Cause::ALL {
+                count_removed(cause, now.removed.by(cause) - before.removed.by(cause));
+            }
+        }
+        change(LIVE_CONNECTIONS, before.live, now.live);
+        let buffered = |ledger: &Ledger| ledger.bytes_to_send + ledger.bytes_received;
+        change(BUFFERED_BYTES, buffered(&before), buffered(&now));
+        let pending = |ledger: &Ledger| ledger.opening + ledger.dialing;
+        change(PENDING_DIALS, pending(&before), pending(&now));
+    }
+}
+
+fn count_removed(cause: Cause, count: u64) {
+    if count > 0 {
+        counter!(REMOVE_CONNECTIONS, "cause" => cause.name()).increment(count);
+    }
+}
+
+fn change(name: &'static str, before: u64, now: u64) {
+    // Gauges are floating point; exact to 2^53.
+    #[allow(clippy::cast_precision_loss)]
+    match now.cmp(&before) {
+        std::cmp::Ordering::Greater => gauge!(name).increment((now - before) as f64),
+        std::cmp::Ordering::Less => gauge!(name).decrement((before - now) as f64),
+        std::cmp::Ordering::Equal => {}
+    }
+}

@@ -1,0 +1,90 @@
+//! Who may connect, and as whom.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use rustls_pki_types::CertificateDer;
+
+/// What the authentication hook sees of an end that wants a session.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AuthRequest {
+    /// The client key that the end gave: the header `X-Tunnel-ID`, or the preface's.
+    pub client_key: Option<String>,
+    /// The token that it gave: the header `Authorization: Bearer …`, or the preface's.
+    pub token: Option<String>,
+    /// The headers of the upgrade request; empty on a byte stream.
+    pub headers: HeaderMap,
+    /// The path of the upgrade request; empty on a byte stream.
+    pub path: String,
+    /// The socket's other end, where it has an address.
+    pub remote: Option<SocketAddr>,
+    /// The certificates that the end proved to own, its own first; empty without mutual TLS.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Why an end gets no session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// The answer's text. It goes to a stranger: it should not tell a secret.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// The end did not prove who it is: status 401.
+    #[must_use]
+    pub fn unauthorized(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, reason: reason.into() }
+    }
+
+    /// The end may not have what it wants: status 403.
+    #[must_use]
+    pub fn forbidden(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
+    }
+
+    /// The server cannot take the session now: status 503.
+    #[must_use]
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.reason)
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send>>;
+
+/// The authentication hook, whatever its type.
+#[derive(Clone)]
+pub(crate) struct Authenticator(Arc<dyn Fn(AuthRequest) -> Answer + Send + Sync>);
+
+impl Authenticator {
+    pub(crate) fn new<F, A>(hook: F) -> Self
+    where
+        F: Fn(AuthRequest) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<String, Refusal>> + Send + 'static,
+    {
+        Self(Arc::new(move |request| Box::pin(hook(request))))
+    }
+
+    /// The client key of the end that sent `request`.
+    pub(crate) async fn authenticate(&self, request: AuthRequest) -> Result<String, Refusal> {
+        (self.0)(request).await
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}

@@ -1,0 +1,113 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+use watertight_core::SessionConfig;
+use watertight_core::registry::{Registry, RegistryLimits};
+
+use super::auth::Authenticator;
+use super::owner::Backdial;
+use super::sessions::Sessions;
+use super::{Inner, Server};
+use crate::session::Incoming;
+use crate::tasks::Tasks;
+use crate::transport::WebSocketOptions;
+
+/// Events that a slow subscriber can be behind before it loses the oldest.
+const EVENTS: usize = 1024;
+
+/// What a [`Server`] can be told before it starts. Everything has a default.
+pub struct ServerBuilder {
+    authenticator: Authenticator,
+    backdial: Option<Backdial>,
+    session: SessionConfig,
+    registry: RegistryLimits,
+    web_socket: WebSocketOptions,
+    handshake_deadline: Duration,
+    max_handshakes: usize,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(authenticator: Authenticator) -> Self {
+        Self {
+            authenticator,
+            backdial: None,
+            session: SessionConfig::default(),
+            registry: RegistryLimits::default(),
+            web_socket: WebSocketOptions::default(),
+            handshake_deadline: Duration::from_secs(10),
+            max_handshakes: 1024,
+        }
+    }
+
+    /// Lets clients dial through the server: `answer` gets each dial with the client's key, in a
+    /// task of the session. Without it every such dial is refused.
+    #[must_use]
+    pub fn allow_dials<F, A>(mut self, answer: F) -> Self
+    where
+        F: Fn(String, Incoming) -> A + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        self.backdial = Some(Backdial::new(answer));
+        self
+    }
+
+    /// Limits and times of each session.
+    #[must_use]
+    pub fn session(mut self, config: SessionConfig) -> Self {
+        self.session = config;
+        self
+    }
+
+    /// How many clients there may be, and how long their keys.
+    #[must_use]
+    pub fn registry(mut self, limits: RegistryLimits) -> Self {
+        self.registry = limits;
+        self
+    }
+
+    /// How long a socket may take from being accepted to being authenticated: 10 s unless set.
+    #[must_use]
+    pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
+        self.handshake_deadline = deadline;
+        self
+    }
+
+    /// How many sockets of a server's own listeners may be unauthenticated at once: 1,024 unless
+    /// set. More wait in the kernel's queue until one of these is done or its deadline has passed.
+    #[must_use]
+    pub fn max_handshakes(mut self, max: usize) -> Self {
+        self.max_handshakes = max;
+        self
+    }
+
+    /// Starts the server. It does nothing until it is given a listener, or its service is
+    /// mounted.
+    #[must_use]
+    pub fn build(self) -> Server {
+        let tasks = Tasks::new();
+        let kill = Arc::new(tasks.kill_on_drop());
+        let inner = Inner {
+            authenticator: self.authenticator,
+            backdial: self.backdial,
+            session: self.session,
+            web_socket: self.web_socket,
+            handshake_deadline: self.handshake_deadline,
+            handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),
+            tasks,
+            stop: CancellationToken::new(),
+            sessions: Mutex::new(Sessions::new(Registry::new(self.registry))),
+            events: broadcast::Sender::new(EVENTS),
+        };
+        Server { inner: Arc::new(inner), _kill: kill }
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("session", &self.session).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,272 @@
+//! The end that agents connect to, and that dials through them.
+
+mod accept;
+mod auth;
+mod builder;
+mod connector;
+mod owner;
+mod sessions;
+mod upgrade;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::info_span;
+use watertight_core::session::OpenError;
+use watertight_core::wire::GoAwayCode;
+use watertight_core::{Role, SessionConfig};
+
+use crate::forward::{Forward, Listener};
+use crate::session::{DialError, RunOptions, dial, run};
+use crate::stream::TunnelStream;
+use crate::tasks::Tasks;
+use crate::tls::ServerTls;
+use crate::transport::{Transport, WebSocketOptions};
+
+pub use auth::{AuthRequest, Refusal};
+pub use builder::ServerBuilder;
+pub use connector::TunnelConnector;
+pub use sessions::{ClientInfo, ServerEvent, ServerLedger};
+pub use upgrade::UpgradeService;
+
+use auth::Authenticator;
+use owner::{Backdial, SessionOwner};
+use sessions::{Admission, Sessions};
+
+/// How long sessions get to say goodbye after the deadline of a shutdown.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// The end that agents connect to.
+///
+/// Clones are handles to the same server. When the last one is dropped, every task of the server
+/// ends at once; [`shutdown`](Self::shutdown) is the orderly way.
+#[derive(Clone, Debug)]
+pub struct Server {
+    inner: Arc<Inner>,
+    _kill: Arc<DropGuard>,
+}
+
+/// What the server's tasks share. It does not keep the server alive: the handles do.
+#[derive(Debug)]
+struct Inner {
+    authenticator: Authenticator,
+    backdial: Option<Backdial>,
+    session: SessionConfig,
+    web_socket: WebSocketOptions,
+    handshake_deadline: Duration,
+    handshakes: Arc<Semaphore>,
+    tasks: Tasks,
+    /// Ends the accept loops.
+    stop: CancellationToken,
+    sessions: Mutex<Sessions>,
+    events: broadcast::Sender<ServerEvent>,
+}
+
+impl Server {
+    /// A server that takes every end which `authenticate` gives a client key. See
+    /// [`ServerBuilder`] for what else can be set.
+    pub fn builder<F, A>(authenticate: F) -> ServerBuilder
+    where
+        F: Fn(AuthRequest) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<String, Refusal>> + Send + 'static,
+    {
+        ServerBuilder::new(Authenticator::new(authenticate))
+    }
+
+    /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades and
+    /// byte-stream sessions both. Several listeners can serve one server.
+    pub fn listen(&self, listener: TcpListener, tls: Option<ServerTls>) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(accept::accept(inner, Listener::Tcp(listener), tls));
+    }
+
+    /// Accepts agents from a Unix socket.
+    pub fn listen_unix(&self, listener: UnixListener) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(accept::accept(inner, Listener::Unix(listener), None));
+    }
+
+    /// A service that answers upgrade requests, to be mounted in axum, hyper or tower. The HTTP
+    /// server around it must support upgrades.
+    #[must_use]
+    pub fn upgrade_service(&self) -> UpgradeService {
+        UpgradeService::new(Arc::clone(&self.inner), None)
+    }
+
+    /// Dials `target` on the side of the client's newest session. Cancel safe: dropping the
+    /// future gives the dial up on both ends.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub async fn dial(&self, key: &str, target: &str) -> Result<TunnelStream, DialError> {
+        self.dial_within(key, target, None).await
+    }
+
+    /// As [`dial`](Self::dial), with a deadline of its own.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub async fn dial_within(
+        &self,
+        key: &str,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<TunnelStream, DialError> {
+        let mut tried = self.lookup(key)?;
+        loop {
+            let result = dial(&tried, target, within).await;
+            match (result, self.lookup(key)) {
+                // The session was on its way out and another one has taken over.
+                (Err(error), Ok(newer)) if is_stale(&error) && !Arc::ptr_eq(&newer, &tried) => {
+                    tried = newer;
+                }
+                (result, _) => return result,
+            }
+        }
+    }
+
+    fn lookup(&self, key: &str) -> Result<Arc<crate::session::Shared>, DialError> {
+        let found = self.inner.sessions().lookup(key);
+        found.ok_or_else(|| DialError::NotConnected(key.to_string()))
+    }
+
+    /// A connector that reaches `http://host:port` from the client's side, for hyper and other
+    /// HTTP clients that take a [`tower_service::Service`] of a [`http::Uri`].
+    #[must_use]
+    pub fn connector(&self, key: &str) -> TunnelConnector {
+        TunnelConnector::new(self.clone(), key)
+    }
+
+    /// Dials every connection that `listener` accepts at a client. It ends with the server, or
+    /// when the returned handle says so.
+    #[must_use]
+    pub fn forward(&self, listener: Listener, key: &str, target: &str) -> Forward {
+        let (server, key, target) = (self.clone(), key.to_string(), target.to_string());
+        let name = format!("{key}={target}");
+        // The forward's tasks must not keep the server alive that they belong to.
+        let weak = Arc::downgrade(&server._kill);
+        let inner = Arc::clone(&self.inner);
+        let dial = move || {
+            let (weak, inner) = (weak.clone(), Arc::clone(&inner));
+            let (key, target) = (key.clone(), target.clone());
+            async move {
+                let Some(kill) = weak.upgrade() else {
+                    return Err(DialError::NotSent(OpenError::Closed));
+                };
+                Server { inner, _kill: kill }.dial(&key, &target).await
+            }
+        };
+        Forward::start(&self.inner.tasks, &self.inner.stop, listener, &name, dial)
+    }
+
+    /// The connected clients, in the order of their keys.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientInfo> {
+        self.inner.sessions().clients()
+    }
+
+    /// The books of the server.
+    #[must_use]
+    pub fn ledger(&self) -> ServerLedger {
+        let tasks = self.inner.tasks.live();
+        self.inner.sessions().ledger(tasks)
+    }
+
+    /// What happens to clients from now on. A receiver that lags loses the oldest events and is
+    /// told how many.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<ServerEvent> {
+        self.inner.events.subscribe()
+    }
+
+    /// Ends the server: takes no new sessions and dials, lets the open connections run to their
+    /// end for at most `deadline`, closes, waits until every task is gone, and returns the books.
+    /// Not cancel safe: dropped half-way, the server is left draining.
+    pub async fn shutdown(self, deadline: Duration) -> ServerLedger {
+        let inner = &self.inner;
+        inner.stop.cancel();
+        inner.each_session_once_closed(|core, now| {
+            core.drain(now, "the server is shutting down", deadline);
+        });
+        if tokio::time::timeout(deadline, inner.sessions_gone()).await.is_err() {
+            inner.each_session_once_closed(|core, now| {
+                core.close(now, GoAwayCode::SHUTDOWN, "the server has shut down");
+            });
+        }
+        inner.tasks.wind_down(FAREWELL).await;
+        inner.sessions().abandon();
+        self.ledger()
+    }
+}
+
+/// Whether a dial failed because of the session it was tried on, before the target could matter.
+fn is_stale(error: &DialError) -> bool {
+    matches!(
+        error,
+        DialError::SessionEnded(_) | DialError::NotSent(OpenError::Closed | OpenError::GoingAway)
+    )
+}
+
+impl Inner {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the session of an end that was authenticated.
+    fn admit<T: Transport + Unpin>(
+        self: &Arc<Self>,
+        transport: T,
+        admission: Admission,
+    ) -> Result<(), Refusal> {
+        let mut sessions = self.sessions();
+        if sessions.is_closed() {
+            return Err(Refusal::unavailable("the server is shutting down"));
+        }
+        let Admission { key, remote, dialect } = admission.clone();
+        let replaced = sessions
+            .add(admission, |session| {
+                let options = RunOptions {
+                    role: Role::Acceptor,
+                    dialect,
+                    config: self.session.clone(),
+                    trust_routes: false,
+                    span: info_span!("session", client = %key),
+                };
+                run(&self.tasks, transport, options, |children| {
+                    SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
+                })
+            })
+            .map_err(|error| Refusal::unavailable(error.to_string()))?;
+        drop(sessions);
+        self.announce(ServerEvent::Connected { key, remote, dialect, replaced });
+        Ok(())
+    }
+
+    /// Tells the subscribers; it is nobody's fault if there are none.
+    fn announce(&self, event: ServerEvent) {
+        self.events.send(event).ok();
+    }
+
+    fn each_session_once_closed(
+        &self,
+        act: impl Fn(&mut watertight_core::Session, watertight_core::Instant),
+    ) {
+        let mut sessions = self.sessions();
+        sessions.close();
+        for shared in sessions.running() {
+            shared.command(&act);
+        }
+    }
+
+    /// Waits until no session is up. Woken by the events of the server itself.
+    async fn sessions_gone(&self) {
+        let mut events = self.events.subscribe();
+        while self.sessions().running().next().is_some() {
+            // Lagging is as good as an event: the sessions are counted again.
+            events.recv().await.ok();
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The server's sessions: those that run, and what is left of those that ran.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::registry::{Candidate, Registry, RegistryError, RegistryLedger, SessionKey};
+use watertight_core::wire::{Dialect, GoAwayCode};
+use watertight_core::{Ledger, SessionEnd};
+
+use crate::session::Shared;
+
+/// A connected client.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// Its key.
+    pub key: String,
+    /// How long its session has been up.
+    pub connected_for: Duration,
+    /// The address it connected from, where it has one.
+    pub remote: Option<SocketAddr>,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// The round trip to it, once measured. Never with a base-dialect client, which only sends
+    /// pings.
+    pub rtt: Option<Duration>,
+    /// Its session's books.
+    pub ledger: Ledger,
+}
+
+/// The books of a server.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ServerLedger {
+    /// Sessions and peer routes.
+    pub registry: RegistryLedger,
+    /// Connections of all sessions, past ones included.
+    pub connections: Ledger,
+    /// Tasks alive.
+    pub tasks: usize,
+}
+
+impl ServerLedger {
+    /// Whether nothing is left: every session and connection that was added was removed, nothing
+    /// is buffered, no task is alive.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.registry.is_empty() && self.connections.is_even() && self.tasks == 0
+    }
+}
+
+/// A session that is up.
+#[derive(Debug)]
+struct Running {
+    key: String,
+    shared: Arc<Shared>,
+    since: Instant,
+    remote: Option<SocketAddr>,
+    dialect: Dialect,
+}
+
+/// What a session starts with.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    pub(crate) key: String,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) dialect: Dialect,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    registry: Registry,
+    running: BTreeMap<SessionKey, Running>,
+    /// Sessions that ended while the application still holds some of their connections.
+    held: Vec<Arc<Shared>>,
+    /// The books of those of which nothing is left.
+    past: Ledger,
+    closed: bool,
+}
+
+impl Sessions {
+    pub(crate) fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            running: BTreeMap::new(),
+            held: Vec::new(),
+            past: Ledger::default(),
+            closed: false,
+        }
+    }
+
+    /// Registers a session, which `start` starts. The one that it replaces is closed; `true` if
+    /// there was one.
+    pub(crate) fn add(
+        &mut self,
+        admission: Admission,
+        start: impl FnOnce(SessionKey) -> Arc<Shared>,
+    ) -> Result<bool, RegistryError> {
+        let inserted = self.registry.insert_agent(&admission.key)?;
+        let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
+        if let Some(old) = replaced {
+            old.shared.command(|core, now| {
+                core.close(now, GoAwayCode::REPLACED, "a newer session of this client took over");
+            });
+        }
+        let replaced = replaced.is_some();
+        let Admission { key, remote, dialect } = admission;
+        let shared = start(inserted.session);
+        let since = Instant::now();
+        self.running.insert(inserted.session, Running { key, shared, since, remote, dialect });
+        Ok(replaced)
+    }
+
+    /// A session's driver has ended.
+    pub(crate) fn remove(&mut self, session: SessionKey) {
+        self.registry.remove(session);
+        if let Some(running) = self.running.remove(&session) {
+            self.held.push(running.shared);
+        }
+        self.settle();
+    }
+
+    /// Takes the books of what nobody holds any more into the past.
+    fn settle(&mut self) {
+        let past = &mut self.past;
+        self.held.retain(|shared| {
+            let ledger = shared.ledger();
+            if ledger.is_even() {
+                past.absorb(&ledger);
+            }
+            !ledger.is_even()
+        });
+    }
+
+    /// Where to dial a client: its newest session.
+    pub(crate) fn lookup(&self, key: &str) -> Option<Arc<Shared>> {
+        self.registry.lookup(key).find_map(|candidate| match candidate {
+            Candidate::Local(session) => {
+                self.running.get(&session).map(|running| Arc::clone(&running.shared))
+            }
+            Candidate::Peer { .. } => None,
+        })
+    }
+
+    pub(crate) fn clients(&self) -> Vec<ClientInfo> {
+        let agents = self.registry.agents();
+        agents.filter_map(|(_, session)| self.running.get(&session)).map(Running::info).collect()
+    }
+
+    pub(crate) fn ledger(&mut self, tasks: usize) -> ServerLedger {
+        self.settle();
+        let mut connections = self.past;
+        let running = self.running.values().map(|running| &running.shared);
+        for shared in running.chain(&self.held) {
+            connections.absorb(&shared.ledger());
+        }
+        ServerLedger { registry: self.registry.ledger(), connections, tasks }
+    }
+
+    /// Every session that is up, for the server's own end.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Arc<Shared>> {
+        self.running.values().map(|running| &running.shared)
+    }
+
+    /// Lets go of what ended sessions still hold for the application.
+    pub(crate) fn abandon(&mut self) {
+        for shared in &self.held {
+            shared.command(|core, now| core.abandon(now));
+        }
+        self.settle();
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+impl Running {
+    fn info(&self) -> ClientInfo {
+        let state = self.shared.lock();
+        ClientInfo {
+            key: self.key.clone(),
+            connected_for: self.since.elapsed(),
+            remote: self.remote,
+            dialect: self.dialect,
+            rtt: state.core.rtt(),
+            ledger: state.core.ledger(),
+        }
+    }
+}
+
+/// What happened to a client's session.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// A client's session is up.
+    Connected {
+        /// The client.
+        key: String,
+        /// The address it connected from, where it has one.
+        remote: Option<SocketAddr>,
+        /// What it speaks.
+        dialect: Dialect,
+        /// Whether it took over from an older session of the same client.
+        replaced: bool,
+    },
+    /// A session has ended. A client whose session was replaced is still connected.
+    Gone {
+        /// The client.
+        key: String,
+        /// Why.
+        end: SessionEnd,
+    },
+}

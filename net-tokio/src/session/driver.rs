@@ -1,0 +1,262 @@
+//! The one task of a session: carries messages between the core and the transport.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+use watertight_core::Transmit;
+
+use super::state::{Notice, Shared};
+use crate::metrics::LiveSession;
+use crate::transport::{Received, Transport, TransportError};
+
+/// How many messages are taken in before the driver looks after its output and lets other tasks
+/// run.
+const RECEIVE_BUDGET: usize = 64;
+
+/// How many messages are put out before the same.
+const TRANSMIT_BUDGET: usize = 256;
+
+/// How long the orderly end of a transport may take. The other end may be gone.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// What the session's owner does with what the driver tells it.
+pub(crate) trait Owner: Send + 'static {
+    /// Called outside the session's lock, from the driver's task. Must not block.
+    /// [`Notice::Closed`] comes exactly once, even if the driver is dropped.
+    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice);
+}
+
+/// Drives a session over a transport until both have ended.
+///
+/// It knows nothing of the protocol. Dropping it ends the session, and the owner is told in any
+/// case.
+pub(crate) struct Driver<T: Transport, O: Owner> {
+    shared: Arc<Shared>,
+    transport: T,
+    owner: O,
+    timer: Option<Pin<Box<Sleep>>>,
+    phase: Phase,
+    _live: LiveSession,
+}
+
+enum Phase {
+    Running,
+    /// The session has ended; the farewell and the transport's own end are on their way.
+    Closing {
+        deadline: Pin<Box<Sleep>>,
+    },
+    Done,
+}
+
+impl<T: Transport, O: Owner> Driver<T, O> {
+    pub(crate) fn new(shared: Arc<Shared>, transport: T, owner: O) -> Self {
+        Self {
+            shared,
+            transport,
+            owner,
+            timer: None,
+            phase: Phase::Running,
+            _live: LiveSession::start(),
+        }
+    }
+
+    /// Takes in what has arrived, up to a budget. `true` if there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..RECEIVE_BUDGET {
+            match self.transport.poll_recv(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(received) => {
+                    if !self.take_in(received) {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// `false` once the transport has nothing more to give.
+    fn take_in(&self, received: Result<Received, TransportError>) -> bool {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let core = &mut state.core;
+        let mut received_bytes = 0;
+        let goes_on = match received {
+            Ok(Received::Message(message)) => {
+                received_bytes = message.len();
+                core.handle_message(now, message);
+                true
+            }
+            Ok(Received::Ping) => {
+                core.handle_transport_ping(now);
+                true
+            }
+            Ok(Received::Pong(payload)) => {
+                core.handle_transport_pong(now, &payload);
+                true
+            }
+            Ok(Received::Closed { reason }) => {
+                core.handle_transport_ended(now, &reason);
+                false
+            }
+            Err(TransportError::Invalid(reason)) => {
+                core.handle_invalid_transport(now, &reason);
+                false
+            }
+            Err(TransportError::Io(error)) => {
+                core.handle_transport_ended(now, &error.to_string());
+                false
+            }
+        };
+        state.meter().received(received_bytes);
+        state.dispatch();
+        goes_on && state.core.ended().is_none()
+    }
+
+    /// Puts out what the transport has room for. `Ok(true)` if there may be more than the budget
+    /// allowed.
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<bool, TransportError> {
+        let mut budget = TRANSMIT_BUDGET;
+        while budget > 0 && self.transport.poll_ready(cx)?.is_ready() {
+            let now = self.shared.clock.now();
+            let mut state = self.shared.lock();
+            let transmit = state.core.poll_transmit(now);
+            state.dispatch();
+            if let Some(Transmit::Message(message)) = &transmit {
+                state.meter().sent(message.len());
+            }
+            drop(state);
+            match transmit {
+                None => break,
+                Some(Transmit::Message(message)) => self.transport.send(message)?,
+                Some(Transmit::TransportPing(payload)) => self.transport.send_ping(payload)?,
+            }
+            budget -= 1;
+        }
+        // Whether it is flushed now or later is the transport's business: it wakes this task.
+        let _ = self.transport.poll_flush(cx)?;
+        Ok(budget == 0)
+    }
+
+    fn transport_failed(&self, error: &TransportError) {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        state.core.handle_transport_ended(now, &error.to_string());
+        state.dispatch();
+    }
+
+    /// Lets the session's time pass and waits for its next deadline. `true` if it has come.
+    fn keep_time(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut state = self.shared.lock();
+        let Some(at) = state.core.poll_timeout() else {
+            self.timer = None;
+            return false;
+        };
+        let now = self.shared.clock.now();
+        if at <= now {
+            state.core.handle_timeout(now);
+            state.dispatch();
+            return true;
+        }
+        drop(state);
+        self.wait_until(self.shared.clock.to_tokio(at), cx)
+    }
+
+    fn wait_until(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+
+    fn pass_on_notices(&mut self) {
+        loop {
+            let notice = self.shared.lock().take_notice();
+            match notice {
+                Some(notice) => self.owner.on_notice(&self.shared, notice),
+                None => return,
+            }
+        }
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) {
+        self.shared.lock().set_driver(cx.waker());
+        let more_in = self.receive(cx);
+        let more_out = match self.transmit(cx) {
+            Ok(more) => more,
+            Err(error) => {
+                self.transport_failed(&error);
+                false
+            }
+        };
+        let due = self.keep_time(cx);
+        self.pass_on_notices();
+        self.shared.lock().observe();
+        if more_in || more_out || due {
+            cx.waker().wake_by_ref();
+        }
+        if self.shared.lock().core.ended().is_some() {
+            let deadline = Box::pin(tokio::time::sleep(CLOSE_DEADLINE));
+            self.phase = Phase::Closing { deadline };
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Sends the farewell and closes the transport, for as long as that is allowed to take.
+    fn close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.transmit(cx).is_err() {
+            return Poll::Ready(());
+        }
+        let reason = match self.shared.lock().core.ended() {
+            Some(end) => end.to_string(),
+            None => String::new(),
+        };
+        let farewell_queued = self.shared.lock().core.has_transmit();
+        if farewell_queued {
+            return Poll::Pending;
+        }
+        // An error here means that there is nothing left to close.
+        self.transport.poll_close(cx, &reason).map(drop)
+    }
+}
+
+impl<T: Transport + Unpin, O: Owner + Unpin> Future for Driver<T, O> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let driver = &mut *self;
+        if let Phase::Running = driver.phase {
+            driver.run(cx);
+        }
+        if let Phase::Closing { deadline } = &mut driver.phase {
+            let overdue = deadline.as_mut().poll(cx).is_ready();
+            if !overdue {
+                ready!(driver.close(cx));
+            }
+            driver.pass_on_notices();
+            driver.phase = Phase::Done;
+        }
+        match driver.phase {
+            Phase::Done => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<T: Transport, O: Owner> Drop for Driver<T, O> {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        state.core.handle_transport_ended(now, "the session's task was dropped");
+        state.dispatch();
+        state.observe();
+        state.forget_driver();
+        drop(state);
+        self.pass_on_notices();
+    }
+}

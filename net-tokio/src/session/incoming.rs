@@ -1,0 +1,80 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use watertight_core::session::NotPossible;
+use watertight_core::wire::ResetCode;
+use watertight_core::{ConnectionEnd, ConnectionId};
+
+use super::state::Shared;
+use crate::stream::TunnelStream;
+
+/// A dial of the other end that waits for an answer.
+///
+/// Dropping it refuses the dial.
+#[derive(Debug)]
+pub struct Incoming {
+    shared: Arc<Shared>,
+    id: ConnectionId,
+    target: String,
+    within: Duration,
+    /// Becomes the application's once the dial is accepted; until then it refuses by its drop.
+    stream: TunnelStream,
+}
+
+impl Incoming {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        id: ConnectionId,
+        target: String,
+        within: Duration,
+    ) -> Self {
+        let stream = TunnelStream::new(Arc::clone(&shared), id);
+        Self { shared, id, target, within, stream }
+    }
+
+    /// What the other end wants dialled, in its words: `tcp/host:port`, `unix//path`, or anything
+    /// else that the two ends agree on.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// How long an answer may take. After that the dial is refused.
+    #[must_use]
+    pub fn within(&self) -> Duration {
+        self.within
+    }
+
+    /// Resolves when the other end, the deadline or the session's end has made an answer useless.
+    /// Cancel safe.
+    pub async fn withdrawn(&self) -> ConnectionEnd {
+        poll_fn(|cx| self.poll_withdrawn(cx)).await
+    }
+
+    fn poll_withdrawn(&self, cx: &Context<'_>) -> Poll<ConnectionEnd> {
+        let mut state = self.shared.lock();
+        let Some(handle) = state.handle(self.id) else { return Poll::Pending };
+        if let Some(end) = &handle.end {
+            return Poll::Ready(end.clone());
+        }
+        handle.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Says that the dial succeeded.
+    ///
+    /// # Errors
+    /// The dial was withdrawn.
+    pub fn accept(self) -> Result<TunnelStream, NotPossible> {
+        self.shared.command(|core, now| core.accept(now, self.id))?;
+        Ok(self.stream)
+    }
+
+    /// Says that the dial failed or is not allowed, and why.
+    pub fn refuse(self, code: ResetCode, reason: &str) {
+        // One that was withdrawn needs no answer.
+        self.shared.command(|core, now| core.refuse(now, self.id, code, reason)).ok();
+    }
+}

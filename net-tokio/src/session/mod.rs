@@ -1,0 +1,18 @@
+//! A session on a running transport: its driver, and how connections are opened and answered.
+
+mod clock;
+mod driver;
+mod incoming;
+mod open;
+mod run;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use clock::Clock;
+pub(crate) use driver::Owner;
+pub use incoming::Incoming;
+pub use open::DialError;
+pub(crate) use open::dial;
+pub(crate) use run::{RunOptions, run};
+pub(crate) use state::{Notice, Shared, State};

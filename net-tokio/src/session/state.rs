@@ -1,0 +1,202 @@
+//! What a session's driver and the handles to its connections share.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::wire::{ClientRoute, GoAwayCode};
+use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
+
+use super::clock::Clock;
+use crate::metrics::Meter;
+
+/// A session behind its lock. Handles lock, call and unlock; nobody holds it across an await.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    state: Mutex<State>,
+}
+
+/// The core session, and who waits for what.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) core: Session,
+    handles: BTreeMap<ConnectionId, Handle>,
+    driver: Option<Waker>,
+    notices: VecDeque<Notice>,
+    meter: Meter,
+}
+
+/// What the adapter knows of a connection for as long as somebody holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Handle {
+    pub(crate) reader: Option<Waker>,
+    pub(crate) writer: Option<Waker>,
+    pub(crate) opened: bool,
+    /// How it ended, once it has left the core's table.
+    pub(crate) end: Option<ConnectionEnd>,
+    pub(crate) read_deadline: Option<Instant>,
+    pub(crate) write_deadline: Option<Instant>,
+}
+
+impl Handle {
+    fn wake_both(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
+
+/// What the driver passes on to the session's owner.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    Incoming { id: ConnectionId, target: String, within: Duration },
+    Route { route: ClientRoute, reachable: bool },
+    GoingAway { code: GoAwayCode, text: String },
+    Closed(SessionEnd),
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Clock, core: Session) -> Arc<Self> {
+        let state = State {
+            core,
+            handles: BTreeMap::new(),
+            driver: None,
+            notices: VecDeque::new(),
+            meter: Meter::default(),
+        };
+        Arc::new(Self { clock, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a bug in the core; the state is still whole enough to end it.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Runs a command on the core, wakes whom it concerns, and the driver with them.
+    pub(crate) fn command<R>(
+        &self,
+        command: impl FnOnce(&mut Session, watertight_core::Instant) -> R,
+    ) -> R {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let result = command(&mut state.core, now);
+        state.dispatch();
+        match &state.driver {
+            Some(driver) => driver.wake_by_ref(),
+            // After the session's end nobody else reports what the handles let go.
+            None => state.observe(),
+        }
+        result
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.lock().core.ledger()
+    }
+}
+
+impl State {
+    /// Hands the core's events to those who wait for them.
+    pub(crate) fn dispatch(&mut self) {
+        while let Some(event) = self.core.poll_event() {
+            self.on_event(event);
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Incoming { id, target, within } => {
+                self.add_handle(id);
+                self.notices.push_back(Notice::Incoming { id, target, within });
+            }
+            Event::Opened(id) => {
+                self.with_handle(id, |handle| {
+                    handle.opened = true;
+                    handle.wake_both();
+                });
+            }
+            Event::Readable(id) => self.with_handle(id, |handle| wake(&mut handle.reader)),
+            Event::Writable(id) => self.with_handle(id, |handle| wake(&mut handle.writer)),
+            Event::Ended(id) => self.with_handle(id, Handle::wake_both),
+            Event::Retired { id, end } => self.with_handle(id, |handle| {
+                handle.end = Some(end);
+                handle.wake_both();
+            }),
+            Event::ClientAdded(route) => {
+                self.notices.push_back(Notice::Route { route, reachable: true });
+            }
+            Event::ClientRemoved(route) => {
+                self.notices.push_back(Notice::Route { route, reachable: false });
+            }
+            Event::GoingAway { code, text } => {
+                self.notices.push_back(Notice::GoingAway { code, text });
+            }
+            Event::Closed(end) => self.notices.push_back(Notice::Closed(end)),
+            // The core may learn to say more; what nobody here knows concerns nobody here.
+            _ => {}
+        }
+    }
+
+    fn with_handle(&mut self, id: ConnectionId, act: impl FnOnce(&mut Handle)) {
+        if let Some(handle) = self.handles.get_mut(&id) {
+            act(handle);
+        }
+    }
+
+    pub(crate) fn add_handle(&mut self, id: ConnectionId) {
+        self.handles.insert(id, Handle::default());
+    }
+
+    pub(crate) fn remove_handle(&mut self, id: ConnectionId) {
+        self.handles.remove(&id);
+    }
+
+    /// Connections that somebody holds.
+    #[cfg(test)]
+    pub(crate) fn handles(&self) -> usize {
+        self.handles.len()
+    }
+
+    pub(crate) fn handle(&mut self, id: ConnectionId) -> Option<&mut Handle> {
+        self.handles.get_mut(&id)
+    }
+
+    pub(crate) fn take_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    pub(crate) fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    /// Brings the metrics up to date.
+    pub(crate) fn observe(&mut self) {
+        self.meter.observe(&self.core);
+    }
+
+    /// Whom to wake when there is something to transmit or a deadline has moved.
+    pub(crate) fn set_driver(&mut self, waker: &Waker) {
+        match &mut self.driver {
+            Some(known) => known.clone_from(waker),
+            None => self.driver = Some(waker.clone()),
+        }
+    }
+
+    pub(crate) fn wake_driver(&self) {
+        if let Some(driver) = &self.driver {
+            driver.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn forget_driver(&mut self) {
+        self.driver = None;
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}

@@ -1,0 +1,266 @@
+//! Two sessions on an in-memory byte stream, with the real driver between them.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::time::Instant;
+use tracing::Span;
+use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
+use watertight_core::{Role, SessionConfig};
+
+use super::{DialError, Incoming, Notice, Owner, RunOptions, Shared, dial, run};
+use crate::stream::TunnelStream;
+use crate::tasks::Tasks;
+use crate::transport::ByteStream;
+
+/// What the far end does with a dial, by its target.
+struct Far {
+    tasks: Tasks,
+}
+
+impl Owner for Far {
+    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
+        if let Notice::Incoming { id, target, within } = notice {
+            let incoming = Incoming::new(Arc::clone(shared), id, target, within);
+            self.tasks.spawn(serve(incoming));
+        }
+    }
+}
+
+async fn serve(incoming: Incoming) {
+    match incoming.target() {
+        "echo" => {
+            let (mut read, mut write) = tokio::io::split(incoming.accept().unwrap());
+            tokio::io::copy(&mut read, &mut write).await.ok();
+            write.shutdown().await.ok();
+        }
+        "sum" => {
+            let mut stream = incoming.accept().unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.unwrap();
+            let sum = all.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+            stream.write_all(&sum.to_be_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+        "hang" => {
+            incoming.withdrawn().await;
+        }
+        "ignore" => {
+            let _stream = incoming.accept().unwrap();
+            std::future::pending().await
+        }
+        _ => incoming.refuse(ResetCode::DIAL_REFUSED, "no such target"),
+    }
+}
+
+struct Near;
+
+impl Owner for Near {
+    fn on_notice(&mut self, _: &Arc<Shared>, _: Notice) {}
+}
+
+struct Pair {
+    tasks: Tasks,
+    near: Arc<Shared>,
+    far: Arc<Shared>,
+}
+
+fn options(role: Role) -> RunOptions {
+    RunOptions {
+        role,
+        dialect: Dialect::Extended,
+        config: SessionConfig::default(),
+        trust_routes: false,
+        span: Span::none(),
+    }
+}
+
+impl Pair {
+    fn start() -> Self {
+        let tasks = Tasks::new();
+        let (a, b) = duplex(64 * 1024);
+        let transport = |io| ByteStream::new(io, BytesMut::new(), 1 << 20);
+        let near = run(&tasks, transport(a), options(Role::Acceptor), |_| Near);
+        let far = run(&tasks, transport(b), options(Role::Connector), |children| Far {
+            tasks: children.clone(),
+        });
+        Self { tasks, near, far }
+    }
+
+    async fn dial(&self, target: &str) -> Result<TunnelStream, DialError> {
+        dial(&self.near, target, Some(Duration::from_secs(1))).await
+    }
+
+    /// Ends both sessions and demands that nothing is left.
+    async fn end(self) {
+        self.near.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "end of test"));
+        self.tasks.wind_down(Duration::from_secs(30)).await;
+        for shared in [&self.near, &self.far] {
+            assert!(shared.ledger().is_even(), "{}", shared.ledger());
+            assert_eq!(shared.lock().handles(), 0);
+        }
+        assert_eq!(self.tasks.live(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_comes_back() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("echo").await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"hello");
+    drop(stream);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_after_end_of_file_arrives() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("sum").await.unwrap();
+    stream.write_all(&[1; 100_000]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, 100_000u64.to_be_bytes());
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0, "the end stays the end");
+    drop(stream);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn megabytes_both_ways_at_once() {
+    let pair = Pair::start();
+    let (mut read, mut write) = pair.dial("echo").await.unwrap().into_split();
+    let sent: Vec<u8> = (0..8u32 << 20).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let writing = async {
+        write.write_all(&sent).await.unwrap();
+        write.shutdown().await.unwrap();
+    };
+    let mut received = Vec::new();
+    let (_, read_result) = tokio::join!(writing, read.read_to_end(&mut received));
+    read_result.unwrap();
+    assert!(received == sent);
+    drop((read, write));
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_carries_the_reason() {
+    let pair = Pair::start();
+    let error = pair.dial("nonsense").await.unwrap_err();
+    assert!(matches!(error, DialError::Refused { code: Some(ResetCode::DIAL_REFUSED), .. }));
+    assert_eq!(error.to_string(), "no such target");
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_hangs_ends_at_its_deadline() {
+    let pair = Pair::start();
+    let started = Instant::now();
+    assert!(matches!(pair.dial("hang").await, Err(DialError::Timeout)));
+    assert_eq!(started.elapsed().as_secs(), 1);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_dial_leaves_nothing_behind() {
+    let pair = Pair::start();
+    for _ in 0..100 {
+        let dial = pair.dial("hang");
+        tokio::time::timeout(Duration::from_millis(1), dial).await.unwrap_err();
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(pair.near.ledger().is_quiet() && pair.far.ledger().is_quiet());
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_set_from_elsewhere_wakes_a_blocked_read() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("echo").await.unwrap();
+    let control = stream.control();
+    let reading = tokio::spawn(async move {
+        let error = stream.read(&mut [0; 8]).await.unwrap_err();
+        (stream, error)
+    });
+    tokio::task::yield_now().await;
+    control.set_read_deadline(Some(Instant::now() + Duration::from_secs(2)));
+    let (mut stream, error) = reading.await.unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    // The connection is whole, and an old deadline does not touch it later.
+    stream.set_read_deadline(None);
+    stream.write_all(b"still here").await.unwrap();
+    let mut answer = [0; 10];
+    stream.read_exact(&mut answer).await.unwrap();
+    drop(stream);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_times_out_has_taken_nothing() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("ignore").await.unwrap();
+    stream.set_write_deadline(Some(Instant::now() + Duration::from_secs(1)));
+    let mut taken = 0;
+    let error = loop {
+        match stream.write(&[7; 10_000]).await {
+            Ok(written) => taken += written as u64,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    let initial_window = SessionConfig::default().limits.initial_window;
+    assert_eq!(taken, initial_window, "what was taken is what the other end allows");
+    drop(stream);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_does_not_disturb_others() {
+    let pair = Pair::start();
+    let mut stuck = pair.dial("ignore").await.unwrap();
+    let window = SessionConfig::default().limits.initial_window;
+    stuck.write_all(&vec![0; usize::try_from(window).unwrap()]).await.unwrap();
+    let mut stream = pair.dial("echo").await.unwrap();
+    for _ in 0..1000 {
+        stream.write_all(b"ping").await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+    }
+    assert!(pair.far.ledger().bytes_received <= window);
+    drop((stuck, stream));
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_session_ends_everything_on_it() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("echo").await.unwrap();
+    let waiting = pair.dial("hang");
+    let close = async {
+        tokio::task::yield_now().await;
+        pair.far.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "going"));
+    };
+    let (dialled, ()) = tokio::join!(waiting, close);
+    assert!(matches!(dialled, Err(DialError::SessionEnded(_))));
+    let error = stream.read(&mut [0; 8]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    assert!(matches!(pair.dial("echo").await, Err(DialError::NotSent(_))));
+    drop(stream);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn killing_the_tasks_ends_the_sessions() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("echo").await.unwrap();
+    drop(pair.tasks.kill_on_drop());
+    let error = stream.read(&mut [0; 8]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    drop(stream);
+    pair.end().await;
+}

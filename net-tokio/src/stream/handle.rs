@@ -1,0 +1,235 @@
+//! The one owner of a connection: when the last half is dropped, the core is told.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep};
+use watertight_core::session::{ReadError, WriteError};
+use watertight_core::wire::ResetCode;
+use watertight_core::{Cause, ConnectionEnd, ConnectionId};
+
+use crate::session::{Shared, State};
+
+/// Which direction of a connection a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Read,
+    Write,
+}
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+    id: ConnectionId,
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>, id: ConnectionId) -> Self {
+        Self { shared, id }
+    }
+
+    pub(super) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Bytes that have arrived, at most `max`; empty at the end.
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        max: usize,
+        timer: &mut Timer,
+    ) -> Poll<io::Result<Bytes>> {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let read = state.core.read(now, self.id, max);
+        let result = match read {
+            Ok(data) => Ok(data),
+            Err(ReadError::Blocked) => {
+                return self.wait(state, Direction::Read, cx, timer).map(Err);
+            }
+            Err(ReadError::Ended(end)) => Err(ended(&end)),
+            Err(ReadError::Unknown) => self.end_of_reading(&mut state),
+        };
+        state.dispatch();
+        if state.core.has_transmit() {
+            state.wake_driver();
+        }
+        Poll::Ready(result)
+    }
+
+    /// The row is gone: the end says whether everything had arrived.
+    fn end_of_reading(&self, state: &mut State) -> io::Result<Bytes> {
+        match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
+            Some(end) if end.complete => Ok(Bytes::new()),
+            Some(end) => Err(ended(end)),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// How many bytes a write would take now; never zero.
+    pub(super) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        timer: &mut Timer,
+    ) -> Poll<io::Result<usize>> {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let room = state.core.room(now, self.id);
+        self.written(state, room, cx, timer)
+    }
+
+    /// Takes bytes to send: `take` is given the room there is and returns what fits.
+    pub(super) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        timer: &mut Timer,
+        take: impl FnOnce(usize) -> Bytes,
+    ) -> Poll<io::Result<usize>> {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let written = state.core.room(now, self.id).and_then(|room| {
+            let mut data = take(room);
+            state.core.write(now, self.id, &mut data)
+        });
+        if written.is_ok() {
+            state.wake_driver();
+        }
+        self.written(state, written, cx, timer)
+    }
+
+    fn written(
+        &self,
+        mut state: std::sync::MutexGuard<'_, State>,
+        written: Result<usize, WriteError>,
+        cx: &mut Context<'_>,
+        timer: &mut Timer,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(match written {
+            Ok(written) => Ok(written),
+            Err(WriteError::Blocked) => {
+                return self.wait(state, Direction::Write, cx, timer).map(Err);
+            }
+            Err(WriteError::Finished) => {
+                Err(io::Error::new(io::ErrorKind::BrokenPipe, "this direction was shut down"))
+            }
+            Err(WriteError::Ended(end)) => Err(ended(&end)),
+            Err(WriteError::Unknown) => Err(self.gone(&mut state)),
+        })
+    }
+
+    fn gone(&self, state: &mut State) -> io::Error {
+        match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
+            Some(end) => ended(end),
+            None => io::ErrorKind::NotConnected.into(),
+        }
+    }
+
+    /// Parks the caller until its event, or until its deadline, which becomes the error.
+    fn wait(
+        &self,
+        mut state: std::sync::MutexGuard<'_, State>,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        timer: &mut Timer,
+    ) -> Poll<io::Error> {
+        state.dispatch();
+        let Some(handle) = state.handle(self.id) else {
+            return Poll::Ready(io::ErrorKind::NotConnected.into());
+        };
+        let (slot, deadline) = match direction {
+            Direction::Read => (&mut handle.reader, handle.read_deadline),
+            Direction::Write => (&mut handle.writer, handle.write_deadline),
+        };
+        match slot {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *slot = Some(cx.waker().clone()),
+        }
+        drop(state);
+        timer.poll_passed(deadline, cx).map(|()| {
+            io::Error::new(io::ErrorKind::TimedOut, "the deadline set on the stream has passed")
+        })
+    }
+
+    /// Sets a deadline and makes a blocked call look at it.
+    pub(super) fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) {
+        let mut state = self.shared.lock();
+        let Some(handle) = state.handle(self.id) else { return };
+        let waker = match direction {
+            Direction::Read => {
+                handle.read_deadline = deadline;
+                handle.reader.take()
+            }
+            Direction::Write => {
+                handle.write_deadline = deadline;
+                handle.writer.take()
+            }
+        };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn finish(&self) -> io::Result<()> {
+        let finished = self.shared.command(|core, now| core.finish(now, self.id));
+        if finished.is_ok() {
+            return Ok(());
+        }
+        let mut state = self.shared.lock();
+        match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
+            // Both directions have come to their end.
+            Some(end) if end.complete => Ok(()),
+            _ => Err(self.gone(&mut state)),
+        }
+    }
+
+    pub(super) fn reset(&self, code: ResetCode, reason: &str) {
+        // A connection that is gone is as reset as it can be.
+        self.shared.command(|core, now| core.reset(now, self.id, code, reason)).ok();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.command(|core, now| core.release(now, self.id));
+        self.shared.lock().remove_handle(self.id);
+    }
+}
+
+/// A sleep that exists only while a call with a deadline is blocked.
+#[derive(Debug, Default)]
+pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    fn poll_passed(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = deadline else {
+            self.0 = None;
+            return Poll::Pending;
+        };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        let passed = sleep.as_mut().poll(cx);
+        if passed.is_ready() {
+            self.0 = None;
+        }
+        passed
+    }
+}
+
+/// The connection's end as the error of a call on it. The other end's words are its text, the
+/// [`ConnectionEnd`] its source.
+pub(crate) fn ended(end: &ConnectionEnd) -> io::Error {
+    let kind = match end.cause {
+        Cause::PeerReset | Cause::Dropped | Cause::Stopped => io::ErrorKind::ConnectionReset,
+        Cause::Refused => io::ErrorKind::ConnectionRefused,
+        Cause::DialTimeout | Cause::AcceptTimeout | Cause::LingerTimeout => io::ErrorKind::TimedOut,
+        Cause::Finished | Cause::PeerClosed => io::ErrorKind::BrokenPipe,
+        _ => io::ErrorKind::ConnectionAborted,
+    };
+    io::Error::new(kind, end.clone())
+}

@@ -1,0 +1,123 @@
+//! Every task has an owner that ends it and can wait for its end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// A group of tasks that end together. Groups nest: killing one kills those below it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    kill: CancellationToken,
+    /// Tasks alive in this group and all groups of the same tree.
+    live: Arc<AtomicUsize>,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            kill: CancellationToken::new(),
+            live: Arc::new(AtomicUsize::new(0)),
+        }
+    }
+
+    /// A group whose tasks are killed with this one's, or before.
+    pub(crate) fn child(&self) -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            kill: self.kill.child_token(),
+            live: Arc::clone(&self.live),
+        }
+    }
+
+    /// Runs `task` until it ends or the group is killed, whichever is first.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let kill = self.kill.clone();
+        let alive = Alive::new(&self.live);
+        self.tracker.spawn(async move {
+            let _alive = alive;
+            tokio::select! {
+                biased;
+                () = kill.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Lets the tasks end by themselves for at most `grace`, then kills them; returns when none
+    /// is left. Cancel safe: calling it again goes on.
+    pub(crate) async fn wind_down(&self, grace: Duration) {
+        self.tracker.close();
+        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
+            self.kill.cancel();
+            self.tracker.wait().await;
+        }
+    }
+
+    /// Kills the group when the guard is dropped.
+    pub(crate) fn kill_on_drop(&self) -> DropGuard {
+        self.kill.clone().drop_guard()
+    }
+
+    /// Tasks alive in the whole tree of groups.
+    pub(crate) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a task from its birth until its future has been dropped.
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(live: &Arc<AtomicUsize>) -> Self {
+        live.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(live))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn killing_a_group_kills_those_below_it() {
+        let tasks = Tasks::new();
+        let child = tasks.child();
+        tasks.spawn(std::future::pending());
+        child.spawn(std::future::pending());
+        assert_eq!(tasks.live(), 2);
+        tasks.wind_down(Duration::from_secs(1)).await;
+        child.wind_down(Duration::from_secs(1)).await;
+        assert_eq!(tasks.live(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_ends_by_itself_is_not_killed() {
+        let tasks = Tasks::new();
+        let (done, wait) = tokio::sync::oneshot::channel();
+        tasks.spawn(async move { done.send(()).unwrap() });
+        tasks.wind_down(Duration::from_secs(10)).await;
+        wait.await.unwrap();
+        assert_eq!(tasks.live(), 0);
+    }
+
+    #[tokio::test]
+    async fn dropping_the_guard_kills() {
+        let tasks = Tasks::new();
+        tasks.spawn(std::future::pending());
+        drop(tasks.kill_on_drop());
+        tasks.wind_down(Duration::from_secs(600)).await;
+        assert_eq!(tasks.live(), 0);
+    }
+}

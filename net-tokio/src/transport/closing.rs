@@ -1,0 +1,47 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::Io;
+
+/// Reads that one poll may do. A peer that never stops sending must not keep the task for itself.
+const MAX_READS: usize = 64;
+
+/// How far the orderly end of a transport has come.
+///
+/// ```text
+/// Open ──▶ Flushing ──▶ ShuttingDown ──▶ Draining ──▶ Done
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// It has not begun.
+    Open,
+    /// What is queued, the goodbye included, is on its way to the socket.
+    Flushing,
+    /// The write side is being shut down.
+    ShuttingDown,
+    /// What the other end still sends is discarded.
+    Draining,
+    /// Nothing is left to do.
+    Done,
+}
+
+/// Discards what arrives, until nothing more does.
+pub(super) fn poll_drain<I: Io>(io: &mut I, cx: &mut Context<'_>) -> Poll<()> {
+    for _ in 0..MAX_READS {
+        if !ready!(poll_discard(io, cx)) {
+            return Poll::Ready(());
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// False when nothing more can arrive.
+fn poll_discard(io: &mut impl Io, cx: &mut Context<'_>) -> Poll<bool> {
+    let mut space = [0; 4096];
+    let mut buffer = ReadBuf::new(&mut space);
+    let read = ready!(AsyncRead::poll_read(Pin::new(io), cx, &mut buffer));
+    Poll::Ready(read.is_ok() && !buffer.filled().is_empty())
+}

@@ -1,0 +1,210 @@
+//! A session on a WebSocket: each message is one binary message.
+
+mod error;
+mod outgoing;
+#[cfg(test)]
+mod tests;
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tokio::io::AsyncWrite;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, protocol};
+use watertight_core::Role;
+use watertight_core::wire::Encoded;
+
+use super::closing::{Closing, poll_drain};
+use super::{Io, MAX_QUEUED, Received, Transport, TransportError};
+use outgoing::Outgoing;
+
+/// One read takes at most this much, and as much is held for each session.
+const READ_BUFFER: usize = 32 * 1024;
+
+/// Bounds the automatic pongs as well: what does not fit replaces the pong before it.
+const MAX_WRITE_BUFFER: usize = 2 * MAX_QUEUED;
+
+/// Whether a connector masks what it sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Masking {
+    /// As RFC 6455 demands: the connector masks, the acceptor refuses what is not masked.
+    #[default]
+    ByRole,
+    /// Nobody masks and nobody asks for it. For simulations only, on both ends: the masks come
+    /// from a source of randomness that takes no seed, so no two runs would have the same bytes.
+    Off,
+}
+
+/// What a WebSocket allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WebSocketOptions {
+    /// The longest message that the other end may send.
+    pub(crate) max_message: usize,
+    /// Who masks.
+    pub(crate) masking: Masking,
+}
+
+impl WebSocketOptions {
+    pub(crate) fn config(self) -> WebSocketConfig {
+        WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(MAX_QUEUED)
+            .max_write_buffer_size(MAX_WRITE_BUFFER)
+            .max_frame_size(Some(self.max_message))
+            .max_message_size(Some(self.max_message))
+            .accept_unmasked_frames(self.masking == Masking::Off)
+    }
+
+    const fn role(self, role: Role) -> protocol::Role {
+        match (self.masking, role) {
+            (Masking::ByRole, Role::Connector) => protocol::Role::Client,
+            (Masking::Off, _) | (_, Role::Acceptor) => protocol::Role::Server,
+        }
+    }
+}
+
+/// Messages on a WebSocket.
+#[derive(Debug)]
+pub(crate) struct WebSocket<I> {
+    stream: WebSocketStream<I>,
+    outgoing: Outgoing,
+    closing: Closing,
+    /// What a Close of ours says: the other end's fault, where it was one.
+    code: CloseCode,
+    /// The other end sent Close; the answer is queued.
+    closed: bool,
+}
+
+impl<I: Io> WebSocket<I> {
+    /// A WebSocket on `io`, whose upgrade is done. `leftover` is what was read beyond it.
+    pub(crate) async fn new(
+        io: I,
+        leftover: Vec<u8>,
+        role: Role,
+        options: WebSocketOptions,
+    ) -> Self {
+        let (role, config) = (options.role(role), options.config());
+        Self {
+            stream: WebSocketStream::from_partially_read(io, leftover, role, Some(config)).await,
+            outgoing: Outgoing::default(),
+            closing: Closing::Open,
+            code: CloseCode::Normal,
+            closed: false,
+        }
+    }
+
+    fn received(&mut self, message: Message) -> Result<Received, TransportError> {
+        match message {
+            Message::Binary(bytes) => Ok(Received::Message(bytes)),
+            Message::Ping(_) => {
+                self.outgoing.pong_queued();
+                Ok(Received::Ping)
+            }
+            Message::Pong(payload) => Ok(Received::Pong(payload)),
+            Message::Close(frame) => {
+                self.outgoing.pong_queued();
+                self.closed = true;
+                Ok(Received::Closed { reason: close_reason(frame) })
+            }
+            Message::Text(_) | Message::Frame(_) => {
+                self.code = CloseCode::Unsupported;
+                Err(TransportError::Invalid("the peer sent a text message".into()))
+            }
+        }
+    }
+
+    /// A Close that does not fit is lost, so it is sent only when nothing else is queued.
+    fn say_goodbye(&mut self, reason: &str) -> Result<(), TransportError> {
+        if self.closed {
+            return Ok(());
+        }
+        let reason = cut(reason, MAX_REASON).into();
+        let close = Message::Close(Some(CloseFrame { code: self.code, reason }));
+        self.outgoing.send(&mut self.stream, close)
+    }
+}
+
+impl<I: Io> Transport for WebSocket<I> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+            Some(Ok(message)) => self.received(message),
+            Some(Err(error)) => {
+                self.code = error::close_code(&error);
+                Err(error::transport_error(error))
+            }
+            None => Ok(Received::Closed { reason: "the WebSocket has ended".into() }),
+        })
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        if self.outgoing.waits() {
+            ready!(self.poll_flush(cx))?;
+        }
+        Pin::new(&mut self.stream).poll_ready(cx).map_err(error::transport_error)
+    }
+
+    fn send(&mut self, message: Encoded) -> Result<(), TransportError> {
+        self.outgoing.send_binary(&mut self.stream, message.to_bytes())
+    }
+
+    fn send_ping(&mut self, payload: Bytes) -> Result<(), TransportError> {
+        self.outgoing.send(&mut self.stream, Message::Ping(payload))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.outgoing.poll_flush(&mut self.stream, cx)
+    }
+
+    fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        reason: &str,
+    ) -> Poll<Result<(), TransportError>> {
+        loop {
+            self.closing = match self.closing {
+                Closing::Open => {
+                    ready!(self.poll_flush(cx))?;
+                    self.say_goodbye(reason)?;
+                    Closing::Flushing
+                }
+                Closing::Flushing => {
+                    ready!(self.poll_flush(cx))?;
+                    Closing::ShuttingDown
+                }
+                Closing::ShuttingDown => {
+                    ready!(Pin::new(self.stream.get_mut()).poll_shutdown(cx))?;
+                    Closing::Draining
+                }
+                Closing::Draining => {
+                    ready!(poll_drain(self.stream.get_mut(), cx));
+                    Closing::Done
+                }
+                Closing::Done => return Poll::Ready(Ok(())),
+            };
+        }
+    }
+}
+
+/// A control frame has 125 bytes, two of which are the code.
+const MAX_REASON: usize = 123;
+
+fn cut(text: &str, max: usize) -> &str {
+    let end = text.floor_char_boundary(max);
+    text.get(..end).unwrap_or_default()
+}
+
+fn close_reason(frame: Option<CloseFrame>) -> String {
+    match frame {
+        None => "the peer closed the WebSocket".into(),
+        Some(CloseFrame { code, reason }) if reason.is_empty() => {
+            format!("the peer closed the WebSocket with code {code}")
+        }
+        Some(CloseFrame { code, reason }) => {
+            format!("the peer closed the WebSocket with code {code}: {reason}")
+        }
+    }
+}
