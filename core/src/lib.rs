@@ -12,6 +12,8 @@ extern crate std;
 mod connection;
 mod id;
 mod ledger;
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod protocol {}
 mod reconnect;
 pub mod registry;
 mod rng;

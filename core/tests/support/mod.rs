@@ -54,3 +54,11 @@ pub(crate) fn decode(message: bytes::Bytes, dialect: Dialect) -> Message {
 pub(crate) fn pattern(from: usize, length: usize) -> Vec<u8> {
     (from..from + length).map(|place| (place.wrapping_mul(0x9e37_79b1) >> 13) as u8).collect()
 }
+
+/// As `assert_eq`, without printing megabytes.
+#[track_caller]
+pub(crate) fn assert_same(got: &[u8], expected: &[u8]) {
+    let differs = got.iter().zip(expected).position(|(got, expected)| got != expected);
+    assert_eq!(differs, None, "place of the first difference");
+    assert_eq!(got.len(), expected.len(), "lengths");
+}

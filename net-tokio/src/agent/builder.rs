@@ -1,21 +1,22 @@
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use watertight_core::SessionConfig;
-use watertight_core::reconnect::{Reconnect, ReconnectConfig};
+use watertight_core::{Reconnect, ReconnectConfig, SessionConfig};
 
+use super::connector::{ByteStreams, Connector};
 use super::link::Links;
-use super::run::{Connector, keep_connected};
-use super::serve::{DialRefusal, Handler};
+use super::run::keep_connected;
 use super::{Agent, AgentStatus, Inner};
 use crate::endpoint::{ConnectOptions, Endpoint, ProxyPolicy};
 use crate::handshake::ClientHello;
 use crate::policy::Policy;
+use crate::serve::{DialRefusal, Handler};
 use crate::session::Incoming;
 use crate::tasks::Tasks;
 use crate::tls::ClientTls;
@@ -31,6 +32,7 @@ pub struct AgentBuilder {
     reconnect: ReconnectConfig,
     seed: Option<u64>,
     deadline: Duration,
+    byte_streams: Option<ByteStreams>,
 }
 
 impl Agent {
@@ -47,6 +49,7 @@ impl Agent {
             reconnect: ReconnectConfig::default(),
             seed: None,
             deadline: Duration::from_secs(20),
+            byte_streams: None,
         }
     }
 }
@@ -121,6 +124,19 @@ impl AgentBuilder {
         self
     }
 
+    /// Reaches the server by the embedder's own means: `connect` makes the byte stream, and the
+    /// endpoint only says what is spoken on it. Proxy and TLS are then the embedder's, too.
+    #[must_use]
+    pub fn connect_with<F, A, I>(mut self, connect: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = io::Result<I>> + Send + 'static,
+        I: Io,
+    {
+        self.byte_streams = Some(ByteStreams::new(connect));
+        self
+    }
+
     /// Limits and times of each session.
     #[must_use]
     pub fn session(mut self, config: SessionConfig) -> Self {
@@ -162,6 +178,8 @@ impl AgentBuilder {
             options: self.options,
             hello: self.hello,
             deadline: self.deadline,
+            byte_streams: self.byte_streams,
+            max_message: self.session.limits.max_message,
         };
         let inner = Arc::new(Inner {
             connector,

@@ -1,9 +1,9 @@
 //! The end behind the NAT: keeps a session to its server and dials for it.
 
 mod builder;
+mod connector;
 mod link;
 mod run;
-mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,15 @@ use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Ledger, SessionConfig};
 
 use crate::forward::{Forward, Listener};
+use crate::serve::Handler;
 use crate::session::{DialError, dial};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
-pub use serve::DialRefusal;
 
+use connector::Connector;
 use link::Links;
-use run::Connector;
-use serve::Handler;
 
 /// How long the session gets to say goodbye after the deadline of a shutdown.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -139,6 +138,16 @@ impl Agent {
     #[must_use]
     pub fn ledger(&self) -> AgentLedger {
         AgentLedger { connections: self.inner.links.ledger(), tasks: self.inner.tasks.live() }
+    }
+
+    /// Ends every task of the agent at once, as the death of its process would, and returns the
+    /// books when they are gone.
+    pub async fn kill(self) -> AgentLedger {
+        self.inner.stop.cancel();
+        self.inner.tasks.wind_down(Duration::ZERO).await;
+        self.inner.links.abandon();
+        self.inner.status.send_replace(AgentStatus::Stopped);
+        self.ledger()
     }
 
     /// Ends the agent: takes no new dials, lets the open connections run to their end for at most

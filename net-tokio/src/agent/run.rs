@@ -6,25 +6,13 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 use tracing::{info, info_span, warn};
-use watertight_core::reconnect::Reconnect;
 use watertight_core::wire::{Dialect, GoAwayCode};
-use watertight_core::{Role, SessionEnd};
+use watertight_core::{Reconnect, Role, SessionEnd};
 
 use super::{AgentStatus, Inner};
-use crate::endpoint::{ConnectOptions, Endpoint};
-use crate::handshake::{self, ConnectError};
+use crate::handshake::{ConnectError, Connected};
 use crate::session::{Clock, Incoming, Notice, Owner, RunOptions, Shared, run};
 use crate::tasks::Tasks;
-
-/// How an agent reaches its server.
-#[derive(Debug)]
-pub(super) struct Connector {
-    pub(super) endpoint: Endpoint,
-    pub(super) options: ConnectOptions,
-    pub(super) hello: handshake::ClientHello,
-    /// From the first packet to the session.
-    pub(super) deadline: Duration,
-}
 
 #[derive(Debug, Error)]
 enum Failure {
@@ -81,10 +69,8 @@ impl Inner {
         let connected = tokio::time::timeout(deadline, self.connector.connect());
         let connected = connected.await.map_err(|_| Failure::Timeout(deadline))??;
         Ok(match connected {
-            handshake::Connected::WebSocket(transport, dialect) => self.start(transport, dialect),
-            handshake::Connected::ByteStream(transport) => {
-                self.start(transport, Dialect::Extended)
-            }
+            Connected::WebSocket(transport, dialect) => self.start(transport, dialect),
+            Connected::ByteStream(transport) => self.start(transport, Dialect::Extended),
         })
     }
 
@@ -122,21 +108,15 @@ impl Inner {
         let over = status.wait_for(|status| !matches!(status, LinkStatus::Up)).await;
         let reason = match over.as_deref() {
             Ok(LinkStatus::GoingAway(text)) => format!("the server goes away: {text}"),
-            Ok(LinkStatus::Ended(SessionEnd::PeerClosed { code: GoAwayCode::REPLACED, .. })) => {
-                "another agent with the same key took over".to_string()
-            }
+            Ok(LinkStatus::Ended(SessionEnd::PeerClosed {
+                code: GoAwayCode::REPLACED, ..
+            })) => "another agent with the same key took over".to_string(),
             Ok(LinkStatus::Ended(end)) => end.to_string(),
             Ok(LinkStatus::Up) | Err(_) => "the session's task has ended".to_string(),
         };
         drop(over);
         self.links.retire(link);
         reason
-    }
-}
-
-impl Connector {
-    async fn connect(&self) -> Result<handshake::Connected, ConnectError> {
-        handshake::connect(&self.endpoint, &self.options, &self.hello).await
     }
 }
 

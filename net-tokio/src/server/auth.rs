@@ -8,6 +8,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use rustls_pki_types::CertificateDer;
+use watertight_core::wire::Hello;
+
+use super::accept::Origin;
+use crate::handshake::upgrade;
 
 /// What the authentication hook sees of an end that wants a session.
 #[derive(Debug)]
@@ -59,6 +63,30 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.status, self.reason)
+    }
+}
+
+impl AuthRequest {
+    pub(super) fn of_hello(hello: &Hello, origin: &Origin) -> Self {
+        Self {
+            client_key: Some(hello.client_key.clone()),
+            token: (!hello.token.is_empty()).then(|| hello.token.clone()),
+            headers: HeaderMap::new(),
+            path: String::new(),
+            remote: origin.remote,
+            certificates: origin.certificates.clone(),
+        }
+    }
+
+    pub(super) fn of_upgrade(parts: http::request::Parts, origin: &Origin) -> Self {
+        Self {
+            client_key: upgrade::client_key(&parts.headers),
+            token: upgrade::bearer_token(&parts.headers),
+            path: parts.uri.path().to_string(),
+            headers: parts.headers,
+            remote: origin.remote,
+            certificates: origin.certificates.clone(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::auth::Authenticator;
 use super::owner::Backdial;
 use super::sessions::Sessions;
 use super::{Inner, Server};
+use crate::policy::Policy;
 use crate::session::Incoming;
 use crate::tasks::Tasks;
 use crate::transport::WebSocketOptions;
@@ -25,7 +26,6 @@ pub struct ServerBuilder {
     backdial: Option<Backdial>,
     session: SessionConfig,
     registry: RegistryLimits,
-    web_socket: WebSocketOptions,
     handshake_deadline: Duration,
     max_handshakes: usize,
 }
@@ -37,7 +37,6 @@ impl ServerBuilder {
             backdial: None,
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
-            web_socket: WebSocketOptions::default(),
             handshake_deadline: Duration::from_secs(10),
             max_handshakes: 1024,
         }
@@ -52,6 +51,13 @@ impl ServerBuilder {
         A: Future<Output = ()> + Send + 'static,
     {
         self.backdial = Some(Backdial::new(answer));
+        self
+    }
+
+    /// Lets clients dial through the server what the policy allows.
+    #[must_use]
+    pub fn allow_dials_by_policy(mut self, policy: Policy) -> Self {
+        self.backdial = Some(Backdial::by_policy(policy));
         self
     }
 
@@ -93,8 +99,8 @@ impl ServerBuilder {
         let inner = Inner {
             authenticator: self.authenticator,
             backdial: self.backdial,
+            web_socket: WebSocketOptions::new(self.session.limits.max_message),
             session: self.session,
-            web_socket: self.web_socket,
             handshake_deadline: self.handshake_deadline,
             handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),
             tasks,

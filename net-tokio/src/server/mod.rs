@@ -8,23 +8,25 @@ mod owner;
 mod sessions;
 mod upgrade;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::info_span;
+use tracing::{info, info_span};
 use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Role, SessionConfig};
 
 use crate::forward::{Forward, Listener};
+use crate::metrics;
 use crate::session::{DialError, RunOptions, dial, run};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
-use crate::transport::{Transport, WebSocketOptions};
+use crate::transport::{Io, Transport, WebSocketOptions};
 
 pub use auth::{AuthRequest, Refusal};
 pub use builder::ServerBuilder;
@@ -87,6 +89,16 @@ impl Server {
     pub fn listen_unix(&self, listener: UnixListener) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Unix(listener), None));
+    }
+
+    /// Makes a session of a byte stream that the embedder accepted by its own means: a WebSocket
+    /// upgrade or a preface is expected on it, within the handshake deadline. How many of them
+    /// there may be at once is the embedder's to bound.
+    pub fn serve_io(&self, io: impl Io, remote: Option<SocketAddr>) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(async move {
+            accept::handshake_in_time(&inner, Box::new(io), remote, None).await;
+        });
     }
 
     /// A service that answers upgrade requests, to be mounted in axum, hyper or tower. The HTTP
@@ -243,6 +255,17 @@ impl Inner {
         drop(sessions);
         self.announce(ServerEvent::Connected { key, remote, dialect, replaced });
         Ok(())
+    }
+
+    /// The client key of an end that may have a session.
+    async fn authenticate(&self, request: AuthRequest) -> Result<String, Refusal> {
+        let (key, remote) = (request.client_key.clone(), request.remote);
+        let answer = self.authenticator.authenticate(request).await;
+        if let Err(refusal) = &answer {
+            metrics::handshake_refused("authentication");
+            info!(?key, ?remote, %refusal, "session refused");
+        }
+        answer
     }
 
     /// Tells the subscribers; it is nobody's fault if there are none.

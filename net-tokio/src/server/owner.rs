@@ -12,6 +12,8 @@ use watertight_core::session::Fault;
 use watertight_core::wire::ResetCode;
 
 use super::{Inner, ServerEvent};
+use crate::policy::Policy;
+use crate::serve::Handler;
 use crate::session::{Incoming, Notice, Owner, Shared};
 use crate::tasks::Tasks;
 
@@ -28,6 +30,13 @@ impl Backdial {
         A: Future<Output = ()> + Send + 'static,
     {
         Self(Arc::new(move |key, incoming| Box::pin(answer(key, incoming))))
+    }
+}
+
+impl Backdial {
+    pub(crate) fn by_policy(policy: Policy) -> Self {
+        let handler = Handler::by_policy(policy);
+        Self(Arc::new(move |_, incoming| handler.handle(incoming)))
     }
 }
 
@@ -60,10 +69,8 @@ impl SessionOwner {
     fn on_incoming(&self, incoming: Incoming) {
         match &self.server.backdial {
             Some(backdial) => self.children.spawn((backdial.0)(self.key.clone(), incoming)),
-            None => incoming.refuse(
-                ResetCode::DIAL_REFUSED,
-                "this server does not let its clients dial",
-            ),
+            None => incoming
+                .refuse(ResetCode::DIAL_REFUSED, "this server does not let its clients dial"),
         }
     }
 

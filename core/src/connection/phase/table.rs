@@ -1,6 +1,8 @@
 //! What each signal does in each phase.
 
-use super::{Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell, Then, Violation};
+use super::{
+    Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell, Then, Violation,
+};
 use crate::ledger::Cause;
 use crate::wire::ResetCode;
 

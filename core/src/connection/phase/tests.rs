@@ -50,7 +50,9 @@ fn then() -> Vec<Then> {
 
 fn linger() -> Vec<Linger> {
     all(Linger::Flush(Then::Await), |linger| match linger {
-        Linger::Flush(then) => Some(after(&self::then(), &then).map_or(Linger::Await, Linger::Flush)),
+        Linger::Flush(then) => {
+            Some(after(&self::then(), &then).map_or(Linger::Await, Linger::Flush))
+        }
         Linger::Await => None,
     })
 }
@@ -156,9 +158,8 @@ fn tell_name(tell: Tell) -> String {
 
 /// The cells of a phase and a signal, one for each context; those that are the same, once.
 fn cells(phase: Phase, signal: Signal) -> String {
-    let cell = |half_close, unread| {
-        step_name(phase, phase.step(signal, Context { half_close, unread }))
-    };
+    let cell =
+        |half_close, unread| step_name(phase, phase.step(signal, Context { half_close, unread }));
     let dialect = |half_close| {
         let (read, unread) = (cell(half_close, false), cell(half_close, true));
         if read == unread { read } else { format!("read: {read} | unread: {unread}") }

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWrite;
 use watertight_core::wire::Encoded;
 
 use super::closing::{Closing, poll_drain};

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use tokio::io::AsyncWrite;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -49,6 +48,11 @@ pub(crate) struct WebSocketOptions {
 }
 
 impl WebSocketOptions {
+    /// Messages of at most `max_message` bytes, masked by role.
+    pub(crate) const fn new(max_message: usize) -> Self {
+        Self { max_message, masking: Masking::ByRole }
+    }
+
     pub(crate) fn config(self) -> WebSocketConfig {
         WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -88,8 +92,14 @@ impl<I: Io> WebSocket<I> {
         options: WebSocketOptions,
     ) -> Self {
         let (role, config) = (options.role(role), options.config());
+        let stream = WebSocketStream::from_partially_read(io, leftover, role, Some(config));
+        Self::from_stream(stream.await)
+    }
+
+    /// A WebSocket whose upgrade was done by the library.
+    pub(crate) fn from_stream(stream: WebSocketStream<I>) -> Self {
         Self {
-            stream: WebSocketStream::from_partially_read(io, leftover, role, Some(config)).await,
+            stream,
             outgoing: Outgoing::default(),
             closing: Closing::Open,
             code: CloseCode::Normal,

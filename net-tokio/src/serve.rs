@@ -1,4 +1,4 @@
-//! What an agent does with the dials that reach it.
+//! What an end does with the dials that reach it.
 
 use std::fmt;
 use std::future::Future;
@@ -12,14 +12,14 @@ use watertight_core::wire::ResetCode;
 
 use crate::copy::{Socket, copy};
 use crate::forward::HALF_CLOSED_IDLE;
-use crate::policy::{DialError as TargetError, Dialled, Policy};
+use crate::policy::{Dialled, Policy, TargetError};
 use crate::session::Incoming;
 use crate::target::Target;
 use crate::transport::{BoxIo, Io};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Answers dials, whatever its type.
+/// What answers dials, whatever its type.
 #[derive(Clone)]
 pub(crate) struct Handler(Arc<dyn Fn(Incoming) -> Task + Send + Sync>);
 
@@ -140,10 +140,7 @@ async fn race<S>(
     }
 }
 
-fn settle<S>(
-    incoming: Incoming,
-    dialled: Option<Result<S, DialRefusal>>,
-) -> Option<(Incoming, S)> {
+fn settle<S>(incoming: Incoming, dialled: Option<Result<S, DialRefusal>>) -> Option<(Incoming, S)> {
     match dialled? {
         Ok(socket) => Some((incoming, socket)),
         Err(refusal) => {

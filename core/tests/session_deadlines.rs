@@ -1,0 +1,314 @@
+//! Rows C1, K2 and R18 of the list of broken tunnels: every wait has a deadline, and a deadline
+//! that is over harms nothing.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{DIALECTS, Lone, Pair, TARGET, config, id, millis, pattern, seconds};
+use watertight_core::session::SessionConfig;
+use watertight_core::wire::{Body, Dialect, ResetCode};
+use watertight_core::{Cause, Event, Instant, Role, SessionEnd, Timer};
+
+fn names(lone: &Lone) -> Vec<Timer> {
+    lone.end.session.timers().map(|(timer, _)| timer).collect()
+}
+
+#[test]
+fn a_dial_without_an_answer_ends_at_its_deadline() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let dial = lone.end.session.open(lone.now, TARGET, Some(millis(1234))).unwrap();
+    assert!(names(&lone).contains(&Timer::Dial(dial)));
+    lone.wait(millis(1233));
+    assert_eq!(lone.end.cause(dial), None);
+    lone.now = lone.now + millis(1);
+    lone.end.session.handle_timeout(lone.now);
+    lone.end.poll_events();
+    assert_eq!(lone.end.cause(dial), Some(Cause::DialTimeout));
+    let reset = Body::Reset { code: ResetCode::DIAL_TIMEOUT, text: "no answer in time".into() };
+    assert!(lone.hears().contains(&(2, reset)));
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn k2_dials_toward_an_end_that_never_answers_are_bounded_and_all_end() {
+    let config = config(|config| config.limits.max_dials = 100);
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config);
+    let mut refused = 0;
+    for _ in 0..1000 {
+        refused += usize::from(lone.end.session.open(lone.now, TARGET, None).is_err());
+        lone.wait(millis(10));
+        // It keeps the session alive, and answers nothing.
+        lone.says(0, Body::Ping { opaque: [0; 8] });
+    }
+    assert!(refused > 0);
+    assert!(lone.end.session.ledger().live <= 100);
+    lone.wait(seconds(15));
+    assert_eq!(lone.end.session.ledger().live, 0);
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn k2_dials_in_flight_end_with_the_session() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    for _ in 0..100 {
+        lone.end.session.open(lone.now, TARGET, None).unwrap();
+    }
+    lone.hears();
+    lone.end.session.handle_transport_ended(lone.now, "reset");
+    lone.end.poll_events();
+    assert_eq!(lone.end.retired.len(), 100);
+    lone.end.assert_even();
+}
+
+#[test]
+fn an_application_that_does_not_answer_a_dial_is_answered_for() {
+    for dialect in DIALECTS {
+        let mut pair = Pair::new(dialect);
+        let id = pair.open(Role::Acceptor);
+        pair.wait(seconds(14));
+        assert_eq!(pair.agent.cause(id), None);
+        // Both deadlines are the same; the opener's message would cross with the acceptor's.
+        pair.wait(seconds(1));
+        assert_eq!(pair.agent.cause(id), Some(Cause::AcceptTimeout), "{dialect:?}");
+        let told = pair.server.cause(id).unwrap();
+        let expected = match dialect {
+            Dialect::Base => Cause::PeerReset,
+            Dialect::Extended => Cause::DialTimeout,
+        };
+        assert_eq!(told, expected);
+        assert!(pair.agent.session.accept(pair.now, id).is_err());
+        pair.assert_quiet_then_close();
+    }
+}
+
+#[test]
+fn an_accepted_dial_has_no_deadline_any_more() {
+    for dialect in DIALECTS {
+        let mut pair = Pair::new(dialect);
+        let id = pair.connect();
+        pair.wait(seconds(10_000));
+        assert_eq!(pair.agent.cause(id), None, "{dialect:?}");
+        assert_eq!(pair.stream(Role::Acceptor, id, &pattern(0, 100)), pattern(0, 100));
+    }
+}
+
+#[test]
+fn a_finished_connection_without_a_handle_waits_for_the_other_end_no_longer_than_linger() {
+    let mut pair = Pair::new(Dialect::Extended);
+    let id = pair.connect();
+    pair.agent.finish(pair.now, id);
+    pair.agent.release(pair.now, id);
+    pair.wait(seconds(29));
+    assert_eq!(pair.agent.cause(id), None);
+    pair.wait(seconds(1));
+    assert_eq!(pair.agent.cause(id), Some(Cause::LingerTimeout));
+    let end = &pair.server.retired[&id];
+    assert_eq!((end.cause, end.code), (Cause::PeerReset, Some(ResetCode::STALLED)));
+    pair.assert_quiet_then_close();
+}
+
+#[test]
+fn a_half_closed_connection_toward_a_go_end_ends_after_linger_without_a_byte() {
+    let mut pair = Pair::new(Dialect::Base);
+    let id = pair.connect();
+    pair.server.finish(pair.now, id);
+    pair.wait(seconds(20));
+    pair.agent.write(pair.now, id, b"still here");
+    pair.wait(seconds(20));
+    assert_eq!(pair.server.cause(id), None);
+    assert_eq!(pair.server.read(pair.now, id), b"still here");
+    pair.wait(seconds(29));
+    assert_eq!(pair.server.cause(id), None);
+    pair.wait(seconds(1));
+    assert_eq!(pair.server.cause(id), Some(Cause::LingerTimeout));
+    assert_eq!(pair.agent.cause(id), Some(Cause::PeerClosed));
+    pair.assert_quiet_then_close();
+}
+
+#[test]
+fn c1_a_peer_that_is_silent_is_given_up() {
+    for dialect in DIALECTS {
+        for role in [Role::Connector, Role::Acceptor] {
+            let mut lone = Lone::new(role, dialect, config(|_| {}));
+            lone.accepts(if role == Role::Connector { 2 } else { 1 });
+            lone.wait(seconds(29));
+            assert_eq!(lone.end.closed, None);
+            let since = Instant::from_epoch(seconds(1));
+            lone.wait(seconds(1));
+            assert_eq!(lone.end.closed, Some(SessionEnd::Silent { since }), "{dialect:?} {role:?}");
+            lone.end.assert_even();
+        }
+    }
+}
+
+#[test]
+fn c1_any_message_is_a_sign_of_life() {
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
+        lone.accepts(1);
+        for _ in 0..20 {
+            lone.wait(seconds(20));
+            lone.says_data(1, b"x");
+        }
+        for _ in 0..20 {
+            lone.wait(seconds(20));
+            lone.end.session.handle_transport_ping(lone.now);
+        }
+        assert_eq!(lone.end.closed, None, "{dialect:?}");
+    }
+}
+
+#[test]
+fn c1_idle_ends_keep_each_other_alive() {
+    for dialect in DIALECTS {
+        let mut pair = Pair::new(dialect);
+        pair.wait(seconds(3600));
+        assert_eq!((&pair.agent.closed, &pair.server.closed), (&None, &None), "{dialect:?}");
+        pair.assert_quiet_then_close();
+    }
+}
+
+#[test]
+fn a_transport_that_takes_nothing_is_given_up() {
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
+        let id = lone.accepts(1);
+        lone.end.takes = false;
+        lone.wait(seconds(2));
+        let since = lone.now;
+        lone.end.write(lone.now, id, b"x");
+        // Up to here nothing but the ping may have waited.
+        lone.end.takes = true;
+        lone.hears();
+        lone.end.takes = false;
+        lone.end.write(lone.now, id, b"x");
+        for _ in 0..29 {
+            lone.wait(seconds(1));
+            lone.says_data(1, b"the other direction works");
+        }
+        assert_eq!(lone.end.closed, None);
+        lone.wait(seconds(1));
+        assert_eq!(lone.end.closed, Some(SessionEnd::Stalled { since }), "{dialect:?}");
+        lone.assert_even_after_the_transport();
+    }
+}
+
+#[test]
+fn a_slow_transport_is_not_given_up() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let id = lone.accepts(1);
+    for _ in 0..20 {
+        lone.end.write(lone.now, id, &[0; 1000]);
+        lone.end.takes = false;
+        lone.wait(seconds(25));
+        lone.says(0, Body::Ping { opaque: [0; 8] });
+        lone.end.takes = true;
+        lone.end.transmit(lone.now).unwrap();
+    }
+    assert_eq!(lone.end.closed, None);
+}
+
+#[test]
+fn a_transport_that_has_nothing_to_take_is_not_stalled() {
+    let config = config(|config| {
+        config.timing.ping_interval = seconds(1000);
+        config.timing.silence = seconds(1000);
+    });
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config);
+    lone.wait(seconds(1));
+    lone.end.takes = false;
+    let dial = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    // Taken back before the transport took it.
+    lone.end.release(lone.now, dial);
+    lone.wait(seconds(100));
+    assert_eq!(lone.end.closed, None);
+    let since = lone.now;
+    lone.end.session.open(lone.now, TARGET, Some(seconds(100))).unwrap();
+    lone.wait(seconds(29));
+    assert_eq!(lone.end.closed, None, "the time counts from what waits now");
+    lone.wait(seconds(1));
+    assert_eq!(lone.end.closed, Some(SessionEnd::Stalled { since }));
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn a_stuck_session_tells_what_it_waits_for() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    lone.end.takes = false;
+    let dial = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    let accept = lone.dials(1);
+    for timer in [Timer::Stall, Timer::Dial(dial), Timer::Accept(accept), Timer::Silence] {
+        assert!(names(&lone).contains(&timer), "{timer:?}");
+    }
+    let times: Vec<_> = lone.end.session.timers().map(|(_, at)| at).collect();
+    assert!(times.is_sorted(), "soonest first");
+    assert_eq!(lone.end.session.ledger().armed_timers, times.len() as u64);
+    assert_eq!(lone.end.session.poll_timeout(), times.first().copied());
+}
+
+#[test]
+fn an_early_call_of_handle_timeout_does_nothing() {
+    let mut pair = Pair::new(Dialect::Extended);
+    let id = pair.open(Role::Acceptor);
+    let before = pair.server.session.timers().count();
+    for _ in 0..10 {
+        pair.server.session.handle_timeout(pair.now);
+        pair.server.poll_events();
+    }
+    assert_eq!(pair.server.cause(id), None);
+    assert!(pair.server.session.timers().count() <= before);
+}
+
+#[test]
+fn time_that_goes_backwards_counts_as_standing_still() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    lone.wait(seconds(5));
+    let late = lone.now;
+    lone.end.session.open(late, TARGET, Some(seconds(10))).unwrap();
+    let dial = lone.end.session.open(Instant::EPOCH, TARGET, Some(seconds(10))).unwrap();
+    lone.end.session.handle_timeout(Instant::EPOCH);
+    lone.end.poll_events();
+    assert_eq!(lone.end.cause(dial), None);
+    lone.wait(seconds(10));
+    assert_eq!(lone.end.cause(dial), Some(Cause::DialTimeout));
+}
+
+#[test]
+fn the_end_of_time_and_intervals_of_zero_are_survived() {
+    let zero = |config: &mut SessionConfig| {
+        config.timing.ping_interval = Duration::ZERO;
+        config.timing.reconcile = Duration::ZERO;
+    };
+    let huge = |config: &mut SessionConfig| {
+        config.timing.ping_interval = Duration::MAX;
+        config.timing.silence = Duration::MAX;
+        config.timing.stall = Duration::MAX;
+        config.timing.linger = Duration::MAX;
+    };
+    let changes: [fn(&mut SessionConfig); 2] = [zero, huge];
+    for change in changes {
+        let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(change));
+        lone.end.session.open(lone.now, TARGET, Some(Duration::MAX)).unwrap();
+        lone.accepts(1);
+        lone.end.session.handle_timeout(lone.now);
+        lone.end.poll_events();
+        lone.now = Instant::from_epoch(Duration::MAX);
+        lone.end.session.handle_timeout(lone.now);
+        lone.end.poll_events();
+        lone.assert_even_after_the_transport();
+    }
+}
+
+#[test]
+fn a_dial_in_the_base_dialect_counts_as_opened_at_once_and_its_failure_ends_it() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    let dial = lone.end.session.open(lone.now, TARGET, Some(millis(1))).unwrap();
+    lone.end.poll_events();
+    assert_eq!(lone.end.count(&Event::Opened(dial)), 1);
+    lone.says(-2, Body::Error { text: "dial tcp: connection refused".into() });
+    assert_eq!(lone.end.retired[&id(-2)].text, "dial tcp: connection refused");
+    lone.assert_even_after_the_transport();
+}

@@ -1,0 +1,427 @@
+//! Row Y5 of the list of broken tunnels, and every rule of the protocol: a peer that breaks it
+//! ends its own session with a reason that says so, and makes nothing grow.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+
+mod support;
+
+use bytes::Bytes;
+use support::{DIALECTS, Item, Lone, TARGET, config, id};
+use watertight_core::session::PeerMisbehaved;
+use watertight_core::wire::{
+    Body, ClientRoute, Dialect, GoAwayCode, InvalidMessage, ResetCode, Settings,
+};
+use watertight_core::{Cause, Event, Role, Violation};
+
+const SETTINGS: Settings = Settings { initial_window: 1024, max_data: 1024, max_connections: 100 };
+
+fn extended() -> Lone {
+    Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}))
+}
+
+fn base() -> Lone {
+    Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}))
+}
+
+/// The session has ended by this fault, its peer was told, and nothing is held.
+#[track_caller]
+fn assert_fault(mut lone: Lone, fault: &PeerMisbehaved) {
+    assert_eq!(lone.fault(), Some(fault));
+    let told = lone.hears();
+    if lone.end.session.dialect() == Dialect::Extended {
+        let Some((0, Body::GoAway { code, .. })) = told.last() else { panic!("{told:?}") };
+        let limit = matches!(fault, PeerMisbehaved::AnswersUnread(_));
+        let expected = if limit { GoAwayCode::LIMIT } else { GoAwayCode::PROTOCOL_ERROR };
+        assert_eq!(*code, expected);
+    }
+    // Whatever comes now is not listened to.
+    lone.says(1, Body::Opened);
+    lone.says(0, Body::Settings(SETTINGS));
+    assert!(lone.hears().is_empty());
+    assert!(lone.end.session.poll_timeout().is_none());
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn the_first_message_must_be_settings() {
+    let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    lone.dials(1);
+    assert_fault(lone, &PeerMisbehaved::SettingsMissing);
+}
+
+#[test]
+fn settings_come_once() {
+    let mut lone = extended();
+    lone.says(0, Body::Settings(SETTINGS));
+    assert_fault(lone, &PeerMisbehaved::SettingsTwice);
+}
+
+#[test]
+fn settings_grant_dials_that_were_sent_before_them() {
+    let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.says(0, Body::Settings(SETTINGS));
+    lone.hears();
+    lone.says(2, Body::Opened);
+    assert_eq!(lone.end.write(lone.now, id, &[0; 5000]), 1024);
+    let sizes: Vec<_> = lone.hears().iter().map(|(_, body)| format!("{body:?}").len()).collect();
+    assert_eq!(sizes.len(), 1);
+}
+
+#[test]
+fn an_id_of_ours_is_not_the_peers_to_dial() {
+    for number in [0, 2, 4, -1, -2, i64::MIN, i64::MAX - 1] {
+        let mut lone = extended();
+        lone.dials(number);
+        assert_fault(lone, &PeerMisbehaved::ForeignId(id(number)));
+    }
+    for number in [0, -2, -4, i64::MIN] {
+        let mut lone = base();
+        lone.dials(number);
+        assert_fault(lone, &PeerMisbehaved::ForeignId(id(number)));
+    }
+}
+
+#[test]
+fn an_id_is_dialled_once() {
+    let mut lone = extended();
+    let accepted = lone.accepts(5);
+    lone.end.session.reset(lone.now, accepted, ResetCode::CANCELLED, "").unwrap();
+    lone.end.poll_events();
+    lone.dials(5);
+    assert_fault(lone, &PeerMisbehaved::ReusedId(id(5)));
+
+    let mut lone = extended();
+    lone.dials(5);
+    lone.dials(3);
+    assert_fault(lone, &PeerMisbehaved::ReusedId(id(3)));
+
+    let mut lone = base();
+    lone.dials(5);
+    lone.dials(3);
+    lone.dials(5);
+    assert_fault(lone, &PeerMisbehaved::ReusedId(id(5)));
+}
+
+#[test]
+fn the_last_id_of_all_can_be_dialled() {
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
+        let last = lone.accepts(i64::MAX);
+        lone.says_data(i64::MAX, b"x");
+        assert_eq!(lone.end.read(lone.now, last), b"x", "{dialect:?}");
+        lone.wait(support::seconds(25));
+        lone.assert_even_after_the_transport();
+    }
+}
+
+#[test]
+fn messages_for_connections_that_never_were_are_a_fault() {
+    let bodies = [
+        Body::Opened,
+        Body::Finish,
+        Body::Credit { bytes: 1 },
+        Body::Reset { code: ResetCode::CANCELLED, text: String::new() },
+        Body::Data { deadline: 0, payload: Bytes::from_static(b"x") },
+    ];
+    for body in bodies {
+        for number in [0, 1, 2, 7, -1, i64::MAX, i64::MIN] {
+            let mut lone = extended();
+            lone.says(number, body.clone());
+            assert_fault(lone, &PeerMisbehaved::NeverOpened(id(number)));
+        }
+    }
+}
+
+#[test]
+fn messages_that_crossed_with_the_end_are_dropped_silently() {
+    let mut lone = extended();
+    let accepted = lone.accepts(1);
+    lone.end.session.reset(lone.now, accepted, ResetCode::CANCELLED, "").unwrap();
+    lone.hears();
+    lone.says_data(1, b"late");
+    lone.says(1, Body::Credit { bytes: 5 });
+    lone.says(1, Body::Finish);
+    lone.says(1, Body::Reset { code: ResetCode::CANCELLED, text: String::new() });
+    assert!(lone.fault().is_none());
+    assert!(lone.hears().is_empty());
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn data_keeps_to_the_credit() {
+    let mut lone = Lone::new(
+        Role::Acceptor,
+        Dialect::Extended,
+        config(|config| config.limits.initial_window = 2048),
+    );
+    lone.accepts(1);
+    lone.says_data(1, &[0; 2048]);
+    assert!(lone.fault().is_none());
+    lone.says_data(1, &[0; 1]);
+    assert_eq!(lone.end.cause(id(1)), Some(Cause::SessionEnded));
+    assert_fault(lone, &PeerMisbehaved::CreditExceeded(id(1)));
+}
+
+#[test]
+fn data_keeps_to_the_largest_message() {
+    let mut lone = extended();
+    lone.accepts(1);
+    lone.says_data(1, &[0; 16 << 10]);
+    lone.says_data(1, &[0; (16 << 10) + 1]);
+    assert_fault(lone, &PeerMisbehaved::DataTooLong(id(1)));
+}
+
+#[test]
+fn credit_does_not_overflow() {
+    let mut lone = extended();
+    lone.accepts(1);
+    let most = u64::try_from(i64::MAX).unwrap();
+    lone.says(1, Body::Credit { bytes: most });
+    assert_eq!(lone.end.write(lone.now, id(1), &[0; 100]), 100);
+    lone.says(1, Body::Credit { bytes: most });
+    assert_fault(lone, &PeerMisbehaved::CreditOverflow(id(1)));
+}
+
+#[test]
+fn nothing_follows_a_finish() {
+    for body in [Body::Finish, Body::Data { deadline: 0, payload: Bytes::from_static(b"x") }] {
+        for accept_first in [false, true] {
+            let mut lone = extended();
+            lone.dials(1);
+            if accept_first {
+                lone.end.session.accept(lone.now, id(1)).unwrap();
+            }
+            lone.says(1, Body::Finish);
+            lone.says(1, body.clone());
+            let violation = Violation::AfterFinish;
+            assert_fault(lone, &PeerMisbehaved::Lifecycle { id: id(1), violation });
+        }
+    }
+}
+
+#[test]
+fn nothing_precedes_an_opened() {
+    for body in [Body::Finish, Body::Data { deadline: 0, payload: Bytes::from_static(b"x") }] {
+        let mut lone = extended();
+        lone.end.session.open(lone.now, TARGET, None).unwrap();
+        lone.hears();
+        lone.says(2, body);
+        let violation = Violation::BeforeOpened;
+        assert_fault(lone, &PeerMisbehaved::Lifecycle { id: id(2), violation });
+    }
+}
+
+#[test]
+fn an_end_does_not_open_what_it_dialled_itself() {
+    let mut lone = extended();
+    lone.dials(1);
+    lone.says(1, Body::Opened);
+    let violation = Violation::UnexpectedOpened;
+    assert_fault(lone, &PeerMisbehaved::Lifecycle { id: id(1), violation });
+}
+
+#[test]
+fn messages_of_the_base_dialect_are_a_fault_between_ends_of_ours() {
+    let bodies = [
+        (Body::Error { text: "EOF".into() }, "Error"),
+        (Body::Pause, "Pause and Resume"),
+        (Body::Resume, "Pause and Resume"),
+        (Body::SyncConnections { ids: Vec::new() }, "SyncConnections"),
+    ];
+    for (body, name) in bodies {
+        let mut lone = extended();
+        lone.accepts(1);
+        lone.says(1, body);
+        assert_fault(lone, &PeerMisbehaved::NotAllowed(name));
+    }
+}
+
+#[test]
+fn what_a_go_end_does_not_know_it_ignores() {
+    let mut lone = base();
+    lone.accepts(1);
+    for body in [Body::Opened, Body::Finish, Body::Credit { bytes: 1 }, Body::Settings(SETTINGS)] {
+        lone.says(1, body);
+    }
+    lone.says(1, Body::Unknown { kind: 1000 });
+    assert!(lone.fault().is_none());
+    assert!(lone.hears().is_empty());
+}
+
+#[test]
+fn bytes_that_are_no_message_end_the_session() {
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
+        lone.end.take(lone.now, Item::Message(Bytes::from_static(&[0x80])));
+        let Some(PeerMisbehaved::InvalidMessage(_)) = lone.fault() else { panic!() };
+        lone.assert_even_after_the_transport();
+    }
+    let mut lone = extended();
+    lone.end.session.handle_invalid_transport(lone.now, "a text message");
+    lone.end.poll_events();
+    assert_fault(lone, &PeerMisbehaved::InvalidTransport("a text message".into()));
+}
+
+#[test]
+fn y5_an_oversized_first_message_ends_the_session() {
+    let config = config(|config| config.limits.max_message = 100_000);
+    let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config);
+    let too_long = Bytes::from(vec![0; 1 << 20]);
+    lone.end.take(lone.now, Item::Message(too_long));
+    let fault = InvalidMessage::TooLong { length: 1 << 20, limit: 100_000 };
+    assert_fault(lone, &PeerMisbehaved::InvalidMessage(fault));
+}
+
+#[test]
+fn y5_answers_that_nobody_reads_are_bounded() {
+    let config = config(|config| {
+        config.limits.max_queued_control = 50;
+        config.limits.max_connections = 10;
+    });
+    // Dials beyond the limit, each of which is refused.
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config.clone());
+    lone.end.takes = false;
+    let mut number = 1;
+    while lone.fault().is_none() {
+        lone.dials(number);
+        number += 2;
+        assert!(lone.end.session.ledger().queued_control <= 52);
+    }
+    lone.end.takes = true;
+    assert_fault(lone, &PeerMisbehaved::AnswersUnread(51));
+
+    // Data for connections that are not there.
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
+    lone.end.takes = false;
+    let mut number = 1;
+    while lone.fault().is_none() {
+        lone.says_data(number, b"x");
+        number += 1;
+        assert!(lone.end.session.ledger().queued_control <= 52);
+    }
+    lone.end.takes = true;
+    assert_fault(lone, &PeerMisbehaved::AnswersUnread(51));
+}
+
+#[test]
+fn y5_pings_that_nobody_reads_the_answers_of_make_nothing_grow() {
+    let mut lone = extended();
+    lone.end.takes = false;
+    for number in 0..10_000_u64 {
+        lone.says(0, Body::Ping { opaque: number.to_be_bytes() });
+    }
+    assert_eq!(lone.end.session.ledger().queued_control, 1);
+    lone.end.takes = true;
+    assert_eq!(lone.hears(), [(0, Body::Pong { opaque: 9999_u64.to_be_bytes() })]);
+}
+
+#[test]
+fn announcements_of_our_own_are_not_held_against_the_peer() {
+    for dialect in DIALECTS {
+        let config = config(|config| {
+            config.limits.max_queued_control = 50;
+            config.limits.max_connections = 10;
+        });
+        let mut lone = Lone::new(Role::Connector, dialect, config);
+        lone.end.takes = false;
+        for number in 0..100 {
+            let route = ClientRoute { client_key: format!("agent-{number}"), session_key: 1 };
+            lone.end.session.announce(lone.now, route, true).unwrap();
+        }
+        lone.dials(2);
+        assert!(lone.fault().is_none(), "{dialect:?}: {:?}", lone.fault());
+        lone.end.takes = true;
+        assert_eq!(lone.hears().len(), 100);
+        lone.assert_even_after_the_transport();
+    }
+}
+
+#[test]
+fn announcements_of_the_same_client_do_not_pile_up() {
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
+    let route = ClientRoute { client_key: "agent".into(), session_key: 1 };
+    lone.end.takes = false;
+    for round in 0..1001 {
+        lone.end.session.announce(lone.now, route.clone(), round % 2 == 0).unwrap();
+    }
+    lone.end.takes = true;
+    assert_eq!(lone.hears(), [(0, Body::AddClient(route))]);
+}
+
+#[test]
+fn data_for_the_same_missing_connection_is_answered_once() {
+    let mut lone = base();
+    lone.end.takes = false;
+    for _ in 0..1000 {
+        lone.says_data(7, b"x");
+        lone.says_data(9, b"x");
+    }
+    assert_eq!(lone.end.session.ledger().queued_control, 2);
+    lone.end.takes = true;
+    let error = |number| (number, Body::Error { text: "connection not found".into() });
+    assert_eq!(lone.hears(), [error(7), error(9)]);
+}
+
+#[test]
+fn data_for_a_connection_of_ours_that_is_gone_is_not_answered() {
+    let mut lone = base();
+    let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.hears();
+    lone.end.release(lone.now, ours);
+    lone.hears();
+    lone.says_data(ours.get(), b"late");
+    assert!(lone.hears().is_empty(), "it was told already");
+}
+
+#[test]
+fn an_error_is_answered_once_and_its_echo_not_at_all() {
+    let mut lone = base();
+    lone.accepts(1);
+    let error = Body::Error { text: "connection reset".into() };
+    lone.says(1, error.clone());
+    assert_eq!(lone.hears(), [(1, error.clone())]);
+    lone.says(1, error);
+    lone.says(1, Body::Error { text: "EOF".into() });
+    assert!(lone.hears().is_empty());
+    assert_eq!(lone.end.retired[&id(1)].text, "connection reset");
+    assert!(!lone.end.retired[&id(1)].complete);
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn routes_are_taken_from_trusted_ends_only() {
+    let route = ClientRoute { client_key: "a/b".into(), session_key: 7 };
+    for trusted in [false, true] {
+        let mut lone = base();
+        if trusted {
+            lone.end.session.trust_routes();
+        }
+        lone.says(0, Body::AddClient(route.clone()));
+        lone.says(0, Body::RemoveClient(route.clone()));
+        let expected = usize::from(trusted);
+        assert_eq!(lone.end.count(&Event::ClientAdded(route.clone())), expected);
+        assert_eq!(lone.end.count(&Event::ClientRemoved(route.clone())), expected);
+    }
+}
+
+#[test]
+fn settings_out_of_range_in_the_configuration_do_not_reach_the_peer() {
+    let config = config(|config| {
+        config.limits.initial_window = 10;
+        config.limits.max_data = 10 << 20;
+        config.limits.max_connections = 0;
+        config.limits.max_message = 1;
+    });
+    let mut lone = Lone::silent(Role::Connector, Dialect::Extended, config);
+    let heard = lone.hears();
+    let [(0, Body::Settings(settings))] = heard.as_slice() else { panic!("{heard:?}") };
+    settings.check().unwrap();
+    // What was promised is kept.
+    lone.says(0, Body::Settings(SETTINGS));
+    let accepted = lone.accepts(2);
+    let granted = usize::try_from(settings.initial_window).unwrap();
+    lone.says_data(2, &vec![0; granted]);
+    assert!(lone.fault().is_none(), "{:?}", lone.fault());
+    assert_eq!(lone.end.read(lone.now, accepted).len(), granted);
+}

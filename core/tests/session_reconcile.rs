@@ -1,0 +1,202 @@
+//! Row R9 of the list of broken tunnels: reconciliation finds what leaked, and nothing else.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+
+mod support;
+
+use support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
+use watertight_core::wire::{Body, Dialect, ResetCode};
+use watertight_core::{Cause, ConnectionId, Role};
+
+fn list_of(heard: &[(i64, Body)]) -> Option<Vec<i64>> {
+    heard.iter().find_map(|(_, body)| match body {
+        Body::SyncConnections { ids } | Body::Sync { ids, .. } => {
+            Some(ids.iter().map(|id| id.get()).collect())
+        }
+        _ => None,
+    })
+}
+
+/// Waits until the session has said what it has.
+fn next_list(lone: &mut Lone) -> Vec<i64> {
+    for _ in 0..70 {
+        lone.now = lone.now + seconds(1);
+        lone.end.session.handle_transport_ping(lone.now);
+        lone.end.session.handle_timeout(lone.now);
+        lone.end.poll_events();
+        if let Some(list) = list_of(&lone.hears()) {
+            return list;
+        }
+    }
+    panic!("no list");
+}
+
+fn ids(numbers: &[i64]) -> Vec<ConnectionId> {
+    numbers.iter().map(|number| id(*number)).collect()
+}
+
+#[test]
+fn two_right_ends_never_lose_a_connection_to_reconciliation() {
+    for dialect in DIALECTS {
+        let config = config(|config| config.timing.reconcile = seconds(1));
+        let mut pair = Pair::with(dialect, config);
+        let open = pair.connect();
+        let dialling = pair.open(Role::Connector);
+        let halves = pair.connect();
+        pair.agent.finish(pair.now, halves);
+        pair.server.write(pair.now, halves, b"unread");
+        pair.wait(seconds(10));
+        let unread = pair.connect();
+        pair.agent.write(pair.now, unread, b"unread");
+        pair.run();
+        pair.agent.finish(pair.now, unread);
+        pair.agent.release(pair.now, unread);
+        pair.wait(seconds(4));
+        for end in [&pair.agent, &pair.server] {
+            assert!(!end.retired.values().any(|end| end.cause == Cause::NotListed), "{dialect:?}");
+        }
+        pair.server.session.accept(pair.now, dialling).unwrap();
+        pair.wait(seconds(5));
+        assert_same(&pair.stream(Role::Acceptor, open, &pattern(0, 1000)), &pattern(0, 1000));
+        assert_eq!(pair.agent.read(pair.now, halves), b"unread");
+        assert_eq!(pair.server.read(pair.now, unread), b"unread");
+    }
+}
+
+#[test]
+fn r9_a_go_acceptor_is_told_to_keep_the_dials_that_are_on_their_way() {
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
+    lone.accepts(2);
+    lone.accepts(3);
+    let list = next_list(&mut lone);
+    // Go takes its ids one after another: 4, 5, … may be on their way.
+    for number in [2, 3, 4, 5, 100, 500] {
+        assert!(list.contains(&number), "{number}");
+    }
+    assert!(list.is_sorted());
+    assert!(!list.contains(&1));
+}
+
+#[test]
+fn r9_a_go_connector_must_leave_a_connection_out_twice() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    // The list was taken before these Connects, of either end, were heard.
+    let theirs = lone.accepts(1);
+    let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.hears();
+    lone.says(0, Body::SyncConnections { ids: Vec::new() });
+    assert!(lone.end.retired.is_empty());
+    lone.says(0, Body::SyncConnections { ids: ids(&[1, -2]) });
+    lone.says(0, Body::SyncConnections { ids: ids(&[-2]) });
+    assert!(lone.end.retired.is_empty(), "not twice in a row");
+    lone.says(0, Body::SyncConnections { ids: ids(&[-2, 77]) });
+    assert_eq!(lone.end.cause(theirs), Some(Cause::NotListed));
+    assert_eq!(lone.end.cause(ours), None);
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn r9_a_dial_that_has_not_left_yet_is_not_missed() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    lone.end.takes = false;
+    let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    for _ in 0..5 {
+        lone.says(0, Body::SyncConnections { ids: Vec::new() });
+    }
+    assert_eq!(lone.end.cause(ours), None);
+}
+
+#[test]
+fn an_order_of_the_list_is_not_relied_upon() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    for number in 1..=3 {
+        lone.accepts(number);
+    }
+    // Written by hand: our own encoder sorts.
+    let mut message = vec![0, 0, 16];
+    for number in [3_i64, 1, 2] {
+        message.extend_from_slice(&number.to_le_bytes());
+    }
+    for _ in 0..3 {
+        lone.end.take(lone.now, support::Item::Message(message.clone().into()));
+    }
+    assert!(lone.end.retired.is_empty());
+}
+
+#[test]
+fn a_connection_that_only_one_end_has_is_closed() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let theirs = lone.accepts(1);
+    let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.hears();
+    lone.says(2, Body::Opened);
+    lone.says_data(1, b"unread");
+    lone.says(0, Body::Sync { newest: id(2), ids: Vec::new() });
+    assert_eq!(lone.end.cause(ours), Some(Cause::NotListed));
+    assert_eq!(lone.end.cause(theirs), None, "its bytes can be read");
+    assert_eq!(lone.end.read(lone.now, theirs), b"unread");
+    assert_eq!(lone.end.cause(theirs), Some(Cause::NotListed));
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn a_dial_that_the_other_end_has_not_heard_of_yet_is_not_missed() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.hears();
+    lone.says(0, Body::Sync { newest: id(0), ids: Vec::new() });
+    assert_eq!(lone.end.cause(ours), None);
+}
+
+#[test]
+fn a_connection_that_is_complete_waits_for_its_reader_whatever_the_list_says() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let theirs = lone.accepts(1);
+    lone.says_data(1, b"the end");
+    lone.says(1, Body::Finish);
+    lone.end.finish(lone.now, theirs);
+    lone.hears();
+    lone.says(0, Body::Sync { newest: id(0), ids: Vec::new() });
+    assert_eq!(lone.end.read(lone.now, theirs), b"the end");
+    assert_eq!(lone.end.cause(theirs), Some(Cause::Finished));
+}
+
+#[test]
+fn lists_without_end_over_a_connection_that_nobody_reads_are_survived() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    let theirs = lone.accepts(1);
+    lone.says_data(1, b"unread");
+    lone.says(1, Body::Error { text: "EOF".into() });
+    for _ in 0..1000 {
+        lone.says(0, Body::SyncConnections { ids: Vec::new() });
+    }
+    assert_eq!(lone.end.read(lone.now, theirs), b"unread");
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
+fn an_end_that_has_lost_everything_says_so() {
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Connector, dialect, config(|_| {}));
+        let gone = lone.accepts(2);
+        lone.end.session.reset(lone.now, gone, ResetCode::CANCELLED, "").unwrap();
+        lone.end.poll_events();
+        lone.hears();
+        // The other end may have leaked it all the same, and this is how it learns.
+        let list = next_list(&mut lone);
+        assert!(!list.contains(&2), "{dialect:?}");
+    }
+}
+
+#[test]
+fn an_end_that_never_had_a_connection_says_nothing() {
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Connector, dialect, config(|_| {}));
+        for _ in 0..100 {
+            lone.now = lone.now + seconds(5);
+            lone.end.session.handle_transport_ping(lone.now);
+            lone.end.session.handle_timeout(lone.now);
+            assert_eq!(list_of(&lone.hears()), None);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How an agent reaches its server.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endpoint::{ConnectOptions, Endpoint};
+use crate::handshake::{
+    ClientHello, ConnectError, Connected, connect_byte_stream, connect_web_socket,
+};
+use crate::transport::{BoxIo, Io, WebSocketOptions};
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send>>;
+
+/// Byte streams to the server that the embedder makes.
+#[derive(Clone)]
+pub(super) struct ByteStreams(Arc<dyn Fn() -> Connecting + Send + Sync>);
+
+impl ByteStreams {
+    pub(super) fn new<F, A, I>(connect: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = io::Result<I>> + Send + 'static,
+        I: Io,
+    {
+        Self(Arc::new(move || {
+            let connecting = connect();
+            Box::pin(async move { connecting.await.map(|io| Box::new(io) as BoxIo) })
+        }))
+    }
+}
+
+impl fmt::Debug for ByteStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByteStreams")
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) endpoint: Endpoint,
+    pub(super) options: ConnectOptions,
+    pub(super) hello: ClientHello,
+    pub(super) byte_streams: Option<ByteStreams>,
+    pub(super) max_message: usize,
+    /// From the first packet to the session.
+    pub(super) deadline: Duration,
+}
+
+impl Connector {
+    /// One attempt. The caller sets the deadline.
+    pub(super) async fn connect(&self) -> Result<Connected<BoxIo>, ConnectError> {
+        let io = match &self.byte_streams {
+            Some(ByteStreams(connect)) => connect().await?,
+            None => self.endpoint.connect(&self.options).await?,
+        };
+        match self.endpoint.web_socket() {
+            Some((authority, path)) => {
+                let options = WebSocketOptions::new(self.max_message);
+                connect_web_socket(io, &authority, &path, &self.hello, options).await
+            }
+            None => connect_byte_stream(io, &self.hello, self.max_message).await,
+        }
+    }
+}

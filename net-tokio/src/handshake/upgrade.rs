@@ -1,0 +1,168 @@
+//! The server's side of the WebSocket upgrade (RFC 6455 section 4.2).
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use watertight_core::wire::Dialect;
+
+use crate::server::Refusal;
+
+/// The client key that the connector gives.
+pub(crate) const CLIENT_KEY: HeaderName = HeaderName::from_static("x-tunnel-id");
+
+/// The extension that the connector offers and the acceptor confirms, with its version.
+pub(crate) const PROTOCOL: HeaderName = HeaderName::from_static("watertight-protocol");
+
+/// The version of the extension that this end speaks.
+pub(crate) const VERSION: HeaderValue = HeaderValue::from_static("1");
+
+/// An upgrade that may go on, if the end that asks for it may have a session.
+pub(crate) struct Accepted {
+    pub(crate) response: Response<String>,
+    pub(crate) dialect: Dialect,
+}
+
+/// Checks an upgrade request and makes the answer to it.
+///
+/// # Errors
+/// The request is no WebSocket upgrade; the refusal says what is missing.
+pub(crate) fn accept(parts: &Parts) -> Result<Accepted, Refusal> {
+    let bad = |reason: &str| refusal(StatusCode::BAD_REQUEST, reason);
+    if parts.method != Method::GET {
+        return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "an upgrade to a WebSocket is a GET"));
+    }
+    let headers = &parts.headers;
+    if !has_token(headers, CONNECTION, "upgrade") || !has_token(headers, UPGRADE, "websocket") {
+        let reason = "agents connect here by upgrading to a WebSocket";
+        return Err(refusal(StatusCode::UPGRADE_REQUIRED, reason));
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(refusal(
+            StatusCode::UPGRADE_REQUIRED,
+            "only WebSocket version 13 is spoken here",
+        ));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| bad("no Sec-WebSocket-Key"))?;
+    let mut response = Response::new(String::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
+    answer.insert(SEC_WEBSOCKET_ACCEPT, accept.map_err(|_| bad("bad Sec-WebSocket-Key"))?);
+    let dialect = if headers.get(PROTOCOL) == Some(&VERSION) {
+        answer.insert(PROTOCOL, VERSION);
+        Dialect::Extended
+    } else {
+        Dialect::Base
+    };
+    Ok(Accepted { response, dialect })
+}
+
+/// Names in the answer to a request that was no upgrade what an upgrade is.
+pub(crate) fn expect_in(headers: &mut HeaderMap) {
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.append(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+}
+
+/// The client key in the headers, if it is text.
+pub(crate) fn client_key(headers: &HeaderMap) -> Option<String> {
+    text(headers.get(CLIENT_KEY)?)
+}
+
+/// The token in `Authorization: Bearer …`.
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<String> {
+    let value = text(headers.get(AUTHORIZATION)?)?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
+}
+
+/// A header's value as text; keys may have more characters than ASCII.
+fn text(value: &HeaderValue) -> Option<String> {
+    std::str::from_utf8(value.as_bytes()).ok().map(str::to_string)
+}
+
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name);
+    let tokens = values.iter().filter_map(|value| value.to_str().ok());
+    tokens.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+}
+
+fn refusal(status: StatusCode, reason: &str) -> Refusal {
+    Refusal { status, reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn parts(change: impl FnOnce(&mut HeaderMap)) -> Parts {
+        let mut request = Request::get("/connect").body(()).unwrap();
+        let headers = request.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("WebSocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+        change(headers);
+        request.into_parts().0
+    }
+
+    fn status(change: impl FnOnce(&mut HeaderMap)) -> u16 {
+        accept(&parts(change)).err().unwrap().status.as_u16()
+    }
+
+    #[test]
+    fn the_answer_is_that_of_the_rfc() {
+        let accepted = accept(&parts(|_| {})).ok().unwrap();
+        assert_eq!(accepted.response.status(), 101);
+        let answer = &accepted.response.headers()[SEC_WEBSOCKET_ACCEPT];
+        assert_eq!(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accepted.dialect, Dialect::Base);
+        assert!(!accepted.response.headers().contains_key(PROTOCOL));
+    }
+
+    #[test]
+    fn the_extension_is_confirmed_where_it_is_offered() {
+        let accepted = accept(&parts(|headers| {
+            headers.insert(PROTOCOL, VERSION);
+        }))
+        .ok()
+        .unwrap();
+        assert_eq!(accepted.dialect, Dialect::Extended);
+        assert_eq!(accepted.response.headers()[PROTOCOL], VERSION);
+        let other = accept(&parts(|headers| {
+            headers.insert(PROTOCOL, HeaderValue::from_static("7"));
+        }));
+        assert_eq!(other.ok().unwrap().dialect, Dialect::Base);
+    }
+
+    #[test]
+    fn what_is_no_upgrade_is_told_what_is_missing() {
+        assert_eq!(status(|headers| drop(headers.remove(UPGRADE))), 426);
+        assert_eq!(status(|headers| drop(headers.remove(CONNECTION))), 426);
+        assert_eq!(status(|headers| drop(headers.remove(SEC_WEBSOCKET_VERSION))), 426);
+        assert_eq!(status(|headers| drop(headers.remove(SEC_WEBSOCKET_KEY))), 400);
+        let mut post = parts(|_| {});
+        post.method = Method::POST;
+        assert_eq!(accept(&post).err().unwrap().status, 405);
+    }
+
+    #[test]
+    fn key_and_token_come_from_the_headers() {
+        let mut headers = HeaderMap::new();
+        assert_eq!((client_key(&headers), bearer_token(&headers)), (None, None));
+        headers.insert(CLIENT_KEY, HeaderValue::from_bytes("Küche".as_bytes()).unwrap());
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer abc"));
+        assert_eq!(client_key(&headers).unwrap(), "Küche");
+        assert_eq!(bearer_token(&headers).unwrap(), "abc");
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic abc"));
+        assert_eq!(bearer_token(&headers), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! A server, an agent and targets in this process, with real sockets between them.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use watertight::{Agent, AgentBuilder, Policy, Refusal, Server, ServerBuilder};
+
+/// How long anything in a test may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Fails the test if `what` takes too long.
+pub async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it takes too long")
+}
+
+/// Waits until `condition` holds: for what other tasks bring about.
+pub async fn until(mut condition: impl FnMut() -> bool) {
+    in_time(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+pub const TOKEN: &str = "a-token-for-tests";
+
+/// A server that knows one token, and takes any client key with it.
+pub fn server() -> ServerBuilder {
+    Server::builder(|request| async move {
+        match (request.client_key, request.token.as_deref()) {
+            (Some(key), Some(TOKEN)) => Ok(key),
+            (None, _) => Err(Refusal::unauthorized("no client key")),
+            (_, None) => Err(Refusal::unauthorized("no token")),
+            (_, Some(_)) => Err(Refusal::unauthorized("unknown token")),
+        }
+    })
+}
+
+/// A port that agents can connect to.
+pub async fn listen(server: &Server) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    server.listen(listener, None);
+    at
+}
+
+/// An agent that may dial every port of this machine.
+pub fn agent(scheme: &str, at: SocketAddr, key: &str) -> AgentBuilder {
+    let endpoint = format!("{scheme}://{at}").parse().unwrap();
+    Agent::builder(endpoint, key).token(TOKEN).policy(loopback()).seed(1)
+}
+
+pub fn loopback() -> Policy {
+    ["tcp/127.0.0.1:*".parse().unwrap()].into_iter().collect()
+}
+
+/// A server with one connected agent.
+pub struct Tunnel {
+    pub server: Server,
+    pub agent: Agent,
+    pub at: SocketAddr,
+}
+
+pub const KEY: &str = "edge-7";
+
+impl Tunnel {
+    pub async fn start(scheme: &str) -> Self {
+        Self::with(server(), |agent| agent, scheme).await
+    }
+
+    pub async fn with(
+        server: ServerBuilder,
+        build: impl FnOnce(AgentBuilder) -> AgentBuilder,
+        scheme: &str,
+    ) -> Self {
+        let server = server.build();
+        let at = listen(&server).await;
+        let agent = build(agent(scheme, at, KEY)).start();
+        in_time(agent.connected()).await;
+        until(|| !server.clients().is_empty()).await;
+        Self { server, agent, at }
+    }
+
+    /// Ends both ends and demands that nothing is left of either.
+    pub async fn end(self) {
+        let agent = in_time(self.agent.shutdown(Duration::from_secs(5))).await;
+        assert!(agent.is_even(), "{agent:?}");
+        let server = in_time(self.server.shutdown(Duration::from_secs(5))).await;
+        assert!(server.is_even(), "{server:?}");
+    }
+}
+
+/// A TCP service for as long as it is held.
+pub struct Target {
+    pub at: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Target {
+    pub async fn start<F, A>(serve: F) -> Self
+    where
+        F: Fn(TcpStream) -> A + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket));
+            }
+        });
+        Self { at, task }
+    }
+
+    pub async fn echo() -> Self {
+        Self::start(|mut socket| async move {
+            let (mut read, mut write) = socket.split();
+            copy(&mut read, &mut write).await.ok();
+            write.shutdown().await.ok();
+        })
+        .await
+    }
+
+    /// Answers with the number of bytes, once it has seen the end of them.
+    pub async fn count() -> Self {
+        Self::start(|mut socket| async move {
+            let mut total = 0u64;
+            let mut chunk = vec![0; 64 << 10];
+            while let Ok(read @ 1..) = socket.read(&mut chunk).await {
+                total += read as u64;
+            }
+            socket.write_all(&total.to_be_bytes()).await.ok();
+            socket.shutdown().await.ok();
+        })
+        .await
+    }
+
+    /// Sends bytes for as long as somebody takes them.
+    pub async fn pour() -> Self {
+        Self::start(|mut socket| async move {
+            let chunk = vec![7; 64 << 10];
+            while socket.write_all(&chunk).await.is_ok() {}
+        })
+        .await
+    }
+
+    /// As a dial's target.
+    pub fn target(&self) -> String {
+        format!("tcp/{}", self.at)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,333 @@
+//! Server and agent with real sockets between them: what users embed.
+
+mod support;
+
+use std::time::Duration;
+
+use http::Uri;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service;
+use watertight::core::SessionEnd;
+use watertight::core::wire::{Dialect, ResetCode};
+use watertight::{Agent, AgentStatus, DialError, Listener, Policy, ServerEvent};
+
+use support::{KEY, TOKEN, Target, Tunnel, agent, in_time, listen, loopback, server, until};
+
+async fn echoes(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
+    stream.write_all(b"hello").await.unwrap();
+    let mut answer = [0; 5];
+    in_time(stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"hello");
+}
+
+#[tokio::test]
+async fn a_request_comes_back_over_each_transport() {
+    let target = Target::echo().await;
+    for scheme in ["ws", "tcp"] {
+        let tunnel = Tunnel::start(scheme).await;
+        echoes(tunnel.server.dial(KEY, &target.target()).await.unwrap()).await;
+        assert_eq!(tunnel.server.clients()[0].dialect, Dialect::Extended);
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
+async fn two_of_ours_speak_the_base_dialect_if_told() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::with(server(), |agent| agent.base_dialect(), "ws").await;
+    assert_eq!(tunnel.server.clients()[0].dialect, Dialect::Base);
+    let stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    echoes(stream).await;
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_after_end_of_file_arrives() {
+    let target = Target::count().await;
+    for scheme in ["ws", "tcp"] {
+        let tunnel = Tunnel::start(scheme).await;
+        let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+        stream.write_all(&vec![1; 3 << 20]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        in_time(stream.read_to_end(&mut answer)).await.unwrap();
+        assert_eq!(answer, (3u64 << 20).to_be_bytes());
+        drop(stream);
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_policy_forbids_is_refused_with_its_reason() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::with(server(), |agent| agent.policy(Policy::default()), "ws").await;
+    let error = tunnel.server.dial(KEY, &target.target()).await.unwrap_err();
+    let DialError::Refused { code, text } = error else { panic!("{error:?}") };
+    assert_eq!(code, Some(ResetCode::DIAL_REFUSED));
+    assert!(text.contains("not allowed"), "{text}");
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_says_so() {
+    let tunnel = Tunnel::start("ws").await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = tunnel.server.dial(KEY, &format!("tcp/{nobody}")).await.unwrap_err();
+    assert!(matches!(error, DialError::Refused { code: Some(ResetCode::DIAL_FAILED), .. }));
+    assert!(error.to_string().contains("refused"), "{error}");
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn an_unknown_client_cannot_be_dialled() {
+    let tunnel = Tunnel::start("ws").await;
+    let error = tunnel.server.dial("nobody", "tcp/127.0.0.1:1").await.unwrap_err();
+    assert_eq!(error.to_string(), "client \"nobody\" is not connected");
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_told_to_the_agent() {
+    let server = server().build();
+    let at = listen(&server).await;
+    for scheme in ["ws", "tcp"] {
+        let agent = agent(scheme, at, KEY).token("wrong").start();
+        let mut status = agent.status();
+        let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+        let status = in_time(status.wait_for(waiting)).await.unwrap().clone();
+        let AgentStatus::Waiting { reason, .. } = status else { unreachable!() };
+        assert!(reason.contains("401") && reason.contains("unknown token"), "{reason}");
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn the_newest_session_wins() {
+    let target = Target::echo().await;
+    let server = server().build();
+    let at = listen(&server).await;
+    let mut events = server.subscribe();
+    let first = agent("ws", at, KEY).start();
+    in_time(first.connected()).await;
+    until(|| !server.clients().is_empty()).await;
+    let held = server.dial(KEY, &target.target()).await.unwrap();
+
+    let second = agent("tcp", at, KEY).start();
+    in_time(second.connected()).await;
+    let mut replaced = false;
+    let mut gone = false;
+    while !(replaced && gone) {
+        match in_time(events.recv()).await.unwrap() {
+            ServerEvent::Connected { replaced: true, .. } => replaced = true,
+            ServerEvent::Gone { end: SessionEnd::Closed { .. }, .. } => gone = true,
+            _ => {}
+        }
+    }
+    echoes(server.dial(KEY, &target.target()).await.unwrap()).await;
+    assert_eq!(server.clients().len(), 1);
+    drop(held);
+    assert!(first.shutdown(Duration::ZERO).await.is_even());
+    assert!(second.shutdown(Duration::ZERO).await.is_even());
+    let ledger = server.shutdown(Duration::ZERO).await;
+    assert!(ledger.is_even(), "{ledger:?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_dies_ends_its_connections_and_can_come_back() {
+    let target = Target::pour().await;
+    let tunnel = Tunnel::start("ws").await;
+    let (server, at) = (tunnel.server, tunnel.at);
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(server.dial(KEY, &target.target()).await.unwrap());
+    }
+    drop(tunnel.agent);
+    for mut stream in streams {
+        let mut sink = Vec::new();
+        in_time(stream.read_to_end(&mut sink)).await.unwrap_err();
+    }
+    let agent = agent("ws", at, KEY).start();
+    in_time(agent.connected()).await;
+    until(|| !server.clients().is_empty()).await;
+    let echo = Target::echo().await;
+    echoes(server.dial(KEY, &echo.target()).await.unwrap()).await;
+    assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
+    assert!(server.shutdown(Duration::from_secs(5)).await.is_even());
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_lets_connections_finish() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("ws").await;
+    let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    stream.write_all(b"before").await.unwrap();
+    let shutting_down = tokio::spawn(tunnel.server.clone().shutdown(Duration::from_secs(20)));
+    // New dials are refused while the open connection goes on.
+    until(|| shutting_down.is_finished() || is_going_away(&tunnel.agent)).await;
+    stream.write_all(b" and after").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut echoed = String::new();
+    in_time(stream.read_to_string(&mut echoed)).await.unwrap();
+    assert_eq!(echoed, "before and after");
+    drop(stream);
+    assert!(in_time(shutting_down).await.unwrap().is_even());
+    assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_even());
+}
+
+fn is_going_away(agent: &Agent) -> bool {
+    !matches!(*agent.status().borrow(), AgentStatus::Connected { .. })
+}
+
+#[tokio::test]
+async fn agents_can_dial_through_a_server_that_lets_them() {
+    let target = Target::echo().await;
+    let at = target.at;
+    let builder = server().allow_dials(move |key, incoming| async move {
+        assert_eq!((key.as_str(), incoming.target()), (KEY, "service"));
+        let socket = TcpStream::connect(at).await.unwrap();
+        let mut stream = incoming.accept().unwrap();
+        let mut socket = socket;
+        tokio::io::copy_bidirectional(&mut stream, &mut socket).await.ok();
+    });
+    let tunnel = Tunnel::with(builder, |agent| agent, "ws").await;
+    echoes(tunnel.agent.dial("service").await.unwrap()).await;
+    tunnel.end().await;
+
+    let tunnel = Tunnel::start("ws").await;
+    let error = tunnel.agent.dial("service").await.unwrap_err();
+    assert!(matches!(error, DialError::Refused { code: Some(ResetCode::DIAL_REFUSED), .. }));
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn both_ends_dial_at_once_in_both_dialects() {
+    for base in [false, true] {
+        let target = Target::echo().await;
+        let at = target.at;
+        let builder = server().allow_dials(move |_, incoming| async move {
+            let mut socket = TcpStream::connect(at).await.unwrap();
+            let mut stream = incoming.accept().unwrap();
+            tokio::io::copy_bidirectional(&mut stream, &mut socket).await.ok();
+        });
+        let dialect = |agent: watertight::AgentBuilder| {
+            if base { agent.base_dialect() } else { agent }
+        };
+        let tunnel = Tunnel::with(builder, dialect, "ws").await;
+        let name = target.target();
+        let down = async {
+            for _ in 0..50 {
+                echoes(tunnel.server.dial(KEY, &name).await.unwrap()).await;
+            }
+        };
+        let up = async {
+            for _ in 0..50 {
+                echoes(tunnel.agent.dial("anything").await.unwrap()).await;
+            }
+        };
+        tokio::join!(down, up);
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_forward_carries_tcp_and_unix_clients() {
+    let target = Target::count().await;
+    let tunnel = Tunnel::start("tcp").await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = port.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let unix = tokio::net::UnixListener::bind(&path).unwrap();
+    let tcp = tunnel.server.forward(Listener::Tcp(port), KEY, &target.target());
+    let unix = tunnel.server.forward(Listener::Unix(unix), KEY, &target.target());
+
+    let mut client = TcpStream::connect(at).await.unwrap();
+    client.write_all(b"12345").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(in_time(client.read_u64()).await.unwrap(), 5);
+    let mut client = tokio::net::UnixStream::connect(&path).await.unwrap();
+    client.write_all(b"123").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(in_time(client.read_u64()).await.unwrap(), 3);
+    tunnel.end().await;
+    drop((tcp, unix));
+}
+
+#[tokio::test]
+async fn the_connector_reaches_a_server_by_its_uri() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("ws").await;
+    let mut connector = tunnel.server.connector(KEY);
+    let uri: Uri = format!("http://{}/", target.at).parse().unwrap();
+    let stream = connector.call(uri).await.unwrap().into_inner();
+    echoes(stream).await;
+    drop(connector);
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn the_service_mounts_in_axum() {
+    let target = Target::echo().await;
+    let server = server().build();
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(|| async { "the rest of the application" }))
+        .route_service("/tunnel", server.upgrade_service());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+    let endpoint = format!("ws://{at}/tunnel").parse().unwrap();
+    let agent = Agent::builder(endpoint, KEY).token(TOKEN).policy(loopback()).start();
+    in_time(agent.connected()).await;
+    until(|| !server.clients().is_empty()).await;
+    echoes(server.dial(KEY, &target.target()).await.unwrap()).await;
+    assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
+    assert!(server.shutdown(Duration::from_secs(5)).await.is_even());
+    serving.abort();
+}
+
+#[tokio::test]
+async fn silent_clients_do_not_stop_the_listener() {
+    let builder = server().max_handshakes(4).handshake_deadline(Duration::from_millis(200));
+    let server = builder.build();
+    let at = listen(&server).await;
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(TcpStream::connect(at).await.unwrap());
+    }
+    let agent = agent("ws", at, KEY).start();
+    in_time(agent.connected()).await;
+    for mut socket in silent {
+        // Each was closed at its deadline; nobody was told anything.
+        assert_eq!(in_time(socket.read(&mut [0; 1])).await.unwrap_or(0), 0);
+    }
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn thousands_of_connections_leave_nothing() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("tcp").await;
+    let name = target.target();
+    let one = |count: usize| {
+        let (server, name) = (tunnel.server.clone(), name.clone());
+        async move {
+            for _ in 0..count {
+                let mut stream = server.dial(KEY, &name).await.unwrap();
+                stream.write_all(b"x").await.unwrap();
+                stream.read_u8().await.unwrap();
+            }
+        }
+    };
+    let all: Vec<_> = (0..40).map(|_| tokio::spawn(one(50))).collect();
+    for task in all {
+        task.await.unwrap();
+    }
+    until(|| tunnel.agent.ledger().connections.is_quiet()).await;
+    let ledger = tunnel.server.ledger();
+    assert_eq!(ledger.connections.added, 2000);
+    assert!(ledger.connections.is_quiet(), "{ledger:?}");
+    tunnel.end().await;
+}
