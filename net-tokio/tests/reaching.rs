@@ -1,0 +1,105 @@
+//! The ways from an agent to its server: HTTP proxies, Unix sockets, streams of the embedder's.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use watertight::{Agent, AgentStatus, ProxyPolicy};
+
+use support::{KEY, TOKEN, in_time, listen, loopback, server, until};
+
+/// An HTTP proxy that lets CONNECT through if it brings `authorization`, and counts.
+async fn proxy(authorization: Option<&'static str>, used: Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            used.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(serve_connect(socket, authorization));
+        }
+    });
+    at.to_string()
+}
+
+async fn serve_connect(socket: TcpStream, authorization: Option<&str>) -> std::io::Result<()> {
+    let mut socket = BufReader::new(socket);
+    let (mut head, mut line) = (String::new(), String::new());
+    while socket.read_line(&mut line).await? > 2 {
+        head.push_str(&std::mem::take(&mut line));
+    }
+    let allowed = authorization.is_none_or(|expected| head.contains(expected));
+    if !head.starts_with("CONNECT ") || !allowed {
+        let answer = "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+        return socket.write_all(answer.as_bytes()).await;
+    }
+    let to = head.split(' ').nth(1).unwrap();
+    let mut far = TcpStream::connect(to).await?;
+    socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    copy_bidirectional(&mut socket, &mut far).await.map(drop)
+}
+
+#[tokio::test]
+async fn an_agent_goes_through_an_http_proxy() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let used = Arc::new(AtomicUsize::new(0));
+    // "user:secret" in base 64, as the standard for basic authentication has it.
+    let proxy = proxy(Some("dXNlcjpzZWNyZXQ="), Arc::clone(&used)).await;
+    let through = |proxy: String| {
+        support::agent("ws", at, KEY).proxy(ProxyPolicy::Url(proxy)).start()
+    };
+    let agent = through(format!("http://user:secret@{proxy}"));
+    in_time(agent.connected()).await;
+    assert_eq!(used.load(Ordering::Relaxed), 1);
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+
+    let refused = through(format!("http://{proxy}"));
+    let mut status = refused.status();
+    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let status = format!("{:?}", in_time(status.wait_for(waiting)).await.unwrap().clone());
+    assert!(status.contains(&proxy) && status.contains("auth"), "{status}");
+    assert!(!status.contains("secret"), "{status}");
+    assert!(refused.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn an_agent_reaches_a_unix_socket() {
+    let server = server().build();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.sock");
+    server.listen_unix(UnixListener::bind(&path).unwrap());
+    let endpoint = format!("unix:{}", path.display()).parse().unwrap();
+    let agent = Agent::builder(endpoint, KEY).token(TOKEN).start();
+    in_time(agent.connected()).await;
+    until(|| server.clients().len() == 1).await;
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn any_byte_stream_can_carry_a_session() {
+    for endpoint in ["ws://in.memory", "tcp://in.memory:1"] {
+        let server = server().build();
+        let acceptor = server.clone();
+        let connect = move || {
+            let (near, far) = duplex(1000);
+            acceptor.serve_io(far, None);
+            async move { Ok(near) }
+        };
+        let agent = Agent::builder(endpoint.parse().unwrap(), KEY)
+            .token(TOKEN)
+            .policy(loopback())
+            .connect_with(connect)
+            .start();
+        in_time(agent.connected()).await;
+        until(|| server.clients().len() == 1).await;
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        let ledger = server.shutdown(Duration::ZERO).await;
+        assert!(ledger.is_even(), "{ledger:?}");
+    }
+}
