@@ -72,6 +72,13 @@ impl Timers {
         self.armed.len()
     }
 
+    /// How many timers belong to connections.
+    pub(crate) fn of_connections(&self) -> usize {
+        let of_connection =
+            |timer: &Timer| matches!(timer, Timer::Dial(_) | Timer::Accept(_) | Timer::Linger(_));
+        self.armed.keys().filter(|timer| of_connection(timer)).count()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
         self.by_time.iter().map(|&(at, timer)| (timer, at))
     }

@@ -216,6 +216,7 @@ fn a_transport_that_has_nothing_to_take_is_not_stalled() {
     let config = config(|config| {
         config.timing.ping_interval = seconds(1000);
         config.timing.silence = seconds(1000);
+        config.timing.reconcile = seconds(1000);
     });
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config);
     lone.wait(seconds(1));

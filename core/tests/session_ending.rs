@@ -73,6 +73,7 @@ fn a_drain_refuses_the_dials_that_crossed_with_it_and_answers_the_earlier_ones()
         assert_eq!(pair.server.session.ledger().added, 1);
         pair.server.session.accept(pair.now, early).unwrap();
         pair.server.poll_events();
+        pair.run();
         assert_same(&pair.stream(Role::Connector, early, &pattern(0, 9000)), &pattern(0, 9000));
         for role in [Role::Connector, Role::Acceptor] {
             let now = pair.now;
@@ -310,4 +311,23 @@ fn ending_a_session_with_many_connections_is_quick() {
     assert_eq!(pair.server.session.ledger().live, 0);
     pair.server.poll_events();
     pair.server.assert_even();
+}
+
+#[test]
+fn bytes_that_go_unread_with_the_session_are_no_end_of_file() {
+    // A dial that was not accepted yet, from an end that has said everything.
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Connector, dialect, config(|_| {}));
+        let id = lone.dials(2);
+        lone.says_data(2, b"hello");
+        match dialect {
+            Dialect::Base => lone.says(2, Body::Error { text: "EOF".into() }),
+            Dialect::Extended => lone.says(2, Body::Finish),
+        }
+        lone.end.session.handle_transport_ended(lone.now, "cut");
+        lone.end.poll_events();
+        assert_eq!(lone.end.cause(id), Some(Cause::SessionEnded), "{dialect:?}");
+        assert!(!lone.end.retired[&id].complete);
+        lone.end.assert_even();
+    }
 }

@@ -11,7 +11,7 @@ use watertight_core::session::PeerMisbehaved;
 use watertight_core::wire::{
     Body, ClientRoute, Dialect, GoAwayCode, InvalidMessage, ResetCode, Settings,
 };
-use watertight_core::{Cause, Event, Role, Violation};
+use watertight_core::{Cause, Event, Role, SessionEnd, Violation};
 
 const SETTINGS: Settings = Settings { initial_window: 1024, max_data: 1024, max_connections: 100 };
 
@@ -46,6 +46,20 @@ fn assert_fault(mut lone: Lone, fault: &PeerMisbehaved) {
 fn the_first_message_must_be_settings() {
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     lone.dials(1);
+    assert_fault(lone, &PeerMisbehaved::SettingsMissing);
+}
+
+#[test]
+fn the_first_message_may_be_a_farewell() {
+    let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let (code, text) = (GoAwayCode::REPLACED, String::from("a newer session"));
+    lone.says(0, Body::GoAway { last: id(0), code, text: text.clone() });
+    assert_eq!(lone.end.closed, Some(SessionEnd::PeerClosed { code, text }));
+    lone.assert_even_after_the_transport();
+
+    let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    let (code, text) = (GoAwayCode::DRAIN, String::new());
+    lone.says(0, Body::GoAway { last: id(0), code, text });
     assert_fault(lone, &PeerMisbehaved::SettingsMissing);
 }
 

@@ -31,6 +31,14 @@ fn next_list(lone: &mut Lone) -> Vec<i64> {
     panic!("no list");
 }
 
+/// The connector says what it has, every 20 seconds.
+fn lists(lone: &mut Lone, numbers: &[i64], times: usize) {
+    for _ in 0..times {
+        lone.says(0, Body::SyncConnections { ids: ids(numbers) });
+        lone.wait(seconds(20));
+    }
+}
+
 fn ids(numbers: &[i64]) -> Vec<ConnectionId> {
     numbers.iter().map(|number| id(*number)).collect()
 }
@@ -78,18 +86,18 @@ fn r9_a_go_acceptor_is_told_to_keep_the_dials_that_are_on_their_way() {
 }
 
 #[test]
-fn r9_a_go_connector_must_leave_a_connection_out_twice() {
+fn r9_a_go_connector_must_leave_a_connection_out_for_longer_than_a_message_can_take() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     // The list was taken before these Connects, of either end, were heard.
     let theirs = lone.accepts(1);
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
     lone.hears();
-    lone.says(0, Body::SyncConnections { ids: Vec::new() });
+    lists(&mut lone, &[], 3);
     assert!(lone.end.retired.is_empty());
-    lone.says(0, Body::SyncConnections { ids: ids(&[1, -2]) });
-    lone.says(0, Body::SyncConnections { ids: ids(&[-2]) });
-    assert!(lone.end.retired.is_empty(), "not twice in a row");
-    lone.says(0, Body::SyncConnections { ids: ids(&[-2, 77]) });
+    lists(&mut lone, &[1, -2], 1);
+    lists(&mut lone, &[-2], 3);
+    assert!(lone.end.retired.is_empty(), "the list before had it");
+    lists(&mut lone, &[-2, 77], 1);
     assert_eq!(lone.end.cause(theirs), Some(Cause::NotListed));
     assert_eq!(lone.end.cause(ours), None);
     lone.assert_even_after_the_transport();
@@ -97,13 +105,13 @@ fn r9_a_go_connector_must_leave_a_connection_out_twice() {
 
 #[test]
 fn r9_a_dial_that_has_not_left_yet_is_not_missed() {
-    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    let config = config(|config| config.timing.stall = seconds(1000));
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     lone.end.takes = false;
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    for _ in 0..5 {
-        lone.says(0, Body::SyncConnections { ids: Vec::new() });
-    }
+    lists(&mut lone, &[], 10);
     assert_eq!(lone.end.cause(ours), None);
+    assert_eq!(lone.end.closed, None);
 }
 
 #[test]
@@ -117,10 +125,12 @@ fn an_order_of_the_list_is_not_relied_upon() {
     for number in [3_i64, 1, 2] {
         message.extend_from_slice(&number.to_le_bytes());
     }
-    for _ in 0..3 {
+    for _ in 0..10 {
         lone.end.take(lone.now, support::Item::Message(message.clone().into()));
+        lone.wait(seconds(20));
     }
     assert!(lone.end.retired.is_empty());
+    assert_eq!(lone.end.closed, None);
 }
 
 #[test]
@@ -167,9 +177,8 @@ fn lists_without_end_over_a_connection_that_nobody_reads_are_survived() {
     let theirs = lone.accepts(1);
     lone.says_data(1, b"unread");
     lone.says(1, Body::Error { text: "EOF".into() });
-    for _ in 0..1000 {
-        lone.says(0, Body::SyncConnections { ids: Vec::new() });
-    }
+    lists(&mut lone, &[], 1000);
+    assert_eq!(lone.end.closed, None);
     assert_eq!(lone.end.read(lone.now, theirs), b"unread");
     lone.assert_even_after_the_transport();
 }

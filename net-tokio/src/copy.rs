@@ -173,12 +173,8 @@ impl<S: Socket> Copy<S> {
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        for (slice, data) in slices.iter_mut().zip(&self.in_hand) {
-            *slice = IoSlice::new(data);
-        }
-        let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices))
-            .map_err(Failure::Socket)?;
+        let written =
+            ready!(write(&mut self.socket, cx, &self.in_hand)).map_err(Failure::Socket)?;
         if written == 0 {
             return Poll::Ready(Err(Failure::Socket(io::ErrorKind::WriteZero.into())));
         }
@@ -283,6 +279,23 @@ fn read<S: AsyncRead + Unpin>(
             std::mem::take(scratch).freeze()
         }))
     })
+}
+
+/// Writes from the front of `pieces`, in one system call.
+fn write<S: AsyncWrite + Unpin>(
+    socket: &mut S,
+    cx: &mut Context<'_>,
+    pieces: &[Bytes],
+) -> Poll<io::Result<usize>> {
+    let socket = Pin::new(socket);
+    if let [only] = pieces {
+        return socket.poll_write(cx, only);
+    }
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    for (slice, data) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(data);
+    }
+    socket.poll_write_vectored(cx, slices.get(..pieces.len()).unwrap_or(&slices))
 }
 
 fn poll_shutdown<S: AsyncWrite + Unpin>(

@@ -144,10 +144,13 @@ async fn forward<S: Socket>(
     dial: impl Future<Output = Result<TunnelStream, DialError>>,
 ) {
     match dial.await {
-        Ok(stream) => match copy(socket, stream, HALF_CLOSED_IDLE).await {
-            Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
-            Err(error) => debug!(%error, "connection failed"),
-        },
+        Ok(stream) => {
+            let id = stream.id();
+            match copy(socket, stream, HALF_CLOSED_IDLE).await {
+                Ok(copied) => debug!(%id, copied.sent, copied.received, "connection finished"),
+                Err(error) => debug!(%id, %error, "connection failed"),
+            }
+        }
         Err(error) => {
             // The one at the other end of the socket can only be told by a reset.
             socket.abort();

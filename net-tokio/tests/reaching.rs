@@ -49,9 +49,8 @@ async fn an_agent_goes_through_an_http_proxy() {
     let used = Arc::new(AtomicUsize::new(0));
     // "user:secret" in base 64, as the standard for basic authentication has it.
     let proxy = proxy(Some("dXNlcjpzZWNyZXQ="), Arc::clone(&used)).await;
-    let through = |proxy: String| {
-        support::agent("ws", at, KEY).proxy(ProxyPolicy::Url(proxy)).start()
-    };
+    let through =
+        |proxy: String| support::agent("ws", at, KEY).proxy(ProxyPolicy::Url(proxy)).start();
     let agent = through(format!("http://user:secret@{proxy}"));
     in_time(agent.connected()).await;
     assert_eq!(used.load(Ordering::Relaxed), 1);

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
+use crate::Instant;
 use crate::ledger::Cause;
 use crate::timers::Timer;
 use crate::wire::ResetCode;
@@ -27,14 +28,9 @@ pub struct ConnectionEnd {
     pub code: Option<ResetCode>,
     /// The other end's words, or ours where it had none. May be empty.
     pub text: String,
-    /// Whether everything that the other end sent has arrived: it finished its direction.
+    /// Whether the other end finished its direction, and nothing of what it sent was thrown away
+    /// unread: what was read is all there was.
     pub complete: bool,
-}
-
-impl ConnectionEnd {
-    pub(crate) fn new(cause: Cause) -> Self {
-        Self { cause, code: None, text: String::new(), complete: false }
-    }
 }
 
 impl fmt::Display for ConnectionEnd {
@@ -56,14 +52,14 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) send: SendBuffer,
     pub(crate) recv: RecvBuffer,
-    /// What the other end said when it ended the connection.
+    /// What the other end said when it ended the connection, or we did.
     pub(crate) farewell: Option<Box<(Option<ResetCode>, String)>>,
     /// The deadline that is armed for the current phase.
     pub(crate) timer: Option<Timer>,
     /// Whether the other end can know of the connection: its Connect was sent, or came from it.
     pub(crate) announced: bool,
-    /// Reconciliation lists in a row that lacked this connection (base dialect).
-    pub(crate) missed_lists: u8,
+    /// Since when every reconciliation list has lacked this connection (base dialect).
+    pub(crate) missing_since: Option<Instant>,
     /// Whether the row stands in the queue of those with something to send.
     pub(crate) ready: bool,
     /// Whether the row stands in the queue of those that owe credit, Pause or Resume.
@@ -81,7 +77,7 @@ impl Connection {
             farewell: None,
             timer: None,
             announced,
-            missed_lists: 0,
+            missing_since: None,
             ready: false,
             owes_flow: false,
             wants_budget: false,
@@ -90,10 +86,7 @@ impl Connection {
 
     /// How the connection ended, for the application.
     pub(crate) fn end(&self, cause: Cause) -> ConnectionEnd {
-        let mut end = ConnectionEnd::new(cause);
-        if let Some(farewell) = &self.farewell {
-            (end.code, end.text) = (**farewell).clone();
-        }
-        end
+        let (code, text) = self.farewell.as_deref().cloned().unwrap_or_default();
+        ConnectionEnd { cause, code, text, complete: self.phase.received_all() }
     }
 }

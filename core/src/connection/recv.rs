@@ -12,8 +12,11 @@ use crate::Instant;
 const COPY_BELOW: usize = 4096;
 
 /// With more than this unread the reader lags, and what it still has to read is copied out of
-/// the shared read buffers.
+/// the shared read buffers, each byte once.
 const COMPACT_ABOVE: usize = 128 * 1024;
+
+/// Copied bytes are kept in pieces of about this size, so that reading gives memory back.
+const PIECE: usize = 64 * 1024;
 
 /// The incoming half of a connection.
 ///
@@ -21,7 +24,9 @@ const COMPACT_ABOVE: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct RecvBuffer {
     chunks: VecDeque<Bytes>,
-    /// Copied small payloads, the newest bytes; they follow `chunks`.
+    /// How many chunks, from the front, are known not to keep a read buffer alive.
+    own: usize,
+    /// Copied payloads, the newest bytes; they follow `chunks`.
     gathering: BytesMut,
     unread: usize,
     received: u64,
@@ -29,7 +34,6 @@ pub(crate) struct RecvBuffer {
     /// How far `granted` runs ahead of what was consumed when a grant is made.
     window: u64,
     last_grant: Option<Instant>,
-    compacted: bool,
     /// We asked the other end to stop (base dialect).
     pub(crate) pausing: bool,
     /// The application found nothing to read and waits to be told.
@@ -40,13 +44,13 @@ impl RecvBuffer {
     pub(crate) fn new(window: u64) -> Self {
         Self {
             chunks: VecDeque::new(),
+            own: 0,
             gathering: BytesMut::new(),
             unread: 0,
             received: 0,
             granted: window,
             window,
             last_grant: None,
-            compacted: false,
             pausing: false,
             wants_data: false,
         }
@@ -65,16 +69,24 @@ impl RecvBuffer {
         }
         self.received = received;
         self.unread += payload.len();
-        if payload.len() < COPY_BELOW || self.compacted {
-            self.gathering.extend_from_slice(&payload);
+        let lags = self.unread > COMPACT_ABOVE;
+        if lags {
+            self.compact();
+        }
+        if lags || payload.len() < COPY_BELOW {
+            self.gather(&payload);
         } else {
             self.seal();
             self.chunks.push_back(payload);
-            if self.unread > COMPACT_ABOVE {
-                self.compact();
-            }
         }
         Some(())
+    }
+
+    fn gather(&mut self, payload: &[u8]) {
+        self.gathering.extend_from_slice(payload);
+        if self.gathering.len() >= PIECE {
+            self.seal();
+        }
     }
 
     /// The next bytes, at most `max` of them; empty when there are none.
@@ -86,10 +98,10 @@ impl RecvBuffer {
         let taken = if front.len() > max {
             front.split_to(max)
         } else {
+            self.own = self.own.saturating_sub(1);
             self.chunks.pop_front().unwrap_or_default()
         };
         self.unread -= taken.len();
-        self.compacted = false;
         if self.unread == 0 {
             // An idle connection keeps no capacity of a burst.
             self.chunks = VecDeque::new();
@@ -99,24 +111,29 @@ impl RecvBuffer {
 
     fn seal(&mut self) {
         if !self.gathering.is_empty() {
+            self.own += usize::from(self.own == self.chunks.len());
             self.chunks.push_back(core::mem::take(&mut self.gathering).freeze());
         }
     }
 
-    /// Copies everything unread into memory of its own.
+    /// Copies what may keep read buffers alive into memory of its own.
     fn compact(&mut self) {
-        let mut own = BytesMut::with_capacity(self.unread);
-        for chunk in self.chunks.drain(..) {
-            own.extend_from_slice(&chunk);
+        if self.own == self.chunks.len() {
+            return;
         }
-        self.chunks = VecDeque::new();
-        self.chunks.push_back(own.freeze());
-        self.compacted = true;
+        let shared = self.chunks.split_off(self.own);
+        let mut copy = BytesMut::with_capacity(shared.iter().map(Bytes::len).sum());
+        for chunk in shared {
+            copy.extend_from_slice(&chunk);
+        }
+        self.chunks.push_back(copy.freeze());
+        self.own = self.chunks.len();
     }
 
     /// Throws away what is unread, because nobody will read it.
     pub(crate) fn discard(&mut self) {
         self.chunks = VecDeque::new();
+        self.own = 0;
         self.gathering = BytesMut::new();
         self.unread = 0;
     }
@@ -136,7 +153,7 @@ impl RecvBuffer {
         }
         let hurried = self.last_grant.is_none_or(|last| now - last < rtt.saturating_mul(2));
         if hurried && may_grow(self.window) {
-            self.window *= 2;
+            self.window = self.window.saturating_mul(2);
         }
         self.last_grant = Some(now);
         let target = self.consumed().saturating_add(self.window);
@@ -216,6 +233,51 @@ mod tests {
             read += recv.read(usize::MAX).len();
         }
         assert_eq!(read, 40 * 4096);
+        assert_eq!(recv.chunks.capacity() + recv.gathering.capacity(), 0);
+    }
+
+    #[test]
+    fn the_bytes_of_a_lagging_reader_are_copied_once() {
+        let shared = Bytes::from((0..=255).cycle().take(1 << 20).collect::<std::vec::Vec<u8>>());
+        let mut recv = RecvBuffer::new(1 << 30);
+        let (mut received, mut read) = (0, 0);
+        let mut places = std::collections::BTreeMap::<usize, usize>::new();
+        for round in 0..1000 {
+            let size = 4096 + 256 * (round % 7);
+            recv.receive(shared.slice(..size)).unwrap();
+            received += size;
+            for chunk in recv.chunks.iter().take(recv.own) {
+                *places.entry(chunk.as_ptr().addr()).or_default() += 1;
+            }
+            if round % 3 == 0 {
+                read += recv.read(3000).len();
+            }
+        }
+        assert!(shared.is_unique());
+        assert_eq!(recv.unread(), received - read);
+        let largest = recv.chunks.iter().map(Bytes::len).max().unwrap();
+        assert!(largest <= COMPACT_ABOVE + PIECE, "reading gives memory back: {largest}");
+        let stayed = places.values().filter(|rounds| **rounds > 100).count();
+        assert!(stayed > 10, "pieces stay where they are");
+    }
+
+    #[test]
+    fn chunks_of_every_kind_keep_their_order() {
+        let mut recv = RecvBuffer::new(1 << 30);
+        let (mut sent, mut read) = (std::vec::Vec::new(), std::vec::Vec::new());
+        for round in 0..3000usize {
+            let size = [1, 5000, 100, 4096, 20_000, 4095, 70_000][round % 7];
+            let payload = std::vec![round.wrapping_mul(31) as u8; size];
+            sent.extend_from_slice(&payload);
+            recv.receive(payload.into()).unwrap();
+            // In waves, so that the reader lags and catches up.
+            let size = if round / 500 % 2 == 0 { 7000 } else { 40_000 };
+            read.extend_from_slice(&recv.read(size));
+        }
+        while recv.unread() > 0 {
+            read.extend_from_slice(&recv.read(usize::MAX));
+        }
+        assert!(sent == read);
         assert_eq!(recv.chunks.capacity() + recv.gathering.capacity(), 0);
     }
 

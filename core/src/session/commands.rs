@@ -7,9 +7,9 @@ use alloc::string::{String, ToString};
 use bytes::Bytes;
 
 use super::{Control, Event, NotPossible, OpenError, ReadError, Session, WriteError};
-use crate::connection::{Connection, ConnectionEnd, Phase, RecvHalf, SendHalf, Signal};
+use crate::connection::{Connection, Phase, RecvHalf, SendHalf, Signal};
 use crate::timers::Timer;
-use crate::wire::{ClientRoute, ResetCode, base};
+use crate::wire::{Body, ClientRoute, ResetCode, base};
 use crate::{ConnectionId, Instant};
 
 impl Session {
@@ -62,7 +62,7 @@ impl Session {
             Err(OpenError::TooManyConnections(connections))
         } else if self.table.totals().opening >= limits.max_dials {
             Err(OpenError::TooManyDials(self.table.totals().opening))
-        } else if self.outbox.queued_control() >= limits.max_queued_control / 2 {
+        } else if self.outbox.queued_answers() >= limits.max_queued_control / 2 {
             Err(OpenError::Congested)
         } else {
             Ok(())
@@ -77,9 +77,10 @@ impl Session {
         let now = self.at(now);
         self.command(id, Signal::Accept, "")?;
         if self.extended() {
-            let opened = Control::Connection { id, body: crate::wire::Body::Opened };
-            self.outbox.push(now, opened);
+            self.outbox.push(now, Control::Connection { id, body: Body::Opened });
         }
+        // The application may have tried to write before it answered.
+        self.review_writer(id);
         Ok(())
     }
 
@@ -173,11 +174,10 @@ impl Session {
     }
 
     fn read_nothing(&mut self, id: ConnectionId) -> Result<Bytes, ReadError> {
-        match self.table.get(id).map(|row| row.phase) {
-            Some(Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. }) => {
-                Ok(Bytes::new())
-            }
-            Some(Phase::Over { cause, .. }) => Err(ReadError::Ended(ConnectionEnd::new(cause))),
+        let row = self.table.get(id).ok_or(ReadError::Unknown)?;
+        match row.phase {
+            Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. } => Ok(Bytes::new()),
+            Phase::Over { cause, .. } => Err(ReadError::Ended(row.end(cause))),
             _ => {
                 self.table.update(id, |row| row.recv.wants_data = true);
                 Err(ReadError::Blocked)
@@ -194,6 +194,7 @@ impl Session {
             self.apply(id, Signal::Drained, "").ok();
         } else {
             self.review_flow(id);
+            self.linger_anew(id);
         }
     }
 
@@ -229,7 +230,7 @@ impl Session {
     /// connection that is gone already is no error.
     pub fn release(&mut self, now: Instant, id: ConnectionId) {
         self.at(now);
-        self.command(id, Signal::Release, "the other end let go of the connection").ok();
+        self.command(id, Signal::Release, "the application let go of the connection").ok();
     }
 
     /// Announces to a peer server that a client is reachable through this end, or no longer is.
@@ -248,9 +249,7 @@ impl Session {
             return Err(RouteTooLong { client_key: route.client_key, length });
         }
         if self.ended.is_none() {
-            let control =
-                if reachable { Control::AddClient(route) } else { Control::RemoveClient(route) };
-            self.outbox.push(now, control);
+            self.outbox.push_route(now, route, reachable);
         }
         Ok(())
     }

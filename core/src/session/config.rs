@@ -1,7 +1,13 @@
+use core::ops::RangeInclusive;
 use core::time::Duration;
+
+use crate::wire::Settings;
 
 /// What a session may hold. Each bound keeps one thing finite that the other end could otherwise
 /// make grow.
+///
+/// `initial_window`, `max_data` and `max_connections` are told to the other end, which takes only
+/// values that make sense: see [`Settings`]. Here, the nearest one of those counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -94,6 +100,37 @@ pub struct Timing {
     pub reconcile: Duration,
 }
 
+impl Limits {
+    /// What the other end is told of them.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            initial_window: self.initial_window,
+            max_data: self.max_data as u64,
+            max_connections: self.max_connections as u64,
+        }
+    }
+
+    fn within_bounds(mut self) -> Self {
+        self.initial_window = nearest(self.initial_window, &Settings::INITIAL_WINDOW);
+        self.max_data = nearest_size(self.max_data, &Settings::MAX_DATA);
+        self.max_connections = nearest_size(self.max_connections, &Settings::MAX_CONNECTIONS);
+        // The longest Data message with its header must be readable.
+        self.max_message = self.max_message.max(self.max_data + MAX_HEADER);
+        self
+    }
+}
+
+/// No header of a message is longer.
+const MAX_HEADER: usize = 64;
+
+fn nearest(value: u64, range: &RangeInclusive<u64>) -> u64 {
+    value.clamp(*range.start(), *range.end())
+}
+
+fn nearest_size(value: usize, range: &RangeInclusive<u64>) -> usize {
+    usize::try_from(nearest(value as u64, range)).unwrap_or(usize::MAX)
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -115,4 +152,11 @@ pub struct SessionConfig {
     pub limits: Limits,
     /// How long it waits.
     pub timing: Timing,
+}
+
+impl SessionConfig {
+    /// The nearest configuration that the other end can live with.
+    pub(super) fn within_bounds(self) -> Self {
+        Self { limits: self.limits.within_bounds(), timing: self.timing }
+    }
 }

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::lifecycle::head;
 use super::{Control, Event, Fault, PeerMisbehaved, Session, SessionEnd};
 use crate::connection::Signal;
 use crate::timers::Timer;
@@ -22,7 +23,7 @@ impl Session {
         self.draining = true;
         self.timers.arm(Timer::Drain, now + within);
         if self.extended() {
-            let body = self.go_away(GoAwayCode::DRAIN, text.to_string());
+            let body = self.go_away(GoAwayCode::DRAIN, text);
             self.outbox.push(now, Control::GoingAway(body));
         }
         self.end_if_drained();
@@ -34,10 +35,11 @@ impl Session {
         self.end(SessionEnd::Closed { code, text: text.to_string() });
     }
 
-    /// Lets go of what an ended session still holds for the application to read. Nothing is held
-    /// afterwards, whatever the application does with its handles.
+    /// Lets go of what an ended session still holds for the application to read, and ends it
+    /// before if it has not ended. Nothing is held afterwards, whatever the application does with
+    /// its handles.
     pub fn abandon(&mut self, now: Instant) {
-        self.at(now);
+        self.close(now, GoAwayCode::SHUTDOWN, "abandoned");
         self.farewell = None;
         let ids: Vec<_> = self.table.ids().collect();
         for id in ids {
@@ -65,14 +67,16 @@ impl Session {
         if code != GoAwayCode::DRAIN {
             return self.end(SessionEnd::PeerClosed { code, text });
         }
-        self.peer_going_away = true;
+        let first = !core::mem::replace(&mut self.peer_going_away, true);
         let not_taken: Vec<_> =
             self.table.ids().filter(|id| self.numbers.is_own(*id) && *id > last).collect();
         for id in not_taken {
             // The table has no violation for this signal.
             self.apply(id, Signal::NotTaken, &text).ok();
         }
-        self.events.push_back(Event::GoingAway { code, text });
+        if first {
+            self.events.push_back(Event::GoingAway { code, text });
+        }
     }
 
     /// The one way in which a session ends.
@@ -110,10 +114,11 @@ impl Session {
             SessionEnd::Closed { text, .. } => text.clone(),
             end => end.to_string(),
         };
-        reachable.then(|| Message::new(ConnectionId::SESSION, self.go_away(code, text)).encode())
+        reachable.then(|| Message::new(ConnectionId::SESSION, self.go_away(code, &text)).encode())
     }
 
-    fn go_away(&self, code: GoAwayCode, text: String) -> Body {
+    fn go_away(&self, code: GoAwayCode, text: &str) -> Body {
+        let text = head(text, self.config.limits.max_text).to_string();
         Body::GoAway { last: self.numbers.newest_peer(), code, text }
     }
 

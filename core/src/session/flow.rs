@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use super::{Event, Session};
-use crate::connection::{Phase, RecvHalf};
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
 
@@ -31,11 +30,12 @@ impl Session {
     pub(super) fn review_flow(&mut self, id: ConnectionId) {
         let Some(row) = self.table.get(id) else { return };
         let due = if self.extended() {
-            matches!(row.phase, Phase::Open { recv: RecvHalf::Open, .. }) && row.recv.grant_is_due()
+            row.recv.grant_is_due()
         } else {
             self.should_pause(row.recv.unread(), row.recv.pausing) != row.recv.pausing
         };
-        if due {
+        // Where nothing more is taken in, the other end has nothing to hear of it.
+        if due && row.phase.delivers() {
             self.mark_flow(id);
         }
     }
@@ -48,6 +48,9 @@ impl Session {
     }
 
     fn credit_message(&mut self, now: Instant, id: ConnectionId) -> Option<Body> {
+        if self.table.get(id)?.phase.received_all() {
+            return None;
+        }
         let limits = &self.config.limits;
         let (max, budget) = (limits.max_window, limits.window_budget);
         let grown = self
@@ -58,7 +61,8 @@ impl Session {
         let rtt = self.keepalive.rtt().unwrap_or(ASSUMED_RTT);
         let bytes = self.table.update(id, |row| {
             let window = row.recv.window();
-            let may_grow = |more| window + more <= max && grown + more <= budget;
+            let fits = |held: u64, more, bound| held.saturating_add(more) <= bound;
+            let may_grow = |more| fits(window, more, max) && fits(grown, more, budget);
             row.recv.grant(now, rtt, may_grow)
         })?;
         (bytes > 0).then_some(Body::Credit { bytes })
@@ -80,7 +84,14 @@ impl Session {
     fn should_pause(&self, unread: usize, pausing: bool) -> bool {
         let limits = &self.config.limits;
         let tight = self.table.totals().received > limits.unread_budget / 2;
-        let above = if pausing || tight { limits.resume_below } else { limits.pause_above };
+        let above = if tight {
+            // However many connections there are, those that obey stay within the budget.
+            limits.resume_below.min(limits.unread_budget / 4 / self.table.len().max(1))
+        } else if pausing {
+            limits.resume_below
+        } else {
+            limits.pause_above
+        };
         unread > above
     }
 

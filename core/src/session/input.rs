@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::{Control, Event, PeerMisbehaved, Session};
 use crate::connection::{Connection, Early, Phase, RecvBuffer, Signal};
 use crate::timers::Timer;
-use crate::wire::{Body, EOF, Message, ResetCode, Settings};
+use crate::wire::{Body, EOF, GoAwayCode, Message, ResetCode, Settings};
 use crate::{ConnectionId, Instant};
 
-type Handled = Result<(), PeerMisbehaved>;
+pub(super) type Handled = Result<(), PeerMisbehaved>;
 
 impl Session {
     /// A message arrived: the payload of one binary WebSocket message, or one frame of a byte
@@ -36,10 +36,7 @@ impl Session {
     fn on_message(&mut self, now: Instant, message: Message) -> Handled {
         let Message { connection: id, body, .. } = message;
         if self.extended() && self.peer.is_none() {
-            return match body {
-                Body::Settings(settings) => self.on_settings(settings),
-                _ => Err(PeerMisbehaved::SettingsMissing),
-            };
+            return self.on_first(body);
         }
         match body {
             Body::Data { payload, .. } => self.on_data(id, payload),
@@ -49,10 +46,7 @@ impl Session {
             Body::RemoveClient(route) => self.on_route(Event::ClientRemoved(route)),
             Body::Pause => self.on_pause(id, true),
             Body::Resume => self.on_pause(id, false),
-            Body::SyncConnections { ids } => {
-                self.on_sync_connections(ids);
-                Ok(())
-            }
+            Body::SyncConnections { ids } => self.on_sync_connections(ids),
             Body::Settings(_) => Err(PeerMisbehaved::SettingsTwice),
             Body::Opened => self.on_opened(id),
             Body::Finish => self.on_signal(id, Signal::Finish),
@@ -75,6 +69,18 @@ impl Session {
                 Ok(())
             }
             Body::Unknown { .. } => Ok(()),
+        }
+    }
+
+    fn on_first(&mut self, body: Body) -> Handled {
+        match body {
+            Body::Settings(settings) => self.on_settings(settings),
+            // An end that closes at once has nothing to settle.
+            Body::GoAway { last, code, text } if code != GoAwayCode::DRAIN => {
+                self.on_go_away(last, code, text);
+                Ok(())
+            }
+            _ => Err(PeerMisbehaved::SettingsMissing),
         }
     }
 
@@ -165,9 +171,11 @@ impl Session {
     }
 
     fn on_opened(&mut self, id: ConnectionId) -> Handled {
+        // The table lets it pass once: for a dial of ours that was not answered yet.
         let opened = self.on_signal_to(id, Signal::Opened)?;
         if opened {
             self.events.push_back(Event::Opened(id));
+            self.review_writer(id);
         }
         Ok(())
     }
@@ -197,9 +205,7 @@ impl Session {
         if !self.extended() {
             self.review_flow(id);
             // A half-closed connection lingers for as long as something comes.
-            if let Some(row) = self.table.get(id) {
-                self.rearm(id, row.phase);
-            }
+            self.linger_anew(id);
         }
     }
 
@@ -294,7 +300,7 @@ impl Session {
         let limits = &self.config.limits;
         // What the application itself can have queued is not the other end's fault.
         let bound = limits.max_queued_control.max(limits.max_connections.saturating_mul(4));
-        let queued = self.outbox.queued_control();
+        let queued = self.outbox.queued_answers();
         if queued > bound { Err(PeerMisbehaved::AnswersUnread(queued)) } else { Ok(()) }
     }
 }

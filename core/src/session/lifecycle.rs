@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::{Control, Event, PeerMisbehaved, Session};
 use crate::ConnectionId;
 use crate::connection::{
-    Connection, Context, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell,
+    Connection, ConnectionEnd, Context, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell,
 };
 use crate::ledger::Cause;
 use crate::timers::Timer;
@@ -28,16 +28,21 @@ impl Session {
             Step::To(phase) => self.enter(id, phase),
             Step::End { cause, clean, tell } => {
                 self.tell(id, tell, text);
+                self.remember(id, cause, text);
                 if context.unread {
                     self.enter(id, Phase::Over { cause, clean });
                 } else {
-                    self.retire(id, cause, clean, text);
+                    self.retire(id, cause, clean);
                 }
             }
             Step::Retire { cause, tell } => {
                 let clean = row.phase.received_all();
+                let was_over = matches!(row.phase, Phase::Over { .. });
                 self.tell(id, tell, text);
-                self.retire(id, cause, clean, text);
+                if !was_over {
+                    self.remember(id, cause, text);
+                }
+                self.retire(id, cause, clean);
             }
             Step::Violation(violation) => {
                 return Err(PeerMisbehaved::Lifecycle { id, violation });
@@ -45,6 +50,19 @@ impl Session {
             Step::Misuse => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Keeps our words for the application, where the other end had none. A clean end needs none.
+    fn remember(&mut self, id: ConnectionId, cause: Cause, text: &str) {
+        if text.is_empty() || cause == Cause::Finished {
+            return;
+        }
+        self.table.update(id, |row| {
+            let (_, words) = &mut **row.farewell.get_or_insert_default();
+            if words.is_empty() {
+                *words = text.into();
+            }
+        });
     }
 
     fn enter(&mut self, id: ConnectionId, phase: Phase) {
@@ -87,21 +105,36 @@ impl Session {
         self.wake_reader(id);
         self.wake_writer(id);
         self.events.push_back(Event::Ended(id));
+        // What it had queued is thrown away.
+        self.wake_budget_waiters();
     }
 
     /// Arms the deadline of the phase, if it has one, in place of the former one.
-    pub(super) fn rearm(&mut self, id: ConnectionId, phase: Phase) {
-        let timing = &self.config.timing;
-        let deadline = match phase {
-            Phase::Lingering(_) => Some((Timer::Linger(id), timing.linger)),
+    fn rearm(&mut self, id: ConnectionId, phase: Phase) {
+        let lingers = match phase {
+            Phase::Lingering(_) => true,
+            // While bytes wait for the application, so does the other end: for a Resume.
             Phase::Open { send: SendHalf::Finished, recv: RecvHalf::Open } if !self.extended() => {
-                Some((Timer::Linger(id), timing.linger))
+                self.table.get(id).is_some_and(|row| row.recv.unread() == 0)
             }
             // Its deadline was armed with the dial and holds until the dial is answered.
             Phase::Dialing(_) | Phase::Opening => return,
-            _ => None,
+            _ => false,
         };
-        self.set_timer(id, deadline);
+        let linger = self.config.timing.linger;
+        self.set_timer(id, lingers.then_some((Timer::Linger(id), linger)));
+    }
+
+    /// A connection that lingers has moved on: its time begins anew.
+    pub(super) fn linger_anew(&mut self, id: ConnectionId) {
+        let Some(row) = self.table.get(id) else { return };
+        let lingers = match row.phase {
+            Phase::Open { send: SendHalf::Finished, .. } => !self.extended(),
+            phase => matches!(phase, Phase::Lingering(_)),
+        };
+        if lingers {
+            self.rearm(id, row.phase);
+        }
     }
 
     pub(super) fn set_timer(&mut self, id: ConnectionId, deadline: Option<(Timer, Duration)>) {
@@ -121,17 +154,15 @@ impl Session {
     }
 
     /// The one door out.
-    fn retire(&mut self, id: ConnectionId, cause: Cause, complete: bool, text: &str) {
+    fn retire(&mut self, id: ConnectionId, cause: Cause, complete: bool) {
         self.forget_queues(id);
         let Some(row) = self.table.retire(id, cause) else { return };
         if let Some(timer) = row.timer {
             self.timers.disarm(timer);
         }
-        let mut end = row.end(cause);
-        end.complete = complete;
-        if end.text.is_empty() {
-            end.text = text.to_string();
-        }
+        // Bytes that go with the row are not what an end of file looks like.
+        let complete = complete && row.recv.unread() == 0;
+        let end = ConnectionEnd { complete, ..row.end(cause) };
         self.events.push_back(Event::Retired { id, end });
         self.wake_budget_waiters();
     }
@@ -167,8 +198,11 @@ impl Session {
         if !known || self.ended.is_some() {
             return;
         }
-        let body =
-            if self.extended() { extended_end(tell, text) } else { self.base_end(id, tell, text) };
+        let body = if self.extended() {
+            extended_end(tell, head(text, self.config.limits.max_text))
+        } else {
+            self.base_end(id, tell, text)
+        };
         if let Some(body) = body {
             self.outbox.push(self.now, Control::Connection { id, body });
         }
@@ -197,10 +231,13 @@ fn extended_end(tell: Tell, text: &str) -> Option<Body> {
 
 /// An Error text that is not taken for a graceful end, no longer than what is read of it.
 pub(super) fn base_text(code: ResetCode, text: &str) -> String {
-    let mut said = match text {
+    match text {
         "" | EOF => code.to_string(),
-        text => text.to_string(),
-    };
-    said.truncate(said.floor_char_boundary(base::MAX_ERROR));
-    said
+        text => head(text, base::MAX_ERROR).to_string(),
+    }
+}
+
+/// The part of a text for people that is sent. Cutting is harmless here.
+pub(super) fn head(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }

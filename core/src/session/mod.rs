@@ -17,8 +17,10 @@ mod timeouts;
 mod transmit;
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::connection::{Connection, Phase};
 use crate::ledger::Ledger;
 use crate::timers::{Timer, Timers};
 use crate::wire::{DecodeLimits, Dialect, Encoded, Settings};
@@ -139,6 +141,7 @@ impl Session {
     /// The dialect is what the two ends negotiated in the upgrade or preface.
     #[must_use]
     pub fn new(now: Instant, role: Role, dialect: Dialect, config: SessionConfig) -> Self {
+        let config = config.within_bounds();
         let mut session = Self {
             role,
             dialect,
@@ -171,12 +174,7 @@ impl Session {
 
     fn start(&mut self) {
         if self.dialect == Dialect::Extended {
-            let limits = &self.config.limits;
-            let settings = Settings {
-                initial_window: limits.initial_window,
-                max_data: limits.max_data as u64,
-                max_connections: limits.max_connections as u64,
-            };
+            let settings = self.config.limits.settings();
             self.outbox.push(self.now, Control::Settings(settings));
         }
         self.start_timers();
@@ -232,7 +230,9 @@ impl Session {
     /// The armed timers, soonest first: tells which one a stuck session waits for.
     pub fn timers(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
         let stall = self.stall_since().map(|at| (Timer::Stall, at + self.config.timing.stall));
-        self.timers.iter().chain(stall)
+        let mut timers: Vec<_> = self.timers.iter().chain(stall).collect();
+        timers.sort_by_key(|(_, at)| *at);
+        timers.into_iter()
     }
 
     /// Counts everything that the ledger says again, row by row: for tests.
@@ -241,20 +241,31 @@ impl Session {
     /// If the books are wrong, which is a bug in this crate.
     pub fn check(&self) {
         self.table.check_totals();
+        self.check_queue("ready", &self.outbox.ready, |row| row.ready);
+        self.check_queue("flow", &self.outbox.flow, |row| row.owes_flow);
+        self.check_queue("budget", &self.budget_waiters, |row| row.wants_budget);
         for (id, row) in self.table.iter() {
-            assert_eq!(row.ready, self.outbox.ready.contains(&id), "{id} ready");
-            assert_eq!(row.owes_flow, self.outbox.flow.contains(&id), "{id} flow");
-            assert_eq!(row.wants_budget, self.budget_waiters.contains(&id), "{id} budget");
-            assert_eq!(
-                row.timer.is_some(),
-                row.timer.is_some_and(|timer| self.timers.is_armed(timer)),
-                "{id} timer"
-            );
+            let armed = row.timer.is_none_or(|timer| self.timers.is_armed(timer));
+            assert!(armed, "{id} has a timer that is not armed");
             assert!(row.send.sent() <= row.send.limit(), "{id} sent beyond its credit");
+            let readable = row.recv.unread() > 0 || !matches!(row.phase, Phase::Over { .. });
+            assert!(readable, "{id} is over, and nothing is left to read");
         }
-        assert!(self.outbox.ready.iter().all(|id| self.table.contains(*id)));
-        assert!(self.outbox.flow.iter().all(|id| self.table.contains(*id)));
-        assert!(self.budget_waiters.iter().all(|id| self.table.contains(*id)));
+        let of_rows = self.table.iter().filter(|(_, row)| row.timer.is_some()).count();
+        assert_eq!(self.timers.of_connections(), of_rows, "timers of connections that are gone");
+    }
+
+    /// A queue of connections holds each one whose row says so, once.
+    fn check_queue(
+        &self,
+        name: &str,
+        queue: &VecDeque<ConnectionId>,
+        stands: impl Fn(&Connection) -> bool,
+    ) {
+        let mut queued: Vec<_> = queue.iter().copied().collect();
+        queued.sort_unstable();
+        let rows = self.table.iter().filter(|(_, row)| stands(row));
+        assert_eq!(queued, rows.map(|(id, _)| id).collect::<Vec<_>>(), "the queue {name}");
     }
 
     /// Credit and use of it in both directions of a connection, as running totals: `(sent, may

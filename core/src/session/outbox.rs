@@ -1,6 +1,6 @@
 //! What waits for the transport: control in order, then what is computed when it is sent.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 
 use crate::wire::{Body, ClientRoute, Settings};
@@ -21,8 +21,6 @@ pub(super) enum Control {
         id: ConnectionId,
         body: Body,
     },
-    AddClient(ClientRoute),
-    RemoveClient(ClientRoute),
     GoingAway(Body),
 }
 
@@ -30,6 +28,8 @@ pub(super) enum Control {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     control: VecDeque<Control>,
+    /// Announcements of clients, each once: the latest word on it.
+    routes: BTreeMap<ClientRoute, bool>,
     /// Ids answered with "connection not found" (base dialect), each queued once.
     not_found: BTreeSet<ConnectionId>,
     /// Connections that owe credit, Pause or Resume, each once.
@@ -40,14 +40,19 @@ pub(super) struct Outbox {
     /// The latest Ping's bytes: an end that sends many gets the latest answered.
     pub(super) pong: Option<[u8; 8]>,
     pub(super) list: bool,
-    /// Since when something waits and nothing was taken.
-    since: Option<Instant>,
+    /// When something was queued into emptiness or taken last.
+    since: Instant,
 }
 
 impl Outbox {
     pub(super) fn push(&mut self, now: Instant, control: Control) {
         self.touch(now);
         self.control.push_back(control);
+    }
+
+    pub(super) fn push_route(&mut self, now: Instant, route: ClientRoute, reachable: bool) {
+        self.touch(now);
+        self.routes.insert(route, reachable);
     }
 
     pub(super) fn push_not_found(&mut self, now: Instant, id: ConnectionId) {
@@ -84,6 +89,10 @@ impl Outbox {
         self.control.pop_front()
     }
 
+    pub(super) fn pop_route(&mut self) -> Option<(ClientRoute, bool)> {
+        self.routes.pop_first()
+    }
+
     pub(super) fn pop_not_found(&mut self) -> Option<ConnectionId> {
         self.not_found.pop_first()
     }
@@ -99,6 +108,11 @@ impl Outbox {
 
     /// Control messages queued.
     pub(super) fn queued_control(&self) -> usize {
+        self.queued_answers() + self.routes.len()
+    }
+
+    /// Those that the other end can make us queue: all but the announcements.
+    pub(super) fn queued_answers(&self) -> usize {
         self.control.len()
             + self.not_found.len()
             + usize::from(self.ping)
@@ -110,17 +124,21 @@ impl Outbox {
         self.queued_control() == 0 && self.flow.is_empty() && self.ready.is_empty()
     }
 
+    /// Something is about to be queued: if nothing is, it waits from now on.
     fn touch(&mut self, now: Instant) {
-        self.since.get_or_insert(now);
+        if self.is_empty() {
+            self.since = now;
+        }
     }
 
     /// The transport took a message, or found none.
     pub(super) fn progressed(&mut self, now: Instant) {
-        self.since = (!self.is_empty()).then_some(now);
+        self.since = now;
     }
 
+    /// Since when something waits and nothing was taken. What was queued may have been taken back.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
-        self.since
+        (!self.is_empty()).then_some(self.since)
     }
 
     pub(super) fn clear(&mut self) {

@@ -5,7 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::Session;
+use super::input::Handled;
+use super::{PeerMisbehaved, Session};
 use crate::connection::Signal;
 use crate::timers::Timer;
 use crate::wire::Body;
@@ -18,15 +19,10 @@ use crate::{ConnectionId, Instant};
 /// it never used costs nothing.
 const LOOK_AHEAD: i64 = 512;
 
-/// How many lists in a row must lack a connection before it is closed (base dialect).
-///
-/// A remotedialer connector may take its list before a Connect of either end and send it after.
-/// The next list is a minute younger, so a connection that it lacks too is really gone.
-const MISSED_LISTS: u8 = 2;
-
 impl Session {
     pub(super) fn on_reconcile_timer(&mut self, now: Instant) {
-        if !self.table.is_empty() {
+        // An end that has lost everything must say so, too; one that never had anything need not.
+        if self.table.added() > 0 {
             self.outbox.set_list(now);
         }
         self.timers.arm(Timer::Reconcile, now + self.config.timing.reconcile);
@@ -57,19 +53,33 @@ impl Session {
     }
 
     /// A remotedialer connector's list.
-    pub(super) fn on_sync_connections(&mut self, mut listed: Vec<ConnectionId>) {
+    pub(super) fn on_sync_connections(&mut self, mut listed: Vec<ConnectionId>) -> Handled {
+        if self.extended() {
+            return Err(PeerMisbehaved::NotAllowed("SyncConnections"));
+        }
         listed.sort_unstable();
-        let ids: Vec<_> = self.table.ids().collect();
-        let missing = ids.into_iter().filter(|id| {
-            let listed = listed.binary_search(id).is_ok();
-            let missed = self.table.update(*id, |row| {
-                row.missed_lists = if listed || !row.announced { 0 } else { row.missed_lists + 1 };
-                row.missed_lists
-            });
-            missed.is_some_and(|missed| missed >= MISSED_LISTS)
+        let mut ids: Vec<_> = self.table.ids().collect();
+        ids.retain(|id| self.is_missing(*id, listed.binary_search(id).is_ok()));
+        self.close_missing(ids);
+        Ok(())
+    }
+
+    /// Whether a connection has been missing for long enough to be really gone.
+    ///
+    /// A remotedialer connector may take its list before a Connect of ours reaches it, and we
+    /// hear the list after having sent that (bug R9). Neither way takes longer than the silence
+    /// after which a session is over, so a list that comes after twice that time has seen the
+    /// Connect.
+    fn is_missing(&mut self, id: ConnectionId, listed: bool) -> bool {
+        let (now, enough) = (self.now, self.config.timing.silence.saturating_mul(2));
+        let missing = self.table.update(id, |row| {
+            if listed || !row.announced {
+                row.missing_since = None;
+                return false;
+            }
+            now - *row.missing_since.get_or_insert(now) >= enough
         });
-        let missing = missing.collect();
-        self.close_missing(missing);
+        missing == Some(true)
     }
 
     fn close_missing(&mut self, missing: Vec<ConnectionId>) {

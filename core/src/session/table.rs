@@ -108,6 +108,11 @@ impl Table {
         self.rows.len()
     }
 
+    /// Rows ever added.
+    pub(super) fn added(&self) -> u64 {
+        self.added
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

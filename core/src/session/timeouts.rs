@@ -17,7 +17,9 @@ impl Session {
     /// Time has passed. Calling it early does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.at(now);
-        while let Some(timer) = self.timers.expire(now) {
+        // Each timer at most once: with an interval of zero, it is due again at once.
+        for _ in 0..self.timers.len() {
+            let Some(timer) = self.timers.expire(now) else { break };
             self.on_timer(now, timer);
         }
         if let Some(since) = self.stall_since()
@@ -54,7 +56,7 @@ impl Session {
         let text = match timer {
             Timer::Dial(_) => "no answer in time",
             Timer::Accept(_) => "the target did not answer in time",
-            _ => "the other end did not finish in time",
+            _ => "the connection was not finished in time",
         };
         self.apply(id, Signal::Deadline, text).ok();
     }

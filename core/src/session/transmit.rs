@@ -48,8 +48,12 @@ impl Session {
         if let Some(control) = self.outbox.pop_control() {
             return Some(self.control_message(control));
         }
-        let id = self.outbox.pop_not_found()?;
-        Some(message(id, Body::Error { text: "connection not found".into() }))
+        if let Some(id) = self.outbox.pop_not_found() {
+            return Some(message(id, Body::Error { text: "connection not found".into() }));
+        }
+        let (route, reachable) = self.outbox.pop_route()?;
+        let body = if reachable { Body::AddClient(route) } else { Body::RemoveClient(route) };
+        Some(message(ConnectionId::SESSION, body))
     }
 
     fn control_message(&mut self, control: Control) -> Transmit {
@@ -61,8 +65,6 @@ impl Session {
                 message(id, Body::Connect { deadline: within_millis, target })
             }
             Control::Connection { id, body } => message(id, body),
-            Control::AddClient(route) => message(session, Body::AddClient(route)),
-            Control::RemoveClient(route) => message(session, Body::RemoveClient(route)),
             Control::GoingAway(body) => message(session, body),
         }
     }
@@ -128,6 +130,7 @@ impl Session {
             self.mark_ready(id);
         }
         self.review_writer(id);
+        self.linger_anew(id);
         if !self.budget_waiters.is_empty() {
             self.wake_budget_waiters();
         }

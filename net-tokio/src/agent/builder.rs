@@ -20,7 +20,7 @@ use crate::serve::{DialRefusal, Handler};
 use crate::session::Incoming;
 use crate::tasks::Tasks;
 use crate::tls::ClientTls;
-use crate::transport::Io;
+use crate::transport::{Io, Masking, WebSocketOptions};
 
 /// What an [`Agent`] is told before it starts. Only the endpoint and the key have no default.
 pub struct AgentBuilder {
@@ -33,6 +33,7 @@ pub struct AgentBuilder {
     seed: Option<u64>,
     deadline: Duration,
     byte_streams: Option<ByteStreams>,
+    masking: Masking,
 }
 
 impl Agent {
@@ -50,6 +51,7 @@ impl Agent {
             seed: None,
             deadline: Duration::from_secs(20),
             byte_streams: None,
+            masking: Masking::ByRole,
         }
     }
 }
@@ -165,6 +167,15 @@ impl AgentBuilder {
         self
     }
 
+    /// Sends unmasked WebSocket frames to a server that is told to take them. For simulations only:
+    /// masks are the one thing on the wire that has no seed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unmasked(mut self) -> Self {
+        self.masking = Masking::Off;
+        self
+    }
+
     /// Starts the agent in the current runtime.
     ///
     /// # Panics
@@ -179,7 +190,10 @@ impl AgentBuilder {
             hello: self.hello,
             deadline: self.deadline,
             byte_streams: self.byte_streams,
-            max_message: self.session.limits.max_message,
+            web_socket: WebSocketOptions {
+                max_message: self.session.limits.max_message,
+                masking: self.masking,
+            },
         };
         let inner = Arc::new(Inner {
             connector,

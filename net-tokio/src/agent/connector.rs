@@ -45,7 +45,7 @@ pub(super) struct Connector {
     pub(super) options: ConnectOptions,
     pub(super) hello: ClientHello,
     pub(super) byte_streams: Option<ByteStreams>,
-    pub(super) max_message: usize,
+    pub(super) web_socket: WebSocketOptions,
     /// From the first packet to the session.
     pub(super) deadline: Duration,
 }
@@ -59,10 +59,9 @@ impl Connector {
         };
         match self.endpoint.web_socket() {
             Some((authority, path)) => {
-                let options = WebSocketOptions::new(self.max_message);
-                connect_web_socket(io, &authority, &path, &self.hello, options).await
+                connect_web_socket(io, &authority, &path, &self.hello, self.web_socket).await
             }
-            None => connect_byte_stream(io, &self.hello, self.max_message).await,
+            None => connect_byte_stream(io, &self.hello, self.web_socket.max_message).await,
         }
     }
 }

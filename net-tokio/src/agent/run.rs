@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tracing::{info, info_span, warn};
+use tracing::{Instrument, info, info_span, warn};
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Reconnect, Role, SessionEnd};
 
@@ -84,7 +84,6 @@ impl Inner {
             role: Role::Connector,
             dialect,
             config: self.session.clone(),
-            trust_routes: false,
             span: info_span!("session", server = %self.connector.endpoint),
         };
         let link = run(&self.tasks, transport, options, |children| LinkOwner {
@@ -131,8 +130,9 @@ impl Owner for LinkOwner {
     fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
         match notice {
             Notice::Incoming { id, target, within } => {
+                let span = info_span!("connection", %id, target);
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
-                self.children.spawn(self.agent.handler.handle(incoming));
+                self.children.spawn(self.agent.handler.handle(incoming).instrument(span));
             }
             Notice::GoingAway { text, .. } => {
                 self.status.send_replace(LinkStatus::GoingAway(text));
@@ -141,8 +141,6 @@ impl Owner for LinkOwner {
                 self.agent.links.remove(shared);
                 self.status.send_replace(LinkStatus::Ended(end));
             }
-            // An agent is no peer; nothing is announced to it that it would believe.
-            Notice::Route { .. } => {}
         }
     }
 }

@@ -1,11 +1,18 @@
 //! From a byte stream to a transport: who is there, and what do both speak.
 
 mod connect;
+mod error;
+mod exchange;
+mod hello;
 mod preface;
 mod prefix;
+#[cfg(test)]
+mod tests;
 pub(crate) mod upgrade;
 
-pub use connect::ConnectError;
-pub(crate) use connect::{ClientHello, Connected, connect_byte_stream, connect_web_socket};
+pub(crate) use connect::{Connected, connect_byte_stream, connect_web_socket};
+pub use error::ConnectError;
+pub(crate) use exchange::{Answer, exchange};
+pub(crate) use hello::ClientHello;
 pub(crate) use preface::receive_hello;
 pub(crate) use prefix::Prefixed;

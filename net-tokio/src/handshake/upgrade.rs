@@ -47,6 +47,9 @@ pub(crate) fn accept(parts: &Parts) -> Result<Accepted, Refusal> {
         ));
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| bad("no Sec-WebSocket-Key"))?;
+    if !is_key(key.as_bytes()) {
+        return Err(bad("Sec-WebSocket-Key is not 16 bytes in base 64"));
+    }
     let mut response = Response::new(String::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
@@ -61,6 +64,12 @@ pub(crate) fn accept(parts: &Parts) -> Result<Accepted, Refusal> {
         Dialect::Base
     };
     Ok(Accepted { response, dialect })
+}
+
+/// 16 bytes in base 64 are 22 digits and padding.
+fn is_key(key: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(digit))
 }
 
 /// Names in the answer to a request that was no upgrade what an upgrade is.
@@ -87,7 +96,8 @@ fn text(value: &HeaderValue) -> Option<String> {
     std::str::from_utf8(value.as_bytes()).ok().map(str::to_string)
 }
 
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+/// Whether a header that lists tokens has this one.
+pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
     let tokens = values.iter().filter_map(|value| value.to_str().ok());
     tokens.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
@@ -149,6 +159,7 @@ mod tests {
         assert_eq!(status(|headers| drop(headers.remove(CONNECTION))), 426);
         assert_eq!(status(|headers| drop(headers.remove(SEC_WEBSOCKET_VERSION))), 426);
         assert_eq!(status(|headers| drop(headers.remove(SEC_WEBSOCKET_KEY))), 400);
+        assert_eq!(status(|headers| drop(headers.insert(SEC_WEBSOCKET_KEY, VERSION))), 400);
         let mut post = parts(|_| {});
         post.method = Method::POST;
         assert_eq!(accept(&post).err().unwrap().status, 405);

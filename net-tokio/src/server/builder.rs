@@ -15,7 +15,7 @@ use super::{Inner, Server};
 use crate::policy::Policy;
 use crate::session::Incoming;
 use crate::tasks::Tasks;
-use crate::transport::WebSocketOptions;
+use crate::transport::{Masking, WebSocketOptions};
 
 /// Events that a slow subscriber can be behind before it loses the oldest.
 const EVENTS: usize = 1024;
@@ -26,6 +26,7 @@ pub struct ServerBuilder {
     backdial: Option<Backdial>,
     session: SessionConfig,
     registry: RegistryLimits,
+    masking: Masking,
     handshake_deadline: Duration,
     max_handshakes: usize,
 }
@@ -37,6 +38,7 @@ impl ServerBuilder {
             backdial: None,
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
+            masking: Masking::ByRole,
             handshake_deadline: Duration::from_secs(10),
             max_handshakes: 1024,
         }
@@ -90,6 +92,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Takes unmasked WebSocket frames from agents that are told the same. For simulations only:
+    /// masks are the one thing on the wire that has no seed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unmasked(mut self) -> Self {
+        self.masking = Masking::Off;
+        self
+    }
+
     /// Starts the server. It does nothing until it is given a listener, or its service is
     /// mounted.
     #[must_use]
@@ -99,7 +110,10 @@ impl ServerBuilder {
         let inner = Inner {
             authenticator: self.authenticator,
             backdial: self.backdial,
-            web_socket: WebSocketOptions::new(self.session.limits.max_message),
+            web_socket: WebSocketOptions {
+                max_message: self.session.limits.max_message,
+                masking: self.masking,
+            },
             session: self.session,
             handshake_deadline: self.handshake_deadline,
             handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),

@@ -244,8 +244,7 @@ impl Inner {
                     role: Role::Acceptor,
                     dialect,
                     config: self.session.clone(),
-                    trust_routes: false,
-                    span: info_span!("session", client = %key),
+                    span: info_span!("session", client = %key, number = %session),
                 };
                 run(&self.tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())

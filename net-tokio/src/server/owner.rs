@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 use watertight_core::SessionEnd;
 use watertight_core::registry::SessionKey;
 use watertight_core::session::Fault;
@@ -68,7 +68,12 @@ impl SessionOwner {
 
     fn on_incoming(&self, incoming: Incoming) {
         match &self.server.backdial {
-            Some(backdial) => self.children.spawn((backdial.0)(self.key.clone(), incoming)),
+            Some(backdial) => {
+                let span =
+                    info_span!("connection", id = %incoming.id(), target = incoming.target());
+                let answer = (backdial.0)(self.key.clone(), incoming);
+                self.children.spawn(answer.instrument(span));
+            }
             None => incoming
                 .refuse(ResetCode::DIAL_REFUSED, "this server does not let its clients dial"),
         }
@@ -94,8 +99,6 @@ impl Owner for SessionOwner {
                 info!(%code, text, "the client takes no new connections");
             }
             Notice::Closed(end) => self.on_closed(end),
-            // Only a peer's announcements are taken, and peers are not connected here yet.
-            Notice::Route { .. } => {}
         }
     }
 }

@@ -34,6 +34,12 @@ impl Incoming {
         Self { shared, id, target, within, stream }
     }
 
+    /// The connection's id in its session.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
     /// What the other end wants dialled, in its words: `tcp/host:port`, `unix//path`, or anything
     /// else that the two ends agree on.
     #[must_use]

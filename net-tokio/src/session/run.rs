@@ -20,7 +20,6 @@ pub(crate) struct RunOptions {
     pub(crate) role: Role,
     pub(crate) dialect: Dialect,
     pub(crate) config: SessionConfig,
-    pub(crate) trust_routes: bool,
     pub(crate) span: Span,
 }
 
@@ -33,10 +32,7 @@ pub(crate) fn run<T: Transport + Unpin, O: Owner + Unpin>(
     owner: impl FnOnce(&Tasks) -> O,
 ) -> Arc<Shared> {
     let clock = Clock::start();
-    let mut core = Session::new(clock.now(), options.role, options.dialect, options.config);
-    if options.trust_routes {
-        core.trust_routes();
-    }
+    let core = Session::new(clock.now(), options.role, options.dialect, options.config);
     let shared = Shared::new(clock, core);
     let children = tasks.child();
     let driver = Driver::new(Arc::clone(&shared), transport, owner(&children));

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::wire::{ClientRoute, GoAwayCode};
+use watertight_core::wire::GoAwayCode;
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
 
 use super::clock::Clock;
@@ -53,7 +53,6 @@ impl Handle {
 #[derive(Debug)]
 pub(crate) enum Notice {
     Incoming { id: ConnectionId, target: String, within: Duration },
-    Route { route: ClientRoute, reachable: bool },
     GoingAway { code: GoAwayCode, text: String },
     Closed(SessionEnd),
 }
@@ -124,17 +123,11 @@ impl State {
                 handle.end = Some(end);
                 handle.wake_both();
             }),
-            Event::ClientAdded(route) => {
-                self.notices.push_back(Notice::Route { route, reachable: true });
-            }
-            Event::ClientRemoved(route) => {
-                self.notices.push_back(Notice::Route { route, reachable: false });
-            }
             Event::GoingAway { code, text } => {
                 self.notices.push_back(Notice::GoingAway { code, text });
             }
             Event::Closed(end) => self.notices.push_back(Notice::Closed(end)),
-            // The core may learn to say more; what nobody here knows concerns nobody here.
+            // Peers' announcements concern only sessions with peers, and there are none here yet.
             _ => {}
         }
     }

@@ -73,7 +73,6 @@ fn options(role: Role) -> RunOptions {
         role,
         dialect: Dialect::Extended,
         config: SessionConfig::default(),
-        trust_routes: false,
         span: Span::none(),
     }
 }

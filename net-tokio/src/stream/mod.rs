@@ -43,6 +43,12 @@ impl TunnelStream {
         Self { read, write }
     }
 
+    /// The connection's id in its session.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.read.id()
+    }
+
     /// Waits for bytes and returns them as they arrived, without copying, at most `max` of them.
     /// `None` at the end. Cancel safe.
     ///

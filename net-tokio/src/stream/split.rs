@@ -59,6 +59,10 @@ impl ReadHalf {
         self.handle.poll_read(cx, max, &mut self.timer)
     }
 
+    pub(super) fn id(&self) -> ConnectionId {
+        self.handle.id()
+    }
+
     pub(super) fn control(&self) -> StreamControl {
         StreamControl { handle: Arc::downgrade(&self.handle) }
     }

@@ -40,7 +40,7 @@ pub(crate) enum Phase {
 pub(crate) enum Early {
     Open,
     Finished,
-    /// It closed gracefully (base dialect): what it wrote is delivered once the dial succeeds.
+    /// It closed gracefully (base dialect): what it wrote can still be read.
     Over,
 }
 
@@ -79,6 +79,9 @@ pub(crate) enum Then {
     Await,
     /// The other end sends bytes that nobody will read: tell it.
     Stop,
+    /// The other end has not finished, and the base dialect cannot wait for it: the end of both
+    /// directions.
+    Close,
     /// The other end has finished too.
     Done,
 }
@@ -178,16 +181,6 @@ impl Phase {
     }
 
     const OPEN: Self = Self::Open { send: SendHalf::Open, recv: RecvHalf::Open };
-
-    /// Whether the other end has nothing left to say or to hear: reconciliation then proves
-    /// nothing about it.
-    fn is_complete(self) -> bool {
-        match self {
-            Self::Open { send: SendHalf::Finished, recv } => recv != RecvHalf::Open,
-            Self::Over { .. } => true,
-            _ => false,
-        }
-    }
 
     /// Whether every byte that the other end sent, or will send, has arrived.
     pub(crate) const fn received_all(self) -> bool {

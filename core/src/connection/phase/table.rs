@@ -9,20 +9,11 @@ use crate::wire::ResetCode;
 impl Phase {
     /// The table.
     pub(crate) fn step(self, signal: Signal, context: Context) -> Step {
-        match signal {
-            Signal::NotListed if self.is_complete() => return Step::Stay,
-            Signal::Abort(_) | Signal::Refuse(_) | Signal::Accept | Signal::FinishWrite
-                if matches!(self, Self::Lingering(_)) =>
-            {
-                return Step::Misuse;
-            }
-            _ => {}
-        }
         match self {
             Self::Opening => opening(signal),
             Self::Dialing(early) => dialing(early, signal, context),
             Self::Open { send, recv } => open(send, recv, signal, context),
-            Self::Lingering(linger) => lingering(linger, signal, context),
+            Self::Lingering(linger) => lingering(linger, signal),
             Self::Over { cause, .. } => over(cause, signal),
         }
     }
@@ -30,6 +21,11 @@ impl Phase {
 
 fn retire(cause: Cause, tell: Tell) -> Step {
     Step::Retire { cause, tell }
+}
+
+/// The end of a connection whose other end has said everything that it had to say.
+fn end_clean(cause: Cause, tell: Tell) -> Step {
+    Step::End { cause, clean: true, tell }
 }
 
 fn opening(signal: Signal) -> Step {
@@ -55,11 +51,13 @@ fn dialing(early: Early, signal: Signal, context: Context) -> Step {
         Signal::Data => Step::Stay,
         Signal::Finish if early == Early::Open => Step::To(Phase::Dialing(Early::Finished)),
         Signal::Finish => Step::Violation(Violation::AfterFinish),
+        // The Go end may say more than once, and in different words, that it is over.
+        Signal::Eof | Signal::Reset if early == Early::Over => Step::Stay,
         Signal::Eof if context.unread => Step::To(Phase::Dialing(Early::Over)),
-        Signal::Eof => retire(Cause::PeerClosed, Tell::Echo),
+        Signal::Eof => end_clean(Cause::PeerClosed, Tell::Echo),
         Signal::Reset => retire(Cause::PeerReset, Tell::Echo),
         Signal::Overrun => retire(Cause::Overrun, Tell::Reset(ResetCode::OVERRUN)),
-        Signal::Accept => Step::To(accepted(early)),
+        Signal::Accept => accepted(early, context),
         Signal::Refuse(code) | Signal::Abort(code) => retire(Cause::Refused, Tell::Reset(code)),
         Signal::Release => retire(Cause::Dropped, Tell::Reset(ResetCode::CANCELLED)),
         Signal::FinishWrite => Step::Misuse,
@@ -70,11 +68,14 @@ fn dialing(early: Early, signal: Signal, context: Context) -> Step {
     }
 }
 
-fn accepted(early: Early) -> Phase {
+fn accepted(early: Early, context: Context) -> Step {
     match early {
-        Early::Open => Phase::OPEN,
-        Early::Finished => Phase::Open { send: SendHalf::Open, recv: RecvHalf::Finished },
-        Early::Over => Phase::Over { cause: Cause::PeerClosed, clean: true },
+        Early::Open => Step::To(Phase::OPEN),
+        Early::Finished => Step::To(Phase::Open { send: SendHalf::Open, recv: RecvHalf::Finished }),
+        Early::Over if context.unread => {
+            Step::To(Phase::Over { cause: Cause::PeerClosed, clean: true })
+        }
+        Early::Over => retire(Cause::PeerClosed, Tell::Nothing),
     }
 }
 
@@ -87,7 +88,7 @@ fn open(send: SendHalf, recv: RecvHalf, signal: Signal, context: Context) -> Ste
         Signal::Data => Step::Stay,
         Signal::Finish => Step::To(Phase::Open { send, recv: RecvHalf::Finished }),
         Signal::Reset => end(Cause::PeerReset, Tell::Echo),
-        Signal::Eof => Step::End { cause: Cause::PeerClosed, clean: true, tell: Tell::Echo },
+        Signal::Eof => end_clean(Cause::PeerClosed, Tell::Echo),
         Signal::Overrun => retire(Cause::Overrun, Tell::Reset(ResetCode::OVERRUN)),
         Signal::Accept | Signal::Refuse(_) => Step::Misuse,
         Signal::FinishWrite if send == SendHalf::Open => {
@@ -96,10 +97,13 @@ fn open(send: SendHalf, recv: RecvHalf, signal: Signal, context: Context) -> Ste
         Signal::FinishWrite => Step::Stay,
         Signal::Abort(code) => retire(Cause::Aborted, Tell::Reset(code)),
         Signal::Release => released(send, finished, context),
-        Signal::Flushed => finished_or(SendHalf::Finished, recv),
-        Signal::Drained => finished_or(send, RecvHalf::Drained),
+        Signal::Flushed if send == SendHalf::Finishing => finished_or(SendHalf::Finished, recv),
+        Signal::Drained if recv == RecvHalf::Finished => finished_or(send, RecvHalf::Drained),
+        Signal::Flushed | Signal::Drained => Step::Stay,
         // Only a half-closed connection of the base dialect has a deadline here.
         Signal::Deadline => end(Cause::LingerTimeout, Tell::Close),
+        // The other end has nothing left to say or to hear, so its list proves nothing.
+        Signal::NotListed if finished && send == SendHalf::Finished => Step::Stay,
         Signal::NotListed => end(Cause::NotListed, Tell::Reset(ResetCode::NOT_LISTED)),
         Signal::NotTaken => Step::Stay,
         Signal::SessionEnded if recv == RecvHalf::Finished => {
@@ -118,43 +122,55 @@ fn finished_or(send: SendHalf, recv: RecvHalf) -> Step {
 }
 
 fn released(send: SendHalf, recv_finished: bool, context: Context) -> Step {
-    let done = recv_finished || !context.half_close;
     match send {
         SendHalf::Open => retire(Cause::Dropped, Tell::Reset(ResetCode::CANCELLED)),
-        SendHalf::Finishing if done => Step::To(Phase::Lingering(Linger::Flush(Then::Done))),
-        SendHalf::Finishing if context.unread => {
-            Step::To(Phase::Lingering(Linger::Flush(Then::Stop)))
+        SendHalf::Finishing => {
+            let then = then(recv_finished, context);
+            Step::To(Phase::Lingering(Linger::Flush(then)))
         }
-        SendHalf::Finishing => Step::To(Phase::Lingering(Linger::Flush(Then::Await))),
-        SendHalf::Finished if done => retire(Cause::Finished, Tell::Close),
-        SendHalf::Finished if context.unread => {
-            retire(Cause::Stopped, Tell::Reset(ResetCode::STOPPED))
-        }
-        SendHalf::Finished => Step::To(Phase::Lingering(Linger::Await)),
+        SendHalf::Finished => after_flush(then(recv_finished, context)),
     }
 }
 
-fn lingering(linger: Linger, signal: Signal, context: Context) -> Step {
+/// What follows once everything is sent, nobody reading any more.
+fn then(recv_finished: bool, context: Context) -> Then {
+    match (recv_finished, context.half_close, context.unread) {
+        (true, _, _) => Then::Done,
+        (false, false, _) => Then::Close,
+        (false, true, true) => Then::Stop,
+        (false, true, false) => Then::Await,
+    }
+}
+
+fn after_flush(then: Then) -> Step {
+    match then {
+        Then::Await => Step::To(Phase::Lingering(Linger::Await)),
+        Then::Stop => retire(Cause::Stopped, Tell::Reset(ResetCode::STOPPED)),
+        Then::Close => retire(Cause::Finished, Tell::Close),
+        Then::Done => retire(Cause::Finished, Tell::Nothing),
+    }
+}
+
+fn lingering(linger: Linger, signal: Signal) -> Step {
     let to = |linger| Step::To(Phase::Lingering(linger));
-    let stop = retire(Cause::Stopped, Tell::Reset(ResetCode::STOPPED));
     match (signal, linger) {
         (Signal::Opened, _) => Step::Violation(Violation::UnexpectedOpened),
         (Signal::Data, Linger::Flush(Then::Await)) => to(Linger::Flush(Then::Stop)),
-        (Signal::Data | Signal::Finish, Linger::Flush(Then::Done)) if context.half_close => {
+        (Signal::Data, Linger::Await) => after_flush(Then::Stop),
+        (Signal::Data | Signal::Finish, Linger::Flush(Then::Done)) => {
             Step::Violation(Violation::AfterFinish)
         }
-        (Signal::Data, Linger::Flush(_)) => Step::Stay,
-        (Signal::Data, Linger::Await) => stop,
         (Signal::Finish, Linger::Flush(_)) => to(Linger::Flush(Then::Done)),
-        (Signal::Finish, Linger::Await) => retire(Cause::Finished, Tell::Nothing),
+        (Signal::Finish, Linger::Await) => end_clean(Cause::Finished, Tell::Nothing),
         (Signal::Reset, _) => retire(Cause::PeerReset, Tell::Echo),
-        (Signal::Eof, _) => retire(Cause::PeerClosed, Tell::Echo),
-        (Signal::Flushed, Linger::Flush(Then::Await)) => to(Linger::Await),
-        (Signal::Flushed, Linger::Flush(Then::Stop)) => stop,
-        (Signal::Flushed, Linger::Flush(Then::Done)) => retire(Cause::Finished, Tell::Close),
+        (Signal::Eof, _) => end_clean(Cause::PeerClosed, Tell::Echo),
+        (Signal::Flushed, Linger::Flush(then)) => after_flush(then),
         (Signal::Deadline, _) => retire(Cause::LingerTimeout, Tell::Reset(ResetCode::STALLED)),
         (Signal::NotListed, _) => retire(Cause::NotListed, Tell::Nothing),
         (Signal::SessionEnded, _) => retire(Cause::SessionEnded, Tell::Nothing),
+        (Signal::Accept | Signal::Refuse(_) | Signal::FinishWrite | Signal::Abort(_), _) => {
+            Step::Misuse
+        }
         _ => Step::Stay,
     }
 }
@@ -163,6 +179,7 @@ fn over(cause: Cause, signal: Signal) -> Step {
     match signal {
         Signal::Release | Signal::Abort(_) | Signal::Drained => retire(cause, Tell::Nothing),
         Signal::Accept | Signal::Refuse(_) => Step::Misuse,
+        Signal::Opened => Step::Violation(Violation::UnexpectedOpened),
         // Messages that crossed with the end.
         _ => Step::Stay,
     }

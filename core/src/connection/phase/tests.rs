@@ -43,7 +43,8 @@ fn recv() -> Vec<RecvHalf> {
 fn then() -> Vec<Then> {
     all(Then::Await, |then| match then {
         Then::Await => Some(Then::Stop),
-        Then::Stop => Some(Then::Done),
+        Then::Stop => Some(Then::Close),
+        Then::Close => Some(Then::Done),
         Then::Done => None,
     })
 }
@@ -168,7 +169,7 @@ fn cells(phase: Phase, signal: Signal) -> String {
     if extended == base {
         extended
     } else {
-        format!("extended: {extended}\n{:14}base:     {base}", "")
+        format!("extended: {extended}\n{:15}base:     {base}", "")
     }
 }
 
@@ -178,7 +179,7 @@ fn every_signal_in_every_phase() {
     for phase in phases() {
         table += &format!("{}\n", phase_name(phase));
         for signal in signals() {
-            table += &format!("  {:<12}{}\n", signal_name(signal), cells(phase, signal));
+            table += &format!("  {:<13}{}\n", signal_name(signal), cells(phase, signal));
         }
         table.push('\n');
     }
@@ -190,5 +191,5 @@ fn no_phase_and_no_signal_is_listed_twice() {
     let names: Vec<_> = phases().into_iter().map(phase_name).collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(unique.len(), names.len());
-    assert_eq!(names.len(), 1 + 3 + 9 + 4 + 2);
+    assert_eq!(names.len(), 1 + 3 + 9 + 5 + 2);
 }

@@ -49,6 +49,7 @@ pub(crate) struct WebSocketOptions {
 
 impl WebSocketOptions {
     /// Messages of at most `max_message` bytes, masked by role.
+    #[cfg(test)]
     pub(crate) const fn new(max_message: usize) -> Self {
         Self { max_message, masking: Masking::ByRole }
     }

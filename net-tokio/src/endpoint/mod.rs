@@ -1,24 +1,19 @@
 //! Where an agent's server is, and the way there.
 
+mod connect;
+mod proxy;
+
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::Uri;
-use http::uri::Scheme;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use thiserror::Error;
-use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tower_service::Service;
 
-use crate::handshake::ConnectError;
-use crate::policy::connect_any;
+pub(crate) use connect::ConnectOptions;
+pub use proxy::ProxyPolicy;
+
 use crate::target::absolute;
-use crate::tls::ClientTls;
-use crate::transport::BoxIo;
 
 /// Where a server is, and what is spoken there.
 ///
@@ -42,26 +37,6 @@ enum Kind {
 pub struct InvalidEndpoint {
     text: String,
     reason: &'static str,
-}
-
-/// Which HTTP proxy leads to a `ws` or `wss` server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ProxyPolicy {
-    /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
-    #[default]
-    FromEnvironment,
-    /// None.
-    None,
-    /// This one: `http://[user:password@]host:port`.
-    Url(String),
-}
-
-/// How to reach an endpoint.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ConnectOptions {
-    /// The system's roots if it is `None`.
-    pub(crate) tls: Option<ClientTls>,
-    pub(crate) proxy: ProxyPolicy,
 }
 
 impl FromStr for Endpoint {
@@ -116,117 +91,6 @@ impl Endpoint {
         let authority = if *port == default { host.clone() } else { format!("{host}:{port}") };
         Some((authority, path.clone()))
     }
-
-    /// A byte stream to the server, with TLS where the endpoint says so. The caller sets the
-    /// deadline. Cancel safe.
-    pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<BoxIo, ConnectError> {
-        match &self.0 {
-            Kind::Unix(path) => {
-                let socket = UnixStream::connect(path).await;
-                Ok(Box::new(socket.map_err(|error| self.unreachable(error))?))
-            }
-            Kind::ByteStream { tls, host, port } => {
-                self.secure(*tls, host, self.reach(host, *port).await?, options).await
-            }
-            Kind::WebSocket { tls, host, port, .. } => {
-                let socket = match self.proxy(*tls, host, *port, &options.proxy)? {
-                    Some(proxy) => self.through(&proxy, host, *port).await?,
-                    None => self.reach(host, *port).await?,
-                };
-                self.secure(*tls, host, socket, options).await
-            }
-        }
-    }
-
-    async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-        let reached = async {
-            let addresses: Vec<_> = lookup_host((unbracketed(host), port)).await?.collect();
-            connect_any(&addresses).await
-        };
-        reached.await.map_err(|error| self.unreachable(error))
-    }
-
-    async fn secure(
-        &self,
-        tls: bool,
-        host: &str,
-        socket: TcpStream,
-        options: &ConnectOptions,
-    ) -> Result<BoxIo, ConnectError> {
-        if !tls {
-            return Ok(Box::new(socket));
-        }
-        let failed = |error| ConnectError::Tls { to: self.to_string(), error };
-        let tls = match &options.tls {
-            Some(tls) => tls.clone(),
-            None => ClientTls::system().map_err(|error| failed(io::Error::other(error)))?,
-        };
-        let stream = tls.connect(unbracketed(host), socket).await;
-        Ok(Box::new(stream.map_err(failed)?))
-    }
-
-    /// The proxy to go through, if there is one.
-    fn proxy(
-        &self,
-        tls: bool,
-        host: &str,
-        port: u16,
-        policy: &ProxyPolicy,
-    ) -> Result<Option<Intercept>, ConnectError> {
-        let matcher = match policy {
-            ProxyPolicy::None => return Ok(None),
-            ProxyPolicy::FromEnvironment => Matcher::from_env(),
-            ProxyPolicy::Url(url) => Matcher::builder().all(url.as_str()).build(),
-        };
-        let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let uri = Uri::builder().scheme(scheme).authority(format!("{host}:{port}"));
-        let uri = uri.path_and_query("/").build();
-        let uri = uri.map_err(|error| self.unreachable(io::Error::other(error)))?;
-        Ok(matcher.intercept(&uri))
-    }
-
-    async fn through(
-        &self,
-        proxy: &Intercept,
-        host: &str,
-        port: u16,
-    ) -> Result<TcpStream, ConnectError> {
-        let shown = proxy.uri().authority().map_or_else(String::new, ToString::to_string);
-        let failed = |reason: String| ConnectError::Proxy { proxy: shown.clone(), reason };
-        if proxy.uri().scheme() != Some(&Scheme::HTTP) {
-            return Err(failed("only http:// proxies are spoken to".to_string()));
-        }
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), connector);
-        if let Some(authorization) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(authorization.clone());
-        }
-        let to = format!("https://{host}:{port}").parse();
-        let to: Uri = to.map_err(|_| failed(format!("{host}:{port} is no authority")))?;
-        let connected = tunnel.call(to).await;
-        connected.map(hyper_util::rt::TokioIo::into_inner).map_err(|error| failed(all(&error)))
-    }
-
-    fn unreachable(&self, error: io::Error) -> ConnectError {
-        ConnectError::Unreachable { to: self.to_string(), error }
-    }
-}
-
-/// An error with all its causes.
-fn all(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-/// Resolvers take IPv6 addresses without the brackets that URLs have around them.
-fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 impl fmt::Display for Endpoint {

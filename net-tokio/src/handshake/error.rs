@@ -1,0 +1,64 @@
+use std::io;
+
+use thiserror::Error;
+
+use super::exchange::HttpError;
+
+/// Why there is no session.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The server's host has no address, or none that could be reached.
+    #[error("cannot reach {to}: {error}")]
+    Unreachable {
+        /// Whom.
+        to: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// TLS could not be agreed on, or the server's certificate is not trusted.
+    #[error("TLS with {to}: {error}")]
+    Tls {
+        /// With whom.
+        to: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The proxy does not let us through.
+    #[error("proxy {proxy}: {reason}")]
+    Proxy {
+        /// Which.
+        proxy: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The server refused the session.
+    #[error("refused by the server: {status}: {reason}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The server's words.
+        reason: String,
+    },
+    /// The other end does not speak WebSocket, or the preface.
+    #[error("not a tunnel server: {0}")]
+    NotATunnel(String),
+    /// The connection broke.
+    #[error("connection broken: {0}")]
+    Io(#[from] io::Error),
+    /// A client key or token that no header can carry.
+    #[error("{0} has characters that an HTTP header cannot carry")]
+    NotAHeader(&'static str),
+}
+
+impl From<HttpError> for ConnectError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Io(error) => Self::Io(error),
+            HttpError::Ended => {
+                Self::Io(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()))
+            }
+            HttpError::NotHttp(_) => Self::NotATunnel(error.to_string()),
+        }
+    }
+}
