@@ -302,7 +302,9 @@ fn ending_a_session_with_many_connections_is_quick() {
         config.limits.max_queued_control = 200_000;
     });
     let mut pair = Pair::with(Dialect::Base, config);
-    let ids: Vec<_> = (0..10_000).map(|_| pair.open(Role::Acceptor)).collect();
+    let now = pair.now;
+    let session = &mut pair.server.session;
+    let ids: Vec<_> = (0..10_000).map(|_| session.open(now, TARGET, None).unwrap()).collect();
     // Connects wait, and every connection has bytes to send: the queues are as long as they get.
     for id in &ids {
         pair.server.session.write(pair.now, *id, &mut Bytes::from_static(b"x")).unwrap();

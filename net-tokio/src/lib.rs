@@ -1,4 +1,26 @@
 //! A reverse tunnel whose connections, tasks and buffers cannot leak.
+//!
+//! An [`Agent`] behind a NAT keeps a session open to a [`Server`]; whoever holds the server dials
+//! through it: [`Server::dial`] gives a [`TunnelStream`], as if the agent's machine had connected.
+//! Where the server allows it, [`Agent::dial`] goes the other way.
+//!
+//! - **Who may connect** is decided by the hook that [`Server::builder`] is given; **what may be
+//!   dialled** by the agent's [`Policy`], which allows nothing unless told, or by the embedder's own
+//!   [`dialer`](AgentBuilder::dialer) or [`handler`](AgentBuilder::handler).
+//! - **Transports**: a WebSocket over HTTP(S), which goes through proxies and ingresses, or a plain
+//!   byte stream (TCP, TLS, Unix socket), which costs less. See [`Endpoint`]. One listener serves both;
+//!   [`Server::upgrade_service`] mounts the WebSocket in axum, hyper or tower, and any [`Io`] can carry a
+//!   session ([`Server::serve_io`], [`AgentBuilder::connect_with`]).
+//! - **HTTP through the tunnel**: [`Server::connector`] is a connector for hyper and its kin.
+//! - **The books**: [`Server::ledger`] and [`Agent::ledger`] say at any time what was added, removed
+//!   and is held, tasks included. [`Server::shutdown`] and [`Agent::shutdown`] drain, wait until
+//!   every task is gone and return them; [`ServerLedger::is_even`] is worth an assertion in your tests.
+//! - **Metrics** go through the `metrics` facade ([`metrics::describe`]), spans and events through
+//!   `tracing`.
+//!
+//! Two watertight ends speak the extended dialect: dials are answered, half-close works, flow control
+//! is by credit. Toward a remotedialer end everything falls back to its protocol; both are described in
+//! [`core::protocol`].
 
 mod agent;
 mod copy;

@@ -11,7 +11,7 @@ mod settle;
 mod setup;
 mod world;
 
-pub(crate) use operation::{Operation, SIDES, Side, operations};
+pub(crate) use operation::{Operation, SIDES, operations};
 pub(crate) use setup::{Setup, setups};
 pub(crate) use world::World;
 

@@ -63,7 +63,8 @@ impl Small {
 fn small() -> impl Strategy<Value = Small> {
     let windows = (1024..4096_u64, 1024..16_384_u64, 0..16_384_u64, 1024..3000_usize);
     let sends = (100..6000_usize, 100..12_000_usize, 1..8_usize, 1..6_usize);
-    let unread = (500..4000_usize, 0..500_usize, 6000..60_000_usize, 6000..200_000_usize);
+    let cap = || prop_oneof![3000..8000_usize, 6000..60_000_usize];
+    let unread = (500..4000_usize, 0..500_usize, cap(), cap());
     (windows, sends, unread).prop_map(|(windows, sends, unread)| Small {
         initial_window: windows.0,
         max_window: windows.1,

@@ -15,6 +15,8 @@ pub(crate) struct Party {
     pub(crate) end: End,
     pub(crate) app: App,
     pub(crate) limits: Small,
+    /// How many writers were blocked at once while the send budget was used up.
+    pub(crate) most_blocked: usize,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,7 @@ impl World {
             end: End::new(now, role, setup.dialect, limits.config()),
             app: App::default(),
             limits: limits.clone(),
+            most_blocked: 0,
         };
         Self {
             now,
@@ -105,6 +108,10 @@ impl World {
         let party = self.party(side);
         party.end.poll_events();
         party.app.notice(&party.end.events);
+        if party.end.session.ledger().bytes_to_send >= party.limits.send_budget as u64 {
+            let blocked = party.app.handles.values().filter(|handle| handle.write_blocked).count();
+            party.most_blocked = party.most_blocked.max(blocked);
+        }
     }
 
     /// The transport takes messages; after a farewell it takes no more and closes.

@@ -76,6 +76,9 @@ impl Lone {
     /// Lets time pass, stopping at every deadline; what is heard is lost.
     pub(crate) fn wait(&mut self, duration: Duration) {
         let until = self.now + duration;
+        if self.end.takes {
+            self.hears();
+        }
         while let Some(at) = self.end.session.poll_timeout().filter(|at| *at <= until) {
             self.now = self.now.max(at);
             self.end.session.handle_timeout(self.now);

@@ -25,10 +25,14 @@ struct State {
 }
 
 impl Links {
-    pub(super) fn add(&self, link: Arc<Shared>) {
+    /// Takes in the session that `start` starts. Its end cannot be noted before it is taken in,
+    /// however fast it comes.
+    pub(super) fn add(&self, start: impl FnOnce() -> Arc<Shared>) -> Arc<Shared> {
         let mut state = self.lock();
+        let link = start();
         state.running.push(Arc::clone(&link));
-        state.current = Some(link);
+        state.current = Some(Arc::clone(&link));
+        link
     }
 
     /// No new dials on this session.

@@ -86,12 +86,13 @@ impl Inner {
             config: self.session.clone(),
             span: info_span!("session", server = %self.connector.endpoint),
         };
-        let link = run(&self.tasks, transport, options, |children| LinkOwner {
-            agent: Arc::clone(self),
-            children: children.clone(),
-            status,
+        let link = self.links.add(|| {
+            run(&self.tasks, transport, options, |children| LinkOwner {
+                agent: Arc::clone(self),
+                children: children.clone(),
+                status,
+            })
         });
-        self.links.add(Arc::clone(&link));
         info!(server = %self.connector.endpoint, ?dialect, "connected");
         self.status.send_replace(AgentStatus::Connected { dialect });
         (link, receiver)

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::Uri;
+use http::uri::{Authority, PathAndQuery};
 use thiserror::Error;
 
 pub(crate) use connect::ConnectOptions;
@@ -43,7 +44,11 @@ impl FromStr for Endpoint {
     type Err = InvalidEndpoint;
 
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
-        parse(text).map(Self).map_err(|reason| InvalidEndpoint { text: text.to_string(), reason })
+        parse(text).map(Self).map_err(|reason| {
+            // Whoever put a secret into the URL does not want to see it in a log.
+            let text = text.rsplit_once('@').map_or(text, |(_, host)| host).to_string();
+            InvalidEndpoint { text, reason }
+        })
     }
 }
 
@@ -53,34 +58,52 @@ fn parse(text: &str) -> Result<Kind, &'static str> {
         return absolute(path).map(Kind::Unix).ok_or("unix: takes an absolute path");
     }
     let uri: Uri = text.parse().map_err(|_| "it is not a URL")?;
-    let authority = uri.authority().ok_or("write ws://, wss://, tcp://, tls:// or unix:/PATH")?;
+    let no_scheme = "it has no scheme: write ws://, wss://, tcp://, tls:// or unix:/PATH";
+    let authority = uri.authority().ok_or(no_scheme)?;
+    let (host, port) = host_port(authority)?;
+    match uri.scheme_str() {
+        Some("ws") => Ok(web_socket(false, host, port.unwrap_or(80), &uri)),
+        Some("wss") => Ok(web_socket(true, host, port.unwrap_or(443), &uri)),
+        Some("tcp") => byte_stream(false, host, port, &uri),
+        Some("tls") => byte_stream(true, host, port, &uri),
+        Some("http" | "https") => Err("the scheme is ws for http, and wss for https"),
+        None => Err(no_scheme),
+        Some(_) => Err("the scheme is none of ws, wss, tcp, tls, unix"),
+    }
+}
+
+fn host_port(authority: &Authority) -> Result<(String, Option<u16>), &'static str> {
     if authority.as_str().contains('@') {
         return Err("give the token as a token, not in the URL");
     }
-    let host = Some(authority.host().to_string()).filter(|host| !host.is_empty());
-    let host = host.ok_or("it has no host")?;
-    let port = match authority.port() {
-        // An authority's port may be out of range, which `port_u16` takes for none.
-        Some(port) => Some(port.as_str().parse::<u16>().map_err(|_| "the port is out of range")?),
-        None => None,
-    };
-    match uri.scheme_str() {
-        Some(scheme @ ("ws" | "wss")) => {
-            let tls = scheme == "wss";
-            let path = uri.path_and_query().map_or("/", |path| path.as_str());
-            let path = if path == "/" { "/connect" } else { path }.to_string();
-            let port = port.unwrap_or(if tls { 443 } else { 80 });
-            Ok(Kind::WebSocket { tls, host, port, path })
-        }
-        Some(scheme @ ("tcp" | "tls")) => {
-            if !matches!(uri.path(), "" | "/") {
-                return Err("a byte stream has no path");
-            }
-            let port = port.ok_or("tcp:// and tls:// take a port")?;
-            Ok(Kind::ByteStream { tls: scheme == "tls", host, port })
-        }
-        _ => Err("the scheme is none of ws, wss, tcp, tls, unix"),
+    if authority.host().is_empty() {
+        return Err("it has no host");
     }
+    // `port_u16` takes a port that is out of range for none.
+    let port = authority.port().map(|port| port.as_str().parse()).transpose();
+    match port.map_err(|_| "the port is out of range")? {
+        Some(0) => Err("nobody listens on port 0"),
+        port => Ok((authority.host().to_string(), port)),
+    }
+}
+
+fn web_socket(tls: bool, host: String, port: u16, uri: &Uri) -> Kind {
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let path = if path == "/" { "/connect" } else { path }.to_string();
+    Kind::WebSocket { tls, host, port, path }
+}
+
+fn byte_stream(
+    tls: bool,
+    host: String,
+    port: Option<u16>,
+    uri: &Uri,
+) -> Result<Kind, &'static str> {
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err("a byte stream has no path");
+    }
+    let port = port.ok_or("tcp:// and tls:// take a port")?;
+    Ok(Kind::ByteStream { tls, host, port })
 }
 
 impl Endpoint {
@@ -142,7 +165,10 @@ mod tests {
             ("host", "write ws://"),
             ("http://host", "scheme"),
             ("tcp://host", "take a port"),
+            ("https://host", "wss for https"),
             ("tcp://host:1/path", "no path"),
+            ("tcp://host:1?x", "no path"),
+            ("tcp://host:0", "port 0"),
             ("tcp://host:70000", "out of range"),
             ("ws://user:secret@host", "token"),
             ("unix:relative", "absolute"),
@@ -150,6 +176,7 @@ mod tests {
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -166,7 +166,8 @@ mod tests {
                 head.push(b.read_u8().await.unwrap());
             }
             for bytes in bytes {
-                b.write_all(bytes.as_bytes()).await.unwrap();
+                // Whoever has read enough reads no further.
+                b.write_all(bytes.as_bytes()).await.ok();
                 tokio::task::yield_now().await;
             }
             b
@@ -217,10 +218,7 @@ mod tests {
     async fn a_long_refusal_is_cut() {
         let body = "a".repeat(10_000);
         let head = format!("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 10000\r\n\r\n{body}");
-        let (a, mut b) = duplex(100_000);
-        b.write_all(head.as_bytes()).await.unwrap();
-        let Ok(Answer::Refused { text, .. }) = exchange(a, get()).await else { panic!() };
-        assert_eq!(text, "a".repeat(MAX_TEXT));
+        assert_eq!(refusal(&[&head]).await, (502, "a".repeat(MAX_TEXT)));
     }
 
     #[tokio::test(start_paused = true)]

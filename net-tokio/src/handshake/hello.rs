@@ -101,7 +101,7 @@ mod tests {
         hello.set_token("secret");
         hello.add_header(CONNECTION, HeaderValue::from_static("close"));
         hello.add_header(USER_AGENT, HeaderValue::from_static("mine"));
-        let request = hello.request("host:1", "/connect?a=b", "key").unwrap();
+        let request = hello.request("host:1", "/connect?a=b", "dGhlIHNhbXBsZSBub25jZQ==").unwrap();
         assert_eq!(request.uri(), "/connect?a=b");
         let (parts, _) = request.into_parts();
         assert!(upgrade::accept(&parts).is_ok());

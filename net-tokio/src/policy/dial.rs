@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
-use super::Policy;
+use super::{Policy, connect_any};
 use crate::target::{Host, Target};
 
 /// Why a target was not dialled.
@@ -27,7 +27,7 @@ pub enum TargetError {
     Connect {
         /// The target.
         target: Target,
-        /// Why the last address was not reached.
+        /// Why not; with several addresses, what each one did.
         error: io::Error,
     },
 }
@@ -88,17 +88,55 @@ impl Policy {
     }
 }
 
-/// Connects to the first address that answers. Small messages leave at once.
-pub(crate) async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
-                socket.set_nodelay(true)?;
-                return Ok(socket);
-            }
-            Err(error) => last = error,
-        }
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+
+    async fn dial(patterns: &[&str], target: &str) -> Result<Dialled, TargetError> {
+        let policy: Policy = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+        policy.dial(&target.parse().unwrap()).await
     }
-    Err(last)
+
+    #[tokio::test]
+    async fn a_name_is_dialled_at_the_addresses_that_are_allowed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for (host, pattern) in [
+            ("127.0.0.1", "tcp/127.0.0.0/8:*"),
+            ("[::ffff:127.0.0.1]", "tcp/127.0.0.1:*"),
+            ("localhost", "tcp/127.0.0.1:*"),
+            ("LOCALHOST.", "tcp/localhost:*"),
+        ] {
+            let dialled = dial(&[pattern], &format!("tcp/{host}:{port}")).await;
+            assert!(matches!(dialled, Ok(Dialled::Tcp(_))), "{host} by {pattern}");
+        }
+        let elsewhere = dial(&["tcp/10.0.0.0/8:*"], &format!("tcp/localhost:{port}")).await;
+        assert!(elsewhere.err().unwrap().is_refusal());
+        let nothing = dial(&[], &format!("tcp/127.0.0.1:{port}")).await.err().unwrap();
+        assert_eq!(nothing.to_string(), format!("tcp/127.0.0.1:{port} is not allowed here"));
+    }
+
+    #[tokio::test]
+    async fn what_fails_says_where() {
+        let error = dial(&["tcp/*:*"], "tcp/127.0.0.1:1").await.err().unwrap();
+        assert!(!error.is_refusal());
+        let text = error.to_string();
+        assert!(text.starts_with("connect tcp/127.0.0.1:1: Connection refused"), "{text}");
+        let error = dial(&["tcp/*:*"], "tcp/no-such-host.invalid:80").await.err().unwrap();
+        assert!(matches!(error, TargetError::Resolve { .. }), "{error:?}");
+        let error = dial(&["unix//no/*"], "unix//no/such.sock").await.err().unwrap();
+        assert!(matches!(error, TargetError::Connect { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_dialled_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("target.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let pattern = format!("unix/{}/*", folder.path().display());
+        let dialled = dial(&[&pattern], &format!("unix/{}", path.display())).await;
+        assert!(matches!(dialled, Ok(Dialled::Unix(_))));
+    }
 }

@@ -1,12 +1,14 @@
 //! What may be dialled: nothing, unless told.
 
+mod connect;
 mod dial;
 mod pattern;
 
 use std::net::IpAddr;
 
+pub(crate) use connect::connect_any;
+pub(crate) use dial::Dialled;
 pub use dial::TargetError;
-pub(crate) use dial::{Dialled, connect_any};
 pub use pattern::{InvalidPattern, Pattern};
 
 use crate::target::{Host, Target};
@@ -111,6 +113,8 @@ mod tests {
             ("tcp/*:443", "tcp/1.2.3.4:443", "unix//run/x"),
             ("unix//run/x", "unix//run/x", "unix//run/y"),
             ("unix//run/app/*", "unix//run/app/a/b", "unix//run/app2/a"),
+            ("unix//run/app/*", "unix//run/app/a", "unix//run/app"),
+            ("unix//*", "unix//run/x", "tcp/1.2.3.4:443"),
         ] {
             assert!(allows(&[pattern], allowed), "{pattern} should allow {allowed}");
             assert!(!allows(&[pattern], denied), "{pattern} should deny {denied}");

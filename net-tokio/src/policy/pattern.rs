@@ -14,7 +14,7 @@ use crate::target::{Host, absolute, unbracketed};
 /// - `tcp/HOST:PORT`, where HOST is a name, `*.suffix` for every name below a domain, an address, a
 ///   network such as `10.0.0.0/8` or `[fd00::/8]`, or `*` for every host; PORT is a number, a
 ///   range such as `8000-8999`, or `*`.
-/// - `unix//PATH` for one socket, `unix//FOLDER/*` for all below a folder.
+/// - `unix//PATH` for one socket, `unix//FOLDER/*` for all below a folder, `unix//*` for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Kind);
 
@@ -130,6 +130,7 @@ fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
 
 fn unix(path: &str) -> Option<Kind> {
     match path.strip_suffix("/*") {
+        Some("") => Some(Kind::UnixBelow(PathBuf::from("/"))),
         Some(folder) => absolute(folder).map(Kind::UnixBelow),
         None => absolute(path).map(Kind::Unix),
     }
@@ -139,6 +140,7 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Unix(path) => write!(f, "unix/{}", path.display()),
+            Kind::UnixBelow(folder) if folder.parent().is_none() => f.write_str("unix//*"),
             Kind::UnixBelow(folder) => write!(f, "unix/{}/*", folder.display()),
             Kind::Tcp { hosts, ports } => {
                 write!(f, "tcp/{hosts}:")?;
@@ -183,6 +185,7 @@ mod tests {
             "tcp/*:*",
             "unix//run/docker.sock",
             "unix//run/app/*",
+            "unix//*",
         ] {
             assert_eq!(text.parse::<Pattern>().unwrap().to_string(), text);
         }

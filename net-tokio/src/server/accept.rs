@@ -23,6 +23,9 @@ use crate::transport::{BoxIo, Io};
 /// The first byte of a byte-stream session's preface. No HTTP request starts with it.
 const PREFACE: u8 = 0;
 
+/// Bytes of an upgrade request. Tokens can be long; nothing else in it is.
+const MAX_REQUEST: usize = 32 << 10;
+
 /// Who is at the other end of a socket, as far as the socket tells.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origin {
@@ -103,6 +106,7 @@ async fn http(server: &Arc<Inner>, io: Prefixed<BoxIo>, origin: Origin) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(server.handshake_deadline)
+        .max_buf_size(MAX_REQUEST)
         .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
         .with_upgrades();
     if let Err(error) = connection.await {

@@ -154,7 +154,6 @@ impl Server {
 
     /// Dials every connection that `listener` accepts at a client. It ends with the server, or
     /// when the returned handle says so.
-    #[must_use]
     pub fn forward(&self, listener: Listener, key: &str, target: &str) -> Forward {
         let (server, key, target) = (self.clone(), key.to_string(), target.to_string());
         let name = format!("{key}={target}");

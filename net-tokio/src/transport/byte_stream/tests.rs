@@ -1,6 +1,6 @@
 use std::io::{self, IoSlice};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 
 use super::*;
 use crate::transport::tests::{

@@ -1,4 +1,26 @@
 //! A session on a WebSocket: each message is one binary message.
+//!
+//! # Why tokio-tungstenite
+//!
+//! Measured over loopback TCP with messages of 16 KiB, medians of interleaved rounds, CPU seconds a
+//! GiB of both ends together (server to agent, unmasked / agent to server, masked):
+//!
+//! | library | CPU, s a GiB | 70-byte messages, millions a second |
+//! | --- | --- | --- |
+//! | length prefix and `writev`, no WebSocket | 0.41 / 0.41 | 3.7 |
+//! | tokio-tungstenite 0.30 | 0.45 / 0.51 | 4.8 / 4.5 |
+//! | tokio-websockets 0.13, 128 KiB threshold | 0.51 / 0.50 | 3.5 / 3.2 |
+//! | fastwebsockets 0.10 | 0.83 / 0.87 | 0.22 (4.4 behind a `BufWriter`) |
+//!
+//! Under cancellation, 18,000 dropped operations in poll style lost or corrupted nothing with the
+//! first two; a dropped read or write of fastwebsockets corrupts the stream within two messages, and
+//! its reading waits for its own pongs to be written.
+//!
+//! tokio-tungstenite bounds everything: frame and message size before allocation, the write buffer
+//! with the automatic pongs in it. It goes on reading while the socket takes nothing, and reports an
+//! end of stream without Close. tokio-websockets is close, but its queue of pongs has no bound and its
+//! read buffer no setting, and it goes on delivering after a message that was too long.
+//! fastwebsockets takes unmasked frames as a server and bounds no sum of fragments.
 
 mod error;
 mod outgoing;

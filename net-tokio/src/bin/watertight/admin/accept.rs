@@ -1,0 +1,89 @@
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+use watertight::{BoxIo, Listener};
+
+use super::State;
+use super::routes::{Slot, answer};
+
+/// Connections at once. More wait in the kernel's queue.
+const CONNECTIONS: usize = 1024;
+
+/// How long a request's header may take to arrive, and how long a connection may be idle between
+/// two requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long accepting rests after it failed, for want of file descriptors for example.
+const REST: Duration = Duration::from_millis(100);
+
+/// Accepts until the admin server stops.
+pub(super) async fn accept(state: Arc<State>, listener: Listener) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let next = async {
+            // The semaphore is never closed; without a permit the connection would just be one
+            // more than intended.
+            let permit = Arc::clone(&slots).acquire_owned().await.ok();
+            (permit, accept_one(&listener).await)
+        };
+        let (permit, accepted) = tokio::select! {
+            biased;
+            () = state.stop.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok(io) => {
+                let serving = serve(Arc::clone(&state), io, Arc::new(permit));
+                state.tasks.spawn(serving);
+            }
+            Err(error) => {
+                warn!(%error, "the admin server cannot accept connections for the moment");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn accept_one(listener: &Listener) -> io::Result<BoxIo> {
+    Ok(match listener {
+        Listener::Tcp(listener) => {
+            let (socket, _) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            Box::new(socket)
+        }
+        Listener::Unix(listener) => Box::new(listener.accept().await?.0),
+    })
+}
+
+async fn serve<I>(state: Arc<State>, io: I, slot: Slot)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stop = state.stop.clone();
+    let service = service_fn(move |request| {
+        let (state, slot) = (Arc::clone(&state), Arc::clone(&slot));
+        answer(state, request, slot)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let connection = http.serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "admin connection failed");
+    }
+}

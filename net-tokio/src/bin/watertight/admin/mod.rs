@@ -1,0 +1,73 @@
+//! The admin server: health, metrics, clients, and the HTTP proxy into the agents' networks.
+//!
+//! It asks nobody for a password and is as powerful as the policies of the agents together. That
+//! is why it listens on loopback or a Unix socket only.
+
+mod accept;
+mod answer;
+mod clients;
+mod metrics;
+mod proxy;
+mod routes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use watertight::{ClientTls, Listener, Server, TlsError};
+
+use crate::failure::Failure;
+use crate::tasks::Tasks;
+
+use metrics::Metrics;
+
+/// How long requests may go on after the tunnels have ended. Nothing is left by then that could
+/// take long, but the last answer may be on its way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The running admin server.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    state: Arc<State>,
+}
+
+/// What its tasks share.
+#[derive(Debug)]
+struct State {
+    server: Server,
+    metrics: Metrics,
+    /// For `https` targets behind the agents. A machine without trusted roots can do without.
+    tls: Result<ClientTls, TlsError>,
+    draining: AtomicBool,
+    stop: CancellationToken,
+    tasks: Tasks,
+}
+
+impl Admin {
+    /// Serves `server`'s state on `listener`.
+    pub(crate) fn start(listener: Listener, server: Server) -> Result<Self, Failure> {
+        let state = Arc::new(State {
+            server,
+            metrics: Metrics::install()?,
+            tls: ClientTls::system(),
+            draining: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            tasks: Tasks::default(),
+        });
+        state.tasks.spawn(metrics::keep_up(state.metrics.clone(), state.stop.clone()));
+        state.tasks.spawn(accept::accept(Arc::clone(&state), listener));
+        Ok(Self { state })
+    }
+
+    /// From here on `/healthz` says that the server goes away.
+    pub(crate) fn set_draining(&self) {
+        self.state.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends every task. Returns how many are left, which is none.
+    pub(crate) async fn stop(self) -> usize {
+        self.state.stop.cancel();
+        self.state.tasks.wind_down(GRACE).await
+    }
+}

@@ -1,0 +1,103 @@
+//! Headers that end at each hop (RFC 9110, 7.6.1), and those that the target sees instead.
+
+use http::header::{
+    CONNECTION, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderValue};
+
+/// Those that are meant for one hop whether Connection names them or not.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// The protocol that a message wants to switch to.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let wanted = named_by_connection(headers).any(|name| name == UPGRADE);
+    headers.get(UPGRADE).filter(|_| wanted).cloned()
+}
+
+/// Removes what was meant for this hop.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = named_by_connection(headers).collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Makes the headers of a request those that the target gets.
+pub(super) fn for_target(
+    headers: &mut HeaderMap,
+    host: &HeaderValue,
+    upgrade: Option<&HeaderValue>,
+) {
+    strip(headers);
+    // Reading the body tells the client to go on; nobody is left to wait for that.
+    headers.remove(EXPECT);
+    headers.insert(HOST, host.clone());
+    headers.append(VIA, HeaderValue::from_static("1.1 watertight"));
+    match upgrade {
+        Some(protocol) => ask_for_upgrade(headers, protocol),
+        // The connection is for this request alone.
+        None => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
+    }
+}
+
+/// Names the protocol to switch to.
+pub(super) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
+}
+
+fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = list
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        pairs.collect()
+    }
+
+    #[test]
+    fn what_is_meant_for_one_hop_is_removed() {
+        let mut headers = headers(&[
+            ("connection", "close, x-mine"),
+            ("x-mine", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("x-yours", "2"),
+            ("expect", "100-continue"),
+        ]);
+        for_target(&mut headers, &HeaderValue::from_static("web:80"), None);
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left.len(), 4, "{left:?}");
+        assert_eq!(headers.get("connection").unwrap(), "close");
+        assert_eq!(headers.get("host").unwrap(), "web:80");
+        assert_eq!(headers.get("x-yours").unwrap(), "2");
+    }
+
+    #[test]
+    fn an_upgrade_is_passed_on_if_connection_names_it() {
+        let list = [("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")];
+        let protocol = upgrade(&headers(&list)).unwrap();
+        let mut passed = headers(&list);
+        for_target(&mut passed, &HeaderValue::from_static("web"), Some(&protocol));
+        assert_eq!(passed.get(UPGRADE).unwrap(), "websocket");
+        assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
+    }
+}

@@ -1,0 +1,79 @@
+//! `/client/KEY/SCHEME/HOST/PATH`: HTTP to what an agent can reach.
+//!
+//! Each request has a connection of its own through the tunnel. Keeping connections for later
+//! requests would save a dial, and would hold sockets at the agents, entries in the ledger and
+//! every drain for as long as they idle; a dial through a session that is up is cheap.
+
+mod headers;
+mod problem;
+mod route;
+mod upgrade;
+mod upstream;
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tracing::debug;
+
+use super::State;
+use super::answer::{Answer, body, text};
+use super::routes::Slot;
+
+use problem::Problem;
+use route::Route;
+
+/// What paths of the proxy begin with.
+pub(super) const PREFIX: &str = "/client/";
+
+/// Passes a request on and its answer back. Bodies are streamed both ways. Dropping the future, or
+/// the answer's body, ends the connection through the tunnel.
+pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>, slot: Slot) -> Answer {
+    match pass_on(state, request, slot).await {
+        Ok(answer) => answer,
+        Err(problem) => {
+            debug!(%problem, "request not passed on");
+            text(problem.status(), &problem.to_string())
+        }
+    }
+}
+
+async fn pass_on(
+    state: &Arc<State>,
+    mut request: Request<Incoming>,
+    slot: Slot,
+) -> Result<Answer, Problem> {
+    let route = Route::of(request.uri())?;
+    let wanted = headers::upgrade(request.headers());
+    let downstream = hyper::upgrade::on(&mut request);
+    let io = upstream::connect(state, &route).await?;
+    let request = outgoing(request, &route, wanted.as_ref());
+    let (answer, tied) = upstream::send(state, io, request, &route).await?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::switch(state, answer, downstream, wanted, (slot, tied));
+    }
+    let (mut parts, incoming) = answer.into_parts();
+    headers::strip(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    let incoming = upstream::TiedBody::new(incoming, tied);
+    Ok(Response::from_parts(parts, incoming.boxed_unsync()))
+}
+
+/// The request as the target sees it.
+fn outgoing(
+    request: Request<Incoming>,
+    route: &Route,
+    upgrade: Option<&http::HeaderValue>,
+) -> Request<Incoming> {
+    let (mut parts, incoming) = request.into_parts();
+    headers::for_target(&mut parts.headers, &route.host, upgrade);
+    parts.uri = route.uri.clone();
+    parts.version = Version::HTTP_11;
+    Request::from_parts(parts, incoming)
+}
+
+/// An answer without a body.
+fn empty(parts: http::response::Parts) -> Answer {
+    Response::from_parts(parts, body(""))
+}

@@ -1,0 +1,140 @@
+//! Which target a path means.
+
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Uri};
+use percent_encoding::percent_decode_str;
+
+use super::PREFIX;
+use super::problem::Problem;
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) key: String,
+    pub(super) https: bool,
+    /// The host without its port, as certificates name it.
+    pub(super) name: String,
+    /// `tcp/host:port`
+    pub(super) target: String,
+    /// The value of the Host header.
+    pub(super) host: HeaderValue,
+    /// Path and query alone, as an origin server gets them.
+    pub(super) uri: Uri,
+}
+
+impl Route {
+    /// Reads `/client/KEY/SCHEME/HOST[:PORT]/PATH?QUERY`. Key and host are percent-decoded; path
+    /// and query are passed on as they are.
+    pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let rest = uri.path().strip_prefix(PREFIX).unwrap_or_default();
+        let mut segments = rest.splitn(4, '/');
+        let mut next = || segments.next().unwrap_or_default();
+        let (key, scheme, host, path) = (next(), next(), next(), next());
+        let key = decode(key, "KEY")?;
+        let https = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(malformed("SCHEME is not http or https")),
+        };
+        let authority = authority(&decode(host, "HOST")?)?;
+        let port = port(&authority, https)?;
+        Ok(Self {
+            key,
+            https,
+            name: authority.host().trim_matches(['[', ']']).to_string(),
+            target: format!("tcp/{}:{port}", authority.host()),
+            host: HeaderValue::from_str(authority.as_str())
+                .map_err(|_| malformed("HOST has characters that no header can carry"))?,
+            uri: origin_form(path, uri.query())?,
+        })
+    }
+}
+
+fn decode(segment: &str, name: &str) -> Result<String, Problem> {
+    let decoded = percent_decode_str(segment).decode_utf8();
+    let decoded = decoded.map_err(|_| malformed(&format!("{name} is not UTF-8")))?;
+    if decoded.is_empty() {
+        return Err(malformed(&format!("{name} is missing")));
+    }
+    Ok(decoded.into_owned())
+}
+
+fn authority(host: &str) -> Result<Authority, Problem> {
+    // A user name before the host would only confuse whoever reads the logs.
+    let authority = Some(host).filter(|host| !host.contains('@'));
+    let authority = authority.and_then(|host| host.parse::<Authority>().ok());
+    let named = authority.filter(|authority| !authority.host().is_empty());
+    named.ok_or_else(|| malformed(&format!("HOST {host:?} is not a host or HOST:PORT")))
+}
+
+fn port(authority: &Authority, https: bool) -> Result<u16, Problem> {
+    let default = if https { 443 } else { 80 };
+    let text = authority.as_str();
+    match text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
+        None => Ok(default),
+        Some(port) => match port.parse() {
+            Ok(port) if port != 0 => Ok(port),
+            _ => Err(malformed(&format!("{port:?} is not a port"))),
+        },
+    }
+}
+
+fn origin_form(path: &str, query: Option<&str>) -> Result<Uri, Problem> {
+    let text = match query {
+        None => format!("/{path}"),
+        Some(query) => format!("/{path}?{query}"),
+    };
+    let path_and_query: Result<PathAndQuery, _> = text.parse();
+    path_and_query.map(Uri::from).map_err(|error| malformed(&format!("PATH: {error}")))
+}
+
+fn malformed(what: &str) -> Problem {
+    Problem::malformed(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(uri: &'static str) -> Result<Route, Problem> {
+        Route::of(&Uri::from_static(uri))
+    }
+
+    #[test]
+    fn paths_are_routes() {
+        let route = route("/client/edge%207%2Fa/http/web:8080/a//b%2Fc/?q=%20&x=/").unwrap();
+        assert_eq!(route.key, "edge 7/a");
+        assert_eq!(route.target, "tcp/web:8080");
+        assert_eq!(route.host, "web:8080");
+        assert_eq!(route.uri.to_string(), "/a//b%2Fc/?q=%20&x=/");
+        assert!(!route.https);
+    }
+
+    #[test]
+    fn ports_follow_the_scheme() {
+        assert_eq!(route("/client/k/http/web").unwrap().target, "tcp/web:80");
+        let route = route("/client/k/https/%5B::1%5D").unwrap();
+        assert_eq!(route.target, "tcp/[::1]:443");
+        assert_eq!(route.name, "::1");
+        assert_eq!(route.uri, "/");
+    }
+
+    #[test]
+    fn malformed_paths_are_refused() {
+        for uri in [
+            "/client/",
+            "/client/k",
+            "/client//http/web/",
+            "/client/k/ftp/web/",
+            "/client/k/http//x",
+            "/client/k/http/user@web/",
+            "/client/k/http/web:0/",
+            "/client/k/http/web:99999/",
+            "/client/k/http/web%20site/",
+            "/client/%ff/http/web/",
+        ] {
+            let problem = route(uri).unwrap_err();
+            assert_eq!(problem.status(), http::StatusCode::BAD_REQUEST, "{uri}");
+        }
+    }
+}

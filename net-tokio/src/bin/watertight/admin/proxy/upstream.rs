@@ -1,0 +1,114 @@
+//! The connection to a target, through the tunnel.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tracing::debug;
+use watertight::BoxIo;
+
+use super::super::State;
+use super::problem::Problem;
+use super::route::Route;
+use crate::tasks::Tied;
+
+/// How long the target's TLS may take.
+const TLS_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Dials the target, and lays TLS over the stream where the scheme asks for it.
+pub(super) async fn connect(state: &State, route: &Route) -> Result<BoxIo, Problem> {
+    let stream = state.server.dial(&route.key, &route.target).await;
+    let stream = stream.map_err(|error| Problem::of_dial(error, route))?;
+    if !route.https {
+        return Ok(Box::new(stream));
+    }
+    let name = || route.name.clone();
+    let tls = state.tls.as_ref();
+    let tls = tls.map_err(|error| Problem::NoTrust { error: error.to_string() })?;
+    let handshake = tls.connect(&route.name, stream);
+    match tokio::time::timeout(TLS_DEADLINE, handshake).await {
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) => Err(Problem::Tls { name: name(), error }),
+        Err(_) => Err(Problem::TlsTimeout { name: name() }),
+    }
+}
+
+/// Sends the request and waits for the head of the answer. The connection lives in a task that
+/// ends with the returned guard.
+///
+/// How long a target thinks is its own business: the wait ends with the client's connection.
+pub(super) async fn send(
+    state: &Arc<State>,
+    io: BoxIo,
+    request: Request<Incoming>,
+    route: &Route,
+) -> Result<(Response<Incoming>, Tied), Problem> {
+    let broken = |error| Problem::Http { target: route.target.clone(), error };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
+    let tied = state.tasks.spawn_tied(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            debug!(%error, "connection to the target failed");
+        }
+    });
+    let answer = sender.send_request(request).await.map_err(broken)?;
+    Ok((answer, tied))
+}
+
+/// The body of an answer. The connection that it comes from ends with it: in good order once the
+/// body is complete, at once if nobody wants the rest.
+#[derive(Debug)]
+pub(super) struct TiedBody {
+    incoming: Incoming,
+    tied: Option<Tied>,
+}
+
+impl TiedBody {
+    pub(super) fn new(incoming: Incoming, tied: Tied) -> Self {
+        Self { incoming, tied: Some(tied) }
+    }
+
+    fn release(&mut self) {
+        if let Some(tied) = self.tied.take() {
+            tied.release();
+        }
+    }
+}
+
+impl Body for TiedBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) {
+            self.release();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for TiedBody {
+    fn drop(&mut self) {
+        // A body of known length is not polled past its last byte.
+        if self.incoming.is_end_stream() {
+            self.release();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::answer::{Answer, only_get, text, typed};
+use super::{State, clients, proxy};
+
+/// A connection's place among those that may be open. It goes with the connection if that is
+/// upgraded.
+pub(super) type Slot = Arc<Option<OwnedSemaphorePermit>>;
+
+const INDEX: &str = "\
+/healthz                            ok, or 503 while the server drains
+/metrics                            metrics for Prometheus
+/clients                            connected agents and the ledger, as JSON
+/client/KEY/SCHEME/HOST[:PORT]/PATH HTTP to what the agent KEY can reach; SCHEME is http or https";
+
+pub(super) async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+    slot: Slot,
+) -> Result<Answer, Infallible> {
+    if request.uri().path().starts_with(proxy::PREFIX) {
+        return Ok(proxy::answer(&state, request, slot).await);
+    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    Ok(match request.uri().path() {
+        "/" | "/healthz" | "/metrics" | "/clients" if !reads => only_get(),
+        "/" => text(StatusCode::OK, INDEX),
+        "/healthz" => health(&state),
+        "/metrics" => typed(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            state.metrics.render(),
+        ),
+        "/clients" => typed(StatusCode::OK, "application/json", clients::list(&state.server)),
+        _ => text(StatusCode::NOT_FOUND, &format!("nothing here; there is\n{INDEX}")),
+    })
+}
+
+fn health(state: &State) -> Answer {
+    if state.draining.load(Ordering::Relaxed) {
+        text(StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else {
+        text(StatusCode::OK, "ok")
+    }
+}

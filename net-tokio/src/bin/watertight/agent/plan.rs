@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use tracing::warn;
+use watertight::{ClientTls, Endpoint, Policy, ProxyPolicy};
+
+use crate::cli::AgentOptions;
+use crate::failure::Failure;
+use crate::forward_spec::AgentForward;
+use crate::tls;
+use crate::tokens::read_token;
+
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What an agent is started with: options that make sense, files that were read.
+#[derive(Debug)]
+pub(crate) struct AgentPlan {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) key: String,
+    pub(crate) token: Option<String>,
+    pub(crate) policy: Policy,
+    pub(crate) tls: Option<ClientTls>,
+    pub(crate) proxy: Option<ProxyPolicy>,
+    pub(crate) forwards: Vec<AgentForward>,
+    pub(crate) drain_timeout: Duration,
+}
+
+impl AgentPlan {
+    pub(crate) fn of(options: AgentOptions) -> Result<Self, Failure> {
+        let endpoint = options.connect.ok_or_else(|| {
+            Failure::configuration(
+                "no server to connect to: give --connect URL, such as \
+                 --connect wss://tunnel.example.com/connect",
+            )
+        })?;
+        let policy: Policy = options.allow.into_iter().map(|allow| allow.0).collect();
+        if policy.is_empty() && options.forward.is_empty() {
+            warn!("the server may dial nothing here: permit targets with --allow PATTERN");
+        }
+        Ok(Self {
+            token: options.token_file.map(|file| read_token(&file)).transpose()?,
+            tls: tls::of_agent(options.ca, options.client_cert, options.client_key)?,
+            proxy: options.proxy.map(|proxy| proxy.0),
+            forwards: options.forward,
+            drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
+            ..Self::new(endpoint, key(options.key)?, None, policy)
+        })
+    }
+
+    /// A plan with the defaults for everything else.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        key: String,
+        token: Option<String>,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            endpoint,
+            key,
+            token,
+            policy,
+            tls: None,
+            proxy: None,
+            forwards: Vec::new(),
+            drain_timeout: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+fn key(key: Option<String>) -> Result<String, Failure> {
+    let key = key.filter(|key| !key.is_empty()).ok_or_else(|| {
+        Failure::configuration(
+            "no client key: give --key KEY, the name under which the server dials this agent",
+        )
+    })?;
+    if key.trim() != key || key.chars().any(char::is_control) {
+        return Err(Failure::configuration(format_args!(
+            "--key {key:?} has blanks at its ends or control characters: leave them out"
+        )));
+    }
+    Ok(key)
+}

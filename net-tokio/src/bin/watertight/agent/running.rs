@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use tracing::info;
+use watertight::{Agent, Forward};
+
+use super::AgentPlan;
+use crate::address::ListenAddr;
+use crate::bind::{Bound, SocketFile, bind};
+use crate::books::Books;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::signals::Signals;
+
+/// An agent with its forwards.
+#[derive(Debug)]
+pub(crate) struct RunningAgent {
+    pub(crate) agent: Agent,
+    /// A forward ends when its handle is dropped.
+    _forwards: Vec<Forward>,
+    addresses: Vec<(String, ListenAddr)>,
+    _files: Vec<SocketFile>,
+}
+
+impl RunningAgent {
+    pub(crate) async fn start(plan: &AgentPlan) -> Result<Self, Failure> {
+        let mut sockets = Vec::new();
+        for forward in &plan.forwards {
+            sockets.push(bind(&forward.listen, "--forward").await?);
+        }
+        let mut running = Self {
+            agent: start(plan),
+            _forwards: Vec::new(),
+            addresses: Vec::new(),
+            _files: Vec::new(),
+        };
+        for (forward, bound) in plan.forwards.iter().zip(sockets) {
+            let Bound { listener, address, file } = bound;
+            let target = forward.target.to_string();
+            running._forwards.push(running.agent.forward(listener, &target));
+            running.addresses.push((format!("forward {target}"), address));
+            running._files.extend(file);
+        }
+        Ok(running)
+    }
+
+    pub(crate) fn announce(&self, output: Output) {
+        for (purpose, address) in &self.addresses {
+            info!(%address, purpose, "listening");
+            output.listening(purpose, &address.to_string());
+        }
+        output.ready();
+    }
+
+    /// Drains, for `drain_timeout` at most or until told again, and returns the books.
+    pub(crate) async fn stop(self, drain_timeout: Duration, signals: &mut Signals) -> Books {
+        let drain = self.agent.clone().shutdown(drain_timeout);
+        let close = self.agent.shutdown(Duration::ZERO);
+        Books::of_agent(&signals.drain_or_close(drain, close).await)
+    }
+}
+
+fn start(plan: &AgentPlan) -> Agent {
+    let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
+    let builder = match &plan.token {
+        Some(token) => builder.token(token),
+        None => builder,
+    };
+    let builder = match &plan.tls {
+        Some(tls) => builder.tls(tls.clone()),
+        None => builder,
+    };
+    match &plan.proxy {
+        Some(proxy) => builder.proxy(proxy.clone()).start(),
+        None => builder.start(),
+    }
+}

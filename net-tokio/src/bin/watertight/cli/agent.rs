@@ -1,0 +1,107 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use watertight::Endpoint;
+
+use super::{duration, first};
+use crate::allow_spec::AllowSpec;
+use crate::config::text;
+use crate::forward_spec::AgentForward;
+use crate::proxy_spec::ProxySpec;
+
+const SERVER: &str = "The server";
+const IDENTITY: &str = "Who this agent is";
+const DIALS: &str = "What goes through the tunnel";
+const LIMITS: &str = "Limits";
+
+/// The options of `watertight agent`, from whichever source.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct AgentOptions {
+    /// The server: ws://HOST:PORT/connect or wss://…; also tcp://, tls:// and unix:/path
+    ///
+    /// ws and wss go through HTTP proxies and ingresses; the others are bare byte streams.
+    #[arg(long, value_name = "URL", help_heading = SERVER)]
+    #[arg(env = "WATERTIGHT_AGENT_CONNECT", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) connect: Option<Endpoint>,
+
+    /// Authorities (PEM) that the server's certificate is checked against, instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = SERVER)]
+    #[arg(env = "WATERTIGHT_AGENT_CA", hide_env_values = true)]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// The HTTP proxy to go through, or `none` [default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY]
+    #[arg(long, value_name = "URL|none", help_heading = SERVER)]
+    #[arg(env = "WATERTIGHT_AGENT_PROXY", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) proxy: Option<ProxySpec>,
+
+    /// The client key: the name under which the server dials this agent
+    ///
+    /// Two agents with the same key take turns: the newest session wins.
+    #[arg(long, value_name = "KEY", help_heading = IDENTITY)]
+    #[arg(env = "WATERTIGHT_AGENT_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+
+    /// A file whose first line, comments aside, is the token that the server knows
+    #[arg(long, value_name = "FILE", help_heading = IDENTITY)]
+    #[arg(env = "WATERTIGHT_AGENT_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Certificate chain (PEM) for a server that wants one; needs --client-key
+    #[arg(long, value_name = "FILE", help_heading = IDENTITY)]
+    #[arg(env = "WATERTIGHT_AGENT_CLIENT_CERT", hide_env_values = true)]
+    pub(crate) client_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of the client certificate
+    #[arg(long, value_name = "FILE", help_heading = IDENTITY)]
+    #[arg(env = "WATERTIGHT_AGENT_CLIENT_KEY", hide_env_values = true)]
+    pub(crate) client_key: Option<PathBuf>,
+
+    /// What the server may dial on this side; nothing unless given; repeatable
+    ///
+    /// HOST:PORT, where HOST is a name, *.DOMAIN, an address, a network such as 10.0.0.0/8 or
+    /// [fd00::/8], or * for all, and PORT is a number, a range such as 8000-8999, or *. Or
+    /// unix:/path for one socket, unix:/folder/* for those below a folder. A network also permits
+    /// names that resolve to an address in it.
+    #[arg(long, value_name = "PATTERN", num_args = 1.., value_delimiter = ',')]
+    #[arg(env = "WATERTIGHT_AGENT_ALLOW", hide_env_values = true, help_heading = DIALS)]
+    #[serde(deserialize_with = "text::list")]
+    pub(crate) allow: Vec<AllowSpec>,
+
+    /// A local port or socket whose connections are dialled by the server; repeatable
+    ///
+    /// The server must permit the target with --allow-dial. LISTEN is HOST:PORT or unix:/path;
+    /// TARGET is HOST:PORT, tcp/HOST:PORT or unix//path. In the environment, one a line.
+    #[arg(long, value_name = "LISTEN=TARGET", value_delimiter = '\n', help_heading = DIALS)]
+    #[arg(env = "WATERTIGHT_AGENT_FORWARD", hide_env_values = true)]
+    #[serde(deserialize_with = "text::list")]
+    pub(crate) forward: Vec<AgentForward>,
+
+    /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_DRAIN_TIMEOUT", hide_env_values = true)]
+    #[serde(deserialize_with = "text::duration")]
+    pub(crate) drain_timeout: Option<Duration>,
+}
+
+impl AgentOptions {
+    /// These, and `others` where these say nothing.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            connect: self.connect.or(others.connect),
+            ca: self.ca.or(others.ca),
+            proxy: self.proxy.or(others.proxy),
+            key: self.key.or(others.key),
+            token_file: self.token_file.or(others.token_file),
+            client_cert: self.client_cert.or(others.client_cert),
+            client_key: self.client_key.or(others.client_key),
+            allow: first(self.allow, others.allow),
+            forward: first(self.forward, others.forward),
+            drain_timeout: self.drain_timeout.or(others.drain_timeout),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{duration, first};
+use crate::address::{AdminAddr, ListenAddr};
+use crate::allow_spec::AllowSpec;
+use crate::config::text;
+use crate::forward_spec::ServerForward;
+
+const LISTENING: &str = "Listening";
+const ACCESS: &str = "Who may connect, and what they may do";
+const FORWARDING: &str = "Reaching the agents' networks";
+const LIMITS: &str = "Limits";
+
+/// The options of `watertight server`, from whichever source.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ServerOptions {
+    /// Where agents connect: HOST:PORT or unix:/path; repeatable
+    ///
+    /// Agents use `ws://HOST:PORT/connect`, or `wss://` with --tls-cert. Port 0 lets the system
+    /// choose; the address is printed. In the environment, commas separate several.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', help_heading = LISTENING)]
+    #[arg(env = "WATERTIGHT_SERVER_LISTEN", hide_env_values = true)]
+    #[serde(deserialize_with = "text::list")]
+    pub(crate) listen: Vec<ListenAddr>,
+
+    /// Certificate chain (PEM) for TLS on the TCP listeners; needs --tls-key
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    #[arg(env = "WATERTIGHT_SERVER_TLS_CERT", hide_env_values = true)]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    #[arg(env = "WATERTIGHT_SERVER_TLS_KEY", hide_env_values = true)]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Authorities (PEM) of client certificates; with it, an agent must have one
+    ///
+    /// The token is asked for all the same.
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    #[arg(env = "WATERTIGHT_SERVER_CLIENT_CA", hide_env_values = true)]
+    pub(crate) client_ca: Option<PathBuf>,
+
+    /// The agents' tokens, one entry a line: `KEY TOKEN`, or `TOKEN` alone for any key
+    ///
+    /// Blank lines and lines that start with # are skipped. On SIGHUP the file is read again; if
+    /// it is bad then, the old entries stay. Sessions that are up are not asked again.
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    #[arg(env = "WATERTIGHT_SERVER_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// What agents may dial on this side; nothing unless given; repeatable
+    ///
+    /// Patterns are those of the agent's --allow: HOST:PORT, CIDR:PORT or unix:/path, with *.
+    #[arg(long, value_name = "PATTERN", num_args = 1.., value_delimiter = ',')]
+    #[arg(env = "WATERTIGHT_SERVER_ALLOW_DIAL", hide_env_values = true, help_heading = ACCESS)]
+    #[serde(deserialize_with = "text::list")]
+    pub(crate) allow_dial: Vec<AllowSpec>,
+
+    /// A local port or socket whose connections are dialled at an agent; repeatable
+    ///
+    /// LISTEN is HOST:PORT or unix:/path. KEY is the agent's --key. TARGET is what the agent
+    /// dials: HOST:PORT, tcp/HOST:PORT or unix//path. In the environment, one a line.
+    #[arg(long, value_name = "LISTEN=KEY=TARGET", value_delimiter = '\n')]
+    #[arg(env = "WATERTIGHT_SERVER_FORWARD", hide_env_values = true, help_heading = FORWARDING)]
+    #[serde(deserialize_with = "text::list")]
+    pub(crate) forward: Vec<ServerForward>,
+
+    /// Where the admin server listens: a port (on 127.0.0.1), HOST:PORT on loopback, or unix:/path
+    ///
+    /// It serves /healthz, /metrics, /clients and /client/KEY/SCHEME/HOST/PATH, an HTTP proxy into
+    /// the agents' networks. It asks nobody for a password: whoever reaches it can do whatever the
+    /// agents' policies allow. That is why it does not listen on other interfaces.
+    #[arg(long, value_name = "ADDR", help_heading = FORWARDING)]
+    #[arg(env = "WATERTIGHT_SERVER_ADMIN", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) admin: Option<AdminAddr>,
+
+    /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_DRAIN_TIMEOUT", hide_env_values = true)]
+    #[serde(deserialize_with = "text::duration")]
+    pub(crate) drain_timeout: Option<Duration>,
+
+    /// How many agents may be connected at once [default: 100000]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_MAX_CLIENTS", hide_env_values = true)]
+    pub(crate) max_clients: Option<usize>,
+
+    /// How many connections each agent's session may carry at once [default: 8192]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_MAX_CONNECTIONS", hide_env_values = true)]
+    pub(crate) max_connections: Option<usize>,
+}
+
+impl ServerOptions {
+    /// These, and `others` where these say nothing.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            listen: first(self.listen, others.listen),
+            tls_cert: self.tls_cert.or(others.tls_cert),
+            tls_key: self.tls_key.or(others.tls_key),
+            client_ca: self.client_ca.or(others.client_ca),
+            token_file: self.token_file.or(others.token_file),
+            allow_dial: first(self.allow_dial, others.allow_dial),
+            forward: first(self.forward, others.forward),
+            admin: self.admin.or(others.admin),
+            drain_timeout: self.drain_timeout.or(others.drain_timeout),
+            max_clients: self.max_clients.or(others.max_clients),
+            max_connections: self.max_connections.or(others.max_connections),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The configuration file, and how it goes together with the command line.
+//!
+//! Flags win over the environment, which clap reads; both win over the file; what none of them
+//! gives has a default, which the code that uses the value knows.
+
+mod keys;
+pub(crate) mod text;
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::cli::{AgentOptions, LogOptions, ServerOptions};
+use crate::failure::Failure;
+
+/// What a configuration file may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct FileOptions {
+    #[serde(flatten)]
+    pub(crate) log: LogOptions,
+    pub(crate) server: ServerOptions,
+    pub(crate) agent: AgentOptions,
+}
+
+impl FileOptions {
+    /// Reads the file, if there is one to read.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let content = std::fs::read_to_string(path).map_err(|error| {
+            Failure::configuration(format_args!(
+                "cannot read the configuration {}: {error}; give the right path with --config",
+                path.display()
+            ))
+        })?;
+        Self::parse(&content).map_err(|error| {
+            Failure::configuration(format_args!("{}: {}", path.display(), error.trim_end()))
+        })
+    }
+
+    fn parse(content: &str) -> Result<Self, String> {
+        keys::check(content)?;
+        toml::from_str(content).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_read() {
+        let options = FileOptions::parse(
+            r#"
+            log = "debug"
+            log-format = "json"
+            [server]
+            listen = ["127.0.0.1:1", "unix:/run/w.sock"]
+            tls-cert = "c.pem"
+            tls-key = "k.pem"
+            client-ca = "ca.pem"
+            token-file = "tokens"
+            allow-dial = "localhost:80"
+            forward = "127.0.0.1:2=key=web:80"
+            admin = "9090"
+            drain-timeout = "1m30s"
+            max-clients = 5
+            max-connections = 6
+            [agent]
+            connect = "ws://localhost:1/connect"
+            ca = "ca.pem"
+            proxy = "none"
+            key = "edge"
+            token-file = "token"
+            client-cert = "c.pem"
+            client-key = "k.pem"
+            allow = ["localhost:80", "10.0.0.0/8:*"]
+            forward = ["127.0.0.1:3=db:5432"]
+            drain-timeout = "5s"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(options.server.listen.len(), 2);
+        assert_eq!(options.server.forward.len(), 1);
+        assert_eq!(options.server.drain_timeout.unwrap().as_secs(), 90);
+        assert_eq!(options.agent.allow.len(), 2);
+        assert!(options.log.log_format.is_some());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_its_neighbour() {
+        let error = FileOptions::parse("[server]\nlisten = \"h:1\"\nforwrad = []\n").unwrap_err();
+        assert!(error.contains("line 3"), "{error}");
+        assert!(error.contains("\"forwrad\""), "{error}");
+        assert!(error.contains("did you mean \"forward\"?"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_table_is_named() {
+        let error = FileOptions::parse("[sever]\n").unwrap_err();
+        assert!(error.contains("did you mean \"server\"?"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_is_explained() {
+        let error = FileOptions::parse("[server]\nforward = [\"8080\"]\n").unwrap_err();
+        assert!(error.contains("line 2") && error.contains("LISTEN=KEY=TARGET"), "{error}");
+    }
+}

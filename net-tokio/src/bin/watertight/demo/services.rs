@@ -1,0 +1,132 @@
+//! What is reached through the tunnel: an HTTP service, and one that answers after end-of-file.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::pattern::Pattern;
+use crate::tasks::Tasks;
+
+/// How much of a body is made at a time.
+const PIECE: u64 = 64 << 10;
+
+/// The running services.
+#[derive(Debug)]
+pub(super) struct Services {
+    pub(super) http: SocketAddr,
+    pub(super) digest: SocketAddr,
+    pub(super) tasks: Tasks,
+}
+
+impl Services {
+    pub(super) async fn start() -> io::Result<Self> {
+        let (http, digest) = (listen().await?, listen().await?);
+        let tasks = Tasks::default();
+        let services =
+            Self { http: http.local_addr()?, digest: digest.local_addr()?, tasks: tasks.clone() };
+        services.tasks.spawn(accept(http, tasks.clone(), serve_http));
+        services.tasks.spawn(accept(digest, tasks, serve_digest));
+        Ok(services)
+    }
+}
+
+async fn listen() -> io::Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:0").await
+}
+
+async fn accept<F, A>(listener: TcpListener, tasks: Tasks, serve: F)
+where
+    F: Fn(TcpStream) -> A,
+    A: Future<Output = ()> + Send + 'static,
+{
+    while let Ok((socket, _)) = listener.accept().await {
+        // A socket without it is slower, not wrong.
+        socket.set_nodelay(true).ok();
+        tasks.spawn(serve(socket));
+    }
+}
+
+/// `/SEED/LENGTH` has so many bytes of that pattern.
+async fn serve_http(socket: TcpStream) {
+    let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request)) });
+    // That a client goes away is part of the story.
+    http1::Builder::new().serve_connection(TokioIo::new(socket), service).await.ok();
+}
+
+fn answer(request: &Request<Incoming>) -> Response<PatternBody> {
+    let parts = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
+    let numbers = parts.and_then(|(seed, length)| Some((seed.parse().ok()?, length.parse().ok()?)));
+    let (status, (seed, left)) = match numbers {
+        Some(numbers) => (StatusCode::OK, numbers),
+        None => (StatusCode::NOT_FOUND, (0, 0)),
+    };
+    let mut response = Response::new(PatternBody { pattern: Pattern::new(seed), left });
+    *response.status_mut() = status;
+    response
+}
+
+struct PatternBody {
+    pattern: Pattern,
+    left: u64,
+}
+
+impl Body for PatternBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let length = self.left.min(PIECE);
+        if length == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= length;
+        let length = usize::try_from(length).unwrap_or_default();
+        Poll::Ready(Some(Ok(Frame::data(self.pattern.take(length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// Reads to the end-of-file and answers only then: with the length and the SHA-256 of what came.
+async fn serve_digest(socket: TcpStream) {
+    // That a client goes away is its own business.
+    digest(socket).await.ok();
+}
+
+async fn digest(mut socket: TcpStream) -> io::Result<()> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    let mut length = 0;
+    loop {
+        let read = socket.read(&mut buffer).await?;
+        if read == 0 {
+            break;
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+        length += read as u64;
+    }
+    socket.write_u64(length).await?;
+    socket.write_all(&hash.finalize()).await?;
+    socket.shutdown().await
+}

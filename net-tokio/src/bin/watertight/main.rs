@@ -1,0 +1,85 @@
+//! The `watertight` program: server, agent and demo on the command line.
+
+mod address;
+mod admin;
+mod agent;
+mod allow_spec;
+mod bind;
+mod books;
+mod cli;
+mod config;
+mod demo;
+mod failure;
+mod forward_spec;
+mod log;
+mod output;
+mod proxy_spec;
+mod server;
+mod signals;
+mod tasks;
+mod tls;
+mod tokens;
+
+use std::future::Future;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use tokio::runtime::Runtime;
+
+use crate::books::Books;
+use crate::cli::{Cli, Command};
+use crate::config::FileOptions;
+use crate::failure::{Failure, exit_code};
+use crate::output::Output;
+
+/// How long blocking work of the runtime, such as resolving a name, is waited for at the end.
+const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("watertight: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Failure> {
+    let Cli { command, common } = cli;
+    if let Command::Completions { shell } = command {
+        clap_complete::generate(shell, &mut Cli::command(), "watertight", &mut io::stdout());
+        return Ok(exit_code::EVEN);
+    }
+    let file = FileOptions::read(common.config.as_deref())?;
+    let log = common.log.or(file.log);
+    let output = Output::new(log.log_format.unwrap_or_default());
+    let default_filter = if matches!(command, Command::Demo(_)) { "off" } else { "info" };
+    log::init(&log, default_filter)?;
+    match command {
+        Command::Server(options) => finish(output, server::run(options.or(file.server), output)),
+        Command::Agent(options) => finish(output, agent::run(options.or(file.agent), output)),
+        Command::Demo(options) => in_runtime(demo::run(options)),
+        Command::Completions { .. } => Ok(exit_code::EVEN),
+    }
+}
+
+/// Runs to the end and prints the books, after which nothing else is printed.
+fn finish(
+    output: Output,
+    running: impl Future<Output = Result<Books, Failure>>,
+) -> Result<u8, Failure> {
+    let books = in_runtime(running)?;
+    output.books(&books);
+    Ok(if books.even { exit_code::EVEN } else { exit_code::UNEVEN })
+}
+
+fn in_runtime<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = Runtime::new()
+        .map_err(|error| Failure::start(format_args!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    result
+}

@@ -1,0 +1,38 @@
+//! `watertight server`
+
+mod plan;
+mod running;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::books::Books;
+use crate::cli::ServerOptions;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::signals::Signals;
+use crate::tokens::TokenBook;
+
+pub(crate) use plan::ServerPlan;
+pub(crate) use running::RunningServer;
+
+/// Runs a server until a signal ends it, and returns its books.
+pub(crate) async fn run(options: ServerOptions, output: Output) -> Result<Books, Failure> {
+    let plan = ServerPlan::of(options)?;
+    let mut signals = Signals::install()?;
+    let server = RunningServer::start(&plan).await?;
+    server.announce(output);
+    wait_and_reload(&mut signals, &plan.tokens).await?;
+    Ok(server.stop(plan.drain_timeout, &mut signals).await)
+}
+
+/// Waits for the signal to stop. SIGHUP reads the tokens again.
+async fn wait_and_reload(signals: &mut Signals, tokens: &TokenBook) -> Result<(), Failure> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
+    loop {
+        tokio::select! {
+            biased;
+            _ = signals.next() => return Ok(()),
+            _ = hangup.recv() => tokens.reload(),
+        }
+    }
+}

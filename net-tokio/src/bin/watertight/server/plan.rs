@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use watertight::core::SessionConfig;
+use watertight::core::registry::RegistryLimits;
+use watertight::{Policy, ServerTls};
+
+use crate::address::{AdminAddr, ListenAddr};
+use crate::cli::ServerOptions;
+use crate::failure::Failure;
+use crate::forward_spec::ServerForward;
+use crate::tls;
+use crate::tokens::TokenBook;
+
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a server is started with: options that make sense, files that were read.
+#[derive(Debug)]
+pub(crate) struct ServerPlan {
+    pub(crate) listen: Vec<ListenAddr>,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) tokens: TokenBook,
+    pub(crate) allow_dial: Policy,
+    pub(crate) forwards: Vec<ServerForward>,
+    pub(crate) admin: Option<AdminAddr>,
+    pub(crate) session: SessionConfig,
+    pub(crate) registry: RegistryLimits,
+    pub(crate) drain_timeout: Duration,
+}
+
+impl ServerPlan {
+    pub(crate) fn of(options: ServerOptions) -> Result<Self, Failure> {
+        if options.listen.is_empty() {
+            return Err(Failure::configuration(
+                "no address for agents to connect to: give --listen ADDR, such as \
+                 --listen 0.0.0.0:7000, or `listen` under [server] in the --config file",
+            ));
+        }
+        let token_file = options.token_file.ok_or_else(|| {
+            Failure::configuration(
+                "no tokens, so no agent could connect: give --token-file FILE, whose lines are \
+                 `TOKEN` or `KEY TOKEN`",
+            )
+        })?;
+        Ok(Self {
+            tls: tls::of_server(options.tls_cert, options.tls_key, options.client_ca)?,
+            tokens: TokenBook::of_file(token_file)?,
+            allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
+            session: session(options.max_connections),
+            registry: registry(options.max_clients),
+            drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
+            ..Self::new(options.listen, options.forward, options.admin, TokenBook::default())
+        })
+    }
+
+    /// A plan with the defaults for everything else.
+    pub(crate) fn new(
+        listen: Vec<ListenAddr>,
+        forwards: Vec<ServerForward>,
+        admin: Option<AdminAddr>,
+        tokens: TokenBook,
+    ) -> Self {
+        Self {
+            listen,
+            tls: None,
+            tokens,
+            allow_dial: Policy::default(),
+            forwards,
+            admin,
+            session: SessionConfig::default(),
+            registry: RegistryLimits::default(),
+            drain_timeout: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+fn session(max_connections: Option<usize>) -> SessionConfig {
+    let mut session = SessionConfig::default();
+    if let Some(max) = max_connections {
+        session.limits.max_connections = max;
+    }
+    session
+}
+
+fn registry(max_clients: Option<usize>) -> RegistryLimits {
+    let default = RegistryLimits::default();
+    RegistryLimits { agents: max_clients.unwrap_or(default.agents), ..default }
+}

@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use tracing::info;
+use watertight::{AuthRequest, Forward, Listener, Server};
+
+use super::ServerPlan;
+use crate::address::ListenAddr;
+use crate::admin::Admin;
+use crate::bind::{Bound, SocketFile, bind, bind_admin};
+use crate::books::Books;
+use crate::failure::Failure;
+use crate::forward_spec::ServerForward;
+use crate::output::Output;
+use crate::signals::Signals;
+use crate::tokens::TokenBook;
+
+/// A server with all that belongs to it.
+#[derive(Debug)]
+pub(crate) struct RunningServer {
+    pub(crate) server: Server,
+    admin: Option<Admin>,
+    /// A forward ends when its handle is dropped.
+    _forwards: Vec<Forward>,
+    addresses: Vec<Address>,
+    _files: Vec<SocketFile>,
+}
+
+/// An address that is listened on, and for what.
+#[derive(Debug)]
+struct Address {
+    purpose: String,
+    address: ListenAddr,
+}
+
+/// Every socket, before anything is done with any of them.
+struct Sockets {
+    agents: Vec<Bound>,
+    forwards: Vec<Bound>,
+    admin: Option<Bound>,
+}
+
+impl Sockets {
+    async fn bind(plan: &ServerPlan) -> Result<Self, Failure> {
+        let mut sockets = Self { agents: Vec::new(), forwards: Vec::new(), admin: None };
+        for address in &plan.listen {
+            sockets.agents.push(bind(address, "--listen").await?);
+        }
+        for forward in &plan.forwards {
+            sockets.forwards.push(bind(&forward.listen, "--forward").await?);
+        }
+        if let Some(address) = &plan.admin {
+            sockets.admin = Some(bind_admin(address).await?);
+        }
+        Ok(sockets)
+    }
+}
+
+impl RunningServer {
+    pub(crate) async fn start(plan: &ServerPlan) -> Result<Self, Failure> {
+        let sockets = Sockets::bind(plan).await?;
+        let server = build(plan);
+        let mut running = Self {
+            server: server.clone(),
+            admin: None,
+            _forwards: Vec::new(),
+            addresses: Vec::new(),
+            _files: Vec::new(),
+        };
+        if let Some(bound) = sockets.admin {
+            let listener = running.take_up("admin server", bound);
+            running.admin = Some(Admin::start(listener, server.clone())?);
+        }
+        for (forward, bound) in plan.forwards.iter().zip(sockets.forwards) {
+            running.forward(forward, bound);
+        }
+        for bound in sockets.agents {
+            match running.take_up("agents", bound) {
+                Listener::Tcp(listener) => server.listen(listener, plan.tls.clone()),
+                Listener::Unix(listener) => server.listen_unix(listener),
+            }
+        }
+        Ok(running)
+    }
+
+    fn forward(&mut self, forward: &ServerForward, bound: Bound) {
+        let ServerForward { key, target, .. } = forward;
+        let listener = self.take_up(&format!("forward {key}={target}"), bound);
+        let handle = self.server.forward(listener, key, &target.to_string());
+        self._forwards.push(handle);
+    }
+
+    /// Remembers a socket's address and file.
+    fn take_up(&mut self, purpose: &str, bound: Bound) -> Listener {
+        let Bound { listener, address, file } = bound;
+        self.addresses.push(Address { purpose: purpose.to_string(), address });
+        self._files.extend(file);
+        listener
+    }
+
+    /// The addresses that are listened on, those for `purpose`.
+    pub(crate) fn addresses(&self, purpose: &str) -> impl Iterator<Item = &ListenAddr> {
+        let of_purpose = self.addresses.iter().filter(move |at| at.purpose.starts_with(purpose));
+        of_purpose.map(|at| &at.address)
+    }
+
+    pub(crate) fn announce(&self, output: Output) {
+        for Address { purpose, address } in &self.addresses {
+            info!(%address, purpose, "listening");
+            output.listening(purpose, &address.to_string());
+        }
+        output.ready();
+    }
+
+    /// Drains, for `drain_timeout` at most or until told again, and returns the books.
+    pub(crate) async fn stop(self, drain_timeout: Duration, signals: &mut Signals) -> Books {
+        if let Some(admin) = &self.admin {
+            admin.set_draining();
+        }
+        let drain = self.server.clone().shutdown(drain_timeout);
+        let close = self.server.shutdown(Duration::ZERO);
+        let ledger = signals.drain_or_close(drain, close).await;
+        let admin_tasks = match self.admin {
+            Some(admin) => admin.stop().await,
+            None => 0,
+        };
+        Books::of_server(&ledger, admin_tasks)
+    }
+}
+
+fn build(plan: &ServerPlan) -> Server {
+    let tokens = plan.tokens.clone();
+    let builder = Server::builder(move |request| authenticate(tokens.clone(), request));
+    let builder = builder.session(plan.session.clone()).registry(plan.registry.clone());
+    if plan.allow_dial.is_empty() {
+        builder.build()
+    } else {
+        builder.allow_dials_by_policy(plan.allow_dial.clone()).build()
+    }
+}
+
+async fn authenticate(
+    tokens: TokenBook,
+    request: AuthRequest,
+) -> Result<String, watertight::Refusal> {
+    let checked = tokens.current().check(&request);
+    if let Err(refusal) = &checked {
+        info!(
+            remote = ?request.remote,
+            client = ?request.client_key,
+            reason = refusal.reason,
+            "agent refused"
+        );
+    }
+    checked
+}

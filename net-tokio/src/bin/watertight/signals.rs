@@ -1,0 +1,62 @@
+//! The signals that end the program, and in which order it gives up.
+
+use std::future::Future;
+use std::io::Write;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::failure::{Failure, exit_code};
+
+/// SIGTERM and Ctrl-C.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on the signals are ours: they do not end the process by themselves.
+    pub(crate) fn install() -> Result<Self, Failure> {
+        let handle = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::start(format_args!("cannot handle signals: {error}")))
+        };
+        let terminate = handle(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: handle(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them. Cancel safe.
+    pub(crate) async fn next(&mut self) -> SignalKind {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+        }
+    }
+
+    /// Runs `drain` to its end. A signal cuts it short in favour of `close`, another one ends the
+    /// process.
+    pub(crate) async fn drain_or_close<T>(
+        &mut self,
+        drain: impl Future<Output = T>,
+        close: impl Future<Output = T>,
+    ) -> T {
+        info!("draining: no new connections; signal again to cut those that are open");
+        tokio::select! {
+            biased;
+            done = drain => return done,
+            _ = self.next() => warn!("told again: closing what is open"),
+        }
+        tokio::select! {
+            biased;
+            done = close => done,
+            third = self.next() => exit_at_once(third),
+        }
+    }
+}
+
+fn exit_at_once(signal: SignalKind) -> ! {
+    writeln!(std::io::stderr(), "stopped at once, without a ledger").ok();
+    let number = u8::try_from(signal.as_raw_value()).unwrap_or(0);
+    std::process::exit(i32::from(exit_code::SIGNAL.saturating_add(number)))
+}

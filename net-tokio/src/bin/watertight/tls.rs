@@ -1,0 +1,62 @@
+//! Certificates and keys, as the options name them.
+
+use std::path::PathBuf;
+
+use watertight::{ClientTls, ServerTls, TlsError};
+
+use crate::failure::Failure;
+
+/// A server's identity, and whose agents it takes.
+pub(crate) fn of_server(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+) -> Result<Option<ServerTls>, Failure> {
+    match pair(certificate, key, ["--tls-cert", "--tls-key"])? {
+        Some((certificate, key)) => {
+            let tls = ServerTls::from_pem_files(&certificate, &key, client_ca.as_deref());
+            tls.map(Some).map_err(|error| unusable(&error))
+        }
+        None if client_ca.is_some() => Err(Failure::configuration(
+            "--client-ca asks agents for certificates, which needs TLS: give --tls-cert and \
+             --tls-key as well",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// Whom an agent trusts and who it is, where that differs from the default.
+pub(crate) fn of_agent(
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<ClientTls>, Failure> {
+    let identity = pair(certificate, key, ["--client-cert", "--client-key"])?;
+    if ca.is_none() && identity.is_none() {
+        return Ok(None);
+    }
+    let identity = identity.as_ref().map(|(certificate, key)| (&**certificate, &**key));
+    let tls = ClientTls::from_pem_files(ca.as_deref(), identity);
+    tls.map(Some).map_err(|error| unusable(&error))
+}
+
+/// Both files or none.
+fn pair(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    [certificate_option, key_option]: [&str; 2],
+) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+    let missing = match (certificate, key) {
+        (Some(certificate), Some(key)) => return Ok(Some((certificate, key))),
+        (None, None) => return Ok(None),
+        (None, Some(_)) => certificate_option,
+        (Some(_), None) => key_option,
+    };
+    Err(Failure::configuration(format_args!(
+        "certificate and key go together: give {missing} as well"
+    )))
+}
+
+fn unusable(error: &TlsError) -> Failure {
+    Failure::configuration(format_args!("{error}; PEM files with certificates or a key are needed"))
+}

@@ -1,0 +1,119 @@
+//! Token files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tracing::warn;
+
+use super::Tokens;
+use crate::failure::Failure;
+
+/// Who may read the file besides its owner and group.
+const OTHERS_READ: u32 = 0o004;
+
+/// Reads a server's file: `TOKEN` or `KEY TOKEN` a line.
+pub(super) fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
+    let tokens = parse_tokens(&read(path)?).map_err(|problem| bad(path, &problem))?;
+    warn_if_exposed(path);
+    Ok(tokens)
+}
+
+/// Reads an agent's file: the first line that counts is the token.
+pub(crate) fn read_token(path: &Path) -> Result<String, Failure> {
+    let content = read(path)?;
+    let (number, line) = lines(&content).next().ok_or_else(|| {
+        bad(path, &Problem { line: None, text: "there is no token in it: put one on a line" })
+    })?;
+    check_token(line).map_err(|text| bad(path, &Problem { line: Some(number), text }))?;
+    warn_if_exposed(path);
+    Ok(line.to_string())
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, PartialEq, Eq)]
+struct Problem {
+    line: Option<usize>,
+    text: &'static str,
+}
+
+fn bad(path: &Path, problem: &Problem) -> Failure {
+    let Problem { line, text } = problem;
+    let path = path.display();
+    Failure::configuration(match line {
+        Some(line) => format!("{path}:{line}: {text}"),
+        None => format!("{path}: {text}"),
+    })
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| {
+        Failure::configuration(format_args!(
+            "cannot read the token file {}: {error}; give the right path with --token-file",
+            path.display()
+        ))
+    })
+}
+
+/// The lines that count, with their numbers.
+fn lines(content: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = content.lines().zip(1..).map(|(line, number)| (number, line.trim()));
+    numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn parse_tokens(content: &str) -> Result<Tokens, Problem> {
+    let mut tokens = Tokens::default();
+    for (number, line) in lines(content) {
+        let problem = |text| Problem { line: Some(number), text };
+        let mut words = line.split_whitespace();
+        let (key, token) = match (words.next(), words.next(), words.next()) {
+            (Some(token), None, _) => (None, token),
+            (Some(key), Some(token), None) => (Some(key), token),
+            _ => return Err(problem("expected `TOKEN` or `KEY TOKEN`, found more words")),
+        };
+        check_token(token).map_err(problem)?;
+        tokens.add(key, token);
+    }
+    match tokens.len() {
+        0 => Err(Problem { line: None, text: "there is no token in it: no agent could connect" }),
+        _ => Ok(tokens),
+    }
+}
+
+/// A token travels in an HTTP header.
+fn check_token(token: &str) -> Result<(), &'static str> {
+    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("a token has only visible ASCII characters and no blanks")
+    }
+}
+
+fn warn_if_exposed(path: &Path) {
+    let Ok(metadata) = fs::metadata(path) else { return };
+    if metadata.permissions().mode() & OTHERS_READ != 0 {
+        let path = path.display();
+        warn!(%path, "every user of this machine can read the token file: chmod o-r it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_entries() {
+        let tokens = parse_tokens("# mine\n\n  secret\nedge\tother \n").unwrap();
+        assert_eq!(tokens.len(), 2);
+        assert_eq!(tokens.check_parts(Some("lab"), Some("secret")).unwrap(), "lab");
+        assert_eq!(tokens.check_parts(Some("edge"), Some("other")).unwrap(), "edge");
+    }
+
+    #[test]
+    fn problems_have_a_line() {
+        let problem = |content: &str| parse_tokens(content).unwrap_err();
+        assert_eq!(problem("a\nb c d\n").line, Some(2));
+        assert_eq!(problem("a\n\nk\u{e9}y t\u{f6}ken\n").line, Some(3));
+        assert_eq!(problem("# nothing\n").line, None);
+    }
+}

@@ -1,0 +1,32 @@
+use crate::http::{get, send};
+use crate::tunnel::{KEY, Tunnel};
+
+#[test]
+fn clients_and_metrics_are_shown() {
+    let tunnel = Tunnel::start(&[], &[]);
+    let shown = tunnel.clients();
+    let client = &shown["clients"][0];
+    assert_eq!(client["key"], KEY);
+    assert_eq!(client["dialect"], "watertight");
+    assert_eq!(client["ledger"]["added"], 0);
+    assert!(client["connected_seconds"].as_f64().unwrap() >= 0.0);
+    assert!(client["remote"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(shown["server"]["sessions"]["live"], 1);
+    let metrics = get(&tunnel.admin(), "/metrics").body;
+    assert!(metrics.contains("session_server_total_add_websocket_session 1"), "{metrics}");
+    assert!(metrics.contains("watertight_sessions 1"), "{metrics}");
+    tunnel.stop();
+}
+
+#[test]
+fn other_paths_and_methods_are_answered() {
+    let tunnel = Tunnel::start(&[], &[]);
+    let admin = tunnel.admin();
+    assert_eq!(get(&admin, "/healthz").status, 200);
+    assert!(get(&admin, "/").body.contains("/clients"));
+    assert_eq!(get(&admin, "/nothing").status, 404);
+    let post = send(&admin, "POST /clients HTTP/1.0\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(post.status, 405);
+    assert!(post.head.contains("allow: get, head"), "{}", post.head);
+    tunnel.stop();
+}

@@ -1,0 +1,132 @@
+//! What the program is told, by flags, environment and file, and what it says when that is wrong.
+
+use std::net::TcpListener;
+
+use crate::process::{Process, program, run};
+use crate::tunnel::{TOKEN, folder, owned, path, server_arguments, write};
+
+/// A server that cannot start; the text must say why, and the code whose fault it is.
+fn fails(arguments: &[&str], code: i32, texts: &[&str]) {
+    let folder = folder();
+    let failed = run(&[server_arguments(&folder), owned(arguments)].concat());
+    assert_eq!(failed.code, code, "{}", failed.stderr);
+    for text in texts {
+        assert!(failed.stderr.contains(text), "{text:?} is missing in\n{}", failed.stderr);
+    }
+    assert!(failed.stdout.is_empty(), "{}", failed.stdout);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let folder = folder();
+    let socket = |name: &str| format!("unix:{}", path(&folder, name));
+    let (config, tokens) = (path(&folder, "config.toml"), path(&folder, "tokens"));
+    let content = format!("[server]\nlisten = {:?}\ntoken-file = {tokens:?}\n", socket("file"));
+    write(folder.path().join("config.toml").as_path(), &content);
+    let listens_on = |arguments: &[&str], environment: bool| {
+        let mut command = program(&[&["server", "--config", config.as_str()], arguments].concat());
+        if environment {
+            command.env("WATERTIGHT_SERVER_LISTEN", socket("environment"));
+        }
+        let server = Process::ready_with(command);
+        let address = server.address("agents");
+        assert_eq!(server.stop().code, 0);
+        address
+    };
+    assert_eq!(listens_on(&[], false), socket("file"));
+    assert_eq!(listens_on(&[], true), socket("environment"));
+    assert_eq!(listens_on(&["--listen", &socket("flag")], true), socket("flag"));
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 2, "the sockets' files are gone");
+}
+
+#[test]
+fn lists_in_the_environment_have_commas_or_lines() {
+    let folder = folder();
+    let socket = |name: &str| format!("unix:{}", path(&folder, name));
+    let (a, b) = (socket("a"), socket("b"));
+    let mut command = program(&["server", "--token-file", &path(&folder, "tokens")]);
+    command.env("WATERTIGHT_SERVER_LISTEN", format!("{a},{b}"));
+    command.env(
+        "WATERTIGHT_SERVER_FORWARD",
+        format!("{}=one,two=web:80\n{}=x=web:81", socket("c"), socket("d")),
+    );
+    let server = Process::ready_with(command);
+    let ended = server.stop();
+    assert_eq!(ended.code, 0);
+    assert_eq!(ended.stdout.matches(" listening on unix:").count(), 4, "{}", ended.stdout);
+}
+
+#[test]
+fn an_unknown_key_in_the_file_is_named() {
+    let folder = folder();
+    let config = path(&folder, "config.toml");
+    write(folder.path().join("config.toml").as_path(), "[agent]\nkey = \"x\"\nalow = []\n");
+    let failed = run(&["agent", "--config", &config]);
+    assert_eq!(failed.code, 2);
+    for text in [config.as_str(), "line 3", "\"alow\"", "did you mean \"allow\"?"] {
+        assert!(failed.stderr.contains(text), "{}", failed.stderr);
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    for (arguments, text) in [
+        (vec!["server"], "--listen"),
+        (vec!["server", "--listen", "127.0.0.1:0"], "--token-file"),
+        (vec!["agent"], "--connect"),
+        (vec!["agent", "--connect", "ws://localhost"], "--key"),
+        (vec!["agent", "--config", "/nowhere.toml"], "/nowhere.toml"),
+    ] {
+        let failed = run(&arguments);
+        assert_eq!(failed.code, 2, "{}", failed.stderr);
+        assert!(failed.stderr.contains(text), "{}", failed.stderr);
+    }
+}
+
+#[test]
+fn a_malformed_forward_is_explained() {
+    fails(&["--forward", "8080"], 2, &["--forward", "LISTEN=KEY=TARGET"]);
+    fails(&["--forward", "127.0.0.1:1=key=web"], 2, &["TARGET", "localhost:80"]);
+    fails(&["--forward", "8080=key=web:80"], 2, &["LISTEN", "127.0.0.1:8080"]);
+}
+
+#[test]
+fn a_busy_port_is_a_start_that_failed() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let text = format!("cannot listen on {address}: address in use");
+    fails(&["--listen", &address], 3, &[&text, "another watertight", "--listen"]);
+    let forward = format!("{address}=key=web:80");
+    fails(&["--forward", &forward], 3, &[&text, "--forward"]);
+}
+
+#[test]
+fn a_public_admin_address_is_refused() {
+    fails(&["--admin", "0.0.0.0:0"], 2, &["not a loopback address", "no password", "127.0.0.1"]);
+}
+
+#[test]
+fn a_bad_token_file_is_named_with_its_line() {
+    let folder = folder();
+    let tokens = path(&folder, "bad");
+    write(folder.path().join("bad").as_path(), &format!("{TOKEN}\n# fine\na b c\n"));
+    let text = format!("{tokens}:3: ");
+
+    let failed = run(&["server", "--listen", "127.0.0.1:0", "--token-file", &tokens]);
+    assert_eq!(failed.code, 2);
+    assert!(failed.stderr.contains(&text), "{}", failed.stderr);
+}
+
+#[test]
+fn half_an_identity_is_refused() {
+    fails(&["--tls-cert", "chain.pem"], 2, &["--tls-key"]);
+    fails(&["--client-ca", "ca.pem"], 2, &["--tls-cert"]);
+}
+
+#[test]
+fn other_mistakes_are_explained() {
+    fails(&["--drain-timeout", "30"], 2, &["30s"]);
+    fails(&["--allow-dial", "localhost"], 2, &["localhost:80"]);
+    fails(&["--admin", "unix:admin.sock"], 2, &["absolute"]);
+}

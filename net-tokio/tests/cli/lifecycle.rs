@@ -1,0 +1,133 @@
+use std::io::{Read, Write};
+
+use rustix::process::Signal;
+
+use crate::http::{connect, get};
+use crate::process::{Process, eventually};
+use crate::target;
+use crate::tunnel::{KEY, TOKEN, Tunnel, folder, owned, path, server_arguments, write};
+
+/// A tunnel to an echo, with a connection through it that is known to be open.
+fn with_open_connection(more: &[&str]) -> (Tunnel, std::net::TcpStream) {
+    let echo = target::start_echo();
+    let forward = format!("127.0.0.1:0={KEY}={echo}");
+    let server = [&["--forward", forward.as_str()], more].concat();
+    let tunnel = Tunnel::start(&server, &["--allow", &echo]);
+    let mut socket = connect(&tunnel.server.address("forward"));
+    exchange(&mut socket, b"before");
+    (tunnel, socket)
+}
+
+fn exchange(socket: &mut std::net::TcpStream, bytes: &[u8]) {
+    socket.write_all(bytes).unwrap();
+    let mut answer = vec![0; bytes.len()];
+    socket.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, bytes);
+}
+
+#[test]
+fn the_first_signal_drains() {
+    let (tunnel, mut socket) = with_open_connection(&[]);
+    let admin = tunnel.admin();
+    assert_eq!(get(&admin, "/healthz").body, "ok\n");
+    tunnel.server.signal(Signal::TERM);
+    eventually("draining", || (get(&admin, "/healthz").status == 503).then_some(()));
+    exchange(&mut socket, b"while it drains");
+    drop(socket);
+    let ended = tunnel.server.wait();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let ledger = ended.last_line();
+    assert!(
+        ledger.starts_with("server ledger even: sessions added 1 removed 1 live 0;"),
+        "{ledger}"
+    );
+    assert!(ledger.contains("connections added 1 removed 1 (finished 1) live 0"), "{ledger}");
+}
+
+#[test]
+fn the_second_signal_cuts_what_is_open() {
+    let (tunnel, mut socket) = with_open_connection(&["--drain-timeout", "1h"]);
+    tunnel.server.signal(Signal::INT);
+    eventually("draining", || tunnel.server.log().contains("draining").then_some(()));
+    tunnel.server.signal(Signal::INT);
+    let ended = tunnel.server.wait();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.last_line().contains("ledger even"), "{}", ended.stdout);
+    // Cut off, and not as if the other end had finished.
+    socket.read_to_end(&mut Vec::new()).unwrap_err();
+}
+
+#[test]
+fn the_drain_has_a_deadline() {
+    let (tunnel, socket) = with_open_connection(&["--drain-timeout", "100ms"]);
+    let ended = tunnel.server.stop();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.last_line().contains("ledger even"), "{}", ended.stdout);
+    drop(socket);
+}
+
+#[test]
+fn an_agent_that_never_connects_stops_too() {
+    let agent = Process::ready(&["agent", "--connect", "ws://127.0.0.1:1", "--key", "k"]);
+    let ended = agent.stop();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.last_line().starts_with("agent ledger even: "), "{}", ended.stdout);
+}
+
+#[test]
+fn programs_read_the_output_as_json() {
+    let folder = folder();
+    let server = Process::start(crate::process::program(
+        &[server_arguments(&folder), owned(&["--log-format", "json"])].concat(),
+    ));
+    eventually("listening", || server.log().contains("\"listening\"").then_some(()));
+    let ended = server.stop();
+    let lines: Vec<serde_json::Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["listening"] == "agents"), "{}", ended.stdout);
+    let ledger = lines.last().unwrap();
+    assert_eq!(ledger["ledger"], "server");
+    assert_eq!(ledger["even"], true);
+    assert_eq!(ledger["tasks"], 0);
+    for line in ended.stderr.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
+
+#[test]
+fn hangup_reads_the_tokens_again_and_keeps_the_old_ones_if_they_are_bad() {
+    let folder = folder();
+    let server = Process::ready(&server_arguments(&folder));
+    let tokens = folder.path().join("tokens");
+    write(&tokens, "a b c\n");
+    server.signal(Signal::HUP);
+    eventually("the complaint", || {
+        let log = server.log();
+        (log.contains("stay in force") && log.contains("tokens:1: ")).then_some(())
+    });
+    let status =
+        |token: &str| crate::refusals::connect_with(&server, Some("k"), Some(token)).status;
+    assert_eq!(status(TOKEN), 101);
+    write(&tokens, "another\n");
+    server.signal(Signal::HUP);
+    eventually("the new tokens", || server.log().contains("read again").then_some(()));
+    assert_eq!(status(TOKEN), 401);
+    assert_eq!(status("another"), 101);
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn a_socket_file_of_a_dead_server_is_no_obstacle() {
+    let folder = folder();
+    let socket = format!("unix:{}", path(&folder, "s"));
+    let arguments =
+        owned(&["server", "--listen", &socket, "--token-file", &path(&folder, "tokens")]);
+    let first = Process::ready(&arguments);
+    let refused = crate::process::run(&arguments);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    first.signal(Signal::KILL);
+    first.wait();
+    assert!(folder.path().join("s").exists());
+    assert_eq!(Process::ready(&arguments).stop().code, 0);
+    assert!(!folder.path().join("s").exists());
+}

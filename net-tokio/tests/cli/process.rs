@@ -1,0 +1,166 @@
+//! Processes of the program, which end with the test that started them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take before a test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives something.
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The program with arguments, and without what the test's own environment would tell it.
+pub(crate) fn program<S: AsRef<str>>(arguments: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watertight"));
+    command.args(arguments.iter().map(AsRef::as_ref));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WATERTIGHT_") {
+            command.env_remove(name);
+        }
+    }
+    for proxy in
+        ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+    {
+        command.env_remove(proxy);
+    }
+    command
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    pub(crate) fn last_line(&self) -> &str {
+        self.stdout.lines().last().unwrap_or_default()
+    }
+}
+
+/// Runs the program to its end.
+pub(crate) fn run<S: AsRef<str>>(arguments: &[S]) -> Finished {
+    Process::start(program(arguments)).wait()
+}
+
+/// A running process, which is killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    stdout: Output,
+    stderr: Output,
+}
+
+#[derive(Debug)]
+struct Output {
+    text: Arc<Mutex<String>>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = Output::of(child.stdout.take().unwrap());
+        let stderr = Output::of(child.stderr.take().unwrap());
+        Self { child, stdout, stderr }
+    }
+
+    /// Starts it, and waits until it says that everything has been started.
+    pub(crate) fn ready<S: AsRef<str>>(arguments: &[S]) -> Self {
+        Self::ready_with(program(arguments))
+    }
+
+    pub(crate) fn ready_with(command: Command) -> Self {
+        let mut process = Self::start(command);
+        eventually("ready", || {
+            let over = process.child.try_wait().unwrap();
+            assert!(over.is_none(), "{over:?}: {}", process.log());
+            process.stdout.get().lines().any(|line| line == "ready").then_some(())
+        });
+        process
+    }
+
+    /// The address that it listens on for `purpose`, by what it printed.
+    pub(crate) fn address(&self, purpose: &str) -> String {
+        let output = self.stdout.get();
+        let mut lines = output.lines().filter_map(|line| line.split_once(" listening on "));
+        let found = lines.find(|(what, _)| what.starts_with(purpose));
+        found.unwrap_or_else(|| panic!("no {purpose} in {output}")).1.to_string()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.stderr.get()
+    }
+
+    pub(crate) fn wait(mut self) -> Finished {
+        let status = eventually("the end of the process", || self.child.try_wait().unwrap());
+        Finished {
+            code: status.code().unwrap_or(-1),
+            stdout: self.stdout.all(),
+            stderr: self.stderr.all(),
+        }
+    }
+
+    /// Tells it to stop, and waits for its end.
+    pub(crate) fn stop(self) -> Finished {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Output {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&text);
+        let reader = thread::spawn(move || {
+            let mut lines = BufReader::new(pipe);
+            let mut line = String::new();
+            while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
+                sink.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn get(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    fn all(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        self.get()
+    }
+}

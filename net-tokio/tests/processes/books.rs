@@ -1,0 +1,58 @@
+use serde_json::Value;
+
+/// The ledger of a server or an agent, as the program prints it.
+#[derive(Clone, Debug)]
+pub struct Books(Value);
+
+impl Books {
+    pub fn new(books: Value) -> Self {
+        Self(books)
+    }
+
+    pub fn is_even(&self) -> bool {
+        self.0["even"] == true
+    }
+
+    pub fn added(&self) -> u64 {
+        self.figure("/connections/added")
+    }
+
+    pub fn removed(&self) -> u64 {
+        self.figure("/connections/removed")
+    }
+
+    pub fn live(&self) -> u64 {
+        self.figure("/connections/live")
+    }
+
+    pub fn tasks(&self) -> u64 {
+        self.figure("/tasks")
+    }
+
+    pub fn sessions_added(&self) -> u64 {
+        self.figure("/sessions/added")
+    }
+
+    pub fn sessions_removed(&self) -> u64 {
+        self.figure("/sessions/removed")
+    }
+
+    /// Bytes held for connections, in both directions.
+    pub fn bytes_held(&self) -> u64 {
+        self.figure("/connections/bytes_to_send") + self.figure("/connections/bytes_received")
+    }
+
+    /// Whether nothing is under way: no dial and no byte, and the live connections are what is
+    /// left of those that were added.
+    pub fn is_quiet(&self) -> bool {
+        let pending = ["opening", "dialing", "queued_control"];
+        self.added() - self.removed() == self.live()
+            && self.bytes_held() == 0
+            && pending.iter().all(|what| self.figure(&format!("/connections/{what}")) == 0)
+    }
+
+    fn figure(&self, pointer: &str) -> u64 {
+        let figure = self.0.pointer(pointer).and_then(Value::as_u64);
+        figure.unwrap_or_else(|| panic!("no {pointer} in {}", self.0))
+    }
+}

@@ -1,0 +1,152 @@
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{PATIENCE, eventually};
+
+/// How much of a process's log is shown when a test fails.
+const SHOWN_LINES: usize = 60;
+
+/// A child process. It is killed and waited for when this is dropped, whatever state it is in.
+///
+/// When that happens because the test fails, what the process wrote to standard error is shown.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    lines: UnboundedReceiver<String>,
+    errors: Arc<Mutex<String>>,
+}
+
+/// What is left of a process that has ended by itself.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub out: String,
+    pub err: String,
+}
+
+impl Process {
+    /// Starts a process whose standard output is text.
+    pub fn spawn(command: &mut Command) -> Self {
+        let (sender, lines) = unbounded_channel();
+        let read = move |out: ChildStdout| {
+            for line in BufReader::new(out).lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        };
+        Self { lines, ..Self::spawn_with(command, read) }
+    }
+
+    /// Starts a process whose standard output `read` takes care of, in a thread of its own.
+    pub fn spawn_with(
+        command: &mut Command,
+        read: impl FnOnce(ChildStdout) + Send + 'static,
+    ) -> Self {
+        raise_descriptor_limit();
+        let name = command.get_program().to_string_lossy().into_owned();
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let out = child.stdout.take().unwrap();
+        std::thread::spawn(move || read(out));
+        let errors = Arc::<Mutex<String>>::default();
+        let (mut err, kept) = (child.stderr.take().unwrap(), Arc::clone(&errors));
+        std::thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            while let Ok(read @ 1..) = err.read(&mut chunk) {
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..read]));
+            }
+        });
+        Self { name, child, lines: unbounded_channel().1, errors }
+    }
+
+    /// The next line of standard output; `None` at its end.
+    pub async fn next_line(&mut self) -> Option<String> {
+        self.lines.recv().await
+    }
+
+    /// What it has written to standard error so far.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap().clone()
+    }
+
+    /// Waits until it has written `text` to standard error.
+    pub async fn says(&self, text: &str) {
+        eventually(PATIENCE, &format!("{} says {text:?}", self.name), async || {
+            self.errors().contains(text).then_some(()).ok_or_else(|| "it has not".to_string())
+        })
+        .await;
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
+        eventually(limit, &format!("the end of {}", self.name), async || {
+            self.child.try_wait().unwrap().ok_or_else(|| "it is still running".to_string())
+        })
+        .await
+    }
+
+    /// Waits until it has ended by itself, and for the rest of what it says.
+    pub async fn finish(mut self, limit: Duration) -> Finished {
+        let status = self.exit(limit).await;
+        let mut out = String::new();
+        while let Some(line) = self.next_line().await {
+            out.push_str(&line);
+            out.push('\n');
+        }
+        Finished { status, out, err: self.errors() }
+    }
+
+    /// Bytes of memory that are its alone: heap and stacks, without the program's file.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+        kib * 1024
+    }
+
+    /// File descriptors that it holds.
+    pub fn fds(&self) -> usize {
+        std::fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    fn proc(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.child.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither fails on a process that has been waited for.
+        self.child.kill().ok();
+        let status = self.child.wait();
+        if std::thread::panicking() {
+            let errors = self.errors.lock().unwrap();
+            let lines: Vec<_> = errors.lines().collect();
+            let shown = lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default();
+            eprintln!("--- {} ({status:?}), standard error:\n{}", self.name, shown.join("\n"));
+        }
+    }
+}
+
+/// Hundreds of connections at once, both ends in this process, are more than the usual limit.
+/// Processes that are started later inherit it.
+fn raise_descriptor_limit() {
+    static RAISED: Once = Once::new();
+    RAISED.call_once(|| {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        // A system that does not allow it may get by with what there is.
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
+    });
+}

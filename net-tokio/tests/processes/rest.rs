@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use super::{PATIENCE, Tunnel, Watertight, eventually};
+
+/// How long a process must hold the same for it to be at rest.
+const STILL: Duration = Duration::from_millis(200);
+
+/// What both ends of a tunnel hold when nothing goes on.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    live: u64,
+    tasks: u64,
+    server: Held,
+    agent: Held,
+}
+
+/// What a process holds of the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    fds: usize,
+    resident: u64,
+}
+
+impl Held {
+    fn by(process: &Watertight) -> Self {
+        Self { fds: process.fds(), resident: process.resident() }
+    }
+
+    fn is_more_than(&self, before: &Self, tolerance: u64) -> bool {
+        self.fds > before.fds || self.resident > before.resident + tolerance
+    }
+}
+
+impl Rest {
+    /// Waits until nothing changes any more.
+    pub async fn of(tunnel: &Tunnel) -> Self {
+        eventually(PATIENCE, "rest", async || {
+            let first = Self::now(tunnel).await?;
+            tokio::time::sleep(STILL).await;
+            let second = Self::now(tunnel).await?;
+            let (a, b) = (first.fingerprint(), second.fingerprint());
+            if a == b { Ok(second) } else { Err(format!("{first:?}, then {second:?}")) }
+        })
+        .await
+    }
+
+    /// Waits until both ends hold what they held before: connections, tasks and file descriptors
+    /// exactly, memory but for `tolerance` bytes.
+    pub async fn returns(&self, tunnel: &Tunnel, limit: Duration, tolerance: u64) {
+        eventually(limit, &format!("back to {self:?}"), async || {
+            let now = Self::now(tunnel).await?;
+            let more = now.live != self.live
+                || now.tasks > self.tasks
+                || now.server.is_more_than(&self.server, tolerance)
+                || now.agent.is_more_than(&self.agent, tolerance);
+            if more { Err(format!("{now:?}")) } else { Ok(()) }
+        })
+        .await;
+    }
+
+    /// Bytes by which the memory of both ends has grown since.
+    pub fn growth(&self, tunnel: &Tunnel) -> [u64; 2] {
+        let grown = |before: Held, now: &Watertight| now.resident().saturating_sub(before.resident);
+        [grown(self.server, &tunnel.server), grown(self.agent, &tunnel.agent)]
+    }
+
+    async fn now(tunnel: &Tunnel) -> Result<Self, String> {
+        let books = tunnel.server.books().await;
+        if !books.is_quiet() {
+            return Err(format!("{books:?}"));
+        }
+        Ok(Self {
+            live: books.live(),
+            tasks: books.tasks(),
+            server: Held::by(&tunnel.server),
+            agent: Held::by(&tunnel.agent),
+        })
+    }
+
+    fn fingerprint(&self) -> [u64; 4] {
+        [self.live, self.tasks, self.server.fds as u64, self.agent.fds as u64]
+    }
+}

@@ -1,0 +1,145 @@
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// A TCP service in this process, for as long as it is held.
+#[derive(Debug)]
+pub struct Target {
+    pub at: SocketAddr,
+    counts: Arc<Counts>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+pub struct Counts {
+    open: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// Counts a connection for as long as it is served.
+struct Open(Arc<Counts>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Target {
+    pub async fn start<F, A>(serve: F) -> Self
+    where
+        F: Fn(TcpStream, Arc<Counts>) -> A + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let counts = Arc::<Counts>::default();
+        let of_all = Arc::clone(&counts);
+        let task = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                of_all.open.fetch_add(1, Ordering::Relaxed);
+                let open = Open(Arc::clone(&of_all));
+                let serving = serve(socket, Arc::clone(&of_all));
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(open);
+                });
+            }
+        });
+        Self { at, counts, task }
+    }
+
+    /// Gives back what it gets.
+    pub async fn echo() -> Self {
+        Self::start(|mut socket, _| async move {
+            let (mut read, mut write) = socket.split();
+            // An end of the connection before that of the bytes is the client's business.
+            copy(&mut read, &mut write).await.ok();
+            write.shutdown().await.ok();
+        })
+        .await
+    }
+
+    /// Sends `total` bytes of the [`pattern`], as fast as they are taken.
+    pub async fn pour(total: u64) -> Self {
+        Self::start(move |mut socket, counts| async move {
+            let chunk = pattern(0, CHUNK);
+            for _ in 0..total / CHUNK as u64 {
+                if socket.write_all(&chunk).await.is_err() {
+                    return;
+                }
+                counts.sent.fetch_add(CHUNK as u64, Ordering::Relaxed);
+            }
+            socket.shutdown().await.ok();
+        })
+        .await
+    }
+
+    /// Answers only once it has seen the end of what it gets: with its length.
+    pub async fn count() -> Self {
+        Self::start(|mut socket, _| async move {
+            let mut chunk = vec![0; CHUNK];
+            let mut total = 0;
+            loop {
+                match socket.read(&mut chunk).await {
+                    Ok(0) => break,
+                    Ok(read) => total += read,
+                    Err(_) => return,
+                }
+            }
+            socket.write_all(format!("{total} bytes\n").as_bytes()).await.ok();
+            socket.shutdown().await.ok();
+        })
+        .await
+    }
+
+    /// Says nothing, and closes when the other end has.
+    pub async fn silent() -> Self {
+        Self::start(|mut socket, _| async move {
+            let mut chunk = [0; 1024];
+            while let Ok(1..) = socket.read(&mut chunk).await {}
+        })
+        .await
+    }
+
+    /// Never reads, never writes, and closes only if it is told that the connection is broken.
+    pub async fn deaf() -> Self {
+        Self::start(|socket, _| async move {
+            socket.ready(tokio::io::Interest::ERROR).await.ok();
+        })
+        .await
+    }
+
+    /// Connections that are being served.
+    pub fn open(&self) -> u64 {
+        self.counts.open.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that it has got rid of, on all connections.
+    pub fn sent(&self) -> u64 {
+        self.counts.sent.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How much a service writes at once. The [`pattern`] repeats after as much.
+const CHUNK: usize = 64 << 10;
+
+/// The bytes from `offset` on of a stream in which no two neighbourhoods are alike.
+pub fn pattern(offset: usize, length: usize) -> Vec<u8> {
+    let byte = |at: usize| {
+        let word = u32::try_from(at % CHUNK / 4).unwrap_or(0);
+        word.wrapping_mul(0x9e37_79b1).to_le_bytes()[at % 4]
+    };
+    (offset..offset + length).map(byte).collect()
+}
