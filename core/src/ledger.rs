@@ -5,7 +5,8 @@ use core::fmt;
 /// Why a connection was removed from its session's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// Both directions were finished and read to the end.
+    /// Both directions were finished, and read to the end or let go of. In the base dialect, which
+    /// cannot finish one direction: ours was, and the application let go.
     Finished,
     /// The application dropped its handle before it had finished.
     Dropped,

@@ -302,6 +302,12 @@ fn pause_and_resume_keep_to_their_thresholds() {
     }
     read(&mut lone, 1);
     assert_eq!(lone.hears(), [(1, Body::Resume)]);
+    read(&mut lone, 100);
+    assert!(lone.hears().is_empty(), "once is enough");
+    lone.says_data(1, &[0; 1001]);
+    assert_eq!(lone.hears(), [(1, Body::Pause)], "and again");
+    assert_eq!(lone.end.read(lone.now, id).len(), 1001);
+    assert_eq!(lone.hears(), [(1, Body::Resume)]);
 }
 
 #[test]

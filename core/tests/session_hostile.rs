@@ -2,6 +2,7 @@
 //! ends its own session with a reason that says so, and makes nothing grow.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+#![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod support;
 
@@ -110,11 +111,18 @@ fn an_id_is_dialled_once() {
     lone.dials(3);
     assert_fault(lone, &PeerMisbehaved::ReusedId(id(3)));
 
-    let mut lone = base();
-    lone.dials(5);
-    lone.dials(3);
-    lone.dials(5);
-    assert_fault(lone, &PeerMisbehaved::ReusedId(id(5)));
+    for gone in [false, true] {
+        let mut lone = base();
+        let accepted = lone.accepts(5);
+        lone.dials(3);
+        if gone {
+            // The application may still hold its handle: it must not find another connection.
+            lone.says(5, Body::Error { text: "EOF".into() });
+            assert!(lone.end.retired.contains_key(&accepted));
+        }
+        lone.dials(5);
+        assert_fault(lone, &PeerMisbehaved::ReusedId(id(5)));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! connection's life from its dial to its one end.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+#![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod support;
 

@@ -95,7 +95,7 @@ fn reached(world: &World) -> BTreeSet<String> {
         if party.most_blocked > 1 {
             seen.insert("several waited for the send budget".into());
         }
-        if party.app.handles.values().any(|handle| handle.read > 15_000) {
+        if party.app.handles.values().any(|handle| handle.read > 10_000) {
             seen.insert("much was read".into());
         }
     }

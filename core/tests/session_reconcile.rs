@@ -82,7 +82,21 @@ fn r9_a_go_acceptor_is_told_to_keep_the_dials_that_are_on_their_way() {
         assert!(list.contains(&number), "{number}");
     }
     assert!(list.is_sorted());
-    assert!(!list.contains(&1));
+}
+
+#[test]
+fn r9_a_dial_that_a_later_one_has_overtaken_is_kept() {
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
+    for number in [1000, 1001, 1003] {
+        let accepted = lone.accepts(number);
+        if number == 1001 {
+            lone.end.release(lone.now, accepted);
+            lone.hears();
+        }
+    }
+    let list = next_list(&mut lone);
+    assert!(list.contains(&1002), "it is behind 1003 on its way");
+    assert!(!list.contains(&1001), "it was here and is gone");
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! the tunnel's server and agent. The rounds of all paths are interleaved, and medians printed. The
 //! real comparison, with peers and many connections, is another tool's work.
 
+#![allow(clippy::indexing_slicing, reason = "its input is its own")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, BufReader};

@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{accept_async, client_async};
 
 use processes::{
-    Authority, KEY, PATIENCE, Process, Target, Tunnel, Witness, eventually, found, in_time,
-    pattern, quiet_command, run,
+    Authority, KEY, PATIENCE, Process, Target, Tunnel, eventually, found, in_time, pattern,
+    quiet_command, run,
 };
 
 const CURL: (&str, &str) = ("curl", "curl");
@@ -337,7 +337,7 @@ async fn a_web_socket_through_the_reverse_proxy() {
 
 /// Sends some through a tunnel, and ends it.
 async fn carries(tunnel: Tunnel, echo: &Target) {
-    let mut witness: Witness = tunnel.witness(echo.at).await;
+    let mut witness = tunnel.witness(echo.at).await;
     let mut socket = TcpStream::connect(tunnel.forward(echo.at)).await.unwrap();
     let sent = pattern(0, 4 << 20);
     let (mut read, mut write) = socket.split();

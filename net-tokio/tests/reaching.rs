@@ -1,5 +1,7 @@
 //! The ways from an agent to its server: HTTP proxies, Unix sockets, streams of the embedder's.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::sync::Arc;

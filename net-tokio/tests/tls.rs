@@ -1,5 +1,7 @@
 //! TLS between agent and server: always verified, on WebSockets and byte streams.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Server and agent with real sockets between them: what users embed.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::time::Duration;

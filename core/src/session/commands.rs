@@ -157,8 +157,11 @@ impl Session {
         }
     }
 
-    /// The next bytes that arrived, at most `max` of them, without copying. Empty at the end of
-    /// the other end's direction.
+    /// The next bytes that arrived, at most `max` of them (which is not zero), without copying.
+    /// Empty at the end of the other end's direction.
+    ///
+    /// Once nothing is left to read and to say, the connection is retired: the end of the other
+    /// direction is then known by [`Event::Retired`], whose end is `complete`.
     ///
     /// # Errors
     /// Nothing was read: see [`ReadError`].

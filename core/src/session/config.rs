@@ -29,8 +29,10 @@ pub struct Limits {
     /// Dials in flight at once, counted for each end. A dial costs the dialling end a socket and
     /// a task before anything proves that it is wanted.
     pub max_dials: usize,
-    /// Control messages that wait for the transport. An end that makes us answer without reading
-    /// the answers passes it, and its session ends.
+    /// Control messages that wait for the transport, announcements of clients not counted. An end
+    /// that makes us answer without reading the answers passes it, and its session ends, though
+    /// not before four for each of `max_connections`, which is what the connections themselves may
+    /// have to say. Above half of it no dial is sent.
     pub max_queued_control: usize,
     /// Bytes of a connection that the other end may send before we grant more.
     pub initial_window: u64,
@@ -49,9 +51,9 @@ pub struct Limits {
     pub resume_below: usize,
     /// Toward a remotedialer end: unread bytes at which a connection that ignores Pause is reset.
     pub unread_cap: usize,
-    /// Toward a remotedialer end: unread bytes of all connections together. Above half of it every
-    /// connection with more than `resume_below` unread is paused; at it the one that goes on
-    /// sending is reset.
+    /// Toward a remotedialer end: unread bytes of all connections together. Above half of it a
+    /// connection is paused that has more than `resume_below` unread, or more than its share of a
+    /// quarter; at it the one that goes on sending is reset.
     pub unread_budget: usize,
 }
 

@@ -165,7 +165,7 @@ pub enum WriteError {
     /// The connection has ended.
     #[error(transparent)]
     Ended(ConnectionEnd),
-    /// There is no such connection any more.
+    /// There is no such connection any more; [`Event::Retired`](super::Event::Retired) says why.
     #[error("no such connection")]
     Unknown,
 }
@@ -179,7 +179,8 @@ pub enum ReadError {
     /// The connection ended before the other end finished; what it had sent was read.
     #[error(transparent)]
     Ended(ConnectionEnd),
-    /// There is no such connection any more.
+    /// There is no such connection any more; [`Event::Retired`](super::Event::Retired) says why,
+    /// and whether this is an end of file.
     #[error("no such connection")]
     Unknown,
 }

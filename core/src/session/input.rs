@@ -98,11 +98,10 @@ impl Session {
         if !self.numbers.is_peers(id) {
             return Err(PeerMisbehaved::ForeignId(id));
         }
-        let reused = self.extended() && self.numbers.was_used(id);
-        if reused || self.table.contains(id) {
+        if self.numbers.was_used(id) {
             return Err(PeerMisbehaved::ReusedId(id));
         }
-        self.numbers.seen(id);
+        self.numbers.saw(id);
         if let Some((code, text)) = self.reason_to_refuse() {
             self.answer_refused(id, code, text);
             return Ok(());

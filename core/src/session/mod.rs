@@ -12,6 +12,7 @@ mod lifecycle;
 mod numbers;
 mod outbox;
 mod reconcile;
+mod seen;
 mod table;
 mod timeouts;
 mod transmit;
@@ -34,7 +35,7 @@ pub use transmit::Transmit;
 
 use keepalive::Keepalive;
 use numbers::Numbers;
-use outbox::{Control, Outbox};
+use outbox::{Control, Outbox, give_back};
 use table::Table;
 
 /// One end of one tunnel, without IO.
@@ -182,7 +183,9 @@ impl Session {
 
     /// The next event, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        give_back(&mut self.events);
+        event
     }
 
     /// What the session holds and has held.

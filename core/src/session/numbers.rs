@@ -1,5 +1,6 @@
 //! Who may open which connection id, and which were used.
 
+use super::seen::Seen;
 use crate::wire::Dialect;
 use crate::{ConnectionId, Role};
 
@@ -14,6 +15,8 @@ pub(super) struct Numbers {
     dialect: Dialect,
     next_own: i64,
     newest_peer: i64,
+    /// The other end's ids by magnitude: whoever it is, they all have one sign.
+    seen: Seen,
 }
 
 impl Numbers {
@@ -22,7 +25,7 @@ impl Numbers {
             Role::Connector => 1,
             Role::Acceptor => 2,
         };
-        Self { role, dialect, next_own, newest_peer: 0 }
+        Self { role, dialect, next_own, newest_peer: 0, seen: Seen::new() }
     }
 
     /// The next id of ours.
@@ -53,22 +56,39 @@ impl Numbers {
         }
     }
 
-    /// Whether a connection with the id was ever there. In the base dialect, whose ids may come
-    /// out of order, the answer for the other end's ids is a guess.
+    /// Whether the id can be nobody's any more: a connection with it was there, or one with a
+    /// later id. Only in the base dialect may ids of the other end come out of order.
     pub(super) fn was_used(&self, id: ConnectionId) -> bool {
         let magnitude = id.get().unsigned_abs();
         if self.is_own(id) {
-            magnitude < self.next_own.unsigned_abs()
-        } else {
-            self.is_peers(id) && magnitude <= self.newest_peer.unsigned_abs()
+            return magnitude < self.next_own.unsigned_abs();
         }
+        self.is_peers(id)
+            && match self.dialect {
+                Dialect::Base => self.seen.contains(magnitude),
+                Dialect::Extended => magnitude <= self.newest_peer.unsigned_abs(),
+            }
     }
 
     /// The other end opened this id.
-    pub(super) fn seen(&mut self, id: ConnectionId) {
-        if id.get().unsigned_abs() > self.newest_peer.unsigned_abs() {
+    pub(super) fn saw(&mut self, id: ConnectionId) {
+        let magnitude = id.get().unsigned_abs();
+        if magnitude > self.newest_peer.unsigned_abs() {
             self.newest_peer = id.get();
         }
+        if self.dialect == Dialect::Base {
+            self.seen.insert(magnitude);
+        }
+    }
+
+    /// Positive ids that the other end may have used without our having seen them: up to `around`
+    /// before the newest one, and as many after it.
+    pub(super) fn unseen(&self, around: i64) -> impl Iterator<Item = ConnectionId> + '_ {
+        let newest = self.newest_peer.max(0);
+        let first = newest.saturating_sub(around).max(1);
+        (first..=newest.saturating_add(around))
+            .filter(|id| !self.seen.contains(id.unsigned_abs()))
+            .map(ConnectionId::from_wire)
     }
 
     /// The newest id that the other end opened; [`ConnectionId::SESSION`] before the first.

@@ -134,6 +134,9 @@ impl Outbox {
     /// The transport took a message, or found none.
     pub(super) fn progressed(&mut self, now: Instant) {
         self.since = now;
+        give_back(&mut self.control);
+        give_back(&mut self.flow);
+        give_back(&mut self.ready);
     }
 
     /// Since when something waits and nothing was taken. What was queued may have been taken back.
@@ -143,5 +146,45 @@ impl Outbox {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// An empty queue keeps no capacity of a burst.
+pub(super) fn give_back<T>(queue: &mut VecDeque<T>) {
+    const KEPT: usize = 64;
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_leaves_no_capacity_behind() {
+        let mut outbox = Outbox::default();
+        for number in 0..10_000 {
+            let id = ConnectionId::from_wire(number);
+            outbox.push_ready(Instant::EPOCH, id);
+            outbox.push(Instant::EPOCH, Control::Connection { id, body: Body::Opened });
+        }
+        while outbox.pop_control().is_some() && outbox.ready.pop_front().is_some() {
+            outbox.progressed(Instant::EPOCH);
+        }
+        assert_eq!(outbox.control.capacity() + outbox.ready.capacity(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_not_waited_for() {
+        let (mut outbox, id) = (Outbox::default(), ConnectionId::from_wire(1));
+        let at = |seconds| Instant::from_epoch(core::time::Duration::from_secs(seconds));
+        outbox.push(at(1), Control::Connect { id, target: String::new(), within_millis: 0 });
+        assert_eq!(outbox.waiting_since(), Some(at(1)));
+        outbox.forget_connect(id);
+        assert_eq!(outbox.waiting_since(), None);
+        outbox.set_ping(at(5));
+        outbox.set_list(at(6));
+        assert_eq!(outbox.waiting_since(), Some(at(5)));
     }
 }

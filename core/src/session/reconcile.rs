@@ -12,12 +12,12 @@ use crate::timers::Timer;
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
 
-/// How many ids that a remotedialer acceptor has not used yet we list as live.
+/// How many ids that we have not heard of yet we list as live, on either side of the newest one.
 ///
-/// It closes every connection that is not listed, even one whose Connect is still on its way to
-/// us (bug R9). It counts its ids upward, so listing the next ones protects those, and an id that
-/// it never used costs nothing.
-const LOOK_AHEAD: i64 = 512;
+/// A remotedialer acceptor closes every connection that is not listed, even one whose Connect is
+/// still on its way to us (bug R9). It counts its ids upward, so listing the next ones protects
+/// those, and those that a later one has overtaken. An id that it never used costs nothing.
+const LOOK_AROUND: i64 = 512;
 
 impl Session {
     pub(super) fn on_reconcile_timer(&mut self, now: Instant) {
@@ -31,12 +31,10 @@ impl Session {
     /// The list of what we have, as the dialect words it.
     pub(super) fn list(&self) -> Body {
         let mut ids: Vec<_> = self.table.ids().collect();
-        let newest = self.numbers.newest_peer();
         if self.extended() {
-            return Body::Sync { newest, ids };
+            return Body::Sync { newest: self.numbers.newest_peer(), ids };
         }
-        let next = newest.get().max(0).saturating_add(1);
-        ids.extend((next..next.saturating_add(LOOK_AHEAD)).map(ConnectionId::from_wire));
+        ids.extend(self.numbers.unseen(LOOK_AROUND));
         Body::SyncConnections { ids }
     }
 

@@ -1,6 +1,6 @@
 use watertight_core::session::PeerMisbehaved;
 use watertight_core::wire::Dialect;
-use watertight_core::{ConnectionId, SessionEnd};
+use watertight_core::{Cause, ConnectionEnd, ConnectionId, SessionEnd};
 
 use super::app::Handle;
 use super::operation::{SIDES, Side};
@@ -55,11 +55,16 @@ impl World {
         let written = self.view(side.other()).app.handles.get(&id);
         let (wrote, finished) = written.map_or((0, false), |other| (other.wrote, other.finished));
         assert!(handle.read <= wrote, "{id}: {} read of {wrote}", handle.read);
-        let complete = handle.retired.as_ref().is_some_and(|end| end.complete);
-        let read_all = complete && !handle.aborted && !handle.released;
-        if handle.end_of_file || read_all {
+        let end = handle.retired.as_ref().filter(|_| !handle.aborted && !handle.released);
+        if handle.end_of_file || end.is_some_and(|end| end.complete) {
             assert_eq!(handle.read, wrote, "{side:?} {id}: {handle:?}");
             assert!(finished, "{id}: an end of file that nobody sent");
+        }
+        let graceful = |end: &ConnectionEnd| {
+            matches!(end.cause, Cause::Finished | Cause::PeerClosed) && handle.opened
+        };
+        if let Some(end) = end.filter(|end| graceful(end)) {
+            assert!(end.complete, "{side:?} {id}: bytes went unread: {handle:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! moment, and what must hold all the same.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+#![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod app;
 mod commands;

@@ -64,14 +64,16 @@ impl World {
         for (side, id, goal) in goals {
             let (writer, reader) = (&self.view(side).app, &self.view(side.other()).app);
             let (writer, reader) = (&writer.handles[&id], &reader.handles[&id]);
-            let alive = writer.retired.is_none() && reader.retired.is_none();
-            if alive && self.joined {
-                assert_eq!(
-                    (writer.wrote, reader.read),
-                    (goal, goal),
-                    "{side:?} {id} hangs:\n{writer:?}\n{reader:?}"
-                );
+            if writer.retired.is_some() || reader.retired.is_some() || !self.joined {
+                continue;
             }
+            assert_eq!(
+                (writer.wrote, reader.read),
+                (goal, goal),
+                "{side:?} {id} hangs:\n{writer:?}\n{reader:?}"
+            );
+            let learns = !writer.finished || self.dialect == Dialect::Base;
+            assert!(learns || reader.end_of_file, "{id}: no end of file:\n{reader:?}");
         }
     }
 

@@ -61,8 +61,12 @@ impl Small {
 }
 
 fn small() -> impl Strategy<Value = Small> {
-    let windows = (1024..4096_u64, 1024..16_384_u64, 0..16_384_u64, 1024..3000_usize);
-    let sends = (100..6000_usize, 100..12_000_usize, 1..8_usize, 1..6_usize);
+    // Payloads from 4096 bytes on are not copied, so some must be longer.
+    let max_data = prop_oneof![2 => 1024..3000_usize, 1 => 4000..9000_usize];
+    let initial = prop_oneof![2 => 1024..4096_u64, 1 => 4096..12_000_u64];
+    let windows = (initial, 1024..16_384_u64, 0..16_384_u64, max_data);
+    let buffer = prop_oneof![100..6000_usize, 6000..20_000_usize];
+    let sends = (buffer, 100..20_000_usize, 1..8_usize, 1..6_usize);
     let cap = || prop_oneof![3000..8000_usize, 6000..60_000_usize];
     let unread = (500..4000_usize, 0..500_usize, cap(), cap());
     (windows, sends, unread).prop_map(|(windows, sends, unread)| Small {

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(unused_imports, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+#![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod config;
 mod end;

@@ -79,9 +79,10 @@ fn host_port(authority: &Authority) -> Result<(String, Option<u16>), &'static st
     if authority.host().is_empty() {
         return Err("it has no host");
     }
-    // `port_u16` takes a port that is out of range for none.
-    let port = authority.port().map(|port| port.as_str().parse()).transpose();
-    match port.map_err(|_| "the port is out of range")? {
+    // The library takes a port that is out of range for none.
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    let port = port.strip_prefix(':').map(str::parse::<u16>).transpose();
+    match port.map_err(|_| "the port is no number from 1 to 65535")? {
         Some(0) => Err("nobody listens on port 0"),
         port => Ok((authority.host().to_string(), port)),
     }
@@ -169,7 +170,8 @@ mod tests {
             ("tcp://host:1/path", "no path"),
             ("tcp://host:1?x", "no path"),
             ("tcp://host:0", "port 0"),
-            ("tcp://host:70000", "out of range"),
+            ("tcp://host:70000", "65535"),
+            ("ws://host:", "65535"),
             ("ws://user:secret@host", "token"),
             ("unix:relative", "absolute"),
             ("ws://", "not a URL"),

@@ -103,7 +103,9 @@ impl Proxy {
 
 fn refusal(status: StatusCode, text: &str) -> String {
     let hint = match status {
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => ", give it http://USER:PASSWORD@HOST:PORT",
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            " (to authenticate, write http://USER:PASSWORD@HOST:PORT)"
+        }
         _ => "",
     };
     let separator = if text.is_empty() { "" } else { ": " };

@@ -128,5 +128,6 @@ fn half_an_identity_is_refused() {
 fn other_mistakes_are_explained() {
     fails(&["--drain-timeout", "30"], 2, &["30s"]);
     fails(&["--allow-dial", "localhost"], 2, &["localhost:80"]);
+    fails(&["--max-clients", "0"], 2, &["--max-clients", "zero"]);
     fails(&["--admin", "unix:admin.sock"], 2, &["absolute"]);
 }

@@ -58,6 +58,21 @@ fn the_second_signal_cuts_what_is_open() {
 }
 
 #[test]
+fn the_third_signal_ends_it_at_once() {
+    let (tunnel, _socket) = with_open_connection(&["--drain-timeout", "1h"]);
+    // An agent that does not answer makes saying goodbye take seconds.
+    tunnel.agent.signal(Signal::STOP);
+    for told in ["draining", "told again"] {
+        tunnel.server.signal(Signal::TERM);
+        eventually(told, || tunnel.server.log().contains(told).then_some(()));
+    }
+    tunnel.server.signal(Signal::TERM);
+    let ended = tunnel.server.wait();
+    assert_eq!(ended.code, 128 + 15, "{}", ended.stderr);
+    assert!(!ended.stdout.contains("ledger"), "{}", ended.stdout);
+}
+
+#[test]
 fn the_drain_has_a_deadline() {
     let (tunnel, socket) = with_open_connection(&["--drain-timeout", "100ms"]);
     let ended = tunnel.server.stop();

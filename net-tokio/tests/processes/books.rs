@@ -2,49 +2,49 @@ use serde_json::Value;
 
 /// The ledger of a server or an agent, as the program prints it.
 #[derive(Clone, Debug)]
-pub struct Books(Value);
+pub(crate) struct Books(Value);
 
 impl Books {
-    pub fn new(books: Value) -> Self {
+    pub(crate) fn new(books: Value) -> Self {
         Self(books)
     }
 
-    pub fn is_even(&self) -> bool {
+    pub(crate) fn is_even(&self) -> bool {
         self.0["even"] == true
     }
 
-    pub fn added(&self) -> u64 {
+    pub(crate) fn added(&self) -> u64 {
         self.figure("/connections/added")
     }
 
-    pub fn removed(&self) -> u64 {
+    pub(crate) fn removed(&self) -> u64 {
         self.figure("/connections/removed")
     }
 
-    pub fn live(&self) -> u64 {
+    pub(crate) fn live(&self) -> u64 {
         self.figure("/connections/live")
     }
 
-    pub fn tasks(&self) -> u64 {
+    pub(crate) fn tasks(&self) -> u64 {
         self.figure("/tasks")
     }
 
-    pub fn sessions_added(&self) -> u64 {
+    pub(crate) fn sessions_added(&self) -> u64 {
         self.figure("/sessions/added")
     }
 
-    pub fn sessions_removed(&self) -> u64 {
+    pub(crate) fn sessions_removed(&self) -> u64 {
         self.figure("/sessions/removed")
     }
 
     /// Bytes held for connections, in both directions.
-    pub fn bytes_held(&self) -> u64 {
+    pub(crate) fn bytes_held(&self) -> u64 {
         self.figure("/connections/bytes_to_send") + self.figure("/connections/bytes_received")
     }
 
     /// Whether nothing is under way: no dial and no byte, and the live connections are what is
     /// left of those that were added.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         let pending = ["opening", "dialing", "queued_control"];
         self.added() - self.removed() == self.live()
             && self.bytes_held() == 0

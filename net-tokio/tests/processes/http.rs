@@ -8,21 +8,21 @@ use super::in_time;
 
 /// An answer over HTTP.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 /// Asks for `path`.
-pub async fn get(at: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(at: SocketAddr, path: &str) -> Answer {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
     let answer = exchange(at, request.as_bytes()).await;
     Answer::read(&answer.unwrap_or_else(|error| panic!("GET {at}{path}: {error}")))
 }
 
 /// Sends `request` and reads until the other end closes.
-pub async fn exchange(at: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) async fn exchange(at: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     in_time("an answer over HTTP", async {
         let mut socket = TcpStream::connect(at).await?;
         // It may have been answered before it was read to its end.
@@ -38,7 +38,7 @@ pub async fn exchange(at: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 impl Answer {
-    pub fn read(bytes: &[u8]) -> Self {
+    pub(crate) fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("not an answer over HTTP: {text:?}"));

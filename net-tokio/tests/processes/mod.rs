@@ -1,6 +1,6 @@
 //! The program as its users have it: `watertight server` and `watertight agent` as processes of
 //! their own, with real services and clients around them.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod books;
 mod http;
@@ -13,16 +13,16 @@ mod tunnel;
 mod watertight;
 mod witness;
 
-pub use books::Books;
-pub use http::{Answer, exchange, get};
-pub use process::{Finished, Process};
-pub use program::{found, quiet_command, run};
-pub use rest::Rest;
-pub use target::{Target, pattern};
-pub use tls::Authority;
-pub use tunnel::{KEY, TOKEN, Tunnel, TunnelBuilder};
-pub use watertight::{Ended, Watertight};
-pub use witness::Witness;
+pub(crate) use books::Books;
+pub(crate) use http::{Answer, exchange, get};
+pub(crate) use process::{Finished, Process};
+pub(crate) use program::{found, quiet_command, run};
+pub(crate) use rest::Rest;
+pub(crate) use target::{Target, pattern};
+pub(crate) use tls::Authority;
+pub(crate) use tunnel::{KEY, TOKEN, Tunnel, TunnelBuilder};
+pub(crate) use watertight::{Ended, Watertight};
+pub(crate) use witness::Witness;
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,14 +31,14 @@ use tokio::time::Instant;
 
 /// How long anything may take that has no deadline of its own. It only has to end a test that
 /// hangs, on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at again.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Fails the test if `future` takes longer than `limit`.
 #[track_caller]
-pub fn within<F: Future>(
+pub(crate) fn within<F: Future>(
     limit: Duration,
     what: &str,
     future: F,
@@ -52,13 +52,13 @@ pub fn within<F: Future>(
 
 /// The same for what has no deadline of its own.
 #[track_caller]
-pub fn in_time<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
+pub(crate) fn in_time<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     within(PATIENCE, what, future)
 }
 
 /// Looks again and again until `probe` gives a value. Fails the test with what it said last if it
 /// has given none within `limit`.
-pub async fn eventually<T>(
+pub(crate) async fn eventually<T>(
     limit: Duration,
     what: &str,
     mut probe: impl AsyncFnMut() -> Result<T, String>,
@@ -67,7 +67,9 @@ pub async fn eventually<T>(
     loop {
         match probe().await {
             Ok(value) => return value,
-            Err(reason) => assert!(Instant::now() < until, "{what}: not within {limit:?}: {reason}"),
+            Err(reason) => {
+                assert!(Instant::now() < until, "{what}: not within {limit:?}: {reason}")
+            }
         }
         tokio::time::sleep(GLANCE).await;
     }

@@ -15,7 +15,7 @@ const SHOWN_LINES: usize = 60;
 ///
 /// When that happens because the test fails, what the process wrote to standard error is shown.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     lines: UnboundedReceiver<String>,
@@ -24,15 +24,15 @@ pub struct Process {
 
 /// What is left of a process that has ended by itself.
 #[derive(Clone, Debug)]
-pub struct Finished {
-    pub status: ExitStatus,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Process {
     /// Starts a process whose standard output is text.
-    pub fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let (sender, lines) = unbounded_channel();
         let read = move |out: ChildStdout| {
             for line in BufReader::new(out).lines() {
@@ -42,11 +42,13 @@ impl Process {
                 }
             }
         };
-        Self { lines, ..Self::spawn_with(command, read) }
+        let mut process = Self::spawn_with(command, read);
+        process.lines = lines;
+        process
     }
 
     /// Starts a process whose standard output `read` takes care of, in a thread of its own.
-    pub fn spawn_with(
+    pub(crate) fn spawn_with(
         command: &mut Command,
         read: impl FnOnce(ChildStdout) + Send + 'static,
     ) -> Self {
@@ -68,29 +70,29 @@ impl Process {
     }
 
     /// The next line of standard output; `None` at its end.
-    pub async fn next_line(&mut self) -> Option<String> {
+    pub(crate) async fn next_line(&mut self) -> Option<String> {
         self.lines.recv().await
     }
 
     /// What it has written to standard error so far.
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()
     }
 
     /// Waits until it has written `text` to standard error.
-    pub async fn says(&self, text: &str) {
+    pub(crate) async fn says(&self, text: &str) {
         eventually(PATIENCE, &format!("{} says {text:?}", self.name), async || {
             self.errors().contains(text).then_some(()).ok_or_else(|| "it has not".to_string())
         })
         .await;
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits until it has ended by itself.
-    pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
+    pub(crate) async fn exit(&mut self, limit: Duration) -> ExitStatus {
         eventually(limit, &format!("the end of {}", self.name), async || {
             self.child.try_wait().unwrap().ok_or_else(|| "it is still running".to_string())
         })
@@ -98,7 +100,7 @@ impl Process {
     }
 
     /// Waits until it has ended by itself, and for the rest of what it says.
-    pub async fn finish(mut self, limit: Duration) -> Finished {
+    pub(crate) async fn finish(mut self, limit: Duration) -> Finished {
         let status = self.exit(limit).await;
         let mut out = String::new();
         while let Some(line) = self.next_line().await {
@@ -109,7 +111,7 @@ impl Process {
     }
 
     /// Bytes of memory that are its alone: heap and stacks, without the program's file.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(self.proc("status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         let kib = line.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
@@ -117,7 +119,7 @@ impl Process {
     }
 
     /// File descriptors that it holds.
-    pub fn fds(&self) -> usize {
+    pub(crate) fn fds(&self) -> usize {
         std::fs::read_dir(self.proc("fd")).unwrap().count()
     }
 

@@ -5,7 +5,7 @@ use super::{Finished, PATIENCE, Process};
 
 /// Whether the programs that a test drives are there. If not, the test is to return: it has said
 /// so, and how to get them. Where nothing may be skipped it fails instead.
-pub fn found(programs: &[(&str, &str)]) -> bool {
+pub(crate) fn found(programs: &[(&str, &str)]) -> bool {
     let missing = programs.iter().filter(|(program, _)| !is_there(program));
     let (names, packages): (Vec<_>, Vec<_>) = missing.copied().unzip();
     if names.is_empty() {
@@ -26,7 +26,7 @@ fn is_there(program: &str) -> bool {
 }
 
 /// A program that neither proxies nor the user's configuration lead astray.
-pub fn quiet_command(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn quiet_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for proxy in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
         command.env_remove(proxy).env_remove(proxy.to_uppercase());
@@ -37,7 +37,7 @@ pub fn quiet_command(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// Runs a program to its end, and demands that it succeeds.
-pub async fn run(command: &mut Command) -> Finished {
+pub(crate) async fn run(command: &mut Command) -> Finished {
     let finished = Process::spawn(command).finish(PATIENCE).await;
     assert!(finished.status.success(), "{command:?}: {finished:?}");
     finished

@@ -7,7 +7,7 @@ const STILL: Duration = Duration::from_millis(200);
 
 /// What both ends of a tunnel hold when nothing goes on.
 #[derive(Clone, Debug)]
-pub struct Rest {
+pub(crate) struct Rest {
     live: u64,
     tasks: u64,
     server: Held,
@@ -33,7 +33,7 @@ impl Held {
 
 impl Rest {
     /// Waits until nothing changes any more.
-    pub async fn of(tunnel: &Tunnel) -> Self {
+    pub(crate) async fn of(tunnel: &Tunnel) -> Self {
         eventually(PATIENCE, "rest", async || {
             let first = Self::now(tunnel).await?;
             tokio::time::sleep(STILL).await;
@@ -46,7 +46,7 @@ impl Rest {
 
     /// Waits until both ends hold what they held before: connections, tasks and file descriptors
     /// exactly, memory but for `tolerance` bytes.
-    pub async fn returns(&self, tunnel: &Tunnel, limit: Duration, tolerance: u64) {
+    pub(crate) async fn returns(&self, tunnel: &Tunnel, limit: Duration, tolerance: u64) {
         eventually(limit, &format!("back to {self:?}"), async || {
             let now = Self::now(tunnel).await?;
             let more = now.live != self.live
@@ -59,7 +59,7 @@ impl Rest {
     }
 
     /// Bytes by which the memory of both ends has grown since.
-    pub fn growth(&self, tunnel: &Tunnel) -> [u64; 2] {
+    pub(crate) fn growth(&self, tunnel: &Tunnel) -> [u64; 2] {
         let grown = |before: Held, now: &Watertight| now.resident().saturating_sub(before.resident);
         [grown(self.server, &tunnel.server), grown(self.agent, &tunnel.agent)]
     }

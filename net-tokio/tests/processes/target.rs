@@ -5,18 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A TCP service in this process, for as long as it is held.
 #[derive(Debug)]
-pub struct Target {
-    pub at: SocketAddr,
+pub(crate) struct Target {
+    pub(crate) at: SocketAddr,
     counts: Arc<Counts>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     open: AtomicU64,
     sent: AtomicU64,
 }
@@ -31,7 +31,7 @@ impl Drop for Open {
 }
 
 impl Target {
-    pub async fn start<F, A>(serve: F) -> Self
+    pub(crate) async fn start<F, A>(serve: F) -> Self
     where
         F: Fn(TcpStream, Arc<Counts>) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
@@ -41,11 +41,14 @@ impl Target {
         let counts = Arc::<Counts>::default();
         let of_all = Arc::clone(&counts);
         let task = tokio::spawn(async move {
+            // Dropped with this task, which ends all of them.
+            let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
                 of_all.open.fetch_add(1, Ordering::Relaxed);
                 let open = Open(Arc::clone(&of_all));
                 let serving = serve(socket, Arc::clone(&of_all));
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     serving.await;
                     drop(open);
                 });
@@ -55,7 +58,7 @@ impl Target {
     }
 
     /// Gives back what it gets.
-    pub async fn echo() -> Self {
+    pub(crate) async fn echo() -> Self {
         Self::start(|mut socket, _| async move {
             let (mut read, mut write) = socket.split();
             // An end of the connection before that of the bytes is the client's business.
@@ -66,7 +69,7 @@ impl Target {
     }
 
     /// Sends `total` bytes of the [`pattern`], as fast as they are taken.
-    pub async fn pour(total: u64) -> Self {
+    pub(crate) async fn pour(total: u64) -> Self {
         Self::start(move |mut socket, counts| async move {
             let chunk = pattern(0, CHUNK);
             for _ in 0..total / CHUNK as u64 {
@@ -81,7 +84,7 @@ impl Target {
     }
 
     /// Answers only once it has seen the end of what it gets: with its length.
-    pub async fn count() -> Self {
+    pub(crate) async fn count() -> Self {
         Self::start(|mut socket, _| async move {
             let mut chunk = vec![0; CHUNK];
             let mut total = 0;
@@ -99,7 +102,7 @@ impl Target {
     }
 
     /// Says nothing, and closes when the other end has.
-    pub async fn silent() -> Self {
+    pub(crate) async fn silent() -> Self {
         Self::start(|mut socket, _| async move {
             let mut chunk = [0; 1024];
             while let Ok(1..) = socket.read(&mut chunk).await {}
@@ -108,7 +111,7 @@ impl Target {
     }
 
     /// Never reads, never writes, and closes only if it is told that the connection is broken.
-    pub async fn deaf() -> Self {
+    pub(crate) async fn deaf() -> Self {
         Self::start(|socket, _| async move {
             socket.ready(tokio::io::Interest::ERROR).await.ok();
         })
@@ -116,12 +119,12 @@ impl Target {
     }
 
     /// Connections that are being served.
-    pub fn open(&self) -> u64 {
+    pub(crate) fn open(&self) -> u64 {
         self.counts.open.load(Ordering::Relaxed)
     }
 
     /// Bytes that it has got rid of, on all connections.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.counts.sent.load(Ordering::Relaxed)
     }
 }
@@ -136,7 +139,7 @@ impl Drop for Target {
 const CHUNK: usize = 64 << 10;
 
 /// The bytes from `offset` on of a stream in which no two neighbourhoods are alike.
-pub fn pattern(offset: usize, length: usize) -> Vec<u8> {
+pub(crate) fn pattern(offset: usize, length: usize) -> Vec<u8> {
     let byte = |at: usize| {
         let word = u32::try_from(at % CHUNK / 4).unwrap_or(0);
         word.wrapping_mul(0x9e37_79b1).to_le_bytes()[at % 4]

@@ -5,13 +5,13 @@ use tempfile::TempDir;
 
 /// An authority, and what it has signed, as files.
 #[derive(Debug)]
-pub struct Authority {
+pub(crate) struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -22,12 +22,12 @@ impl Authority {
     }
 
     /// Its own certificate.
-    pub fn ca(&self) -> String {
+    pub(crate) fn ca(&self) -> String {
         self.path("ca.pem").display().to_string()
     }
 
     /// A certificate for `name`, and its key.
-    pub fn sign(&self, name: &str) -> [String; 2] {
+    pub(crate) fn sign(&self, name: &str) -> [String; 2] {
         let params = CertificateParams::new(vec![name.to_string()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -1,25 +1,28 @@
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::{Ended, PATIENCE, Watertight, Witness, eventually};
 
-pub const KEY: &str = "edge-7";
+pub(crate) const KEY: &str = "edge-7";
 
-pub const TOKEN: &str = "a-token-for-tests";
+pub(crate) const TOKEN: &str = "a-token-for-tests";
 
 /// A server and an agent, each a process, with a session between them.
 #[derive(Debug)]
-pub struct Tunnel {
-    pub server: Watertight,
-    pub agent: Watertight,
+pub(crate) struct Tunnel {
+    pub(crate) server: Watertight,
+    pub(crate) agent: Watertight,
     builder: TunnelBuilder,
 }
 
 /// What a tunnel is started with.
 #[derive(Debug)]
-pub struct TunnelBuilder {
+pub(crate) struct TunnelBuilder {
     scheme: &'static str,
     listen: String,
     allow: Vec<String>,
@@ -29,9 +32,9 @@ pub struct TunnelBuilder {
 }
 
 impl Tunnel {
-    pub fn over(scheme: &'static str) -> TunnelBuilder {
+    pub(crate) fn over(scheme: &'static str) -> TunnelBuilder {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+        write_private(&folder.path().join("token"), TOKEN);
         TunnelBuilder {
             scheme,
             listen: "127.0.0.1:0".to_string(),
@@ -43,28 +46,28 @@ impl Tunnel {
     }
 
     /// A tunnel over a WebSocket with forwards to `targets`.
-    pub async fn start(targets: &[SocketAddr]) -> Self {
+    pub(crate) async fn start(targets: &[SocketAddr]) -> Self {
         let builder = Self::over("ws");
         targets.iter().fold(builder, |builder, target| builder.forward(target)).start().await
     }
 
     /// The local port of the forward to `target`.
-    pub fn forward(&self, target: SocketAddr) -> SocketAddr {
+    pub(crate) fn forward(&self, target: SocketAddr) -> SocketAddr {
         self.server.address(&format!("forward {KEY}=tcp/{target}"))
     }
 
     /// The path of the admin server's proxy that leads to `path` of an HTTP server.
-    pub fn proxied(target: SocketAddr, path: &str) -> String {
+    pub(crate) fn proxied(target: SocketAddr, path: &str) -> String {
         format!("/client/{KEY}/http/{target}{path}")
     }
 
     /// A connection through the tunnel that is never to be disturbed, to a service that echoes.
-    pub async fn witness(&self, echo: SocketAddr) -> Witness {
+    pub(crate) async fn witness(&self, echo: SocketAddr) -> Witness {
         Witness::start(self.forward(echo)).await
     }
 
     /// Kills the agent, and returns a tunnel with another one in its place.
-    pub async fn replace_agent(self, meanwhile: impl AsyncFnOnce(&Watertight)) -> Self {
+    pub(crate) async fn replace_agent(self, meanwhile: impl AsyncFnOnce(&Watertight)) -> Self {
         let Self { server, agent, builder } = self;
         agent.kill().await;
         meanwhile(&server).await;
@@ -73,7 +76,7 @@ impl Tunnel {
     }
 
     /// Kills the server, and returns a tunnel with another one on the same port in its place.
-    pub async fn replace_server(self, meanwhile: impl AsyncFnOnce(&Watertight)) -> Self {
+    pub(crate) async fn replace_server(self, meanwhile: impl AsyncFnOnce(&Watertight)) -> Self {
         let Self { server, agent, mut builder } = self;
         builder.listen = server.addresses("agents")[0].to_string();
         server.kill().await;
@@ -84,17 +87,17 @@ impl Tunnel {
     }
 
     /// A file of this tunnel's.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.builder.folder.path().join(name)
     }
 
     /// Where agents connect.
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         self.builder.endpoint(&self.server)
     }
 
     /// Ends both ends in good order and demands that nothing is left of either.
-    pub async fn end(self) -> (Ended, Ended) {
+    pub(crate) async fn end(self) -> (Ended, Ended) {
         let agent = self.agent.terminate().await;
         agent.is_even();
         let server = self.server.terminate().await;
@@ -105,36 +108,36 @@ impl Tunnel {
 
 impl TunnelBuilder {
     /// A port of the server whose connections go to `target`.
-    pub fn forward(self, target: impl ToString) -> Self {
+    pub(crate) fn forward(self, target: impl ToString) -> Self {
         let spec = format!("127.0.0.1:0={KEY}={}", target.to_string());
         self.server(["--forward", &spec])
     }
 
     /// Where the server listens for agents.
-    pub fn listen(mut self, address: &str) -> Self {
+    pub(crate) fn listen(mut self, address: &str) -> Self {
         self.listen = address.to_string();
         self
     }
 
     /// One more pattern of what may be dialled. Any port of 127.0.0.1 may, in any case.
-    pub fn allow(mut self, pattern: &str) -> Self {
+    pub(crate) fn allow(mut self, pattern: &str) -> Self {
         self.allow.push(pattern.to_string());
         self
     }
 
     /// More arguments of the server.
-    pub fn server<const N: usize>(mut self, args: [&str; N]) -> Self {
+    pub(crate) fn server<const N: usize>(mut self, args: [&str; N]) -> Self {
         self.server_args.extend(args.map(String::from));
         self
     }
 
     /// More arguments of the agent.
-    pub fn agent<const N: usize>(mut self, args: [&str; N]) -> Self {
+    pub(crate) fn agent<const N: usize>(mut self, args: [&str; N]) -> Self {
         self.agent_args.extend(args.map(String::from));
         self
     }
 
-    pub async fn start(self) -> Tunnel {
+    pub(crate) async fn start(self) -> Tunnel {
         let server = self.start_server().await;
         let agent = self.start_agent(&server).await;
         Tunnel { server, agent, builder: self }
@@ -158,20 +161,26 @@ impl TunnelBuilder {
 
     fn endpoint(&self, server: &Watertight) -> String {
         let address = server.addresses("agents")[0];
+        // Certificates are for a name.
+        let named = address.replace("127.0.0.1", "localhost");
         match self.scheme {
             "unix" => address.to_string(),
-            // Certificates are for a name.
-            "wss" | "tls" => {
-                let port = server.address("agents").port();
-                format!("{}://localhost:{port}/connect", self.scheme)
-            }
-            scheme => format!("{scheme}://{address}/connect"),
+            "ws" => format!("ws://{address}/connect"),
+            "wss" => format!("wss://{named}/connect"),
+            "tls" => format!("tls://{named}"),
+            scheme => format!("{scheme}://{address}"),
         }
     }
 
     fn token_file(&self) -> String {
         self.folder.path().join("token").display().to_string()
     }
+}
+
+/// Writes a file that others cannot read, as the program wants it of its tokens.
+fn write_private(path: &Path, content: &str) {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(content.as_bytes()).unwrap();
 }
 
 /// Waits until the agent's session is up.

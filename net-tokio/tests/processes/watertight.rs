@@ -1,6 +1,6 @@
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -15,7 +15,7 @@ const END: Duration = Duration::from_secs(20);
 
 /// A running `watertight server` or `watertight agent`.
 #[derive(Debug)]
-pub struct Watertight {
+pub(crate) struct Watertight {
     process: Process,
     /// What is listened on: purpose and address.
     addresses: Vec<(String, String)>,
@@ -23,14 +23,14 @@ pub struct Watertight {
 
 /// How a process ended that was asked to.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub ledger: Books,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) ledger: Books,
 }
 
 impl Watertight {
     /// Starts the program and waits until it is ready.
-    pub async fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) async fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
         let mut process = Process::spawn(command().args(args).args(["--log-format", "json"]));
         let mut addresses = Vec::new();
         loop {
@@ -46,25 +46,25 @@ impl Watertight {
     }
 
     /// Runs the program with arguments that it does not start with.
-    pub async fn fails<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Finished {
+    pub(crate) async fn fails<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Finished {
         let finished = Process::spawn(command().args(args)).finish(PATIENCE).await;
         assert!(!finished.status.success(), "{finished:?}");
         finished
     }
 
     /// The addresses that are listened on for `purpose`, in the order of the arguments.
-    pub fn addresses(&self, purpose: &str) -> Vec<&str> {
+    pub(crate) fn addresses(&self, purpose: &str) -> Vec<&str> {
         let of_purpose = self.addresses.iter().filter(|(for_, _)| for_.starts_with(purpose));
         of_purpose.map(|(_, address)| address.as_str()).collect()
     }
 
     /// The first TCP address for `purpose`.
-    pub fn address(&self, purpose: &str) -> SocketAddr {
+    pub(crate) fn address(&self, purpose: &str) -> SocketAddr {
         let found = self.addresses(purpose).into_iter().find_map(|address| address.parse().ok());
         found.unwrap_or_else(|| panic!("no {purpose} in {:?}", self.addresses))
     }
 
-    pub fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin(&self) -> SocketAddr {
         self.address("admin server")
     }
 
@@ -76,19 +76,19 @@ impl Watertight {
     }
 
     /// The keys of the connected clients.
-    pub async fn clients(&self) -> Vec<String> {
+    pub(crate) async fn clients(&self) -> Vec<String> {
         let overview = self.overview().await;
         let clients = overview["clients"].as_array().unwrap();
         clients.iter().map(|client| client["key"].as_str().unwrap().to_string()).collect()
     }
 
     /// A server's books while it runs.
-    pub async fn books(&self) -> Books {
+    pub(crate) async fn books(&self) -> Books {
         Books::new(self.overview().await["server"].take())
     }
 
     /// Asks it to end in good order, and demands that it does.
-    pub async fn terminate(self) -> Ended {
+    pub(crate) async fn terminate(self) -> Ended {
         self.process.signal(Signal::TERM);
         let finished = self.process.finish(END).await;
         let last = finished.out.lines().last().unwrap_or_else(|| panic!("no ledger: {finished:?}"));
@@ -97,35 +97,35 @@ impl Watertight {
     }
 
     /// Ends it without a word.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.process.signal(Signal::KILL);
         self.process.exit(PATIENCE).await;
     }
 
     /// Stops it in its tracks, as a laptop that is closed.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.process.signal(Signal::STOP);
     }
 
     /// Lets it go on.
-    pub fn cont(&self) {
+    pub(crate) fn cont(&self) {
         self.process.signal(Signal::CONT);
     }
 
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         self.process.resident()
     }
 
-    pub fn fds(&self) -> usize {
+    pub(crate) fn fds(&self) -> usize {
         self.process.fds()
     }
 
     /// Waits until it has logged `text`.
-    pub async fn logs(&self, text: &str) {
+    pub(crate) async fn logs(&self, text: &str) {
         self.process.says(text).await;
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.process.errors()
     }
 }
@@ -133,7 +133,7 @@ impl Watertight {
 impl Ended {
     /// Demands that everything that was opened was closed.
     #[track_caller]
-    pub fn is_even(&self) {
+    pub(crate) fn is_even(&self) {
         let ledger = &self.ledger;
         assert!(ledger.is_even() && ledger.is_quiet() && ledger.tasks() == 0, "{ledger:?}");
         assert_eq!((self.code, ledger.live()), (Some(0), 0), "{ledger:?}");
@@ -141,12 +141,10 @@ impl Ended {
 }
 
 fn command() -> Command {
-    let binary = std::env::var("WATERTIGHT_BINARY").unwrap();
-    let mut command = quiet_command(&binary);
+    let mut command = quiet_command(env!("CARGO_BIN_EXE_watertight"));
     let settings = std::env::vars_os().map(|(name, _)| name);
     for name in settings.filter(|name| name.to_string_lossy().starts_with("WATERTIGHT_")) {
         command.env_remove(name);
     }
-    command.stdin(Stdio::null());
     command
 }

@@ -17,13 +17,13 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// One connection to a service that echoes, used without interruption. Whatever happens to others,
 /// it must not notice.
 #[derive(Debug)]
-pub struct Witness {
+pub(crate) struct Witness {
     rounds: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
 impl Witness {
-    pub async fn start(at: SocketAddr) -> Self {
+    pub(crate) async fn start(at: SocketAddr) -> Self {
         let socket = TcpStream::connect(at).await.unwrap();
         let (sender, rounds) = watch::channel(0);
         let task = tokio::spawn(go_round(socket, sender));
@@ -33,7 +33,7 @@ impl Witness {
     }
 
     /// Waits for a round trip that begins after this call.
-    pub async fn is_undisturbed(&mut self) {
+    pub(crate) async fn is_undisturbed(&mut self) {
         let seen = *self.rounds.borrow();
         // One round may have begun before; the next one has not.
         let rounds = in_time("the witness", self.rounds.wait_for(|rounds| *rounds >= seen + 2));
@@ -44,7 +44,7 @@ impl Witness {
     }
 
     /// Closes the connection, after a last look.
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.is_undisturbed().await;
     }
 }

@@ -20,7 +20,8 @@ const LIMITS: &str = "Limits";
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct AgentOptions {
-    /// The server: ws://HOST:PORT/connect or wss://…; also tcp://, tls:// and unix:/path
+    /// The server: ws://HOST:PORT/connect or wss://…; also tcp://, tls:// and unix:/path;
+    /// required
     ///
     /// ws and wss go through HTTP proxies and ingresses; the others are bare byte streams.
     #[arg(long, value_name = "URL", help_heading = SERVER)]
@@ -33,13 +34,14 @@ pub(crate) struct AgentOptions {
     #[arg(env = "WATERTIGHT_AGENT_CA", hide_env_values = true)]
     pub(crate) ca: Option<PathBuf>,
 
-    /// The HTTP proxy to go through, or `none` [default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY]
+    /// The HTTP proxy to go through, or `none` [default: what HTTPS_PROXY, HTTP_PROXY and
+    /// NO_PROXY say]
     #[arg(long, value_name = "URL|none", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_PROXY", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
     pub(crate) proxy: Option<ProxySpec>,
 
-    /// The client key: the name under which the server dials this agent
+    /// The client key: the name under which the server dials this agent; required
     ///
     /// Two agents with the same key take turns: the newest session wins.
     #[arg(long, value_name = "KEY", help_heading = IDENTITY)]

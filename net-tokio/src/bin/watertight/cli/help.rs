@@ -16,6 +16,7 @@ Signals:
   SIGTERM, Ctrl-C   take nothing new, let open connections finish, then print the ledger and exit
   the second time   close the connections that are still open
   the third time    exit at once
+  SIGHUP            the server reads its token file again
 
 A first try, in three terminals:
   echo a-long-random-secret > token

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ const LIMITS: &str = "Limits";
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct ServerOptions {
-    /// Where agents connect: HOST:PORT or unix:/path; repeatable
+    /// Where agents connect: HOST:PORT or unix:/path; required, repeatable
     ///
-    /// Agents use `ws://HOST:PORT/connect`, or `wss://` with --tls-cert. Port 0 lets the system
-    /// choose; the address is printed. In the environment, commas separate several.
+    /// Agents use `ws://HOST:PORT/connect`, or `wss://` with --tls-cert; the same port takes their
+    /// byte streams, `tcp://` and `tls://`. Port 0 lets the system choose; the address is printed.
+    /// In the environment, commas separate several.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_LISTEN", hide_env_values = true)]
     #[serde(deserialize_with = "text::list")]
@@ -45,7 +47,7 @@ pub(crate) struct ServerOptions {
     #[arg(env = "WATERTIGHT_SERVER_CLIENT_CA", hide_env_values = true)]
     pub(crate) client_ca: Option<PathBuf>,
 
-    /// The agents' tokens, one entry a line: `KEY TOKEN`, or `TOKEN` alone for any key
+    /// The agents' tokens, one entry a line: `KEY TOKEN`, or `TOKEN` alone for any key; required
     ///
     /// Blank lines and lines that start with # are skipped. On SIGHUP the file is read again; if
     /// it is bad then, the old entries stay. Sessions that are up are not asked again.
@@ -89,12 +91,12 @@ pub(crate) struct ServerOptions {
     /// How many agents may be connected at once [default: 100000]
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CLIENTS", hide_env_values = true)]
-    pub(crate) max_clients: Option<usize>,
+    pub(crate) max_clients: Option<NonZeroUsize>,
 
     /// How many connections each agent's session may carry at once [default: 8192]
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CONNECTIONS", hide_env_values = true)]
-    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_connections: Option<NonZeroUsize>,
 }
 
 impl ServerOptions {

@@ -54,10 +54,12 @@ impl Step {
         }
     }
 
-    /// Ends the step with what it has shown.
-    pub(super) fn end(self, shown: &str) {
+    /// Ends the step with what it has shown, in lines.
+    pub(super) fn end(self, shown: &[String]) {
         self.bar.finish_and_clear();
-        say(&format!("  {shown}"));
+        for line in shown {
+            say(&format!("  {line}"));
+        }
     }
 }
 

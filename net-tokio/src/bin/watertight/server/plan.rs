@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use watertight::core::SessionConfig;
@@ -73,15 +74,15 @@ impl ServerPlan {
     }
 }
 
-fn session(max_connections: Option<usize>) -> SessionConfig {
+fn session(max_connections: Option<NonZeroUsize>) -> SessionConfig {
     let mut session = SessionConfig::default();
     if let Some(max) = max_connections {
-        session.limits.max_connections = max;
+        session.limits.max_connections = max.get();
     }
     session
 }
 
-fn registry(max_clients: Option<usize>) -> RegistryLimits {
+fn registry(max_clients: Option<NonZeroUsize>) -> RegistryLimits {
     let default = RegistryLimits::default();
-    RegistryLimits { agents: max_clients.unwrap_or(default.agents), ..default }
+    RegistryLimits { agents: max_clients.map_or(default.agents, NonZeroUsize::get), ..default }
 }

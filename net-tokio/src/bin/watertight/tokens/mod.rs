@@ -43,8 +43,10 @@ impl Tokens {
     /// The client key of the end that sent `request`. What a refusal says does not depend on
     /// other clients' keys.
     pub(crate) fn check(&self, request: &AuthRequest) -> Result<String, Refusal> {
-        let (key, token) = (request.client_key.as_deref(), request.token.as_deref());
-        self.check_parts(key.filter(|key| !key.is_empty()), token)
+        // An empty one is none: a byte stream's preface has room for both in any case.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (key, token) = (given(&request.client_key), given(&request.token));
+        self.check_parts(key.as_deref(), token.as_deref())
     }
 
     fn check_parts(&self, key: Option<&str>, token: Option<&str>) -> Result<String, Refusal> {

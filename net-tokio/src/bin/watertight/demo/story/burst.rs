@@ -39,7 +39,7 @@ pub(super) async fn show(stage: &Stage, narrator: &mut Narrator) -> Result<(), W
     #[allow(clippy::cast_precision_loss)] // A thousand.
     let rate = REQUESTS as f64 / start.elapsed().as_secs_f64();
     let times = percentiles(times);
-    step.end(&format!("{rate:.0} requests/s, {times}, each answer its own"));
+    step.end(&[format!("{rate:.0} requests/s, {times}, each answer its own")]);
     Ok(())
 }
 

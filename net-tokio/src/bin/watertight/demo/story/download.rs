@@ -19,6 +19,6 @@ pub(super) async fn show(stage: &Stage, narrator: &mut Narrator, length: u64) ->
     })
     .await?;
     let rate = rate(length, start.elapsed());
-    step.end(&format!("{rate}, every byte as it was sent"));
+    step.end(&[format!("{rate}, every byte as it was sent")]);
     Ok(())
 }

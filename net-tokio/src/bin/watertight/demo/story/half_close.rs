@@ -39,7 +39,7 @@ pub(super) async fn show(stage: &Stage, narrator: &mut Narrator) -> Result<(), W
     })
     .await?;
     let took = millis(took);
-    step.end(&format!("answered {took} after the end-of-file, with the right SHA-256"));
+    step.end(&[format!("answered {took} after the end-of-file, with the right SHA-256")]);
     Ok(())
 }
 

@@ -47,5 +47,5 @@ pub(super) async fn tell(
     burst::show(stage, narrator).await?;
     half_close::show(stage, narrator).await?;
     slow_reader::show(stage, narrator, size).await?;
-    kill::show(stage, narrator, size).await
+    kill::show(stage, narrator).await
 }

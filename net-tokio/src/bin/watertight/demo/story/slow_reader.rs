@@ -52,10 +52,10 @@ pub(super) async fn show(stage: &Stage, narrator: &mut Narrator, length: u64) ->
     drop((client, download, hasty));
     stage.quiet().await?;
     let (read, held) = (size(read), size(held));
-    step.end(&format!(
-        "{read} read, at most {held} held by both ends together; {count} requests beside it, \
-         {times}; nothing is left of it"
-    ));
+    step.end(&[
+        format!("{read} read; both ends together held {held} at most, and nothing afterwards"),
+        format!("{count} short requests beside it: {times}"),
+    ]);
     Ok(())
 }
 

@@ -1,0 +1,454 @@
+//! What breaks in the middle of things, and that nothing is left of it on any end that lives.
+
+mod processes;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use processes::{PATIENCE, Rest, Target, Tunnel, eventually, get, in_time, within};
+
+const MIB: u64 = 1 << 20;
+
+/// What a process may keep of the memory that it needed for a while. The allocator gives a region
+/// back only when all of it is free, and each thread of the runtime has regions of its own.
+const KEPT: u64 = 8 * MIB;
+
+/// How long cleaning up may take where nothing has to be waited for.
+const PROMPTLY: Duration = Duration::from_secs(10);
+
+/// Silence after which a session is declared dead, and the pings that may fit in before.
+const SILENCE: Duration = Duration::from_secs(30 + 10);
+
+/// How long a dial may take.
+const DIAL: Duration = Duration::from_secs(15);
+
+/// More than fits into a test: a source that does not end.
+const ENDLESS: u64 = 1 << 40;
+
+const TRANSFERS: usize = 200;
+
+/// Downloads in progress, each read for as long as something comes.
+struct Transfers(JoinSet<io::Result<u64>>);
+
+impl Transfers {
+    /// Starts them, and waits until each is well under way.
+    async fn start(at: SocketAddr, count: usize) -> Self {
+        let mut tasks = JoinSet::new();
+        let mut sockets = JoinSet::new();
+        for _ in 0..count {
+            sockets.spawn(async move {
+                let mut socket = TcpStream::connect(at).await.unwrap();
+                socket.read_exact(&mut vec![0; 100_000]).await.unwrap();
+                socket
+            });
+        }
+        while let Some(socket) = in_time("the start of a transfer", sockets.join_next()).await {
+            tasks.spawn(drain(socket.unwrap()));
+        }
+        Self(tasks)
+    }
+
+    /// Waits until all have ended, and returns how.
+    async fn outcomes(mut self) -> Vec<io::Result<u64>> {
+        let mut outcomes = Vec::new();
+        while let Some(ended) = within(PROMPTLY, "the end of a transfer", self.0.join_next()).await
+        {
+            outcomes.push(ended.unwrap());
+        }
+        outcomes
+    }
+
+    /// Breaks them off, as a user does.
+    fn abandon(self) {}
+}
+
+/// Reads until the end, slowly enough for many to share a machine.
+async fn drain(mut socket: TcpStream) -> io::Result<u64> {
+    let mut chunk = vec![0; 64 << 10];
+    let mut total = 0;
+    loop {
+        match socket.read(&mut chunk).await? {
+            0 => return Ok(total),
+            read => total += read as u64,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until a service has no connections left.
+async fn is_left(target: &Target, limit: Duration) {
+    eventually(limit, "the end of the target's connections", async || match target.open() {
+        0 => Ok(()),
+        open => Err(format!("{open} are open")),
+    })
+    .await;
+}
+
+/// A byte there and back on a connection of its own.
+async fn is_served(at: SocketAddr) {
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    socket.write_u8(7).await.unwrap();
+    assert_eq!(in_time("an echo", socket.read_u8()).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn an_agent_is_killed_during_transfers() {
+    let (pour, echo) = (Target::pour(ENDLESS).await, Target::echo().await);
+    let tunnel = Tunnel::start(&[pour.at, echo.at]).await;
+    // What comes later is measured against a tunnel that has done all this before.
+    Transfers::start(tunnel.forward(pour.at), TRANSFERS).await.abandon();
+    is_left(&pour, PROMPTLY).await;
+    let before = Rest::of(&tunnel).await;
+
+    let transfers = Transfers::start(tunnel.forward(pour.at), TRANSFERS).await;
+    let tunnel = tunnel
+        .replace_agent(async |server| {
+            for outcome in transfers.outcomes().await {
+                let error = outcome.expect_err("a truncated stream looks like a whole one");
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            }
+            eventually(PROMPTLY, "an even ledger of the server", async || {
+                let books = server.books().await;
+                let even = books.is_quiet() && books.live() == 0;
+                (even && books.sessions_removed() == 1).then_some(()).ok_or(format!("{books:?}"))
+            })
+            .await;
+        })
+        .await;
+    is_left(&pour, PROMPTLY).await;
+    is_served(tunnel.forward(echo.at)).await;
+    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    let (server, agent) = tunnel.end().await;
+    assert_eq!(server.ledger.added(), 2 * TRANSFERS as u64 + 1);
+    assert_eq!((server.ledger.sessions_added(), agent.ledger.added()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_server_is_killed_during_transfers() {
+    let (pour, echo) = (Target::pour(ENDLESS).await, Target::echo().await);
+    // A port on an address of its own: nobody else gets it in the meantime.
+    let tunnel = Tunnel::over("ws").listen("127.0.0.2:0").forward(pour.at).forward(echo.at);
+    let tunnel = tunnel.start().await;
+    Transfers::start(tunnel.forward(pour.at), TRANSFERS).await.abandon();
+    is_left(&pour, PROMPTLY).await;
+    let before = Rest::of(&tunnel).await;
+
+    let transfers = Transfers::start(tunnel.forward(pour.at), TRANSFERS).await;
+    let tunnel = tunnel
+        .replace_server(async |agent| {
+            // The system ends the connections of a process that dies, with or without an error.
+            assert_eq!(transfers.outcomes().await.len(), TRANSFERS);
+            is_left(&pour, PROMPTLY).await;
+            agent.logs("not connected").await;
+        })
+        .await;
+    is_served(tunnel.forward(echo.at)).await;
+    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    let (server, agent) = tunnel.end().await;
+    assert_eq!(server.ledger.added(), 1);
+    assert_eq!(agent.ledger.added(), 2 * TRANSFERS as u64 + 1);
+}
+
+#[tokio::test]
+async fn an_agent_is_stopped_past_the_keepalive() {
+    let (silent, echo) = (Target::silent().await, Target::echo().await);
+    let tunnel = Tunnel::start(&[silent.at, echo.at]).await;
+    is_served(tunnel.forward(echo.at)).await;
+    let before = Rest::of(&tunnel).await;
+
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(TcpStream::connect(tunnel.forward(silent.at)).await.unwrap());
+    }
+    eventually(PROMPTLY, "twenty connections", async || {
+        (silent.open() == 20).then_some(()).ok_or_else(|| format!("{}", silent.open()))
+    })
+    .await;
+    tunnel.agent.stop();
+    // Nobody answers a dial now, and its own deadline comes before that of the session.
+    let mut late = TcpStream::connect(tunnel.forward(echo.at)).await.unwrap();
+    within(DIAL + PROMPTLY, "the end of a dial", late.read_u8()).await.unwrap_err();
+    assert_eq!(tunnel.server.clients().await.len(), 1);
+    eventually(SILENCE, "the end of a silent session", async || {
+        let clients = tunnel.server.clients().await;
+        if clients.is_empty() { Ok(()) } else { Err(format!("{clients:?}")) }
+    })
+    .await;
+    tunnel.server.logs("nothing heard of the other end").await;
+    for mut socket in open {
+        let ended = within(PROMPTLY, "the end of a connection", socket.read_u8()).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+    let books = tunnel.server.books().await;
+    assert!(books.is_quiet() && books.live() == 0, "{books:?}");
+
+    tunnel.agent.cont();
+    eventually(PATIENCE, "the agent's return", async || {
+        let clients = tunnel.server.clients().await;
+        if clients.is_empty() { Err("it is not there".to_string()) } else { Ok(()) }
+    })
+    .await;
+    is_left(&silent, PROMPTLY).await;
+    is_served(tunnel.forward(echo.at)).await;
+    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    tunnel.end().await;
+}
+
+/// A port whose queue of connections is full, so that connecting to it takes for ever.
+struct Clogged {
+    at: SocketAddr,
+    _listener: Socket,
+    _queued: Vec<Socket>,
+}
+
+impl Clogged {
+    async fn start() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let at = listener.local_addr().unwrap();
+        let queued = (0..8).map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            // It says that it is under way; whether it ever arrives is nobody's concern.
+            socket.connect(&at).ok();
+            socket
+        });
+        let queued = queued.collect();
+        let at = at.as_socket().unwrap();
+        let tried = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(at)).await;
+        assert!(tried.is_err(), "the queue is not full: {tried:?}");
+        Self { at, _listener: listener, _queued: queued }
+    }
+}
+
+#[tokio::test]
+async fn a_target_never_answers_the_connect() {
+    let (clogged, echo) = (Clogged::start().await, Target::echo().await);
+    let tunnel = Tunnel::start(&[clogged.at, echo.at]).await;
+    is_served(tunnel.forward(echo.at)).await;
+    let before = Rest::of(&tunnel).await;
+
+    let mut witness = tunnel.witness(echo.at).await;
+    let mut waiting = JoinSet::new();
+    for number in 0..20 {
+        let at = tunnel.forward(clogged.at);
+        waiting.spawn(async move {
+            let mut socket = TcpStream::connect(at).await.unwrap();
+            if number % 2 == 0 {
+                return None;
+            }
+            Some(socket.read_u8().await.unwrap_err().kind())
+        });
+    }
+    let started = Instant::now();
+    let (admin, path) = (tunnel.server.admin(), Tunnel::proxied(clogged.at, "/"));
+    let proxied = within(DIAL + PROMPTLY, "an answer of the proxy", get(admin, &path)).await;
+    assert_eq!(proxied.status, 504, "{proxied:?}");
+    assert!(proxied.body.contains(&clogged.at.to_string()), "{proxied:?}");
+    assert!(started.elapsed() >= DIAL - Duration::from_secs(1), "{:?}", started.elapsed());
+    while let Some(ended) = within(PROMPTLY, "the end of a dial", waiting.join_next()).await {
+        let error = ended.unwrap();
+        assert!(error.is_none_or(|kind| kind == io::ErrorKind::ConnectionReset), "{error:?}");
+    }
+    witness.is_undisturbed().await;
+    witness.end().await;
+    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    let (server, _) = tunnel.end().await;
+    assert_eq!(server.ledger.added(), 1 + 1 + 20 + 1);
+}
+
+/// Two ways for a client to go, and what its target notices of each.
+#[tokio::test]
+async fn a_target_never_says_anything() {
+    let (silent, deaf) = (Target::silent().await, Target::deaf().await);
+    let tunnel = Tunnel::start(&[silent.at, deaf.at]).await;
+    let before = Rest::of(&tunnel).await;
+
+    let (mut leaving, mut breaking) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        leaving.push(TcpStream::connect(tunnel.forward(silent.at)).await.unwrap());
+        breaking.push(TcpStream::connect(tunnel.forward(deaf.at)).await.unwrap());
+    }
+    for socket in leaving.iter_mut().chain(&mut breaking) {
+        socket.write_all(b"is anybody there?").await.unwrap();
+    }
+    // Longer than a dial may take, the connections are none the worse for it.
+    eventually(PROMPTLY, "forty connections", async || {
+        let books = tunnel.server.books().await;
+        let arrived = books.is_quiet() && books.live() == 40;
+        (arrived && silent.open() + deaf.open() == 40).then_some(()).ok_or(format!("{books:?}"))
+    })
+    .await;
+    tokio::time::sleep(DIAL + Duration::from_secs(1)).await;
+    assert_eq!(tunnel.server.books().await.live(), 40);
+
+    drop(leaving);
+    for socket in breaking {
+        socket.set_zero_linger().unwrap();
+    }
+    is_left(&silent, PROMPTLY).await;
+    is_left(&deaf, PROMPTLY).await;
+    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    tunnel.end().await;
+}
+
+/// How far the memory of an end may grow for one connection whose reader never reads. What it may
+/// be sent before it has read anything is 32 KiB; the rest is for the other connections, which go
+/// on meanwhile.
+const UNREAD: u64 = 4 * MIB;
+
+/// Fifty connections that come and go.
+async fn bustle(at: SocketAddr) {
+    let mut all = JoinSet::new();
+    for _ in 0..50 {
+        all.spawn(async move {
+            for _ in 0..20 {
+                is_served(at).await;
+            }
+        });
+    }
+    while let Some(done) = in_time("fifty connections", all.join_next()).await {
+        done.unwrap();
+    }
+}
+
+/// Waits until a number stays what it is, and returns it.
+async fn settled(what: &str, number: impl Fn() -> u64) -> u64 {
+    eventually(PATIENCE, what, async || {
+        let before = number();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if number() == before { Ok(before) } else { Err(format!("{before}")) }
+    })
+    .await
+}
+
+/// A client with little room for what it does not read.
+async fn narrow(at: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    socket.connect(at).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_reader_never_reads() {
+    let (pour, deaf) = (Target::pour(1 << 30).await, Target::deaf().await);
+    let echo = Target::echo().await;
+    let tunnel = Tunnel::start(&[pour.at, deaf.at, echo.at]).await;
+    bustle(tunnel.forward(echo.at)).await;
+    let before = Rest::of(&tunnel).await;
+
+    let mut witness = tunnel.witness(echo.at).await;
+    // A gibibyte down to a client that never reads, and as much up to a target that never does.
+    let reader = narrow(tunnel.forward(pour.at)).await;
+    let at = tunnel.forward(deaf.at);
+    let writer = tokio::spawn(async move {
+        let mut socket = TcpStream::connect(at).await.unwrap();
+        let chunk = vec![1; 1 << 20];
+        for _ in 0..1024 {
+            socket.write_all(&chunk).await?;
+        }
+        Ok(())
+    });
+    let sent = settled("the source's standstill", || pour.sent()).await;
+    // Most of it is in the buffers of the system, on five sockets.
+    assert!(sent < 64 * MIB, "{sent}");
+    for _ in 0..5 {
+        bustle(tunnel.forward(echo.at)).await;
+        witness.is_undisturbed().await;
+        let growth = before.growth(&tunnel);
+        assert!(growth.iter().all(|grown| *grown < UNREAD), "{growth:?}");
+    }
+    let books = tunnel.server.books().await;
+    assert_eq!(books.live(), 3);
+    assert!(!writer.is_finished() && books.bytes_held() < UNREAD, "{books:?}");
+
+    drop(reader);
+    is_left(&pour, PROMPTLY).await;
+    drop(deaf);
+    let written: io::Result<()> = in_time("the writer's end", writer).await.unwrap();
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    witness.end().await;
+    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    tunnel.end().await;
+}
+
+/// A client that ends its connection in the way that its number says.
+async fn come_and_go(at: SocketAddr, number: usize) {
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    socket.write_u8(7).await.unwrap();
+    assert_eq!(socket.read_u8().await.unwrap(), 7);
+    match number % 3 {
+        0 => drop(socket),
+        1 => socket.set_zero_linger().unwrap(),
+        _ => {
+            socket.shutdown().await.unwrap();
+            assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
+        }
+    }
+}
+
+/// Opens and closes `count` connections, a hundred at a time.
+async fn crowd(at: SocketAddr, count: usize) {
+    let mut all = JoinSet::new();
+    for lane in 0..100 {
+        all.spawn(async move {
+            for number in 0..count / 100 {
+                in_time("a connection", come_and_go(at, lane + number)).await;
+            }
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn twenty_thousand_connections_come_and_go() {
+    let echo = Target::echo().await;
+    let tunnel = Tunnel::start(&[echo.at]).await;
+    crowd(tunnel.forward(echo.at), 1_000).await;
+    is_left(&echo, PROMPTLY).await;
+    let before = Rest::of(&tunnel).await;
+
+    let witness = tunnel.witness(echo.at).await;
+    crowd(tunnel.forward(echo.at), 20_000).await;
+    witness.end().await;
+    is_left(&echo, PROMPTLY).await;
+    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    let (server, agent) = tunnel.end().await;
+    assert_eq!((server.ledger.added(), agent.ledger.added()), (21_001, 21_001));
+}
+
+#[tokio::test]
+async fn zz_measure() {
+    let (pour, echo) = (Target::pour(ENDLESS).await, Target::echo().await);
+    let tunnel = Tunnel::start(&[pour.at, echo.at]).await;
+    for round in 0..8 {
+        let transfers = Transfers::start(tunnel.forward(pour.at), TRANSFERS).await;
+        let mut peak = 0;
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            peak = peak.max(tunnel.server.books().await.bytes_held());
+        }
+        let during = [tunnel.server.resident(), tunnel.agent.resident()];
+        transfers.abandon();
+        is_left(&pour, PROMPTLY).await;
+        let before = Rest::of(&tunnel).await;
+        println!("{round} held {peak} during {during:?} {before:?}");
+    }
+    for round in 0..3 {
+        crowd(tunnel.forward(echo.at), 3_000).await;
+        is_left(&echo, PROMPTLY).await;
+        println!("{round} {:?}", Rest::of(&tunnel).await);
+    }
+    tunnel.end().await;
+}
