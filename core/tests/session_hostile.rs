@@ -2,7 +2,6 @@
 //! ends its own session with a reason that says so, and makes nothing grow.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-#![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod support;
 

@@ -2,7 +2,6 @@
 //! connection's life from its dial to its one end.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-#![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod support;
 
@@ -51,10 +50,10 @@ fn r10_a_go_end_may_dial_with_ids_of_either_parity_beside_ours() {
     for role in [Role::Connector, Role::Acceptor] {
         let mut lone = Lone::new(role, Dialect::Base, config(|_| {}));
         let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
-        for number in 1..6 {
-            let theirs = lone.accepts(number);
-            lone.says_data(number, &[number as u8; 5]);
-            assert_eq!(lone.end.read(lone.now, theirs), [number as u8; 5]);
+        for mark in 1..6_u8 {
+            let theirs = lone.accepts(mark.into());
+            lone.says_data(mark.into(), &[mark; 5]);
+            assert_eq!(lone.end.read(lone.now, theirs), [mark; 5]);
         }
         assert!(ours.get() < 0);
         assert_eq!(lone.end.session.read(lone.now, ours, 1), Err(ReadError::Blocked));

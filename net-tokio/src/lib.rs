@@ -41,12 +41,12 @@ mod transport;
 pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::{Forward, Listener};
-pub use handshake::ConnectError;
+pub use handshake::{ConnectError, Refusal};
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use serve::DialRefusal;
 pub use server::{
-    AuthRequest, ClientInfo, Refusal, Server, ServerBuilder, ServerEvent, ServerLedger,
-    TunnelConnector, UpgradeService,
+    AuthRequest, ClientInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector,
+    UpgradeService,
 };
 pub use session::{DialError, Incoming};
 pub use stream::{ReadHalf, StreamControl, TunnelStream, WriteHalf};

@@ -265,9 +265,10 @@ mod tests {
     fn chunks_of_every_kind_keep_their_order() {
         let mut recv = RecvBuffer::new(1 << 30);
         let (mut sent, mut read) = (std::vec::Vec::new(), std::vec::Vec::new());
-        for round in 0..3000usize {
+        let marks = (0..=u8::MAX).cycle();
+        for (round, mark) in (0..3000).zip(marks) {
             let size = [1, 5000, 100, 4096, 20_000, 4095, 70_000][round % 7];
-            let payload = std::vec![round.wrapping_mul(31) as u8; size];
+            let payload = std::vec![mark; size];
             sent.extend_from_slice(&payload);
             recv.receive(payload.into()).unwrap();
             // In waves, so that the reader lags and catches up.

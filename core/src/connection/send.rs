@@ -159,8 +159,8 @@ mod tests {
     fn keeps_order_across_gathered_and_whole_chunks() {
         let mut send = SendBuffer::new(u64::MAX);
         let mut sent = std::vec::Vec::new();
-        for size in [1usize, 5000, 3, 4, 2048, 2047] {
-            let mut data = Bytes::from(std::vec![size as u8; size]);
+        for (mark, size) in (1..).zip([1, 5000, 3, 4, 2048, 2047]) {
+            let mut data = Bytes::from(std::vec![mark; size]);
             send.push(&mut data, usize::MAX, CHUNK);
         }
         while send.queued() > 0 {

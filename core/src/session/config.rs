@@ -50,6 +50,7 @@ pub struct Limits {
     /// Toward a remotedialer end: unread bytes at or below which we send Resume.
     pub resume_below: usize,
     /// Toward a remotedialer end: unread bytes at which a connection that ignores Pause is reset.
+    /// Less than `max_message` would reset one whose application writes much at once.
     pub unread_cap: usize,
     /// Toward a remotedialer end: unread bytes of all connections together. Above half of it a
     /// connection is paused that has more than `resume_below` unread, or more than its share of a

@@ -14,7 +14,8 @@ use crate::wire::{Body, EOF, ResetCode, base};
 
 impl Session {
     /// Applies a signal to a connection. `text` is what the other end is told if it comes to a
-    /// reset. `Ok(false)` if the connection is gone or the application may not do that.
+    /// reset, and the application if the other end has no words of its own. `Ok(false)` if the
+    /// connection is gone or the application may not do that.
     pub(super) fn apply(
         &mut self,
         id: ConnectionId,

@@ -45,9 +45,10 @@ use table::Table;
 /// [`handle_transport_ended`](Self::handle_transport_ended),
 /// [`handle_timeout`](Self::handle_timeout). **Commands** come from the application:
 /// [`open`](Self::open), [`accept`](Self::accept), [`refuse`](Self::refuse),
-/// [`write`](Self::write), [`read`](Self::read), [`finish`](Self::finish),
-/// [`reset`](Self::reset), [`release`](Self::release), [`drain`](Self::drain),
-/// [`close`](Self::close). **Outputs** are asked for after any of these:
+/// [`write`](Self::write), [`room`](Self::room), [`read`](Self::read),
+/// [`finish`](Self::finish), [`reset`](Self::reset), [`release`](Self::release),
+/// [`announce`](Self::announce), [`drain`](Self::drain), [`close`](Self::close),
+/// [`abandon`](Self::abandon). **Outputs** are asked for after any of these:
 ///
 /// - [`poll_transmit`](Self::poll_transmit), for as long as the transport takes messages. A full
 ///   transport stops this and nothing else: inputs never wait for it.

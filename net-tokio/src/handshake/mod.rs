@@ -6,6 +6,7 @@ mod exchange;
 mod hello;
 mod preface;
 mod prefix;
+mod refusal;
 #[cfg(test)]
 mod tests;
 pub(crate) mod upgrade;
@@ -16,3 +17,4 @@ pub(crate) use exchange::{Answer, exchange};
 pub(crate) use hello::ClientHello;
 pub(crate) use preface::receive_hello;
 pub(crate) use prefix::Prefixed;
+pub use refusal::Refusal;

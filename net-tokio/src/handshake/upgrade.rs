@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watertight_core::wire::Dialect;
 
-use crate::server::Refusal;
+use super::Refusal;
 
 /// The client key that the connector gives.
 pub(crate) const CLIENT_KEY: HeaderName = HeaderName::from_static("x-tunnel-id");

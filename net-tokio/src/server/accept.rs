@@ -10,12 +10,12 @@ use rustls_pki_types::CertificateDer;
 use tracing::{Instrument, debug, info_span};
 use watertight_core::wire::Dialect;
 
+use super::Inner;
 use super::auth::AuthRequest;
 use super::sessions::Admission;
 use super::upgrade::UpgradeService;
-use super::{Inner, Refusal};
 use crate::forward::{Accepted, Listener};
-use crate::handshake::{Prefixed, receive_hello};
+use crate::handshake::{Prefixed, Refusal, receive_hello};
 use crate::metrics::handshake_refused;
 use crate::tls::ServerTls;
 use crate::transport::{BoxIo, Io};

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use rustls_pki_types::CertificateDer;
 use watertight_core::wire::Hello;
 
 use super::accept::Origin;
-use crate::handshake::upgrade;
+use crate::handshake::{Refusal, upgrade};
 
 /// What the authentication hook sees of an end that wants a session.
 #[derive(Debug)]
@@ -29,41 +29,6 @@ pub struct AuthRequest {
     pub remote: Option<SocketAddr>,
     /// The certificates that the end proved to own, its own first; empty without mutual TLS.
     pub certificates: Vec<CertificateDer<'static>>,
-}
-
-/// Why an end gets no session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The status of the answer.
-    pub status: StatusCode,
-    /// The answer's text. It goes to a stranger: it should not tell a secret.
-    pub reason: String,
-}
-
-impl Refusal {
-    /// The end did not prove who it is: status 401.
-    #[must_use]
-    pub fn unauthorized(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, reason: reason.into() }
-    }
-
-    /// The end may not have what it wants: status 403.
-    #[must_use]
-    pub fn forbidden(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
-    }
-
-    /// The server cannot take the session now: status 503.
-    #[must_use]
-    pub fn unavailable(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.into() }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status, self.reason)
-    }
 }
 
 impl AuthRequest {

@@ -21,6 +21,7 @@ use watertight_core::wire::GoAwayCode;
 use watertight_core::{Role, SessionConfig};
 
 use crate::forward::{Forward, Listener};
+use crate::handshake::Refusal;
 use crate::metrics;
 use crate::session::{DialError, RunOptions, dial, run};
 use crate::stream::TunnelStream;
@@ -28,7 +29,7 @@ use crate::tasks::Tasks;
 use crate::tls::ServerTls;
 use crate::transport::{Io, Transport, WebSocketOptions};
 
-pub use auth::{AuthRequest, Refusal};
+pub use auth::AuthRequest;
 pub use builder::ServerBuilder;
 pub use connector::TunnelConnector;
 pub use sessions::{ClientInfo, ServerEvent, ServerLedger};

@@ -13,11 +13,11 @@ use tower_service::Service;
 use tracing::{debug, info};
 use watertight_core::Role;
 
+use super::Inner;
 use super::accept::Origin;
 use super::auth::AuthRequest;
 use super::sessions::Admission;
-use super::{Inner, Refusal};
-use crate::handshake::upgrade;
+use crate::handshake::{Refusal, upgrade};
 use crate::transport::WebSocket;
 
 /// Answers WebSocket upgrades with sessions, and everything else with an error that says what is

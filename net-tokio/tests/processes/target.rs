@@ -2,6 +2,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
@@ -79,6 +80,18 @@ impl Target {
                 counts.sent.fetch_add(CHUNK as u64, Ordering::Relaxed);
             }
             socket.shutdown().await.ok();
+        })
+        .await
+    }
+
+    /// Sends for ever, at a pace that a reader keeps up with even beside hundreds of others.
+    pub(crate) async fn drip() -> Self {
+        Self::start(|mut socket, counts| async move {
+            let chunk = pattern(0, CHUNK);
+            while socket.write_all(&chunk).await.is_ok() {
+                counts.sent.fetch_add(CHUNK as u64, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
         })
         .await
     }

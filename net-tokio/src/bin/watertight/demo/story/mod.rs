@@ -36,7 +36,7 @@ impl From<Mismatch> for Wrong {
     }
 }
 
-/// Tells the whole story; `size` bytes in the bulk steps. A step that goes wrong ends it.
+/// Tells the whole story, with a download of `size` bytes. A step that goes wrong ends it.
 pub(super) async fn tell(
     stage: &mut Stage,
     narrator: &mut Narrator,
@@ -46,6 +46,6 @@ pub(super) async fn tell(
     download::show(stage, narrator, size).await?;
     burst::show(stage, narrator).await?;
     half_close::show(stage, narrator).await?;
-    slow_reader::show(stage, narrator, size).await?;
+    slow_reader::show(stage, narrator).await?;
     kill::show(stage, narrator).await
 }

@@ -3,9 +3,12 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 
 use super::super::client::{Client, Download, within};
-use super::super::narrator::{Narrator, percentiles, size};
+use super::super::narrator::{Narrator, Step, percentiles, size};
 use super::super::stage::Stage;
 use super::Wrong;
+
+/// How much the reader asks for.
+const ASKED: u64 = 1 << 30;
 
 /// How long the reader keeps what it asked for waiting.
 const LASTS: Duration = Duration::from_secs(2);
@@ -24,32 +27,22 @@ const LENGTH: u64 = 64;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A client that asks for much and reads little, beside one in a hurry.
-pub(super) async fn show(stage: &Stage, narrator: &mut Narrator, length: u64) -> Result<(), Wrong> {
-    let asked = length * 4;
+pub(super) async fn show(stage: &Stage, narrator: &mut Narrator) -> Result<(), Wrong> {
     let title =
-        format!("a slow reader with {} behind it, and short requests beside it", size(asked));
+        format!("a slow reader with {} behind it, and short requests beside it", size(ASKED));
     let mut step = narrator.begin(&title, millis(LASTS));
-    let (mut client, mut hasty) =
-        (slow(stage).await?, Client::connect(&stage.http, &stage.tasks).await?);
-    let mut download = client.get_pattern("", 3, asked).await?;
+    let mut client = slow(stage).await?;
+    let mut download = client.get_pattern("", 3, ASKED).await?;
     let end = Instant::now() + LASTS;
-    let (read, (times, held)) = within(DEADLINE, "the short requests", async {
-        tokio::try_join!(read_slowly(&mut download, end), async {
-            let (mut times, mut held) = (Vec::new(), 0);
-            while Instant::now() < end {
-                times.push(short_request(&mut hasty, times.len() as u64).await?);
-                held = stage.bytes_held().max(held);
-                step.at(millis(LASTS.saturating_sub(end - Instant::now())));
-            }
-            Ok((times, held))
-        })
-    })
-    .await?;
+    let both = async {
+        tokio::try_join!(read_slowly(&mut download, end), work_beside(stage, &mut step, end))
+    };
+    let (read, (times, held)) = within(DEADLINE, "the short requests", both).await?;
     if held > MAY_HOLD {
         return Err(Wrong::new(format!("both ends held {}", size(held))));
     }
     let (count, times) = (times.len(), percentiles(times));
-    drop((client, download, hasty));
+    drop((client, download));
     stage.quiet().await?;
     let (read, held) = (size(read), size(held));
     step.end(&[
@@ -76,6 +69,22 @@ async fn read_slowly(download: &mut Download, end: Instant) -> Result<u64, Wrong
         tokio::time::sleep(PAUSE).await;
     }
     Ok(download.at())
+}
+
+/// Sends short requests, and looks at what both ends hold. Returns their times and the most.
+async fn work_beside(
+    stage: &Stage,
+    step: &mut Step,
+    end: Instant,
+) -> Result<(Vec<Duration>, u64), Wrong> {
+    let mut client = Client::connect(&stage.http, &stage.tasks).await?;
+    let (mut times, mut held) = (Vec::new(), 0);
+    while Instant::now() < end {
+        times.push(short_request(&mut client, times.len() as u64).await?);
+        held = stage.bytes_held().max(held);
+        step.at(millis(LASTS.saturating_sub(end - Instant::now())));
+    }
+    Ok((times, held))
 }
 
 async fn short_request(client: &mut Client, number: u64) -> Result<Duration, Wrong> {
