@@ -510,3 +510,17 @@ fn a_round_trip_is_measured() {
         assert_eq!(pair.agent.session.rtt(), Some(millis(40)), "{dialect:?}");
     }
 }
+
+#[test]
+fn a_late_answer_to_an_earlier_ping_measures_nothing() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    lone.wait(seconds(11));
+    // The third ping, since the first one leaves at once.
+    lone.says(0, Body::Pong { opaque: 2_u64.to_be_bytes() });
+    assert_eq!(lone.end.session.rtt(), None);
+    lone.says(0, Body::Pong { opaque: 3_u64.to_be_bytes() });
+    assert_eq!(lone.end.session.rtt(), Some(seconds(1)));
+    lone.wait(seconds(1));
+    lone.says(0, Body::Pong { opaque: 3_u64.to_be_bytes() });
+    assert_eq!(lone.end.session.rtt(), Some(seconds(1)), "twice");
+}

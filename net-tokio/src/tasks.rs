@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
+    /// Those of the groups above this one: they wait for its tasks, too.
+    above: Vec<TaskTracker>,
     kill: CancellationToken,
     /// Tasks alive in this group and all groups of the same tree.
     live: Arc<AtomicUsize>,
@@ -21,6 +23,7 @@ impl Tasks {
     pub(crate) fn new() -> Self {
         Self {
             tracker: TaskTracker::new(),
+            above: Vec::new(),
             kill: CancellationToken::new(),
             live: Arc::new(AtomicUsize::new(0)),
         }
@@ -28,8 +31,11 @@ impl Tasks {
 
     /// A group whose tasks are killed with this one's, or before.
     pub(crate) fn child(&self) -> Self {
+        let mut above = self.above.clone();
+        above.push(self.tracker.clone());
         Self {
             tracker: TaskTracker::new(),
+            above,
             kill: self.kill.child_token(),
             live: Arc::clone(&self.live),
         }
@@ -38,8 +44,11 @@ impl Tasks {
     /// Runs `task` until it ends or the group is killed, whichever is first.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let kill = self.kill.clone();
+        let awaited: Vec<_> = self.above.iter().map(TaskTracker::token).collect();
         let alive = Alive::new(&self.live);
         self.tracker.spawn(async move {
+            // Dropped in the reverse order: who waits for the task finds it counted no more.
+            let _awaited = awaited;
             let _alive = alive;
             tokio::select! {
                 biased;
@@ -91,14 +100,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn killing_a_group_kills_those_below_it() {
+    async fn killing_a_group_kills_those_below_it_and_waits_for_them() {
         let tasks = Tasks::new();
         let child = tasks.child();
         tasks.spawn(std::future::pending());
         child.spawn(std::future::pending());
         assert_eq!(tasks.live(), 2);
+        // Also a task that nobody but its own group would wait for is gone by then.
         tasks.wind_down(Duration::from_secs(1)).await;
-        child.wind_down(Duration::from_secs(1)).await;
         assert_eq!(tasks.live(), 0);
     }
 

@@ -1,5 +1,10 @@
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
 use crate::http::{get, send};
-use crate::tunnel::{KEY, Tunnel};
+use crate::process::Process;
+use crate::tunnel::{KEY, Tunnel, folder, owned, server_arguments};
 
 #[test]
 fn clients_and_metrics_are_shown() {
@@ -29,4 +34,20 @@ fn other_paths_and_methods_are_answered() {
     assert_eq!(post.status, 405);
     assert!(post.head.contains("allow: get, head"), "{}", post.head);
     tunnel.stop();
+}
+
+#[test]
+fn a_unix_socket_is_for_this_user_alone() {
+    let folder = folder();
+    let socket = folder.path().join("admin.sock");
+    let address = format!("unix:{}", socket.display());
+    let arguments = [server_arguments(&folder), owned(&["--admin", &address])].concat();
+    let server = Process::ready(&arguments);
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    assert_eq!(server.stop().code, 0);
 }

@@ -1,6 +1,8 @@
 //! What the program is told, by flags, environment and file, and what it says when that is wrong.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::process::{Process, program, run};
 use crate::tunnel::{TOKEN, folder, owned, path, server_arguments, write};
@@ -130,4 +132,16 @@ fn other_mistakes_are_explained() {
     fails(&["--allow-dial", "localhost"], 2, &["localhost:80"]);
     fails(&["--max-clients", "0"], 2, &["--max-clients", "zero"]);
     fails(&["--admin", "unix:admin.sock"], 2, &["absolute"]);
+}
+
+#[test]
+fn a_token_file_that_everyone_can_read_is_warned_of() {
+    let folder = folder();
+    let warns = |mode: u32| {
+        let file = folder.path().join("tokens");
+        std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+        Process::ready(&server_arguments(&folder)).stop().stderr.contains("chmod o-r")
+    };
+    assert!(warns(0o644));
+    assert!(!warns(0o640));
 }

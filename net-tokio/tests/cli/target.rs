@@ -2,15 +2,21 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
+
+use rcgen::{CertifiedKey, KeyPair};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::http::head;
 
-fn serve_each(serve: fn(TcpStream)) -> String {
+fn serve_each<F: Fn(TcpStream) + Clone + Send + 'static>(serve: F) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
+            let serve = serve.clone();
             thread::spawn(move || serve(socket));
         }
     });
@@ -67,5 +73,30 @@ pub(crate) fn start_endless() -> String {
         head(&mut socket);
         socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok();
         while socket.write_all(&[7; 1 << 16]).is_ok() {}
+    })
+}
+
+/// Starts an HTTPS service that answers each request with a greeting.
+pub(crate) fn start_tls(certificate: &CertifiedKey<KeyPair>) -> String {
+    let key = certificate.signing_key.serialize_der();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.cert.der().clone()], key.try_into().unwrap())
+        .unwrap();
+    let config = Arc::new(config);
+    serve_each(move |socket| {
+        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = StreamOwned::new(connection, socket);
+        let asked = stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0);
+        if !asked {
+            // The client does not trust the certificate.
+            return;
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nsecure\n";
+        stream.write_all(answer).ok();
+        stream.conn.send_close_notify();
+        stream.flush().ok();
     })
 }

@@ -1,7 +1,9 @@
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use crate::process::{Process, eventually, run};
-use crate::tunnel::{KEY, folder, owned, path, server_arguments, write};
+use crate::http::get;
+use crate::process::{Process, eventually, program, run};
+use crate::target;
+use crate::tunnel::{KEY, agent_arguments, folder, owned, path, server_arguments, write};
 
 #[test]
 fn an_agent_connects_over_tls_to_a_server_that_it_trusts() {
@@ -34,4 +36,30 @@ fn a_bad_certificate_file_is_named() {
     let failed = run(&[server_arguments(&folder), more].concat());
     assert_eq!(failed.code, 2);
     assert!(failed.stderr.contains(&tokens), "{}", failed.stderr);
+}
+
+#[test]
+fn the_proxy_verifies_https_targets() {
+    let folder = folder();
+    let certificate = generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let roots = folder.path().join("roots.pem");
+    write(&roots, &certificate.cert.pem());
+    let target = target::start_tls(&certificate);
+    let port = target.rsplit_once(':').unwrap().1;
+    let mut command = program(&[server_arguments(&folder), owned(&["--admin", "0"])].concat());
+    // Where the system's roots are, for those who look for them.
+    command.env("SSL_CERT_FILE", &roots).env_remove("SSL_CERT_DIR");
+    let server = Process::ready_with(command);
+    let allowed = owned(&["--allow", "127.0.0.1:*"]);
+    let agent = Process::ready(&[agent_arguments(&folder, &server), allowed].concat());
+    let admin = server.address("admin");
+    let https = |host: &str| get(&admin, &format!("/client/edge%207/https/{host}:{port}/"));
+    let answer =
+        eventually("an answer", || Some(https("localhost")).filter(|answer| answer.status != 404));
+    assert_eq!((answer.status, answer.body.as_str()), (200, "secure\n"), "{answer:?}");
+    let other_name = https("127.0.0.1");
+    assert_eq!(other_name.status, 502, "{other_name:?}");
+    assert!(other_name.body.contains("TLS with 127.0.0.1"), "{other_name:?}");
+    assert_eq!(agent.stop().code, 0);
+    assert_eq!(server.stop().code, 0);
 }

@@ -1,6 +1,6 @@
 //! A server, an agent and targets in this process, with real sockets between them.
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "what fails here fails the test")]
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -40,14 +40,11 @@ use watertight_core::Role;
 use watertight_core::wire::Encoded;
 
 use super::closing::{Closing, poll_drain};
-use super::{Io, MAX_QUEUED, Received, Transport, TransportError};
-use outgoing::Outgoing;
+use super::{Io, Received, Transport, TransportError};
+use outgoing::{MAX_WRITE_BUFFER, Outgoing, WRITE_BUFFER};
 
 /// One read takes at most this much, and as much is held for each session.
 const READ_BUFFER: usize = 32 * 1024;
-
-/// Bounds the automatic pongs as well: what does not fit replaces the pong before it.
-const MAX_WRITE_BUFFER: usize = 2 * MAX_QUEUED;
 
 /// Whether a connector masks what it sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +76,7 @@ impl WebSocketOptions {
     pub(crate) fn config(self) -> WebSocketConfig {
         WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(MAX_QUEUED)
+            .write_buffer_size(WRITE_BUFFER)
             .max_write_buffer_size(MAX_WRITE_BUFFER)
             .max_frame_size(Some(self.max_message))
             .max_message_size(Some(self.max_message))
@@ -181,7 +178,7 @@ impl<I: Io> Transport for WebSocket<I> {
     }
 
     fn send(&mut self, message: Encoded) -> Result<(), TransportError> {
-        self.outgoing.send_binary(&mut self.stream, message.to_bytes())
+        self.outgoing.send_binary(&mut self.stream, &message)
     }
 
     fn send_ping(&mut self, payload: Bytes) -> Result<(), TransportError> {

@@ -2,15 +2,27 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Sink;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
+use watertight_core::wire::Encoded;
 
 use super::error::transport_error;
-use crate::transport::{Io, MAX_QUEUED, TransportError};
+use crate::transport::{Io, TransportError};
+
+/// What may wait in the library before it writes by itself. It keeps a buffer of this size for each
+/// session that ever had so much to send; a larger one saves no measurable work.
+pub(super) const WRITE_BUFFER: usize = 48 * 1024;
+
+/// Bounds the write buffer with the automatic pongs in it: a pong that does not fit replaces the one
+/// before it.
+pub(super) const MAX_WRITE_BUFFER: usize = 128 * 1024;
+
+/// A message that is longer is sent in fragments, since it must fit beside a full write buffer.
+const FRAGMENT: usize = 64 * 1024;
 
 /// What the library has no room for.
 ///
@@ -22,6 +34,9 @@ pub(super) struct Outgoing {
     waiting: VecDeque<Message>,
     /// Something was queued since the last flush.
     dirty: bool,
+    /// Where header and payload of a message meet. The library copies out of it at once, so each
+    /// message finds it warm.
+    joined: BytesMut,
 }
 
 impl Outgoing {
@@ -33,18 +48,25 @@ impl Outgoing {
         self.dirty = true;
     }
 
-    /// A message that is longer than the write buffer goes out in fragments: it would never fit.
     pub(super) fn send_binary<I: Io>(
         &mut self,
         stream: &mut WebSocketStream<I>,
-        message: Bytes,
+        message: &Encoded,
     ) -> Result<(), TransportError> {
-        if message.len() <= MAX_QUEUED {
-            return self.send(stream, Message::Binary(message));
+        let whole = self.join(message);
+        if whole.len() <= FRAGMENT {
+            return self.send(stream, Message::Binary(whole));
         }
         self.dirty = true;
-        self.waiting.extend(fragments(message));
+        self.waiting.extend(fragments(whole));
         Ok(())
+    }
+
+    fn join(&mut self, message: &Encoded) -> Bytes {
+        self.joined.reserve(message.len());
+        self.joined.extend_from_slice(&message.header);
+        self.joined.extend_from_slice(&message.payload);
+        self.joined.split().freeze()
     }
 
     pub(super) fn send<I: Io>(
@@ -71,7 +93,10 @@ impl Outgoing {
             ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(transport_error)?;
             match self.waiting.pop_front() {
                 Some(message) => self.send(stream, message)?,
-                None => self.dirty = false,
+                None => {
+                    self.dirty = false;
+                    self.joined = BytesMut::new();
+                }
             }
         }
         Poll::Ready(Ok(()))
@@ -81,7 +106,7 @@ impl Outgoing {
 fn fragments(mut message: Bytes) -> impl Iterator<Item = Message> {
     let mut kind = Data::Binary;
     std::iter::from_fn(move || {
-        let piece = message.split_to(message.len().min(MAX_QUEUED));
+        let piece = message.split_to(message.len().min(FRAGMENT));
         let kind = std::mem::replace(&mut kind, Data::Continue);
         let frame = Frame::message(piece.clone(), OpCode::Data(kind), message.is_empty());
         (!piece.is_empty()).then_some(Message::Frame(frame))
