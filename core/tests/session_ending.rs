@@ -333,3 +333,18 @@ fn bytes_that_go_unread_with_the_session_are_no_end_of_file() {
         lone.end.assert_even();
     }
 }
+
+#[test]
+fn a_drain_does_not_overtake_what_was_said_before() {
+    for dialect in DIALECTS {
+        let mut pair = Pair::new(dialect);
+        let id = pair.connect();
+        let now = pair.now;
+        pair.server.session.reset(now, id, ResetCode::LIMIT, "enough").unwrap();
+        pair.server.session.drain(now, "", seconds(1));
+        pair.run();
+        assert_eq!(pair.agent.retired[&id].text, "enough", "{dialect:?}");
+        assert_eq!(pair.server.closed, Some(SessionEnd::Drained));
+        pair.close();
+    }
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use watertight_core::wire::ResetCode;
 
 use crate::stream::TunnelStream;
@@ -65,46 +65,80 @@ pub(crate) struct Copied {
     pub(crate) received: u64,
 }
 
-/// Copies until both directions have finished, or one fails. An end-of-file in one direction is
-/// passed on and leaves the other one open; if nothing has come in that other one for
-/// `half_closed_idle`, the connection is given up.
+/// How long a connection that can finish, but does not, may be idle before it is given up: a
+/// half-closed one, or one whose last bytes the socket does not take. Long enough for an answer
+/// that takes its time; short enough that they do not pile up behind an end that never closes.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// How long the socket may take for what came before a connection's failure.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What the socket's end of file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnEof {
+    /// It is passed on and leaves the other direction open.
+    HalfClose,
+    /// It ends the connection, after what came before it has been sent. So it is with a target
+    /// behind a session that cannot half-close (base dialect): a client that waits for the end of
+    /// the answer would wait in vain otherwise, and remotedialer does the same.
+    Close,
+}
+
+/// Copies until both directions have finished, or one fails.
 ///
-/// Cancel safe in that dropping the future closes the socket and resets the connection.
+/// Dropping the future resets both sides: nobody takes a truncated stream for a whole one.
 ///
 /// # Errors
 /// The first failure of either side. The other side has been reset by then, and told why.
 pub(crate) async fn copy<S: Socket>(
     socket: S,
     stream: TunnelStream,
-    half_closed_idle: Duration,
+    on_eof: OnEof,
 ) -> io::Result<Copied> {
     let mut copy = Copy {
         socket,
         stream,
+        on_eof,
         copied: Copied::default(),
-        in_hand: Vec::new(),
-        up_done: false,
+        up: Up::Flowing,
+        up_in_hand: Bytes::new(),
         down: Down::Flowing,
-        half_closed_idle,
-        idle: None,
+        down_in_hand: Vec::new(),
+        limit: None,
+        whole: false,
     };
     let result = (&mut copy).await;
     copy.end(result)
 }
 
-struct Copy<S> {
+struct Copy<S: Socket> {
     socket: S,
     stream: TunnelStream,
+    on_eof: OnEof,
     copied: Copied,
-    /// Taken out of the tunnel, not yet taken by the socket.
-    in_hand: Vec<Bytes>,
-    up_done: bool,
+    up: Up,
+    /// Read from the socket, not yet taken by the tunnel.
+    up_in_hand: Bytes,
     down: Down,
-    half_closed_idle: Duration,
-    /// Runs while one direction is done and the other is not.
-    idle: Option<Pin<Box<Sleep>>>,
+    /// Taken out of the tunnel, not yet taken by the socket.
+    down_in_hand: Vec<Bytes>,
+    /// The deadline that is running, and what it was set to.
+    limit: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Whether both directions came to their end.
+    whole: bool,
 }
 
+/// From the socket into the tunnel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Up {
+    Flowing,
+    Done,
+    /// The tunnel takes nothing more. How the connection ended is for the other direction to say,
+    /// which may have bytes to deliver first.
+    Dead,
+}
+
+/// From the tunnel into the socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Down {
     Flowing,
@@ -120,27 +154,44 @@ enum Failure {
 }
 
 impl<S: Socket> Copy<S> {
-    /// Socket to tunnel. The room is asked for first, so that nothing is read that cannot go on.
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let room = ready!(self.stream.poll_room(cx)).map_err(Failure::Tunnel)?;
-        let mut data = ready!(read(&mut self.socket, cx, room)).map_err(Failure::Socket)?;
+        if !self.up_in_hand.is_empty() {
+            let written = ready!(self.stream.poll_write_bytes(cx, &mut self.up_in_hand));
+            return Poll::Ready(Ok(self.up_took(written.map(drop))));
+        }
+        // The room is asked for first, so that little is read that cannot go on.
+        let room = match ready!(self.stream.poll_room(cx)) {
+            Ok(room) => room,
+            Err(error) => return Poll::Ready(Ok(self.up_took(Err(error)))),
+        };
+        let data = ready!(read(&mut self.socket, cx, room)).map_err(Failure::Socket)?;
         if data.is_empty() {
-            self.up_done = true;
-            let finished = poll_shutdown(&mut self.stream, cx);
-            return finished.map_err(Failure::Tunnel);
+            self.up = Up::Done;
+            let finished = ready!(poll_shutdown(&mut self.stream, cx));
+            self.up_took(finished);
+            if self.on_eof == OnEof::Close {
+                // Dropping the finished stream sends what is queued, and then the end.
+                self.down = Down::Done;
+            }
+            return Poll::Ready(Ok(()));
         }
         self.copied.sent += data.len() as u64;
-        // The room was there a moment ago and only this task uses it.
-        ready!(self.stream.poll_write_bytes(cx, &mut data)).map_err(Failure::Tunnel)?;
+        self.up_in_hand = data;
         Poll::Ready(Ok(()))
     }
 
-    /// Tunnel to socket.
+    fn up_took(&mut self, taken: io::Result<()>) {
+        if taken.is_err() {
+            self.up = Up::Dead;
+            self.up_in_hand = Bytes::new();
+        }
+    }
+
     fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if self.down == Down::Flowing {
             self.take_in_hand(cx)?;
         }
-        if !self.in_hand.is_empty() {
+        if !self.down_in_hand.is_empty() {
             return self.poll_write_out(cx);
         }
         if self.down == Down::Finishing {
@@ -152,8 +203,8 @@ impl<S: Socket> Copy<S> {
     }
 
     fn take_in_hand(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let mut held = self.in_hand.iter().map(Bytes::len).sum::<usize>();
-        while held < IN_HAND && self.in_hand.len() < PIECES {
+        let mut held = self.down_in_hand.iter().map(Bytes::len).sum::<usize>();
+        while held < IN_HAND && self.down_in_hand.len() < PIECES {
             match self.stream.poll_read_bytes(cx, IN_HAND - held) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(data)) if data.is_empty() => {
@@ -162,7 +213,7 @@ impl<S: Socket> Copy<S> {
                 }
                 Poll::Ready(Ok(data)) => {
                     held += data.len();
-                    self.in_hand.push(data);
+                    self.down_in_hand.push(data);
                 }
                 // What came before the failure goes out first.
                 Poll::Ready(Err(_)) if held > 0 => return Ok(()),
@@ -174,7 +225,7 @@ impl<S: Socket> Copy<S> {
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let written =
-            ready!(write(&mut self.socket, cx, &self.in_hand)).map_err(Failure::Socket)?;
+            ready!(write(&mut self.socket, cx, &self.down_in_hand)).map_err(Failure::Socket)?;
         if written == 0 {
             return Poll::Ready(Err(Failure::Socket(io::ErrorKind::WriteZero.into())));
         }
@@ -185,50 +236,78 @@ impl<S: Socket> Copy<S> {
 
     /// Forgets the first `written` bytes in hand.
     fn taken(&mut self, mut written: usize) {
-        self.in_hand.retain_mut(|data| {
+        self.down_in_hand.retain_mut(|data| {
             let part = written.min(data.len());
             data.advance(part);
             written -= part;
             !data.is_empty()
         });
-        if self.in_hand.is_empty() {
+        if self.down_in_hand.is_empty() {
             // An idle connection keeps no memory for what it is not doing.
-            self.in_hand = Vec::new();
+            self.down_in_hand = Vec::new();
         }
     }
 
-    /// Whether a half-closed connection has been idle for too long.
-    fn poll_idle(&mut self, cx: &mut Context<'_>, progressed: bool) -> Poll<()> {
-        let half_closed = self.up_done != (self.down == Down::Done);
-        if !half_closed {
-            self.idle = None;
-            return Poll::Pending;
-        }
-        let until = Instant::now() + self.half_closed_idle;
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if progressed {
-            idle.as_mut().reset(until);
-        }
-        idle.as_mut().poll(cx)
+    /// Nothing moves: is there an end that nobody has seen, or a deadline that has passed?
+    fn poll_blocked(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Result<(), Failure>> {
+        let reads = self.down == Down::Flowing && self.down_in_hand.is_empty();
+        let ended = if reads { Poll::Pending } else { self.stream.poll_ended(cx) };
+        let half_closed = (self.up != Up::Flowing) != (self.down == Down::Done);
+        let limit = match ended {
+            // Nothing can go up any more, and down is done.
+            Poll::Ready(_) if self.down == Down::Done => {
+                self.up = Up::Dead;
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(false) => LAST_WORDS,
+            Poll::Ready(true) => IDLE,
+            Poll::Pending if half_closed => IDLE,
+            Poll::Pending => {
+                self.limit = None;
+                return Poll::Pending;
+            }
+        };
+        self.poll_limit(cx, limit, moved && limit == IDLE)
     }
 
-    fn end(self, result: Result<(), Failure>) -> io::Result<Copied> {
+    fn poll_limit(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: Duration,
+        anew: bool,
+    ) -> Poll<Result<(), Failure>> {
+        let running = self.limit.take().filter(|(of, _)| *of == limit && !anew);
+        let (_, sleep) = self
+            .limit
+            .insert(running.unwrap_or_else(|| (limit, Box::pin(tokio::time::sleep(limit)))));
+        sleep.as_mut().poll(cx).map(|()| Err(Failure::Idle))
+    }
+
+    fn end(mut self, result: Result<(), Failure>) -> io::Result<Copied> {
+        let control = self.stream.control();
         match result {
-            Ok(()) => Ok(self.copied),
+            Ok(()) => {
+                self.whole = true;
+                Ok(self.copied)
+            }
             Err(Failure::Socket(error)) => {
-                self.stream.reset(ResetCode::CANCELLED, &error.to_string());
+                control.reset(ResetCode::CANCELLED, &error.to_string());
                 Err(error)
             }
-            Err(Failure::Tunnel(error)) => {
-                self.socket.abort();
-                Err(error)
-            }
+            Err(Failure::Tunnel(error)) => Err(error),
             Err(Failure::Idle) => {
-                let text = "half-closed and idle for too long";
-                self.socket.abort();
-                self.stream.reset(ResetCode::STALLED, text);
+                let text = "the connection could have finished and was idle for too long";
+                control.reset(ResetCode::STALLED, text);
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
+        }
+    }
+}
+
+impl<S: Socket> Drop for Copy<S> {
+    fn drop(&mut self) {
+        if !self.whole {
+            self.socket.abort();
         }
     }
 }
@@ -238,22 +317,22 @@ impl<S: Socket> Future for Copy<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let copy = &mut *self;
-        let mut progressed = false;
+        let mut moved = false;
         for _ in 0..ROUNDS {
-            let mut moved = false;
-            if !copy.up_done && copy.poll_up(cx)?.is_ready() {
-                moved = true;
+            let mut moves = false;
+            if copy.up == Up::Flowing && copy.poll_up(cx)?.is_ready() {
+                moves = true;
             }
             if copy.down != Down::Done && copy.poll_down(cx)?.is_ready() {
-                moved = true;
+                moves = true;
             }
-            if copy.up_done && copy.down == Down::Done {
+            if copy.up != Up::Flowing && copy.down == Down::Done {
                 return Poll::Ready(Ok(()));
             }
-            if !moved {
-                return copy.poll_idle(cx, progressed).map(|()| Err(Failure::Idle));
+            if !moves {
+                return copy.poll_blocked(cx, moved);
             }
-            progressed = true;
+            moved = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -10,14 +10,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use crate::copy::{Socket, copy};
+use crate::copy::{OnEof, Socket, copy};
 use crate::session::DialError;
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
-
-/// How long a half-closed connection may be idle before it is given up. Long enough for an answer
-/// that takes its time; short enough that they do not pile up behind an end that never closes.
-pub(crate) const HALF_CLOSED_IDLE: Duration = Duration::from_secs(300);
 
 /// How long accepting rests after it failed for want of something that others may give back, such
 /// as file descriptors.
@@ -84,6 +80,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 #[must_use = "dropping a forward ends it"]
 pub struct Forward {
     stop: CancellationToken,
+    _stop: DropGuard,
     _kill: DropGuard,
 }
 
@@ -102,7 +99,11 @@ impl Forward {
     {
         let tasks = parent.child();
         let stop = stop.child_token();
-        let forward = Self { stop: stop.clone(), _kill: tasks.kill_on_drop() };
+        let forward = Self {
+            stop: stop.clone(),
+            _stop: stop.clone().drop_guard(),
+            _kill: tasks.kill_on_drop(),
+        };
         let accepting = accept_all(listener, tasks, stop, Arc::new(dial));
         parent.spawn(accepting.instrument(info_span!("forward", to = name)));
         forward
@@ -146,7 +147,7 @@ async fn forward<S: Socket>(
     match dial.await {
         Ok(stream) => {
             let id = stream.id();
-            match copy(socket, stream, HALF_CLOSED_IDLE).await {
+            match copy(socket, stream, OnEof::HalfClose).await {
                 Ok(copied) => debug!(%id, copied.sent, copied.received, "connection finished"),
                 Err(error) => debug!(%id, %error, "connection failed"),
             }

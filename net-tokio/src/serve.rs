@@ -10,8 +10,7 @@ use thiserror::Error;
 use tracing::{debug, info};
 use watertight_core::wire::ResetCode;
 
-use crate::copy::{Socket, copy};
-use crate::forward::HALF_CLOSED_IDLE;
+use crate::copy::{OnEof, Socket, copy};
 use crate::policy::{Dialled, Policy, TargetError};
 use crate::session::Incoming;
 use crate::target::Target;
@@ -154,7 +153,8 @@ fn settle<S>(incoming: Incoming, dialled: Option<Result<S, DialRefusal>>) -> Opt
 async fn serve<S: Socket>(incoming: Incoming, socket: S) {
     // One that was withdrawn just now closes the socket.
     let Ok(stream) = incoming.accept() else { return };
-    match copy(socket, stream, HALF_CLOSED_IDLE).await {
+    let on_eof = if stream.half_closes() { OnEof::HalfClose } else { OnEof::Close };
+    match copy(socket, stream, on_eof).await {
         Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
         Err(error) => debug!(%error, "connection failed"),
     }

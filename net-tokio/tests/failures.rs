@@ -152,7 +152,7 @@ async fn a_server_is_killed_during_transfers() {
 }
 
 #[tokio::test]
-async fn an_agent_is_stopped_past_the_keepalive() {
+async fn a_keepalive_ends_the_session_of_a_stopped_agent() {
     let (silent, echo) = (Target::silent().await, Target::echo().await);
     let tunnel = Tunnel::start(&[silent.at, echo.at]).await;
     is_served(tunnel.forward(echo.at)).await;
@@ -225,24 +225,68 @@ impl Clogged {
     }
 }
 
+/// Connections to services that accept them and then say nothing.
+struct Mute {
+    silent: Target,
+    deaf: Target,
+    leaving: Vec<TcpStream>,
+    breaking: Vec<TcpStream>,
+}
+
+impl Mute {
+    const CLIENTS: u64 = 40;
+
+    async fn connect(tunnel: &Tunnel, silent: Target, deaf: Target) -> Self {
+        let (mut leaving, mut breaking) = (Vec::new(), Vec::new());
+        for _ in 0..Self::CLIENTS / 2 {
+            leaving.push(TcpStream::connect(tunnel.forward(silent.at)).await.unwrap());
+            breaking.push(TcpStream::connect(tunnel.forward(deaf.at)).await.unwrap());
+        }
+        for socket in leaving.iter_mut().chain(&mut breaking) {
+            socket.write_all(b"is anybody there?").await.unwrap();
+        }
+        eventually(PROMPTLY, "connections to services that say nothing", async || {
+            let open = silent.open() + deaf.open();
+            if open == Self::CLIENTS { Ok(()) } else { Err(format!("{open}")) }
+        })
+        .await;
+        Self { silent, deaf, leaving, breaking }
+    }
+
+    /// The clients go: half of them in good order, which their service notices and answers, the
+    /// other half with a reset, which even a service that does not listen gets to know.
+    async fn go(self) {
+        drop(self.leaving);
+        for socket in self.breaking {
+            socket.set_zero_linger().unwrap();
+        }
+        is_left(&self.silent, PROMPTLY).await;
+        is_left(&self.deaf, PROMPTLY).await;
+    }
+}
+
+/// Dials a target whose connect hangs. A client with an odd number waits, the others go at once.
+async fn hangs(at: SocketAddr, number: usize) {
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    if number % 2 == 1 {
+        let error = socket.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
+
 #[tokio::test]
-async fn a_target_never_answers_the_connect() {
-    let (clogged, echo) = (Clogged::start().await, Target::echo().await);
-    let tunnel = Tunnel::start(&[clogged.at, echo.at]).await;
+async fn a_target_never_answers() {
+    let (silent, deaf, echo) = (Target::silent().await, Target::deaf().await, Target::echo().await);
+    let clogged = Clogged::start().await;
+    let tunnel = Tunnel::start(&[clogged.at, silent.at, deaf.at, echo.at]).await;
     is_served(tunnel.forward(echo.at)).await;
     let before = Rest::of(&tunnel).await;
 
     let mut witness = tunnel.witness(echo.at).await;
-    let mut waiting = JoinSet::new();
+    let mute = Mute::connect(&tunnel, silent, deaf).await;
+    let mut hanging = JoinSet::new();
     for number in 0..20 {
-        let at = tunnel.forward(clogged.at);
-        waiting.spawn(async move {
-            let mut socket = TcpStream::connect(at).await.unwrap();
-            if number % 2 == 0 {
-                return None;
-            }
-            Some(socket.read_u8().await.unwrap_err().kind())
-        });
+        hanging.spawn(hangs(tunnel.forward(clogged.at), number));
     }
     let started = Instant::now();
     let (admin, path) = (tunnel.server.admin(), Tunnel::proxied(clogged.at, "/"));
@@ -250,50 +294,23 @@ async fn a_target_never_answers_the_connect() {
     assert_eq!(proxied.status, 504, "{proxied:?}");
     assert!(proxied.body.contains(&clogged.at.to_string()), "{proxied:?}");
     assert!(started.elapsed() >= DIAL - Duration::from_secs(1), "{:?}", started.elapsed());
-    while let Some(ended) = within(PROMPTLY, "the end of a dial", waiting.join_next()).await {
-        let error = ended.unwrap();
-        assert!(error.is_none_or(|kind| kind == io::ErrorKind::ConnectionReset), "{error:?}");
+    while let Some(ended) = within(PROMPTLY, "the end of a dial", hanging.join_next()).await {
+        ended.unwrap();
     }
+    // A service that has accepted may say nothing for as long as it likes.
+    eventually(PROMPTLY, "the end of all dials", async || {
+        let books = tunnel.server.books().await;
+        let live = books.is_quiet() && books.live() == Mute::CLIENTS + 1;
+        live.then_some(()).ok_or(format!("{books:?}"))
+    })
+    .await;
     witness.is_undisturbed().await;
+
+    mute.go().await;
     witness.end().await;
     before.returns(&tunnel, PROMPTLY, KEPT).await;
     let (server, _) = tunnel.end().await;
-    assert_eq!(server.ledger.added(), 1 + 1 + 20 + 1);
-}
-
-/// Two ways for a client to go, and what its target notices of each.
-#[tokio::test]
-async fn a_target_never_says_anything() {
-    let (silent, deaf) = (Target::silent().await, Target::deaf().await);
-    let tunnel = Tunnel::start(&[silent.at, deaf.at]).await;
-    let before = Rest::of(&tunnel).await;
-
-    let (mut leaving, mut breaking) = (Vec::new(), Vec::new());
-    for _ in 0..20 {
-        leaving.push(TcpStream::connect(tunnel.forward(silent.at)).await.unwrap());
-        breaking.push(TcpStream::connect(tunnel.forward(deaf.at)).await.unwrap());
-    }
-    for socket in leaving.iter_mut().chain(&mut breaking) {
-        socket.write_all(b"is anybody there?").await.unwrap();
-    }
-    // Longer than a dial may take, the connections are none the worse for it.
-    eventually(PROMPTLY, "forty connections", async || {
-        let books = tunnel.server.books().await;
-        let arrived = books.is_quiet() && books.live() == 40;
-        (arrived && silent.open() + deaf.open() == 40).then_some(()).ok_or(format!("{books:?}"))
-    })
-    .await;
-    tokio::time::sleep(DIAL + Duration::from_secs(1)).await;
-    assert_eq!(tunnel.server.books().await.live(), 40);
-
-    drop(leaving);
-    for socket in breaking {
-        socket.set_zero_linger().unwrap();
-    }
-    is_left(&silent, PROMPTLY).await;
-    is_left(&deaf, PROMPTLY).await;
-    before.returns(&tunnel, PROMPTLY, KEPT).await;
-    tunnel.end().await;
+    assert_eq!(server.ledger.added(), 1 + 1 + Mute::CLIENTS + 20 + 1);
 }
 
 /// How far the memory of an end may grow for one connection whose reader never reads. What it may
@@ -396,7 +413,6 @@ async fn a_reader_stops_in_full_flight() {
     let books = tunnel.server.books().await;
     assert!(books.bytes_held() <= WINDOW, "{books:?}");
     let growth = before.growth(&tunnel);
-    eprintln!("{growth:?} {books:?}");
     assert!(growth.iter().all(|grown| *grown < WINDOW + UNREAD), "{growth:?}");
     bustle(tunnel.forward(echo.at)).await;
     witness.is_undisturbed().await;

@@ -4,14 +4,15 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
-use watertight::core::SessionEnd;
 use watertight::core::wire::{Dialect, ResetCode};
+use watertight::core::{SessionConfig, SessionEnd};
 use watertight::{Agent, AgentStatus, DialError, Listener, Policy, ServerEvent};
 
 use support::{KEY, TOKEN, Target, Tunnel, agent, in_time, listen, loopback, server, until};
@@ -332,4 +333,97 @@ async fn thousands_of_connections_leave_nothing() {
     assert_eq!(ledger.connections.added, 2000);
     assert!(ledger.connections.is_quiet(), "{ledger:?}");
     tunnel.end().await;
+}
+
+/// Sends `size` bytes through a forward to a target that counts them, from a task of its own.
+async fn upload(at: SocketAddr, size: usize) -> u64 {
+    let mut client = TcpStream::connect(at).await.unwrap();
+    client.write_all(&vec![3; size]).await.unwrap();
+    client.shutdown().await.unwrap();
+    in_time(client.read_u64()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_share_a_tight_budget_lose_no_byte() {
+    let target = Target::count().await;
+    let mut config = SessionConfig::default();
+    config.limits.send_buffer = 64 << 10;
+    config.limits.send_budget = 100_000;
+    let tunnel = Tunnel::with(server().session(config), |agent| agent, "tcp").await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = port.local_addr().unwrap();
+    let forward = tunnel.server.forward(Listener::Tcp(port), KEY, &target.target());
+    let uploads: Vec<_> = (0..16).map(|_| tokio::spawn(upload(at, 3_000_000))).collect();
+    for upload in uploads {
+        assert_eq!(upload.await.unwrap(), 3_000_000);
+    }
+    drop(forward);
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn a_target_that_answers_and_closes_is_heard_to_the_end_in_both_dialects() {
+    for base in [false, true] {
+        let target = Target::start(|mut socket| async move {
+            socket.read_u8().await.ok();
+            socket.write_all(&vec![9; 1_000_000]).await.ok();
+            socket.shutdown().await.ok();
+        })
+        .await;
+        let dialect =
+            |agent: watertight::AgentBuilder| if base { agent.base_dialect() } else { agent };
+        let tunnel = Tunnel::with(server(), dialect, "ws").await;
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = port.local_addr().unwrap();
+        let forward = tunnel.server.forward(Listener::Tcp(port), KEY, &target.target());
+        for _ in 0..20 {
+            let mut client = TcpStream::connect(at).await.unwrap();
+            client.write_all(b"?").await.unwrap();
+            let mut answer = Vec::new();
+            in_time(client.read_to_end(&mut answer)).await.unwrap();
+            assert_eq!(answer.len(), 1_000_000);
+        }
+        drop(forward);
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_forward_gives_its_port_back() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("tcp").await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = port.local_addr().unwrap();
+    let forward = tunnel.server.forward(Listener::Tcp(port), KEY, &target.target());
+    let mut client = TcpStream::connect(at).await.unwrap();
+    echoes(&mut client).await;
+    drop(forward);
+    // Its connections end with it, and not as if they were complete.
+    in_time(client.read_u8()).await.unwrap_err();
+    in_time(async {
+        while TcpListener::bind(at).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_dies_frees_clients_that_do_not_read() {
+    let target = Target::pour().await;
+    let tunnel = Tunnel::start("tcp").await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = port.local_addr().unwrap();
+    let forward = tunnel.server.forward(Listener::Tcp(port), KEY, &target.target());
+    let clients = [TcpStream::connect(at).await.unwrap(), TcpStream::connect(at).await.unwrap()];
+    // Until everything between target and client is full.
+    let held = || tunnel.server.ledger().connections.bytes_received;
+    until(|| held() > 60_000).await;
+    let idle = tunnel.server.ledger().tasks - clients.len();
+    tunnel.agent.kill().await;
+    // Nobody reads, and still the copies end: the session's tasks and theirs.
+    until(|| tunnel.server.ledger().tasks < idle).await;
+    drop((clients, forward));
+    assert!(tunnel.server.shutdown(Duration::from_secs(5)).await.is_even());
 }

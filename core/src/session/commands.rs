@@ -153,7 +153,7 @@ impl Session {
     fn wait_for_budget(&mut self, id: ConnectionId) {
         let waits = self.table.update(id, |row| core::mem::replace(&mut row.wants_budget, true));
         if waits == Some(false) {
-            self.budget_waiters.push_back(id);
+            self.budget_waiters.push(id);
         }
     }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::lifecycle::head;
+use super::turns::Turns;
 use super::{Control, Event, Fault, PeerMisbehaved, Session, SessionEnd};
 use crate::connection::Signal;
 use crate::timers::Timer;
@@ -88,7 +89,7 @@ impl Session {
         self.events.push_back(Event::Closed(end.clone()));
         self.ended = Some(end);
         self.outbox.clear();
-        self.budget_waiters.clear();
+        self.budget_waiters = Turns::default();
         self.timers.clear();
         let ids: Vec<_> = self.table.ids().collect();
         for id in ids {

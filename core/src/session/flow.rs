@@ -127,7 +127,7 @@ impl Session {
         if self.table.totals().to_send > self.config.limits.send_budget / 2 {
             return;
         }
-        while let Some(id) = self.budget_waiters.pop_front() {
+        while let Some(id) = self.budget_waiters.pop() {
             self.table.update(id, |row| row.wants_budget = false);
             self.wake_writer(id);
         }

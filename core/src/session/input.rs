@@ -2,13 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::time::Duration;
-
+use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::{Control, Event, PeerMisbehaved, Session};
-use crate::connection::{Connection, Early, Phase, RecvBuffer, Signal};
-use crate::timers::Timer;
+use super::{Event, PeerMisbehaved, Session};
+use crate::connection::Signal;
 use crate::wire::{Body, EOF, GoAwayCode, Message, ResetCode, Settings};
 use crate::{ConnectionId, Instant};
 
@@ -86,87 +84,12 @@ impl Session {
 
     fn on_settings(&mut self, settings: Settings) -> Handled {
         self.peer = Some(settings);
-        let ids: alloc::vec::Vec<_> = self.table.ids().collect();
+        let ids: Vec<_> = self.table.ids().collect();
         for id in ids {
             // Fresh rows start at zero credit, and the value is range-checked: no overflow.
             self.table.update(id, |row| row.send.add_credit(settings.initial_window));
         }
         Ok(())
-    }
-
-    fn on_connect(&mut self, id: ConnectionId, target: String, deadline: i64) -> Handled {
-        if !self.numbers.is_peers(id) {
-            return Err(PeerMisbehaved::ForeignId(id));
-        }
-        if self.numbers.was_used(id) {
-            return Err(PeerMisbehaved::ReusedId(id));
-        }
-        self.numbers.saw(id);
-        if let Some((code, text)) = self.reason_to_refuse() {
-            self.answer_refused(id, code, text);
-            return Ok(());
-        }
-        let within = self.accept_time(deadline);
-        let row = Connection::new(
-            Phase::Dialing(Early::Open),
-            self.initial_credit(),
-            self.recv_buffer(),
-            true,
-        );
-        self.insert(id, row);
-        self.set_timer(id, Some((Timer::Accept(id), within)));
-        self.events.push_back(Event::Incoming { id, target, within });
-        Ok(())
-    }
-
-    fn reason_to_refuse(&self) -> Option<(ResetCode, &'static str)> {
-        let limits = &self.config.limits;
-        if self.draining {
-            Some((ResetCode::GOING_AWAY, "this end takes no new connections"))
-        } else if self.table.len() >= limits.max_connections {
-            Some((ResetCode::LIMIT, "too many connections"))
-        } else if self.table.totals().dialing >= limits.max_dials {
-            Some((ResetCode::LIMIT, "too many dials in flight"))
-        } else {
-            None
-        }
-    }
-
-    /// Refuses a dial that never becomes a row.
-    fn answer_refused(&mut self, id: ConnectionId, code: ResetCode, text: &str) {
-        let body = if self.extended() {
-            Body::Reset { code, text: text.into() }
-        } else {
-            Body::Error { text: super::lifecycle::base_text(code, text) }
-        };
-        self.outbox.push(self.now, Control::Connection { id, body });
-    }
-
-    /// How long the application has to answer: an opener of ours says in the Connect how long it
-    /// waits.
-    fn accept_time(&self, deadline: i64) -> Duration {
-        let own = self.config.timing.accept;
-        match u64::try_from(deadline) {
-            Ok(millis) if self.extended() && millis > 0 => own.min(Duration::from_millis(millis)),
-            _ => own,
-        }
-    }
-
-    /// The credit of a new connection, as far as it is known yet.
-    pub(super) fn initial_credit(&self) -> u64 {
-        match (&self.peer, self.extended()) {
-            (Some(settings), _) => settings.initial_window,
-            (None, true) => 0,
-            (None, false) => u64::MAX,
-        }
-    }
-
-    pub(super) fn recv_buffer(&self) -> RecvBuffer {
-        if self.extended() {
-            RecvBuffer::new(self.config.limits.initial_window)
-        } else {
-            RecvBuffer::ungranted()
-        }
     }
 
     fn on_opened(&mut self, id: ConnectionId) -> Handled {
@@ -177,48 +100,6 @@ impl Session {
             self.review_writer(id);
         }
         Ok(())
-    }
-
-    fn on_data(&mut self, id: ConnectionId, payload: Bytes) -> Handled {
-        if self.extended() && payload.len() > self.config.limits.max_data {
-            return Err(PeerMisbehaved::DataTooLong(id));
-        }
-        if !self.on_signal_to(id, Signal::Data)? {
-            return Ok(());
-        }
-        let wanted = self.table.get(id).is_some_and(|row| row.phase.delivers());
-        if !wanted || payload.is_empty() {
-            return Ok(());
-        }
-        if !self.extended() && self.overruns(id, payload.len()) {
-            return self.on_overrun(id);
-        }
-        let received = self.table.update(id, |row| row.recv.receive(payload)).flatten();
-        received.ok_or(PeerMisbehaved::CreditExceeded(id))?;
-        self.after_data(id);
-        Ok(())
-    }
-
-    fn after_data(&mut self, id: ConnectionId) {
-        self.wake_reader(id);
-        if !self.extended() {
-            self.review_flow(id);
-            // A half-closed connection lingers for as long as something comes.
-            self.linger_anew(id);
-        }
-    }
-
-    /// Whether a remotedialer end has gone on sending past every bound.
-    fn overruns(&self, id: ConnectionId, more: usize) -> bool {
-        let limits = &self.config.limits;
-        let unread = self.table.get(id).map_or(0, |row| row.recv.unread());
-        unread + more > limits.unread_cap
-            || self.table.totals().received + more > limits.unread_budget
-    }
-
-    fn on_overrun(&mut self, id: ConnectionId) -> Handled {
-        let text = "more unread data than this end holds; Pause was ignored";
-        self.apply(id, Signal::Overrun, text).map(drop)
     }
 
     fn on_reset(&mut self, id: ConnectionId, code: ResetCode, text: String) -> Handled {
@@ -270,7 +151,11 @@ impl Session {
     }
 
     /// Applies the other end's signal; `false` if the connection is gone.
-    fn on_signal_to(&mut self, id: ConnectionId, signal: Signal) -> Result<bool, PeerMisbehaved> {
+    pub(super) fn on_signal_to(
+        &mut self,
+        id: ConnectionId,
+        signal: Signal,
+    ) -> Result<bool, PeerMisbehaved> {
         if self.table.contains(id) {
             return self.apply(id, signal, "");
         }

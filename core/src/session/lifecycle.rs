@@ -179,13 +179,13 @@ impl Session {
         };
         let (ready, flow, budget, connect) = queued;
         if ready {
-            self.outbox.ready.retain(|other| *other != id);
+            self.outbox.ready.forget(id);
         }
         if flow {
-            self.outbox.flow.retain(|other| *other != id);
+            self.outbox.flow.forget(id);
         }
         if budget {
-            self.budget_waiters.retain(|other| *other != id);
+            self.budget_waiters.forget(id);
         }
         if connect {
             self.outbox.forget_connect(id);

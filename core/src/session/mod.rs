@@ -2,10 +2,12 @@
 
 mod commands;
 mod config;
+mod data;
 mod ending;
 mod error;
 mod event;
 mod flow;
+mod incoming;
 mod input;
 mod keepalive;
 mod lifecycle;
@@ -16,6 +18,7 @@ mod seen;
 mod table;
 mod timeouts;
 mod transmit;
+mod turns;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -37,6 +40,7 @@ use keepalive::Keepalive;
 use numbers::Numbers;
 use outbox::{Control, Outbox, give_back};
 use table::Table;
+use turns::Turns;
 
 /// One end of one tunnel, without IO.
 ///
@@ -129,7 +133,7 @@ pub struct Session {
     /// Whether announcements of clients are taken from the other end.
     trusts_routes: bool,
     /// Connections that wait for room in the send budget, in turn, each once.
-    budget_waiters: VecDeque<ConnectionId>,
+    budget_waiters: Turns,
     draining: bool,
     peer_going_away: bool,
     ended: Option<SessionEnd>,
@@ -157,7 +161,7 @@ impl Session {
             keepalive: Keepalive::new(now),
             peer: None,
             trusts_routes: false,
-            budget_waiters: VecDeque::new(),
+            budget_waiters: Turns::default(),
             draining: false,
             peer_going_away: false,
             ended: None,
@@ -225,6 +229,16 @@ impl Session {
         self.role
     }
 
+    /// Whether nothing more travels on a connection while bytes of it are still to be read, and
+    /// then whether they are all there were. `None` while it goes on, and once it is retired.
+    #[must_use]
+    pub fn over(&self, id: ConnectionId) -> Option<bool> {
+        match self.table.get(id)?.phase {
+            Phase::Over { clean, .. } => Some(clean),
+            _ => None,
+        }
+    }
+
     /// What the two ends speak.
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
@@ -260,13 +274,8 @@ impl Session {
     }
 
     /// A queue of connections holds each one whose row says so, once.
-    fn check_queue(
-        &self,
-        name: &str,
-        queue: &VecDeque<ConnectionId>,
-        stands: impl Fn(&Connection) -> bool,
-    ) {
-        let mut queued: Vec<_> = queue.iter().copied().collect();
+    fn check_queue(&self, name: &str, queue: &Turns, stands: impl Fn(&Connection) -> bool) {
+        let mut queued: Vec<_> = queue.iter().collect();
         queued.sort_unstable();
         let rows = self.table.iter().filter(|(_, row)| stands(row));
         assert_eq!(queued, rows.map(|(id, _)| id).collect::<Vec<_>>(), "the queue {name}");

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 
+use super::turns::Turns;
 use crate::wire::{Body, ClientRoute, Settings};
 use crate::{ConnectionId, Instant};
 
@@ -33,9 +34,9 @@ pub(super) struct Outbox {
     /// Ids answered with "connection not found" (base dialect), each queued once.
     not_found: BTreeSet<ConnectionId>,
     /// Connections that owe credit, Pause or Resume, each once.
-    pub(super) flow: VecDeque<ConnectionId>,
+    pub(super) flow: Turns,
     /// Connections with bytes or a Finish to send, in turn, each once.
-    pub(super) ready: VecDeque<ConnectionId>,
+    pub(super) ready: Turns,
     pub(super) ping: bool,
     /// The latest Ping's bytes: an end that sends many gets the latest answered.
     pub(super) pong: Option<[u8; 8]>,
@@ -62,12 +63,12 @@ impl Outbox {
 
     pub(super) fn push_ready(&mut self, now: Instant, id: ConnectionId) {
         self.touch(now);
-        self.ready.push_back(id);
+        self.ready.push(id);
     }
 
     pub(super) fn push_flow(&mut self, now: Instant, id: ConnectionId) {
         self.touch(now);
-        self.flow.push_back(id);
+        self.flow.push(id);
     }
 
     pub(super) fn set_ping(&mut self, now: Instant) {
@@ -135,8 +136,6 @@ impl Outbox {
     pub(super) fn progressed(&mut self, now: Instant) {
         self.since = now;
         give_back(&mut self.control);
-        give_back(&mut self.flow);
-        give_back(&mut self.ready);
     }
 
     /// Since when something waits and nothing was taken. What was queued may have been taken back.
@@ -166,13 +165,12 @@ mod tests {
         let mut outbox = Outbox::default();
         for number in 0..10_000 {
             let id = ConnectionId::from_wire(number);
-            outbox.push_ready(Instant::EPOCH, id);
             outbox.push(Instant::EPOCH, Control::Connection { id, body: Body::Opened });
         }
-        while outbox.pop_control().is_some() && outbox.ready.pop_front().is_some() {
+        while outbox.pop_control().is_some() {
             outbox.progressed(Instant::EPOCH);
         }
-        assert_eq!(outbox.control.capacity() + outbox.ready.capacity(), 0);
+        assert_eq!(outbox.control.capacity(), 0);
     }
 
     #[test]

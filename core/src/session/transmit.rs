@@ -86,7 +86,7 @@ impl Session {
     }
 
     fn next_flow(&mut self, now: Instant) -> Option<Transmit> {
-        while let Some(id) = self.outbox.flow.pop_front() {
+        while let Some(id) = self.outbox.flow.pop() {
             if let Some(body) = self.flow_message(now, id) {
                 return Some(message(id, body));
             }
@@ -101,7 +101,7 @@ impl Session {
     /// One message of the connection whose turn it is; then it is the next one's.
     fn next_data(&mut self) -> Option<Transmit> {
         let max = self.max_data();
-        while let Some(id) = self.outbox.ready.pop_front() {
+        while let Some(id) = self.outbox.ready.pop() {
             let payload = self.table.update(id, |row| {
                 row.ready = false;
                 row.send.take(max)

@@ -59,18 +59,23 @@ impl Lone {
         id
     }
 
-    /// What the peer hears, pings left out.
-    pub(crate) fn hears(&mut self) -> Vec<(i64, Body)> {
-        let dialect = self.end.session.dialect();
+    /// What the peer hears, as bytes, pings of the transport left out.
+    pub(crate) fn hears_raw(&mut self) -> Vec<Bytes> {
         let mut heard = Vec::new();
         while let Some(item) = self.end.transmit(self.now) {
-            let Item::Message(message) = item else { continue };
-            let message = decode(message, dialect);
-            if !matches!(message.body, Body::Ping { .. }) {
-                heard.push((message.connection.get(), message.body));
+            if let Item::Message(message) = item {
+                heard.push(message);
             }
         }
         heard
+    }
+
+    /// What the peer hears, pings left out.
+    pub(crate) fn hears(&mut self) -> Vec<(i64, Body)> {
+        let dialect = self.end.session.dialect();
+        let messages = self.hears_raw().into_iter().map(|message| decode(message, dialect));
+        let heard = messages.filter(|message| !matches!(message.body, Body::Ping { .. }));
+        heard.map(|message| (message.connection.get(), message.body)).collect()
     }
 
     /// Lets time pass, stopping at every deadline; what is heard is lost.

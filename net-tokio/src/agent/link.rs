@@ -22,17 +22,20 @@ struct State {
     held: Vec<Arc<Shared>>,
     /// The books of those of which nothing is left.
     past: Ledger,
+    closed: bool,
 }
 
 impl Links {
-    /// Takes in the session that `start` starts. Its end cannot be noted before it is taken in,
-    /// however fast it comes.
-    pub(super) fn add(&self, start: impl FnOnce() -> Arc<Shared>) -> Arc<Shared> {
+    /// Takes in a session whose task is still to be spawned, so that it cannot end before;
+    /// `false` if there are to be no more.
+    pub(super) fn add(&self, link: &Arc<Shared>) -> bool {
         let mut state = self.lock();
-        let link = start();
-        state.running.push(Arc::clone(&link));
-        state.current = Some(Arc::clone(&link));
-        link
+        if state.closed {
+            return false;
+        }
+        state.running.push(Arc::clone(link));
+        state.current = Some(Arc::clone(link));
+        true
     }
 
     /// No new dials on this session.
@@ -58,8 +61,11 @@ impl Links {
         self.lock().current.clone()
     }
 
-    pub(super) fn each(&self, act: impl Fn(&mut Session, Instant)) {
-        for link in &self.lock().running {
+    /// Takes no more sessions in, and does this to each there is.
+    pub(super) fn close(&self, act: impl Fn(&mut Session, Instant)) {
+        let mut state = self.lock();
+        state.closed = true;
+        for link in &state.running {
             link.command(&act);
         }
     }

@@ -156,9 +156,9 @@ impl Agent {
     pub async fn shutdown(self, deadline: Duration) -> AgentLedger {
         let inner = &self.inner;
         inner.stop.cancel();
-        inner.links.each(|core, now| core.drain(now, "the agent is shutting down", deadline));
+        inner.links.close(|core, now| core.drain(now, "the agent is shutting down", deadline));
         if tokio::time::timeout(deadline, inner.links.gone()).await.is_err() {
-            inner.links.each(|core, now| {
+            inner.links.close(|core, now| {
                 core.close(now, GoAwayCode::SHUTDOWN, "the agent has shut down");
             });
         }

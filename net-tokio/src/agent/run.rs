@@ -11,7 +11,7 @@ use watertight_core::{Reconnect, Role, SessionEnd};
 
 use super::{AgentStatus, Inner};
 use crate::handshake::{ConnectError, Connected};
-use crate::session::{Clock, Incoming, Notice, Owner, RunOptions, Shared, run};
+use crate::session::{Clock, Incoming, Notice, Owner, RunOptions, Shared, prepare};
 use crate::tasks::Tasks;
 
 #[derive(Debug, Error)]
@@ -86,13 +86,15 @@ impl Inner {
             config: self.session.clone(),
             span: info_span!("session", server = %self.connector.endpoint),
         };
-        let link = self.links.add(|| {
-            run(&self.tasks, transport, options, |children| LinkOwner {
-                agent: Arc::clone(self),
-                children: children.clone(),
-                status,
-            })
+        let (link, task) = prepare(&self.tasks, transport, options, |children| LinkOwner {
+            agent: Arc::clone(self),
+            children: children.clone(),
+            status,
         });
+        // An agent that was shut down meanwhile drops the task, which ends the session.
+        if self.links.add(&link) {
+            self.tasks.spawn(task);
+        }
         info!(server = %self.connector.endpoint, ?dialect, "connected");
         self.status.send_replace(AgentStatus::Connected { dialect });
         (link, receiver)

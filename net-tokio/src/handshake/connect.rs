@@ -22,6 +22,10 @@ use crate::transport::{ByteStream, Io, Masking, WebSocket, WebSocketOptions};
 const FIXED_KEY: &str = "c2ltdWxhdGVkIHNvY2tldA==";
 
 /// What a connection became.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for a moment, at the start of a session"
+)]
 pub(crate) enum Connected<I> {
     WebSocket(WebSocket<I>, Dialect),
     ByteStream(ByteStream<I>),

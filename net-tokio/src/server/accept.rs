@@ -37,11 +37,11 @@ pub(super) struct Origin {
 /// does not end it.
 pub(super) async fn accept(server: Arc<Inner>, listener: Listener, tls: Option<ServerTls>) {
     loop {
-        // A socket is accepted only when there is room for its handshake, so that silent ones
-        // wait in the kernel's queue, not in our memory.
+        // The next socket is accepted only when there was room for this one's handshake: silent
+        // ones wait in the kernel's queue, not in our memory.
         let next = async {
-            let permit = Arc::clone(&server.handshakes).acquire_owned().await;
-            (permit, listener.accept().await)
+            let accepted = listener.accept().await;
+            (Arc::clone(&server.handshakes).acquire_owned().await, accepted)
         };
         let (permit, accepted) = tokio::select! {
             biased;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, broadcast};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, info_span};
 use watertight_core::session::OpenError;
@@ -23,7 +24,7 @@ use watertight_core::{Role, SessionConfig};
 use crate::forward::{Forward, Listener};
 use crate::handshake::Refusal;
 use crate::metrics;
-use crate::session::{DialError, RunOptions, dial, run};
+use crate::session::{DialError, RunOptions, dial, prepare};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
@@ -128,9 +129,15 @@ impl Server {
         target: &str,
         within: Option<Duration>,
     ) -> Result<TunnelStream, DialError> {
+        let within = within.unwrap_or(self.inner.session.timing.dial);
+        let until = Instant::now() + within;
         let mut tried = self.lookup(key)?;
         loop {
-            let result = dial(&tried, target, within).await;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(DialError::Timeout);
+            }
+            let result = dial(&tried, target, Some(left)).await;
             match (result, self.lookup(key)) {
                 // The session was on its way out and another one has taken over.
                 (Err(error), Ok(newer)) if is_stale(&error) && !Arc::ptr_eq(&newer, &tried) => {
@@ -214,7 +221,8 @@ impl Server {
     }
 }
 
-/// Whether a dial failed because of the session it was tried on, before the target could matter.
+/// Whether a dial failed because of the session it was tried on. The target may have been reached
+/// all the same, but nothing was said to it.
 fn is_stale(error: &DialError) -> bool {
     matches!(
         error,
@@ -238,7 +246,7 @@ impl Inner {
             return Err(Refusal::unavailable("the server is shutting down"));
         }
         let Admission { key, remote, dialect } = admission.clone();
-        let replaced = sessions
+        let (replaced, task) = sessions
             .add(admission, |session| {
                 let options = RunOptions {
                     role: Role::Acceptor,
@@ -246,12 +254,13 @@ impl Inner {
                     config: self.session.clone(),
                     span: info_span!("session", client = %key, number = %session),
                 };
-                run(&self.tasks, transport, options, |children| {
+                prepare(&self.tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
                 })
             })
             .map_err(|error| Refusal::unavailable(error.to_string()))?;
         drop(sessions);
+        self.tasks.spawn(task);
         self.announce(ServerEvent::Connected { key, remote, dialect, replaced });
         Ok(())
     }

@@ -92,13 +92,13 @@ impl Sessions {
         }
     }
 
-    /// Registers a session, which `start` starts. The one that it replaces is closed; `true` if
-    /// there was one.
-    pub(crate) fn add(
+    /// Registers a session, which `prepare` makes with a task that is still to be spawned. The one
+    /// that it replaces is closed; `true` if there was one.
+    pub(crate) fn add<R>(
         &mut self,
         admission: Admission,
-        start: impl FnOnce(SessionKey) -> Arc<Shared>,
-    ) -> Result<bool, RegistryError> {
+        prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
+    ) -> Result<(bool, R), RegistryError> {
         let inserted = self.registry.insert_agent(&admission.key)?;
         let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
         if let Some(old) = replaced {
@@ -108,10 +108,10 @@ impl Sessions {
         }
         let replaced = replaced.is_some();
         let Admission { key, remote, dialect } = admission;
-        let shared = start(inserted.session);
+        let (shared, task) = prepare(inserted.session);
         let since = Instant::now();
         self.running.insert(inserted.session, Running { key, shared, since, remote, dialect });
-        Ok(replaced)
+        Ok((replaced, task))
     }
 
     /// A session's driver has ended.

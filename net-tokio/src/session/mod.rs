@@ -14,5 +14,5 @@ pub(crate) use driver::Owner;
 pub use incoming::Incoming;
 pub use open::DialError;
 pub(crate) use open::dial;
-pub(crate) use run::{RunOptions, run};
+pub(crate) use run::{RunOptions, prepare};
 pub(crate) use state::{Notice, Shared, State};

@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::transport::Transport;
 /// what was received completely is still delivered to a socket that takes it.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Drives a session to its end.
+pub(crate) type SessionTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What a new session is.
 pub(crate) struct RunOptions {
     pub(crate) role: Role,
@@ -23,14 +27,17 @@ pub(crate) struct RunOptions {
     pub(crate) span: Span,
 }
 
-/// Starts a session on a transport: one task for its driver, and a group for the tasks that
-/// belong to it, which `owner` is made with. The driver's task ends when all of them have.
-pub(crate) fn run<T: Transport + Unpin, O: Owner + Unpin>(
+/// Makes a session on a transport, and the task that drives it. `owner` is made with the group of
+/// the tasks that belong to the session; the driver's task ends when all of them have.
+///
+/// The caller spawns the task, and holds no lock while it does: a runtime that shuts down drops
+/// the task at once, and with it the session. To drop the task is to end the session.
+pub(crate) fn prepare<T: Transport + Unpin, O: Owner + Unpin>(
     tasks: &Tasks,
     transport: T,
     options: RunOptions,
     owner: impl FnOnce(&Tasks) -> O,
-) -> Arc<Shared> {
+) -> (Arc<Shared>, SessionTask) {
     let clock = Clock::start();
     let core = Session::new(clock.now(), options.role, options.dialect, options.config);
     let shared = Shared::new(clock, core);
@@ -40,6 +47,5 @@ pub(crate) fn run<T: Transport + Unpin, O: Owner + Unpin>(
         driver.await;
         children.wind_down(GRACE).await;
     };
-    tasks.spawn(task.instrument(options.span));
-    shared
+    (shared, Box::pin(task.instrument(options.span)))
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 use tracing::Span;
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Role, SessionConfig};
 
-use super::{DialError, Incoming, Notice, Owner, RunOptions, Shared, dial, run};
+use super::{DialError, Incoming, Notice, Owner, RunOptions, Shared, dial, prepare};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
 use crate::transport::ByteStream;
@@ -66,6 +66,17 @@ struct Pair {
     tasks: Tasks,
     near: Arc<Shared>,
     far: Arc<Shared>,
+}
+
+fn run<O: Owner + Unpin>(
+    tasks: &Tasks,
+    transport: ByteStream<DuplexStream>,
+    options: RunOptions,
+    owner: impl FnOnce(&Tasks) -> O,
+) -> Arc<Shared> {
+    let (shared, task) = prepare(tasks, transport, options, owner);
+    tasks.spawn(task);
+    shared
 }
 
 fn options(role: Role) -> RunOptions {

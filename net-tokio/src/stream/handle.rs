@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 use watertight_core::session::{ReadError, WriteError};
-use watertight_core::wire::ResetCode;
+use watertight_core::wire::{Dialect, ResetCode};
 use watertight_core::{Cause, ConnectionEnd, ConnectionId};
 
 use crate::session::{Shared, State};
@@ -35,6 +35,10 @@ impl Handle {
         self.id
     }
 
+    pub(super) fn half_closes(&self) -> bool {
+        self.shared.lock().core.dialect() == Dialect::Extended
+    }
+
     /// Bytes that have arrived, at most `max`; empty at the end.
     pub(super) fn poll_read(
         &self,
@@ -44,7 +48,8 @@ impl Handle {
     ) -> Poll<io::Result<Bytes>> {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
-        let read = state.core.read(now, self.id, max);
+        // Nothing read means the end, so that nothing must not be what was asked for.
+        let read = state.core.read(now, self.id, max.max(1));
         let result = match read {
             Ok(data) => Ok(data),
             Err(ReadError::Blocked) => {
@@ -54,7 +59,8 @@ impl Handle {
             Err(ReadError::Unknown) => self.end_of_reading(&mut state),
         };
         state.dispatch();
-        if state.core.has_transmit() {
+        // In the base dialect a read may also start the time that a half-closed connection has.
+        if state.core.has_transmit() || state.core.dialect() == Dialect::Base {
             state.wake_driver();
         }
         Poll::Ready(result)
@@ -67,6 +73,20 @@ impl Handle {
             Some(end) => Err(ended(end)),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Whether nothing more travels, and then whether everything had arrived.
+    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.shared.lock();
+        if let Some(clean) = state.core.over(self.id) {
+            return Poll::Ready(clean);
+        }
+        let Some(handle) = state.handle(self.id) else { return Poll::Ready(false) };
+        if let Some(end) = &handle.end {
+            return Poll::Ready(end.complete);
+        }
+        handle.reader = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// How many bytes a write would take now; never zero.

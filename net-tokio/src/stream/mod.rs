@@ -30,7 +30,8 @@ pub use split::{ReadHalf, StreamControl, WriteHalf};
 /// - An error carries the [`ConnectionEnd`](watertight_core::ConnectionEnd) as its source, and
 ///   the other end's words as its text.
 ///
-/// Reads and writes are cancel safe: a dropped future has taken or given no byte.
+/// Reads and writes through `AsyncRead` and `AsyncWrite` are cancel safe: a dropped future has
+/// taken or given no byte.
 #[derive(Debug)]
 pub struct TunnelStream {
     read: ReadHalf,
@@ -87,10 +88,22 @@ impl TunnelStream {
         self.write.poll_write_bytes(cx, data)
     }
 
-    /// Waits for room to write and says how much there is; only this stream's own writes use it
-    /// up.
+    /// Whether the other end can be told that one direction is finished.
+    pub(crate) fn half_closes(&self) -> bool {
+        self.read.half_closes()
+    }
+
+    /// Waits for room to write and says how much there is. It is a hint: the budget that all
+    /// connections of the session share may be gone, or the other end may pause us, before the
+    /// write.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.write.poll_room(cx)
+    }
+
+    /// Waits until nothing more travels in either direction, and says whether everything that the
+    /// other end sent has arrived. Takes the place of a blocked read.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.read.poll_ended(cx)
     }
 
     /// Two halves for two tasks. The connection ends with the last of them.

@@ -59,6 +59,14 @@ impl ReadHalf {
         self.handle.poll_read(cx, max, &mut self.timer)
     }
 
+    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.handle.poll_ended(cx)
+    }
+
+    pub(super) fn half_closes(&self) -> bool {
+        self.handle.half_closes()
+    }
+
     pub(super) fn id(&self) -> ConnectionId {
         self.handle.id()
     }

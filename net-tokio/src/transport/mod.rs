@@ -110,8 +110,8 @@ pub(crate) trait Transport: Send + 'static {
     ///
     /// Waiting for the other end makes sure that it gets the last message: a socket that is closed
     /// with unread input resets the connection and takes what is in flight with it. The caller
-    /// sets a deadline and drops the transport when that passes. Once begun, only this method is
-    /// called; calling it again after the end is harmless.
+    /// sets a deadline and drops the transport when that passes. Once begun, nothing more is sent
+    /// or received; flushing is harmless, and so is calling this again after the end.
     ///
     /// # Errors
     ///

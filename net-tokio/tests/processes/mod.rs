@@ -20,7 +20,7 @@ pub(crate) use program::{found, quiet_command, run};
 pub(crate) use rest::Rest;
 pub(crate) use target::{Target, pattern};
 pub(crate) use tls::Authority;
-pub(crate) use tunnel::{KEY, TOKEN, Tunnel, TunnelBuilder};
+pub(crate) use tunnel::{KEY, LAB_TOKEN, TOKEN, Tunnel, TunnelBuilder};
 pub(crate) use watertight::{Ended, Watertight};
 pub(crate) use witness::Witness;
 

@@ -79,10 +79,14 @@ impl Process {
         self.errors.lock().unwrap().clone()
     }
 
-    /// Waits until it has written `text` to standard error.
+    /// Waits until it has written `text` to standard error, as it is or as it stands in JSON.
     pub(crate) async fn says(&self, text: &str) {
         eventually(PATIENCE, &format!("{} says {text:?}", self.name), async || {
-            self.errors().contains(text).then_some(()).ok_or_else(|| "it has not".to_string())
+            self.errors()
+                .replace("\\\"", "\"")
+                .contains(text)
+                .then_some(())
+                .ok_or_else(|| "it has not".to_string())
         })
         .await;
     }

@@ -10,7 +10,11 @@ use super::{Ended, PATIENCE, Watertight, Witness, eventually};
 
 pub(crate) const KEY: &str = "edge-7";
 
+/// Good for any client key.
 pub(crate) const TOKEN: &str = "a-token-for-tests";
+
+/// Good for the client key `lab` alone.
+pub(crate) const LAB_TOKEN: &str = "a-token-for-the-lab";
 
 /// A server and an agent, each a process, with a session between them.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ impl Tunnel {
     pub(crate) fn over(scheme: &'static str) -> TunnelBuilder {
         let folder = tempfile::tempdir().unwrap();
         write_private(&folder.path().join("token"), TOKEN);
+        write_private(&folder.path().join("tokens"), &format!("{TOKEN}\nlab {LAB_TOKEN}\n"));
         TunnelBuilder {
             scheme,
             listen: "127.0.0.1:0".to_string(),
@@ -91,9 +96,10 @@ impl Tunnel {
         self.builder.folder.path().join(name)
     }
 
-    /// Where agents connect.
-    pub(crate) fn endpoint(&self) -> String {
-        self.builder.endpoint(&self.server)
+    /// A file of this tunnel's that only its owner can read. Returns its path.
+    pub(crate) fn private_file(&self, name: &str, content: &str) -> String {
+        write_private(&self.file(name), content);
+        self.builder.path(name)
     }
 
     /// Ends both ends in good order and demands that nothing is left of either.
@@ -144,14 +150,14 @@ impl TunnelBuilder {
     }
 
     async fn start_server(&self) -> Watertight {
-        let token_file = self.token_file();
+        let token_file = self.path("tokens");
         let args = ["server", "--listen", &self.listen, "--admin", "127.0.0.1:0"];
         let args = args.into_iter().chain(["--token-file", &token_file]);
         Watertight::start(args.chain(self.server_args.iter().map(String::as_str))).await
     }
 
     async fn start_agent(&self, server: &Watertight) -> Watertight {
-        let (token_file, endpoint) = (self.token_file(), self.endpoint(server));
+        let (token_file, endpoint) = (self.path("token"), self.endpoint(server));
         let args = ["agent", "--connect", &endpoint, "--key", KEY, "--token-file", &token_file];
         let args = args.into_iter().chain(["--allow"]).chain(self.allow.iter().map(String::as_str));
         let agent = Watertight::start(args.chain(self.agent_args.iter().map(String::as_str))).await;
@@ -172,8 +178,8 @@ impl TunnelBuilder {
         }
     }
 
-    fn token_file(&self) -> String {
-        self.folder.path().join("token").display().to_string()
+    fn path(&self, file: &str) -> String {
+        self.folder.path().join(file).display().to_string()
     }
 }
 

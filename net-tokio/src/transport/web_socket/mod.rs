@@ -43,7 +43,8 @@ use super::closing::{Closing, poll_drain};
 use super::{Io, Received, Transport, TransportError};
 use outgoing::{MAX_WRITE_BUFFER, Outgoing, WRITE_BUFFER};
 
-/// One read takes at most this much, and as much is held for each session.
+/// One read takes at most this much. The library holds as much for each session, used or not, and
+/// clears it before each read: two Data messages are the middle between that and system calls.
 const READ_BUFFER: usize = 32 * 1024;
 
 /// Whether a connector masks what it sends.
@@ -92,6 +93,9 @@ impl WebSocketOptions {
 }
 
 /// Messages on a WebSocket.
+///
+/// Of the library's buffers an idle session keeps [`READ_BUFFER`], and up to 128 KiB for writing,
+/// usually half, if it ever sent in bulk.
 #[derive(Debug)]
 pub(crate) struct WebSocket<I> {
     stream: WebSocketStream<I>,

@@ -1,12 +1,13 @@
 //! TLS by rustls. The other end is always verified; there is no way to switch that off.
 
+mod pem;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName};
 use thiserror::Error;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -14,6 +15,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 
 use crate::transport::{BoxIo, Io};
+use pem::Pem;
 
 /// Sessions start as HTTP/1.1 upgrades.
 const ALPN: &[u8] = b"http/1.1";
@@ -27,6 +29,14 @@ pub enum TlsError {
     File {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A PEM text has not in it what it should have.
+    #[error("the {what}: {reason}")]
+    Pem {
+        /// What it is for.
+        what: &'static str,
         /// What is wrong with it.
         reason: String,
     },
@@ -53,20 +63,41 @@ impl ServerTls {
         key: &Path,
         client_ca: Option<&Path>,
     ) -> Result<Self, TlsError> {
+        Self::new(Pem::File(certificates), Pem::File(key), client_ca.map(Pem::File))
+    }
+
+    /// As [`from_pem_files`](Self::from_pem_files), from PEM texts.
+    ///
+    /// # Errors
+    /// Names the text and what is wrong with it.
+    pub fn from_pem(
+        certificates: &[u8],
+        key: &[u8],
+        client_ca: Option<&[u8]>,
+    ) -> Result<Self, TlsError> {
+        let client_ca = client_ca.map(|ca| Pem::Text("client authority", ca));
+        Self::new(Pem::Text("certificate", certificates), Pem::Text("private key", key), client_ca)
+    }
+
+    fn new(
+        certificates: Pem<'_>,
+        key: Pem<'_>,
+        client_ca: Option<Pem<'_>>,
+    ) -> Result<Self, TlsError> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?;
         let builder = match client_ca {
             None => builder.with_no_client_auth(),
             Some(ca) => {
-                let roots = Arc::new(read_roots(ca)?);
+                let roots = Arc::new(ca.roots()?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-                let verifier = verifier.build().map_err(|error| wrong(ca, &error))?;
+                let verifier = verifier.build().map_err(|error| ca.wrong(&error))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
         let mut config = builder
-            .with_single_cert(read_certificates(certificates)?, read_key(key)?)
-            .map_err(|error| wrong(key, &error))?;
+            .with_single_cert(certificates.certificates()?, key.key()?)
+            .map_err(|error| no_identity(&certificates, &key, &error))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
@@ -112,19 +143,32 @@ impl ClientTls {
         ca: Option<&Path>,
         identity: Option<(&Path, &Path)>,
     ) -> Result<Self, TlsError> {
-        let roots = ca.map_or_else(system_roots, read_roots)?;
+        let identity =
+            identity.map(|(certificates, key)| (Pem::File(certificates), Pem::File(key)));
+        Self::new(ca.map_or_else(system_roots, |ca| Pem::File(ca).roots())?, identity)
+    }
+
+    /// As [`from_pem_files`](Self::from_pem_files), from PEM texts.
+    ///
+    /// # Errors
+    /// Names the text and what is wrong with it.
+    pub fn from_pem(ca: Option<&[u8]>, identity: Option<(&[u8], &[u8])>) -> Result<Self, TlsError> {
+        let roots = ca.map_or_else(system_roots, |ca| Pem::Text("authority", ca).roots())?;
+        let identity = identity.map(|(certificates, key)| {
+            (Pem::Text("certificate", certificates), Pem::Text("private key", key))
+        });
         Self::new(roots, identity)
     }
 
-    fn new(roots: RootCertStore, identity: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
+    fn new(roots: RootCertStore, identity: Option<(Pem<'_>, Pem<'_>)>) -> Result<Self, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some((certificates, key)) => builder
-                .with_client_auth_cert(read_certificates(certificates)?, read_key(key)?)
-                .map_err(|error| wrong(key, &error))?,
+                .with_client_auth_cert(certificates.certificates()?, key.key()?)
+                .map_err(|error| no_identity(&certificates, &key, &error))?,
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self(Arc::new(config)))
@@ -164,31 +208,14 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     Err(TlsError::SystemRoots(reason))
 }
 
-fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
-        roots.add(certificate).map_err(|error| wrong(path, &error))?;
+/// Why certificates and key are not one identity. Certificates can be read without being
+/// understood, so it is not always the key that is wrong.
+fn no_identity(certificates: &Pem<'_>, key: &Pem<'_>, error: &rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            key.wrong(&format_args!("it does not belong to {certificates}"))
+        }
+        rustls::Error::InvalidCertificate(_) => certificates.wrong(error),
+        _ => key.wrong(error),
     }
-    Ok(roots)
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(path, &error))?;
-    if certificates.is_empty() {
-        return Err(wrong(path, &"no certificate in it"));
-    }
-    Ok(certificates)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
-        rustls_pki_types::pem::Error::NoItemsFound => wrong(path, &"no private key in it"),
-        error => wrong(path, &error),
-    })
-}
-
-fn wrong(path: &Path, reason: &dyn fmt::Display) -> TlsError {
-    TlsError::File { path: path.to_path_buf(), reason: reason.to_string() }
 }

@@ -1,0 +1,52 @@
+//! Data of the other end.
+
+use bytes::Bytes;
+
+use super::input::Handled;
+use super::{PeerMisbehaved, Session};
+use crate::ConnectionId;
+use crate::connection::Signal;
+
+impl Session {
+    pub(super) fn on_data(&mut self, id: ConnectionId, payload: Bytes) -> Handled {
+        if self.extended() && payload.len() > self.config.limits.max_data {
+            return Err(PeerMisbehaved::DataTooLong(id));
+        }
+        if !self.on_signal_to(id, Signal::Data)? {
+            return Ok(());
+        }
+        let wanted = self.table.get(id).is_some_and(|row| row.phase.delivers());
+        if !wanted || payload.is_empty() {
+            return Ok(());
+        }
+        if !self.extended() && self.overruns(id, payload.len()) {
+            return self.on_overrun(id);
+        }
+        let received = self.table.update(id, |row| row.recv.receive(payload)).flatten();
+        received.ok_or(PeerMisbehaved::CreditExceeded(id))?;
+        self.after_data(id);
+        Ok(())
+    }
+
+    fn after_data(&mut self, id: ConnectionId) {
+        self.wake_reader(id);
+        if !self.extended() {
+            self.review_flow(id);
+            // A half-closed connection lingers for as long as something comes.
+            self.linger_anew(id);
+        }
+    }
+
+    /// Whether a remotedialer end has gone on sending past every bound.
+    fn overruns(&self, id: ConnectionId, more: usize) -> bool {
+        let limits = &self.config.limits;
+        let unread = self.table.get(id).map_or(0, |row| row.recv.unread());
+        unread + more > limits.unread_cap
+            || self.table.totals().received + more > limits.unread_budget
+    }
+
+    fn on_overrun(&mut self, id: ConnectionId) -> Handled {
+        let text = "more unread data than this end holds; Pause was ignored";
+        self.apply(id, Signal::Overrun, text).map(drop)
+    }
+}
