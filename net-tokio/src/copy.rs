@@ -157,12 +157,16 @@ impl<S: Socket> Copy<S> {
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if !self.up_in_hand.is_empty() {
             let written = ready!(self.stream.poll_write_bytes(cx, &mut self.up_in_hand));
-            return Poll::Ready(Ok(self.up_took(written.map(drop))));
+            self.up_took(written.map(drop));
+            return Poll::Ready(Ok(()));
         }
         // The room is asked for first, so that little is read that cannot go on.
         let room = match ready!(self.stream.poll_room(cx)) {
             Ok(room) => room,
-            Err(error) => return Poll::Ready(Ok(self.up_took(Err(error)))),
+            Err(error) => {
+                self.up_took(Err(error));
+                return Poll::Ready(Ok(()));
+            }
         };
         let data = ready!(read(&mut self.socket, cx, room)).map_err(Failure::Socket)?;
         if data.is_empty() {

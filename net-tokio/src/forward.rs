@@ -50,6 +50,7 @@ impl Listener {
 
     /// Accepts one connection, whatever it takes. Cancel safe.
     pub(crate) async fn accept(&self) -> Accepted {
+        let mut resting = false;
         loop {
             match self.accept_one().await {
                 Ok(accepted) => return accepted,
@@ -57,7 +58,10 @@ impl Listener {
                     debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept connections for the moment");
+                    // Once is enough until it goes on.
+                    if !std::mem::replace(&mut resting, true) {
+                        warn!(%error, "cannot accept connections for the moment");
+                    }
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
             }

@@ -12,6 +12,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The end asked for what cannot be: status 400.
+    #[must_use]
+    pub fn bad_request(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, reason: reason.into() }
+    }
+
     /// The end did not prove who it is: status 401.
     #[must_use]
     pub fn unauthorized(reason: impl Into<String>) -> Self {

@@ -115,6 +115,7 @@ impl ServerBuilder {
                 masking: self.masking,
             },
             session: self.session,
+            max_key: self.registry.key,
             handshake_deadline: self.handshake_deadline,
             handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),
             tasks,

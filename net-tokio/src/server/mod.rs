@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, info_span};
+use tracing::{debug, info_span};
 use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Role, SessionConfig};
@@ -60,6 +60,8 @@ struct Inner {
     backdial: Option<Backdial>,
     session: SessionConfig,
     web_socket: WebSocketOptions,
+    /// Bytes of a client key.
+    max_key: usize,
     handshake_deadline: Duration,
     handshakes: Arc<Semaphore>,
     tasks: Tasks,
@@ -269,11 +271,24 @@ impl Inner {
     async fn authenticate(&self, request: AuthRequest) -> Result<String, Refusal> {
         let (key, remote) = (request.client_key.clone(), request.remote);
         let answer = self.authenticator.authenticate(request).await;
+        let answer = answer.and_then(|key| self.check_key(key));
         if let Err(refusal) = &answer {
             metrics::handshake_refused("authentication");
-            info!(?key, ?remote, %refusal, "session refused");
+            debug!(?key, ?remote, %refusal, "session refused");
         }
         answer
+    }
+
+    /// A key that the registry would not take is refused while the other end can be told.
+    fn check_key(&self, key: String) -> Result<String, Refusal> {
+        match key.len() {
+            0 => Err(Refusal::bad_request("the client key is empty")),
+            length if length > self.max_key => Err(Refusal::bad_request(format!(
+                "the client key has {length} bytes, more than the {} allowed",
+                self.max_key
+            ))),
+            _ => Ok(key),
+        }
     }
 
     /// Tells the subscribers; it is nobody's fault if there are none.

@@ -62,7 +62,7 @@ impl SessionOwner {
         key: String,
         children: Tasks,
     ) -> Self {
-        info!("session started");
+        info!(client = key, number = %session, "session started");
         Self { server, session, key, children }
     }
 

@@ -17,6 +17,8 @@ pub(crate) fn init(options: &LogOptions, default: &str) -> Result<(), Failure> {
         ))
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that cannot be written, to a full disk say, must not end what it tells of.
+    let builder = builder.log_internal_errors(false);
     let started = match options.log_format.unwrap_or_default() {
         LogFormat::Text => builder.with_ansi(wants_colour()).try_init(),
         LogFormat::Json => builder.json().try_init(),

@@ -21,7 +21,7 @@ mod tls;
 mod tokens;
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("watertight: {failure}");
+            // Whoever closed standard error has the exit code.
+            writeln!(io::stderr(), "watertight: {failure}").ok();
             ExitCode::from(failure.exit_code())
         }
     }
@@ -50,8 +51,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8, Failure> {
     let Cli { command, common } = cli;
     if let Command::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Cli::command(), "watertight", &mut io::stdout());
-        return Ok(exit_code::EVEN);
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "watertight", &mut script);
+        let written = io::stdout().write_all(&script);
+        return written.map(|()| exit_code::EVEN).map_err(Failure::start);
     }
     let file = FileOptions::read(common.config.as_deref())?;
     let log = common.log.or(file.log);
