@@ -408,7 +408,7 @@ fn the_inputs_reach_every_fault() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let strategy = (roles(), dialects(), vec(step(), 1..150));
     let mut faults = std::collections::BTreeMap::<String, usize>::new();
-    for _ in 0..2000 {
+    for _ in 0..1000 {
         let (role, dialect, steps) = strategy.new_tree(&mut runner).unwrap().current();
         let end = run(role, dialect, true, steps);
         if let Some(SessionEnd::PeerMisbehaved(fault)) = end.closed {

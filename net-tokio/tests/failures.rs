@@ -20,7 +20,7 @@ const MIB: u64 = 1 << 20;
 
 /// What a process may keep of the memory that it needed for a while. The allocator gives a region
 /// back only when all of it is free, and each thread of the runtime has regions of its own.
-const KEPT: u64 = 4 * MIB;
+const KEPT: u64 = 16 * MIB;
 
 /// How long cleaning up may take where nothing has to be waited for.
 const PROMPTLY: Duration = Duration::from_secs(10);
@@ -168,7 +168,7 @@ async fn a_keepalive_ends_the_session_of_a_stopped_agent() {
         (silent.open() == 20).then_some(()).ok_or_else(|| format!("{}", silent.open()))
     })
     .await;
-    tunnel.agent.stop();
+    tunnel.agent.stop().await;
     // Nobody answers a dial now, and its own deadline comes before that of the session.
     let mut late = TcpStream::connect(tunnel.forward(echo.at)).await.unwrap();
     within(DIAL + PROMPTLY, "the end of a dial", late.read_u8()).await.unwrap_err();
@@ -318,7 +318,7 @@ async fn a_target_never_answers() {
 /// How far the memory of an end may grow for one connection whose reader never reads. What it may
 /// be sent before it has read anything is 32 KiB; the rest is for the other connections, which go
 /// on meanwhile.
-const UNREAD: u64 = 4 * MIB;
+const UNREAD: u64 = 16 * MIB;
 
 /// Fifty connections that come and go.
 async fn bustle(at: SocketAddr) {

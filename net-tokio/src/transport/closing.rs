@@ -28,7 +28,7 @@ pub(super) enum Closing {
 }
 
 /// Discards what arrives, until nothing more does.
-pub(super) fn poll_drain<I: Io>(io: &mut I, cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn poll_drain<I: Io>(io: &mut I, cx: &mut Context<'_>) -> Poll<()> {
     for _ in 0..MAX_READS {
         if !ready!(poll_discard(io, cx)) {
             return Poll::Ready(());

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use watertight_core::wire::Encoded;
 
 pub(crate) use byte_stream::ByteStream;
+pub(crate) use closing::poll_drain;
 pub(crate) use web_socket::{Masking, WebSocket, WebSocketOptions};
 
 /// Any byte stream that can carry a session.

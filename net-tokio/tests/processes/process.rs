@@ -1,6 +1,8 @@
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, Once};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
@@ -20,6 +22,8 @@ pub(crate) struct Process {
     child: Child,
     lines: UnboundedReceiver<String>,
     errors: Arc<Mutex<String>>,
+    /// Ends with the process's standard error.
+    listening: Option<JoinHandle<()>>,
 }
 
 /// What is left of a process that has ended by itself.
@@ -60,13 +64,14 @@ impl Process {
         std::thread::spawn(move || read(out));
         let errors = Arc::<Mutex<String>>::default();
         let (mut err, kept) = (child.stderr.take().unwrap(), Arc::clone(&errors));
-        std::thread::spawn(move || {
+        let listening = std::thread::spawn(move || {
             let mut chunk = [0; 8192];
             while let Ok(read @ 1..) = err.read(&mut chunk) {
                 kept.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..read]));
             }
         });
-        Self { name, child, lines: unbounded_channel().1, errors }
+        let listening = Some(listening);
+        Self { name, child, lines: unbounded_channel().1, errors, listening }
     }
 
     /// The next line of standard output; `None` at its end.
@@ -95,6 +100,19 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it, and waits until none of its threads runs any more: on a busy machine that takes
+    /// its time after the signal has been sent.
+    pub(crate) async fn stop(&self) {
+        self.signal(Signal::STOP);
+        eventually(PATIENCE, "a stopped process", async || {
+            let threads = std::fs::read_dir(self.proc("task")).unwrap();
+            let states = threads.map(|thread| state(&thread.unwrap().path()));
+            let running = states.filter(|state| *state != Some('T')).count();
+            if running == 0 { Ok(()) } else { Err(format!("{running} threads run")) }
+        })
+        .await;
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) async fn exit(&mut self, limit: Duration) -> ExitStatus {
         eventually(limit, &format!("the end of {}", self.name), async || {
@@ -110,6 +128,9 @@ impl Process {
         while let Some(line) = self.next_line().await {
             out.push_str(&line);
             out.push('\n');
+        }
+        if let Some(listening) = self.listening.take() {
+            listening.join().unwrap();
         }
         Finished { status, out, err: self.errors() }
     }
@@ -130,6 +151,12 @@ impl Process {
     fn proc(&self, file: &str) -> String {
         format!("/proc/{}/{file}", self.child.id())
     }
+}
+
+/// The state of a thread, a letter after its name in parentheses; `None` if it has ended.
+fn state(thread: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(thread.join("stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 impl Drop for Process {

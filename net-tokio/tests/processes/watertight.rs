@@ -103,8 +103,8 @@ impl Watertight {
     }
 
     /// Stops it in its tracks, as a laptop that is closed.
-    pub(crate) fn stop(&self) {
-        self.process.signal(Signal::STOP);
+    pub(crate) async fn stop(&self) {
+        self.process.stop().await;
     }
 
     /// Lets it go on.

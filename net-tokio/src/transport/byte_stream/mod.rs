@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use watertight_core::wire::Encoded;
 
-use super::closing::{Closing, poll_drain};
-use super::{Io, Received, Transport, TransportError};
+use super::closing::Closing;
+use super::{Io, Received, Transport, TransportError, poll_drain};
 use reader::Reader;
 use writer::Writer;
 

@@ -39,8 +39,8 @@ use tokio_tungstenite::tungstenite::{Message, protocol};
 use watertight_core::Role;
 use watertight_core::wire::Encoded;
 
-use super::closing::{Closing, poll_drain};
-use super::{Io, Received, Transport, TransportError};
+use super::closing::Closing;
+use super::{Io, Received, Transport, TransportError, poll_drain};
 use outgoing::{MAX_WRITE_BUFFER, Outgoing, WRITE_BUFFER};
 
 /// One read takes at most this much. The library holds as much for each session, used or not, and
