@@ -6,7 +6,7 @@ use std::io;
 use bytes::BytesMut;
 use http::StatusCode;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use watertight_core::wire::{Hello, HelloReply, InvalidPreface, PrefaceLimits};
 
 use crate::transport::{ByteStream, Io, poll_drain};
@@ -90,16 +90,18 @@ impl<I: Io> Pending<I> {
     }
 }
 
-/// Waits for the other end to read the answer: closing with unread input would reset the
-/// connection and take the answer with it.
+/// Reads on until the other end has closed: one that still says hello does not listen yet, and
+/// closing with unread input would reset the connection and take the answer with it.
 async fn refuse<I: Io>(io: &mut I, status: u16, text: &str) -> io::Result<()> {
-    answer(io, status, text).await?;
-    io.shutdown().await?;
-    poll_fn(|cx| poll_drain(io, cx)).await;
-    Ok(())
+    let (mut input, mut output) = split(io);
+    let answering = async {
+        answer(&mut output, status, text).await?;
+        output.shutdown().await
+    };
+    tokio::join!(answering, poll_fn(|cx| poll_drain(&mut input, cx))).0
 }
 
-async fn answer<I: Io>(io: &mut I, status: u16, text: &str) -> io::Result<()> {
+async fn answer(io: &mut (impl AsyncWrite + Unpin), status: u16, text: &str) -> io::Result<()> {
     let reply = HelloReply { version: VERSION, status, text: text.to_string() };
     io.write_all(&reply.encode()).await?;
     io.flush().await

@@ -3,8 +3,6 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::Io;
-
 /// Reads that one poll may do. A peer that never stops sending must not keep the task for itself.
 const MAX_READS: usize = 64;
 
@@ -28,7 +26,7 @@ pub(super) enum Closing {
 }
 
 /// Discards what arrives, until nothing more does.
-pub(crate) fn poll_drain<I: Io>(io: &mut I, cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn poll_drain(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<()> {
     for _ in 0..MAX_READS {
         if !ready!(poll_discard(io, cx)) {
             return Poll::Ready(());
@@ -39,9 +37,9 @@ pub(crate) fn poll_drain<I: Io>(io: &mut I, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 /// False when nothing more can arrive.
-fn poll_discard(io: &mut impl Io, cx: &mut Context<'_>) -> Poll<bool> {
+fn poll_discard(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<bool> {
     let mut space = [0; 4096];
     let mut buffer = ReadBuf::new(&mut space);
-    let read = ready!(AsyncRead::poll_read(Pin::new(io), cx, &mut buffer));
+    let read = ready!(Pin::new(io).poll_read(cx, &mut buffer));
     Poll::Ready(read.is_ok() && !buffer.filled().is_empty())
 }
