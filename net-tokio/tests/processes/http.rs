@@ -10,7 +10,6 @@ use super::in_time;
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -42,7 +41,7 @@ impl Answer {
         let text = String::from_utf8_lossy(bytes);
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("not an answer over HTTP: {text:?}"));
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        Self { status, head: head.to_ascii_lowercase(), body: body.to_string() }
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        Self { status, body: body.to_string() }
     }
 }

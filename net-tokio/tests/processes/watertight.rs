@@ -124,10 +124,6 @@ impl Watertight {
     pub(crate) async fn logs(&self, text: &str) {
         self.process.says(text).await;
     }
-
-    pub(crate) fn log(&self) -> String {
-        self.process.errors()
-    }
 }
 
 impl Ended {
