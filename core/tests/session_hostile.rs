@@ -433,6 +433,8 @@ fn settings_out_of_range_in_the_configuration_do_not_reach_the_peer() {
         config.limits.max_data = 10 << 20;
         config.limits.max_connections = 0;
         config.limits.max_message = 1;
+        config.limits.send_buffer = 0;
+        config.limits.send_budget = 0;
     });
     let mut lone = Lone::silent(Role::Connector, Dialect::Extended, config);
     let heard = lone.hears();
@@ -445,4 +447,88 @@ fn settings_out_of_range_in_the_configuration_do_not_reach_the_peer() {
     lone.says_data(2, &vec![0; granted]);
     assert!(lone.fault().is_none(), "{:?}", lone.fault());
     assert_eq!(lone.end.read(lone.now, accepted).len(), granted);
+    // And there is room for what we have to say.
+    assert_eq!(lone.end.write(lone.now, accepted, b"xy"), 1);
+}
+
+/// The server passes on what its users ask for: one of them must not end the session of all.
+#[test]
+fn a_target_that_cannot_be_read_is_one_refused_dial() {
+    let long = [b"tcp/".as_slice(), &[b'a'; 1100]].concat();
+    let raw = |number: i64, target: &[u8]| {
+        let connect = Body::Connect { deadline: 0, target: String::new() };
+        let head = watertight_core::wire::Message::new(id(number), connect).encode().to_bytes();
+        Item::Message([&head, target].concat().into())
+    };
+    for dialect in DIALECTS {
+        for target in [long.as_slice(), b"tcp/\xff:80"] {
+            let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
+            let open = lone.accepts(1);
+            lone.end.take(lone.now, raw(3, target));
+            assert_eq!(lone.fault(), None);
+            let heard = lone.hears();
+            let [(3, Body::Reset { text, .. } | Body::Error { text })] = heard.as_slice() else {
+                panic!("{heard:?}")
+            };
+            assert!(text.starts_with("the target"), "{text}");
+            lone.says_data(1, b"x");
+            assert_eq!(lone.end.read(lone.now, open), b"x");
+            // The number is used up, and only the peer's own numbers are answered.
+            lone.end.take(lone.now, raw(3, target));
+            assert_fault(lone, &PeerMisbehaved::ReusedId(id(3)));
+        }
+    }
+    let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    lone.end.take(lone.now, raw(1, &long));
+    assert_fault(lone, &PeerMisbehaved::SettingsMissing);
+}
+
+#[test]
+fn texts_of_answers_that_nobody_reads_get_short() {
+    for dialect in DIALECTS {
+        let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
+        lone.end.takes = false;
+        for number in (1..).step_by(2).take(3000) {
+            let dialled = lone.dials(number);
+            let text = "é".repeat(400);
+            lone.end.session.refuse(lone.now, dialled, ResetCode::DIAL_FAILED, &text).unwrap();
+        }
+        lone.end.takes = true;
+        let texts = lone.hears().into_iter().map(|(_, body)| match body {
+            Body::Reset { text, .. } | Body::Error { text } => text.len(),
+            other => panic!("{other:?}"),
+        });
+        let texts: Vec<_> = texts.collect();
+        assert_eq!(texts.len(), 3000);
+        let first = if dialect == Dialect::Extended { 800 } else { 100 };
+        assert_eq!(texts[0], first, "{dialect:?}");
+        assert!(texts.iter().sum::<usize>() < 1025 * 1024 + 2000 * 100);
+        assert_eq!(texts[2999], 100, "cut, not dropped");
+    }
+}
+
+#[test]
+fn what_lags_far_behind_is_copied_out_of_the_read_buffers() {
+    let mut lone = Lone::new(
+        Role::Acceptor,
+        Dialect::Extended,
+        config(|config| config.limits.initial_window = 1 << 20),
+    );
+    let message = |number: i64| {
+        let data = Body::Data { deadline: 0, payload: Bytes::new() };
+        let head = watertight_core::wire::Message::new(id(number), data).encode().to_bytes();
+        Bytes::from([&head[..], &[7; 16 << 10]].concat())
+    };
+    let mut pinned = 0;
+    for number in (1..).step_by(2).take(10) {
+        lone.accepts(number);
+        for _ in 0..64 {
+            let message = message(number);
+            lone.end.take(lone.now, Item::Message(message.clone()));
+            pinned += if message.is_unique() { 0 } else { message.len() };
+        }
+    }
+    assert!(lone.fault().is_none());
+    assert_eq!(lone.end.session.ledger().bytes_received, 10 << 20);
+    assert!((4 << 20..5 << 20).contains(&pinned), "{pinned}");
 }

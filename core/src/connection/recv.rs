@@ -11,10 +11,6 @@ use crate::Instant;
 /// their size alive.
 const COPY_BELOW: usize = 4096;
 
-/// With more than this unread the reader lags, and what it still has to read is copied out of
-/// the shared read buffers, each byte once.
-const COMPACT_ABOVE: usize = 128 * 1024;
-
 /// Copied bytes are kept in pieces of about this size, so that reading gives memory back.
 const PIECE: usize = 64 * 1024;
 
@@ -24,8 +20,6 @@ const PIECE: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct RecvBuffer {
     chunks: VecDeque<Bytes>,
-    /// How many chunks, from the front, are known not to keep a read buffer alive.
-    own: usize,
     /// Copied payloads, the newest bytes; they follow `chunks`.
     gathering: BytesMut,
     unread: usize,
@@ -44,7 +38,6 @@ impl RecvBuffer {
     pub(crate) fn new(window: u64) -> Self {
         Self {
             chunks: VecDeque::new(),
-            own: 0,
             gathering: BytesMut::new(),
             unread: 0,
             received: 0,
@@ -61,19 +54,16 @@ impl RecvBuffer {
         Self { granted: u64::MAX, ..Self::new(0) }
     }
 
-    /// Takes a payload in; `None` if it passes what was granted.
-    pub(crate) fn receive(&mut self, payload: Bytes) -> Option<()> {
+    /// Takes a payload in, as a copy or as a slice of the read buffer that it arrived in, if it
+    /// is worth that; `None` if it passes what was granted.
+    pub(crate) fn receive(&mut self, payload: Bytes, copy: bool) -> Option<()> {
         let received = self.received.checked_add(payload.len() as u64)?;
         if received > self.granted {
             return None;
         }
         self.received = received;
         self.unread += payload.len();
-        let lags = self.unread > COMPACT_ABOVE;
-        if lags {
-            self.compact();
-        }
-        if lags || payload.len() < COPY_BELOW {
+        if copy || payload.len() < COPY_BELOW {
             self.gather(&payload);
         } else {
             self.seal();
@@ -98,7 +88,6 @@ impl RecvBuffer {
         let taken = if front.len() > max {
             front.split_to(max)
         } else {
-            self.own = self.own.saturating_sub(1);
             self.chunks.pop_front().unwrap_or_default()
         };
         self.unread -= taken.len();
@@ -111,29 +100,13 @@ impl RecvBuffer {
 
     fn seal(&mut self) {
         if !self.gathering.is_empty() {
-            self.own += usize::from(self.own == self.chunks.len());
             self.chunks.push_back(core::mem::take(&mut self.gathering).freeze());
         }
-    }
-
-    /// Copies what may keep read buffers alive into memory of its own.
-    fn compact(&mut self) {
-        if self.own == self.chunks.len() {
-            return;
-        }
-        let shared = self.chunks.split_off(self.own);
-        let mut copy = BytesMut::with_capacity(shared.iter().map(Bytes::len).sum());
-        for chunk in shared {
-            copy.extend_from_slice(&chunk);
-        }
-        self.chunks.push_back(copy.freeze());
-        self.own = self.chunks.len();
     }
 
     /// Throws away what is unread, because nobody will read it.
     pub(crate) fn discard(&mut self) {
         self.chunks = VecDeque::new();
-        self.own = 0;
         self.gathering = BytesMut::new();
         self.unread = 0;
     }
@@ -197,8 +170,8 @@ mod tests {
     #[test]
     fn refuses_what_was_not_granted() {
         let mut recv = RecvBuffer::new(8);
-        assert!(recv.receive(Bytes::from_static(b"12345678")).is_some());
-        assert!(recv.receive(Bytes::from_static(b"9")).is_none());
+        assert!(recv.receive(Bytes::from_static(b"12345678"), false).is_some());
+        assert!(recv.receive(Bytes::from_static(b"9"), false).is_none());
         assert_eq!(recv.unread(), 8);
     }
 
@@ -206,59 +179,36 @@ mod tests {
     fn grants_when_half_is_used_and_grows_when_hurried() {
         let rtt = Duration::from_millis(10);
         let mut recv = RecvBuffer::new(100);
-        recv.receive(Bytes::from(std::vec![0; 50])).unwrap();
+        recv.receive(Bytes::from(std::vec![0; 50]), false).unwrap();
         assert_eq!(recv.grant(at(0), rtt, |_| true), 0, "nothing was read");
         recv.read(49);
         assert_eq!(recv.grant(at(0), rtt, |_| true), 0);
         recv.read(1);
         assert_eq!(recv.grant(at(0), rtt, |_| false), 50);
-        recv.receive(Bytes::from(std::vec![0; 100])).unwrap();
+        recv.receive(Bytes::from(std::vec![0; 100]), false).unwrap();
         recv.read(100);
         assert_eq!(recv.grant(at(19), rtt, |more| more == 100), 200, "doubled");
-        recv.receive(Bytes::from(std::vec![0; 200])).unwrap();
+        recv.receive(Bytes::from(std::vec![0; 200]), false).unwrap();
         recv.read(200);
         assert_eq!(recv.grant(at(100), rtt, |_| true), 200, "leisurely: no growth");
     }
 
     #[test]
-    fn a_lagging_reader_does_not_pin_shared_buffers() {
+    fn copies_do_not_pin_shared_buffers_and_are_given_back_as_they_are_read() {
         let shared = Bytes::from(std::vec![7; 1024 * 1024]);
         let mut recv = RecvBuffer::new(1 << 30);
         for _ in 0..40 {
-            recv.receive(shared.slice(0..4096)).unwrap();
+            recv.receive(shared.slice(0..4096), true).unwrap();
         }
         assert!(shared.is_unique(), "no slice of the read buffer is left");
+        let largest = recv.chunks.iter().map(Bytes::len).max().unwrap();
+        assert!(largest <= PIECE, "reading gives memory back: {largest}");
         let mut read = 0;
         while recv.unread() > 0 {
             read += recv.read(usize::MAX).len();
         }
         assert_eq!(read, 40 * 4096);
         assert_eq!(recv.chunks.capacity() + recv.gathering.capacity(), 0);
-    }
-
-    #[test]
-    fn the_bytes_of_a_lagging_reader_are_copied_once() {
-        let shared = Bytes::from((0..=255).cycle().take(1 << 20).collect::<std::vec::Vec<u8>>());
-        let mut recv = RecvBuffer::new(1 << 30);
-        let (mut received, mut read) = (0, 0);
-        let mut places = std::collections::BTreeMap::<usize, usize>::new();
-        for round in 0..1000 {
-            let size = 4096 + 256 * (round % 7);
-            recv.receive(shared.slice(..size)).unwrap();
-            received += size;
-            for chunk in recv.chunks.iter().take(recv.own) {
-                *places.entry(chunk.as_ptr().addr()).or_default() += 1;
-            }
-            if round % 3 == 0 {
-                read += recv.read(3000).len();
-            }
-        }
-        assert!(shared.is_unique());
-        assert_eq!(recv.unread(), received - read);
-        let largest = recv.chunks.iter().map(Bytes::len).max().unwrap();
-        assert!(largest <= COMPACT_ABOVE + PIECE, "reading gives memory back: {largest}");
-        let stayed = places.values().filter(|rounds| **rounds > 100).count();
-        assert!(stayed > 10, "pieces stay where they are");
     }
 
     #[test]
@@ -270,8 +220,8 @@ mod tests {
             let size = [1, 5000, 100, 4096, 20_000, 4095, 70_000][round % 7];
             let payload = std::vec![mark; size];
             sent.extend_from_slice(&payload);
-            recv.receive(payload.into()).unwrap();
-            // In waves, so that the reader lags and catches up.
+            recv.receive(payload.into(), round / 250 % 2 == 0).unwrap();
+            // In waves, so that the reader lags and catches up, out of step with the copying.
             let size = if round / 500 % 2 == 0 { 7000 } else { 40_000 };
             read.extend_from_slice(&recv.read(size));
         }
@@ -286,7 +236,7 @@ mod tests {
     fn small_payloads_are_copied() {
         let shared = Bytes::from(std::vec![7; 1024 * 1024]);
         let mut recv = RecvBuffer::new(100);
-        recv.receive(shared.slice(0..10)).unwrap();
+        recv.receive(shared.slice(0..10), false).unwrap();
         assert!(shared.is_unique());
         assert_eq!(recv.read(4).len(), 4);
         assert_eq!(recv.read(100).len(), 6);

@@ -180,7 +180,7 @@ impl Session {
         let row = self.table.get(id).ok_or(ReadError::Unknown)?;
         match row.phase {
             Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. } => Ok(Bytes::new()),
-            Phase::Over { cause, .. } => Err(ReadError::Ended(row.end(cause))),
+            // One that is over has something left to read: otherwise it is retired.
             _ => {
                 self.table.update(id, |row| row.recv.wants_data = true);
                 Err(ReadError::Blocked)

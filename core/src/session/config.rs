@@ -40,9 +40,10 @@ pub struct Limits {
     pub max_window: u64,
     /// By how much all windows of a session together may grow beyond `initial_window`.
     pub window_budget: u64,
-    /// Bytes of one connection accepted from the application before the transport takes them.
+    /// Bytes of one connection accepted from the application before the transport takes them; at
+    /// least one.
     pub send_buffer: usize,
-    /// The same for all connections of a session together.
+    /// The same for all connections of a session together; at least one.
     pub send_budget: usize,
     /// Toward a remotedialer end: unread bytes of a connection above which we send Pause. It
     /// answers with what is in flight, so this is not the bound.
@@ -119,6 +120,9 @@ impl Limits {
         self.max_connections = nearest_size(self.max_connections, &Settings::MAX_CONNECTIONS);
         // The longest Data message with its header must be readable.
         self.max_message = self.max_message.max(self.max_data + MAX_HEADER);
+        // Without any room, a writer would wait for ever.
+        self.send_buffer = self.send_buffer.max(1);
+        self.send_budget = self.send_budget.max(1);
         self
     }
 }

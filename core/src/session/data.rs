@@ -7,6 +7,12 @@ use super::{PeerMisbehaved, Session};
 use crate::ConnectionId;
 use crate::connection::Signal;
 
+/// Unread bytes of all connections up to which new ones stay in the read buffers that they arrived
+/// in. A slice keeps all of its buffer alive, with what others have read long since; above this,
+/// the application lags anyway and what comes is copied, so that the bytes held stay near those
+/// that are counted.
+const SHARED_UNREAD: usize = 4 << 20;
+
 impl Session {
     pub(super) fn on_data(&mut self, id: ConnectionId, payload: Bytes) -> Handled {
         if self.extended() && payload.len() > self.config.limits.max_data {
@@ -22,7 +28,8 @@ impl Session {
         if !self.extended() && self.overruns(id, payload.len()) {
             return self.on_overrun(id);
         }
-        let received = self.table.update(id, |row| row.recv.receive(payload)).flatten();
+        let copy = self.table.totals().received > SHARED_UNREAD;
+        let received = self.table.update(id, |row| row.recv.receive(payload, copy)).flatten();
         received.ok_or(PeerMisbehaved::CreditExceeded(id))?;
         self.after_data(id);
         Ok(())

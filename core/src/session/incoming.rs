@@ -1,6 +1,6 @@
 //! Dials of the other end.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::input::Handled;
@@ -9,7 +9,7 @@ use super::{Control, Event, PeerMisbehaved, Session};
 use crate::ConnectionId;
 use crate::connection::{Connection, Early, Phase, RecvBuffer};
 use crate::timers::Timer;
-use crate::wire::{Body, ResetCode};
+use crate::wire::{Body, InvalidMessage, ResetCode};
 
 impl Session {
     pub(super) fn on_connect(
@@ -18,13 +18,7 @@ impl Session {
         target: String,
         deadline: i64,
     ) -> Handled {
-        if !self.numbers.is_peers(id) {
-            return Err(PeerMisbehaved::ForeignId(id));
-        }
-        if self.numbers.was_used(id) {
-            return Err(PeerMisbehaved::ReusedId(id));
-        }
-        self.numbers.saw(id);
+        self.take_number(id)?;
         if let Some((code, text)) = self.reason_to_refuse() {
             self.answer_refused(id, code, text);
             return Ok(());
@@ -39,6 +33,24 @@ impl Session {
         self.insert(id, row);
         self.set_timer(id, Some((Timer::Accept(id), within)));
         self.events.push_back(Event::Incoming { id, target, within });
+        Ok(())
+    }
+
+    /// The other end dialled something that is no target.
+    pub(super) fn on_bad_target(&mut self, id: ConnectionId, error: &InvalidMessage) -> Handled {
+        self.take_number(id)?;
+        self.answer_refused(id, ResetCode::DIAL_REFUSED, &error.to_string());
+        Ok(())
+    }
+
+    fn take_number(&mut self, id: ConnectionId) -> Handled {
+        if !self.numbers.is_peers(id) {
+            return Err(PeerMisbehaved::ForeignId(id));
+        }
+        if self.numbers.was_used(id) {
+            return Err(PeerMisbehaved::ReusedId(id));
+        }
+        self.numbers.saw(id);
         Ok(())
     }
 

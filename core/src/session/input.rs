@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Event, PeerMisbehaved, Session};
 use crate::connection::Signal;
-use crate::wire::{Body, EOF, GoAwayCode, Message, ResetCode, Settings};
+use crate::wire::{Body, EOF, GoAwayCode, InvalidMessage, Message, ResetCode, Settings};
 use crate::{ConnectionId, Instant};
 
 pub(super) type Handled = Result<(), PeerMisbehaved>;
@@ -22,11 +22,11 @@ impl Session {
             return;
         }
         self.keepalive.heard(now);
-        let handled = Message::decode(message, self.dialect, &self.decode_limits)
-            .map_err(PeerMisbehaved::from)
-            .and_then(|message| self.on_message(now, message))
-            .and_then(|()| self.check_answers());
-        if let Err(fault) = handled {
+        let handled = match Message::decode(message, self.dialect, &self.decode_limits) {
+            Ok(message) => self.on_message(now, message),
+            Err(error) => self.on_invalid(error),
+        };
+        if let Err(fault) = handled.and_then(|()| self.check_answers()) {
             self.end(fault.into());
         }
     }
@@ -67,6 +67,16 @@ impl Session {
                 Ok(())
             }
             Body::Unknown { .. } => Ok(()),
+        }
+    }
+
+    fn on_invalid(&mut self, error: InvalidMessage) -> Handled {
+        match error.bad_target() {
+            Some(_) if self.extended() && self.peer.is_none() => {
+                Err(PeerMisbehaved::SettingsMissing)
+            }
+            Some(id) => self.on_bad_target(id, &error),
+            None => Err(error.into()),
         }
     }
 

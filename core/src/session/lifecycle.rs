@@ -12,6 +12,9 @@ use crate::ledger::Cause;
 use crate::timers::Timer;
 use crate::wire::{Body, EOF, ResetCode, base};
 
+/// Queued answers above which their texts get short.
+const LONG_TEXTS: usize = 1024;
+
 impl Session {
     /// Applies a signal to a connection. `text` is what the other end is told if it comes to a
     /// reset, and the application if the other end has no words of its own. `Ok(false)` if the
@@ -200,7 +203,7 @@ impl Session {
             return;
         }
         let body = if self.extended() {
-            extended_end(tell, head(text, self.config.limits.max_text))
+            extended_end(tell, head(text, self.text_limit()))
         } else {
             self.base_end(id, tell, text)
         };
@@ -209,13 +212,23 @@ impl Session {
         }
     }
 
+    /// Bytes of text that an answer may carry. Texts are for people: they get short before a queue
+    /// that nobody reads holds much of them.
+    fn text_limit(&self) -> usize {
+        let long = self.outbox.queued_answers() <= LONG_TEXTS;
+        if long { self.config.limits.max_text } else { base::MAX_ERROR }
+    }
+
     fn base_end(&self, id: ConnectionId, tell: Tell, text: &str) -> Option<Body> {
         let text = match tell {
             Tell::Nothing => return None,
             Tell::Close => EOF.to_string(),
             Tell::Echo => {
                 let said = self.table.get(id).and_then(|row| row.farewell.as_ref());
-                said.map_or_else(|| EOF.to_string(), |said| said.1.clone())
+                said.map_or_else(
+                    || EOF.to_string(),
+                    |said| head(&said.1, base::MAX_ERROR).to_string(),
+                )
             }
             Tell::Reset(code) => base_text(code, text),
         };

@@ -34,7 +34,7 @@ impl Message {
         let body = if kind == kind::DATA {
             Body::Data { deadline, payload: input }
         } else {
-            decode_body(kind, deadline, &input, dialect, limits)?
+            decode_body(connection, kind, deadline, &input, dialect, limits)?
         };
         Ok(Self { message_id, connection, body })
     }
@@ -50,6 +50,7 @@ fn deadline(kind: i64, reader: &mut Reader<'_>) -> Decoded<i64> {
 
 #[inline]
 fn decode_body(
+    connection: ConnectionId,
     kind: i64,
     deadline: i64,
     payload: &[u8],
@@ -57,7 +58,9 @@ fn decode_body(
     limits: &DecodeLimits,
 ) -> Decoded<Body> {
     match kind {
-        kind::CONNECT => Ok(Body::Connect { deadline, target: target(payload, limits)? }),
+        kind::CONNECT => {
+            Ok(Body::Connect { deadline, target: target(connection, payload, limits)? })
+        }
         kind::ERROR..=kind::SYNC_CONNECTIONS => base(kind, payload, limits),
         kind::SETTINGS..=kind::SYNC if dialect == Dialect::Extended => {
             extension(kind, payload, limits)
@@ -101,14 +104,14 @@ fn extension(kind: i64, payload: &[u8], limits: &DecodeLimits) -> Decoded<Body> 
     Ok(body)
 }
 
-fn target(payload: &[u8], limits: &DecodeLimits) -> Decoded<String> {
+fn target(connection: ConnectionId, payload: &[u8], limits: &DecodeLimits) -> Decoded<String> {
     let (length, limit) = (payload.len(), limits.target);
     if length > limit {
-        return Err(InvalidMessage::TargetTooLong { length, limit });
+        return Err(InvalidMessage::TargetTooLong { connection, length, limit });
     }
     match str::from_utf8(payload) {
         Ok(target) => Ok(target.into()),
-        Err(error) => Err(InvalidMessage::TargetNotUtf8 { valid: error.valid_up_to() }),
+        Err(error) => Err(InvalidMessage::TargetNotUtf8 { connection, valid: error.valid_up_to() }),
     }
 }
 

@@ -1,6 +1,7 @@
 use core::fmt;
 
 use super::InvalidVarint;
+use crate::ConnectionId;
 
 /// How a message that the other end sent breaks the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,16 +32,20 @@ pub enum InvalidMessage {
         value: i64,
     },
     /// A Connect target is too long. It is not cut: a part of a target is another target.
-    #[error("the peer sent a target of {length} bytes, the limit is {limit}")]
+    #[error("the target has {length} bytes, the limit is {limit}")]
     TargetTooLong {
+        /// The connection that was to be opened.
+        connection: ConnectionId,
         /// Its bytes.
         length: usize,
         /// [`DecodeLimits::target`](super::DecodeLimits::target).
         limit: usize,
     },
     /// A Connect target is not UTF-8.
-    #[error("the peer sent a target that is not UTF-8 after byte {valid}")]
+    #[error("the target is not UTF-8 after byte {valid}")]
     TargetNotUtf8 {
+        /// The connection that was to be opened.
+        connection: ConnectionId,
         /// How many bytes are.
         valid: usize,
     },
@@ -113,6 +118,21 @@ pub enum InvalidMessage {
         /// How many bytes.
         length: usize,
     },
+}
+
+impl InvalidMessage {
+    /// The connection that the message would have opened, if only its target is wrong: then the
+    /// dial can be refused, and the rest of the session be left alone. An end that forwards what
+    /// its users ask for may send such a target.
+    #[must_use]
+    pub const fn bad_target(&self) -> Option<ConnectionId> {
+        match self {
+            Self::TargetTooLong { connection, .. } | Self::TargetNotUtf8 { connection, .. } => {
+                Some(*connection)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A number in a message.

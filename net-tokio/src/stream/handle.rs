@@ -55,7 +55,6 @@ impl Handle {
             Err(ReadError::Blocked) => {
                 return self.wait(state, Direction::Read, cx, timer).map(Err);
             }
-            Err(ReadError::Ended(end)) => Err(ended(&end)),
             Err(ReadError::Unknown) => self.end_of_reading(&mut state),
         };
         state.dispatch();

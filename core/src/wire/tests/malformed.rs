@@ -1,6 +1,7 @@
 //! Every way in which a message can be wrong, each with an error of its own.
 
 use super::{decode, decode_within, ids, raw};
+use crate::ConnectionId;
 use crate::wire::{Body, DecodeLimits, Field, InvalidMessage, InvalidVarint};
 use std::vec::Vec;
 
@@ -38,13 +39,16 @@ fn a_header_number_that_never_ends() {
 #[test]
 fn a_target_above_the_limit() {
     assert!(decode_within(raw(2, b"\0tcp/abcd"), &SMALL).is_ok());
-    let expected = InvalidMessage::TargetTooLong { length: 9, limit: 8 };
+    let connection = ConnectionId::from_wire(1);
+    let expected = InvalidMessage::TargetTooLong { connection, length: 9, limit: 8 };
     assert_eq!(error(2, b"\0tcp/abcde"), expected);
 }
 
 #[test]
 fn a_target_that_is_not_utf8() {
-    assert_eq!(error(2, b"\0tcp/\xff"), InvalidMessage::TargetNotUtf8 { valid: 4 });
+    let connection = ConnectionId::from_wire(1);
+    let expected = InvalidMessage::TargetNotUtf8 { connection, valid: 4 };
+    assert_eq!(error(2, b"\0tcp/\xff"), expected);
 }
 
 #[test]
