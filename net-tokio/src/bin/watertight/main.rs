@@ -17,6 +17,7 @@ mod proxy_spec;
 mod server;
 mod signals;
 mod tasks;
+mod text_file;
 mod tls;
 mod tokens;
 
@@ -25,7 +26,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use tokio::runtime::Runtime;
 
 use crate::books::Books;
@@ -38,7 +39,7 @@ use crate::output::Output;
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(cli::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             // Whoever closed standard error has the exit code.

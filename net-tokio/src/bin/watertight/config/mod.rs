@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::cli::{AgentOptions, LogOptions, ServerOptions};
 use crate::failure::Failure;
+use crate::text_file;
 
 /// What a configuration file may say.
 #[derive(Debug, Default, Deserialize)]
@@ -27,12 +28,7 @@ impl FileOptions {
     /// Reads the file, if there is one to read.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let content = std::fs::read_to_string(path).map_err(|error| {
-            Failure::configuration(format_args!(
-                "cannot read the configuration {}: {error}; give the right path with --config",
-                path.display()
-            ))
-        })?;
+        let content = text_file::read(path, "the configuration", "--config")?;
         Self::parse(&content).map_err(|error| {
             Failure::configuration(format_args!("{}: {}", path.display(), error.trim_end()))
         })
