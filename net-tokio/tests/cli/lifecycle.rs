@@ -3,7 +3,7 @@ use std::io::{Read, Write};
 use rustix::process::Signal;
 
 use crate::http::{connect, get};
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, program};
 use crate::target;
 use crate::tunnel::{KEY, TOKEN, Tunnel, folder, owned, path, server_arguments, write};
 
@@ -83,16 +83,38 @@ fn the_drain_has_a_deadline() {
 
 #[test]
 fn an_agent_that_never_connects_stops_too() {
-    let agent = Process::ready(&["agent", "--connect", "ws://127.0.0.1:1", "--key", "k"]);
+    let agent = program(&["agent", "--connect", "ws://127.0.0.1:1", "--key", "k"]);
+    let agent = Process::start(agent);
+    eventually("the complaint", || agent.log().contains("not connected").then_some(()));
     let ended = agent.stop();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(!ended.stdout.contains("ready"), "{}", ended.stdout);
     assert!(ended.last_line().starts_with("agent ledger even: "), "{}", ended.stdout);
+}
+
+#[test]
+fn an_agent_is_ready_once_it_is_connected() {
+    let folder = folder();
+    let socket = format!("unix:{}", path(&folder, "socket"));
+    let tokens = path(&folder, "tokens");
+    let forward = format!("unix:{}=localhost:80", path(&folder, "forward"));
+    let arguments = ["--key", "k", "--token-file", &tokens, "--forward", &forward];
+    let agent = [&["agent", "--connect", &socket][..], &arguments].concat();
+    let agent = Process::start(program(&agent));
+    eventually("the complaint", || agent.log().contains("not connected").then_some(()));
+    assert!(agent.address("forward").starts_with("unix:"));
+    assert!(!agent.is_ready());
+    let server = Process::ready(&["server", "--listen", &socket, "--token-file", &tokens]);
+    eventually("readiness", || agent.is_ready().then_some(()));
+    assert!(server.log().contains("session started"), "{}", server.log());
+    assert_eq!(agent.stop().code, 0);
+    assert_eq!(server.stop().code, 0);
 }
 
 #[test]
 fn programs_read_the_output_as_json() {
     let folder = folder();
-    let server = Process::start(crate::process::program(
+    let server = Process::start(program(
         &[server_arguments(&folder), owned(&["--log-format", "json"])].concat(),
     ));
     eventually("listening", || server.log().contains("\"listening\"").then_some(()));

@@ -48,7 +48,6 @@ impl RunningAgent {
             info!(%address, purpose, "listening");
             output.listening(purpose, &address.to_string());
         }
-        output.ready();
     }
 
     /// Drains, for `drain_timeout` at most or until told again, and returns the books.
