@@ -74,9 +74,11 @@ pub(crate) struct ServerOptions {
 
     /// Where the admin server listens: a port (on 127.0.0.1), HOST:PORT on loopback, or unix:/path
     ///
-    /// It serves /healthz, /metrics, /clients and /client/KEY/SCHEME/HOST/PATH, an HTTP proxy into
-    /// the agents' networks. It asks nobody for a password: whoever reaches it can do whatever the
-    /// agents' policies allow. That is why it does not listen on other interfaces.
+    /// It serves /healthz, /metrics, /clients and /client/{key}/{scheme}/{host}/{path}, an HTTP
+    /// proxy into the agents' networks. It asks nobody for a password: whoever reaches it can do
+    /// whatever the agents' policies allow. That is why it does not listen on other interfaces.
+    /// Other than on a Unix socket, it answers only requests whose Host is localhost or a loopback
+    /// address, and none that a browser makes for a page of another origin.
     #[arg(long, value_name = "ADDR", help_heading = FORWARDING)]
     #[arg(env = "WATERTIGHT_SERVER_ADMIN", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
