@@ -140,6 +140,9 @@ fn other_mistakes_are_explained() {
     fails(&["--drain-timeout", "30"], 2, &["30s"]);
     fails(&["--allow-dial", "localhost"], 2, &["localhost:80"]);
     fails(&["--max-clients", "0"], 2, &["--max-clients", "zero"]);
+    fails(&["--handshake-timeout", "0s"], 2, &["--handshake-timeout", "zero", "10s"]);
+    fails(&["--silence", "0s"], 2, &["--silence", "at least 1s"]);
+    fails(&["--silence", "999ms"], 2, &["--silence", "at least 1s"]);
     fails(&["--admin", "unix:admin.sock"], 2, &["absolute"]);
 }
 

@@ -93,6 +93,32 @@ fn an_agent_that_never_connects_stops_too() {
 }
 
 #[test]
+fn silence_ends_a_session_when_it_is_told_to() {
+    let tunnel = Tunnel::start(&["--silence", "1s"], &[]);
+    tunnel.agent.signal(Signal::STOP);
+    let silent = || tunnel.server.log().contains("nothing heard of the other end");
+    let within = std::time::Instant::now();
+    eventually("the end of the session", || silent().then_some(()));
+    // The default is 30 s.
+    assert!(within.elapsed().as_secs() < 15, "{:?}", within.elapsed());
+    tunnel.agent.signal(Signal::CONT);
+    tunnel.stop();
+}
+
+#[test]
+fn a_handshake_takes_no_longer_than_it_may() {
+    let folder = folder();
+    let more = owned(&["--handshake-timeout", "100ms"]);
+    let server = Process::ready(&[server_arguments(&folder), more].concat());
+    let mut socket = connect(&server.address("agents"));
+    let within = std::time::Instant::now();
+    socket.read_to_end(&mut Vec::new()).ok();
+    // The default is 10 s.
+    assert!(within.elapsed().as_secs() < 7, "{:?}", within.elapsed());
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
 fn an_agent_is_ready_once_it_is_connected() {
     let folder = folder();
     let socket = format!("unix:{}", path(&folder, "socket"));

@@ -16,6 +16,7 @@ mod output;
 mod proxy_spec;
 mod server;
 mod signals;
+mod silence;
 mod tasks;
 mod text_file;
 mod tls;

@@ -60,6 +60,7 @@ impl RunningAgent {
 
 fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
+    let builder = builder.session(plan.session.clone());
     let builder = match &plan.token {
         Some(token) => builder.token(token),
         None => builder,

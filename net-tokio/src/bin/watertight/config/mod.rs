@@ -59,6 +59,8 @@ mod tests {
             allow-dial = "localhost:80"
             forward = "127.0.0.1:2=key=web:80"
             admin = "9090"
+            handshake-timeout = "3s"
+            silence = "1m"
             drain-timeout = "1m30s"
             max-clients = 5
             max-connections = 6
@@ -72,6 +74,7 @@ mod tests {
             client-key = "k.pem"
             allow = ["localhost:80", "10.0.0.0/8:*"]
             forward = ["127.0.0.1:3=db:5432"]
+            silence = "10s"
             drain-timeout = "5s"
             "#,
         )
@@ -79,6 +82,8 @@ mod tests {
         assert_eq!(options.server.listen.len(), 2);
         assert_eq!(options.server.forward.len(), 1);
         assert_eq!(options.server.drain_timeout.unwrap().as_secs(), 90);
+        assert_eq!(options.server.handshake_timeout.unwrap().0.as_secs(), 3);
+        assert!(options.server.silence.is_some() && options.agent.silence.is_some());
         assert_eq!(options.agent.allow.len(), 2);
         assert!(options.log.log_format.is_some());
     }
