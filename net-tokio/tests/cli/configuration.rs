@@ -136,7 +136,16 @@ fn half_an_identity_is_refused() {
 }
 
 #[test]
+fn trust_is_for_tls() {
+    let arguments = ["agent", "--connect", "ws://localhost", "--key", "k", "--ca", "ca.pem"];
+    let failed = run(&arguments);
+    assert_eq!(failed.code, 2, "{}", failed.stderr);
+    assert!(failed.stderr.contains("wss:// or tls://"), "{}", failed.stderr);
+}
+
+#[test]
 fn other_mistakes_are_explained() {
+    fails(&["--log", "inf"], 2, &["--log", "\"inf\" is not one of", "debug"]);
     fails(&["--drain-timeout", "30"], 2, &["30s"]);
     fails(&["--allow-dial", "localhost"], 2, &["localhost:80"]);
     fails(&["--max-clients", "0"], 2, &["--max-clients", "zero"]);

@@ -39,6 +39,12 @@ impl AgentPlan {
         if policy.is_empty() && options.forward.is_empty() {
             warn!("the server may dial nothing here: permit targets with --allow PATTERN");
         }
+        if (options.ca.is_some() || options.client_cert.is_some()) && !is_over_tls(&endpoint) {
+            return Err(Failure::configuration(format_args!(
+                "--ca and --client-cert are for TLS, which {endpoint} goes without: --connect to \
+                 wss:// or tls://"
+            )));
+        }
         Ok(Self {
             token: options.token_file.map(|file| read_token(&file)).transpose()?,
             tls: tls::of_agent(options.ca, options.client_cert, options.client_key)?,
@@ -69,6 +75,11 @@ impl AgentPlan {
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+}
+
+fn is_over_tls(endpoint: &Endpoint) -> bool {
+    let url = endpoint.to_string();
+    url.starts_with("wss:") || url.starts_with("tls:")
 }
 
 fn session(silence: Option<Silence>) -> SessionConfig {

@@ -97,6 +97,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_outside_of_its_table_is_told_where_it_belongs() {
+        let error = |text: &str| FileOptions::parse(text).unwrap_err();
+        assert!(error("listen = \"h:1\"").ends_with("it belongs under [server]"));
+        assert!(error("token-file = \"f\"").ends_with("it belongs under [server] or [agent]"));
+    }
+
+    #[test]
     fn an_unknown_table_is_named() {
         let error = FileOptions::parse("[sever]\n").unwrap_err();
         assert!(error.contains("did you mean \"server\"?"), "{error}");
