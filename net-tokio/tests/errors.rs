@@ -69,7 +69,7 @@ impl Scene {
     /// Starts an agent that is not let in, waits until it has been told so and why, and ends it.
     async fn is_refused(&self, endpoint: &str, args: &[&str], reason: &str) {
         let agent = ["agent", "--connect", endpoint, "--allow", "127.0.0.1:*"];
-        let agent = Watertight::start(agent.iter().chain(args)).await;
+        let agent = Watertight::start_refused(agent.iter().chain(args));
         agent.logs(&format!("refused by the server: 401: {reason}")).await;
         self.tunnel.server.logs(reason).await;
         let ended = agent.terminate().await;

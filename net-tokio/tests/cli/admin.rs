@@ -37,6 +37,31 @@ fn other_paths_and_methods_are_answered() {
 }
 
 #[test]
+fn pages_in_a_browser_reach_nothing() {
+    let tunnel = Tunnel::start(&[], &["--allow", "127.0.0.1:*"]);
+    let admin = tunnel.admin();
+    let port = admin.rsplit_once(':').unwrap().1;
+    for path in ["/", "/clients", "/client/edge%207/http/127.0.0.1:1/"] {
+        for headers in [
+            "host: evil.example".to_string(),
+            format!("host: evil.example:{port}"),
+            format!("host: {admin}\r\nsec-fetch-site: cross-site"),
+            format!("host: {admin}\r\norigin: http://evil.example"),
+        ] {
+            let answer = send(&admin, &format!("GET {path} HTTP/1.0\r\n{headers}\r\n\r\n"));
+            assert_eq!(answer.status, 403, "{headers}: {answer:?}");
+            assert!(answer.body.contains("the admin server "), "{answer:?}");
+        }
+    }
+    for host in [admin.clone(), format!("localhost:{port}"), "[::1]:1".to_string()] {
+        let request =
+            format!("GET /clients HTTP/1.0\r\nhost: {host}\r\norigin: http://{host}\r\n\r\n");
+        assert_eq!(send(&admin, &request).status, 200, "{host}");
+    }
+    tunnel.stop();
+}
+
+#[test]
 fn a_unix_socket_is_for_this_user_alone() {
     let folder = folder();
     let socket = folder.path().join("admin.sock");
@@ -45,7 +70,8 @@ fn a_unix_socket_is_for_this_user_alone() {
     let server = Process::ready(&arguments);
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let mut stream = UnixStream::connect(&socket).unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let request = "GET /healthz HTTP/1.0\r\nhost: docker\r\nsec-fetch-site: cross-site\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");

@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::process::{Process, program, run};
+use crate::process::{Process, eventually, program, run};
 use crate::tunnel::{TOKEN, folder, owned, path, server_arguments, write};
 
 /// A server that cannot start; the text must say why, and the code whose fault it is.
@@ -40,23 +40,6 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(listens_on(&["--listen", &socket("flag")], true), socket("flag"));
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 2, "the sockets' files are gone");
-}
-
-#[test]
-fn lists_in_the_environment_have_commas_or_lines() {
-    let folder = folder();
-    let socket = |name: &str| format!("unix:{}", path(&folder, name));
-    let (a, b) = (socket("a"), socket("b"));
-    let mut command = program(&["server", "--token-file", &path(&folder, "tokens")]);
-    command.env("WATERTIGHT_SERVER_LISTEN", format!("{a},{b}"));
-    command.env(
-        "WATERTIGHT_SERVER_FORWARD",
-        format!("{}=one,two=web:80\n{}=x=web:81", socket("c"), socket("d")),
-    );
-    let server = Process::ready_with(command);
-    let ended = server.stop();
-    assert_eq!(ended.code, 0);
-    assert_eq!(ended.stdout.matches(" listening on unix:").count(), 4, "{}", ended.stdout);
 }
 
 #[test]
@@ -121,16 +104,54 @@ fn a_bad_token_file_is_named_with_its_line() {
 }
 
 #[test]
+fn files_of_other_editors_are_read() {
+    let folder = folder();
+    let socket = format!("unix:{}", path(&folder, "socket"));
+    let (config, tokens) = (path(&folder, "config.toml"), path(&folder, "tokens"));
+    let content = format!("\u{feff}[server]\r\nlisten = {socket:?}\r\ntoken-file = {tokens:?}\r\n");
+    write(folder.path().join("config.toml").as_path(), &content);
+    write(folder.path().join("tokens").as_path(), &format!("\u{feff}{TOKEN}\r\n# fine\r\n"));
+    let server = Process::ready(&["server", "--config", &config]);
+    let url = server.address("agents");
+    let agent = ["agent", "--connect", &url, "--key", "k", "--token-file", &tokens];
+    let agent = Process::ready(&agent);
+    eventually("the session", || server.log().contains("session started").then_some(()));
+    assert_eq!(agent.stop().code, 0);
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn a_file_in_another_encoding_is_explained() {
+    let folder = folder();
+    std::fs::write(folder.path().join("tokens"), b"\xff\xfes\0").unwrap();
+    let failed = run(&server_arguments(&folder));
+    assert_eq!(failed.code, 2);
+    assert!(failed.stderr.contains("is not UTF-8 text: save it as UTF-8"), "{}", failed.stderr);
+}
+
+#[test]
 fn half_an_identity_is_refused() {
     fails(&["--tls-cert", "chain.pem"], 2, &["--tls-key"]);
     fails(&["--client-ca", "ca.pem"], 2, &["--tls-cert"]);
 }
 
 #[test]
+fn trust_is_for_tls() {
+    let arguments = ["agent", "--connect", "ws://localhost", "--key", "k", "--ca", "ca.pem"];
+    let failed = run(&arguments);
+    assert_eq!(failed.code, 2, "{}", failed.stderr);
+    assert!(failed.stderr.contains("wss:// or tls://"), "{}", failed.stderr);
+}
+
+#[test]
 fn other_mistakes_are_explained() {
+    fails(&["--log", "inf"], 2, &["--log", "\"inf\" is not one of", "debug"]);
     fails(&["--drain-timeout", "30"], 2, &["30s"]);
     fails(&["--allow-dial", "localhost"], 2, &["localhost:80"]);
     fails(&["--max-clients", "0"], 2, &["--max-clients", "zero"]);
+    fails(&["--handshake-timeout", "0s"], 2, &["--handshake-timeout", "zero", "10s"]);
+    fails(&["--silence", "0s"], 2, &["--silence", "at least 1s"]);
+    fails(&["--silence", "999ms"], 2, &["--silence", "at least 1s"]);
     fails(&["--admin", "unix:admin.sock"], 2, &["absolute"]);
 }
 

@@ -53,14 +53,14 @@ pub(crate) fn ask(mut socket: TcpStream, request: &str) -> Answer {
 
 /// A request that the server ends the connection after.
 pub(crate) fn get(address: &str, path: &str) -> Answer {
-    send(address, &format!("GET {path} HTTP/1.0\r\nhost: test\r\n\r\n"))
+    send(address, &format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n"))
 }
 
 /// A connection that has been upgraded, and the head of the answer.
 pub(crate) fn upgrade(address: &str, path: &str) -> (TcpStream, Answer) {
     let mut socket = connect(address);
     let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n"
     );
     socket.write_all(request.as_bytes()).unwrap();
     let head = head(&mut socket);

@@ -3,7 +3,7 @@ use std::io::{Read, Write};
 use rustix::process::Signal;
 
 use crate::http::{connect, get};
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, program};
 use crate::target;
 use crate::tunnel::{KEY, TOKEN, Tunnel, folder, owned, path, server_arguments, write};
 
@@ -83,16 +83,64 @@ fn the_drain_has_a_deadline() {
 
 #[test]
 fn an_agent_that_never_connects_stops_too() {
-    let agent = Process::ready(&["agent", "--connect", "ws://127.0.0.1:1", "--key", "k"]);
+    let agent = program(&["agent", "--connect", "ws://127.0.0.1:1", "--key", "k"]);
+    let agent = Process::start(agent);
+    eventually("the complaint", || agent.log().contains("not connected").then_some(()));
     let ended = agent.stop();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(!ended.stdout.contains("ready"), "{}", ended.stdout);
     assert!(ended.last_line().starts_with("agent ledger even: "), "{}", ended.stdout);
+}
+
+#[test]
+fn silence_ends_a_session_when_it_is_told_to() {
+    let tunnel = Tunnel::start(&["--silence", "1s"], &[]);
+    tunnel.agent.signal(Signal::STOP);
+    let silent = || tunnel.server.log().contains("nothing heard of the other end");
+    let within = std::time::Instant::now();
+    eventually("the end of the session", || silent().then_some(()));
+    // The default is 30 s.
+    assert!(within.elapsed().as_secs() < 15, "{:?}", within.elapsed());
+    tunnel.agent.signal(Signal::CONT);
+    tunnel.stop();
+}
+
+#[test]
+fn a_handshake_takes_no_longer_than_it_may() {
+    let folder = folder();
+    let more = owned(&["--handshake-timeout", "100ms"]);
+    let server = Process::ready(&[server_arguments(&folder), more].concat());
+    let mut socket = connect(&server.address("agents"));
+    let within = std::time::Instant::now();
+    socket.read_to_end(&mut Vec::new()).ok();
+    // The default is 10 s.
+    assert!(within.elapsed().as_secs() < 7, "{:?}", within.elapsed());
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn an_agent_is_ready_once_it_is_connected() {
+    let folder = folder();
+    let socket = format!("unix:{}", path(&folder, "socket"));
+    let tokens = path(&folder, "tokens");
+    let forward = format!("unix:{}=localhost:80", path(&folder, "forward"));
+    let arguments = ["--key", "k", "--token-file", &tokens, "--forward", &forward];
+    let agent = [&["agent", "--connect", &socket][..], &arguments].concat();
+    let agent = Process::start(program(&agent));
+    eventually("the complaint", || agent.log().contains("not connected").then_some(()));
+    assert!(agent.address("forward").starts_with("unix:"));
+    assert!(!agent.is_ready());
+    let server = Process::ready(&["server", "--listen", &socket, "--token-file", &tokens]);
+    eventually("readiness", || agent.is_ready().then_some(()));
+    assert!(server.log().contains("session started"), "{}", server.log());
+    assert_eq!(agent.stop().code, 0);
+    assert_eq!(server.stop().code, 0);
 }
 
 #[test]
 fn programs_read_the_output_as_json() {
     let folder = folder();
-    let server = Process::start(crate::process::program(
+    let server = Process::start(program(
         &[server_arguments(&folder), owned(&["--log-format", "json"])].concat(),
     ));
     eventually("listening", || server.log().contains("\"listening\"").then_some(()));

@@ -5,6 +5,7 @@
 mod admin;
 mod configuration;
 mod demo;
+mod environment;
 mod help;
 mod http;
 mod lifecycle;

@@ -82,7 +82,7 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    /// Starts it, and waits until it says that everything has been started.
+    /// Starts it, and waits until it says that it is ready: an agent, that it is connected.
     pub(crate) fn ready<S: AsRef<str>>(arguments: &[S]) -> Self {
         Self::ready_with(program(arguments))
     }
@@ -92,9 +92,13 @@ impl Process {
         eventually("ready", || {
             let over = process.child.try_wait().unwrap();
             assert!(over.is_none(), "{over:?}: {}", process.log());
-            process.stdout.get().lines().any(|line| line == "ready").then_some(())
+            process.is_ready().then_some(())
         });
         process
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.stdout.get().lines().any(|line| line == "ready")
     }
 
     /// The address that it listens on for `purpose`, by what it printed.

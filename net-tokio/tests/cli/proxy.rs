@@ -20,7 +20,7 @@ fn a_request_reaches_the_target_as_it_should() {
     let target = target::start();
     let tunnel = tunnel_to(&target);
     let request = format!(
-        "POST {} HTTP/1.0\r\nhost: admin\r\ncontent-length: 5\r\nx-end: to-end\r\n\
+        "POST {} HTTP/1.0\r\nhost: localhost\r\ncontent-length: 5\r\nx-end: to-end\r\n\
          x-hop: by-hop\r\nconnection: x-hop\r\nkeep-alive: 5\r\n\r\nhello",
         to(&target, "/a%2Fb//c?q=1&r=%20")
     );
@@ -71,7 +71,13 @@ fn errors_have_a_status_and_words() {
     assert_eq!(refused.status, 502);
     assert!(refused.body.contains("tcp/localhost:1 is not allowed here"), "{}", refused.body);
     assert_eq!(get(&admin, "/client/edge%207/gopher/host/").status, 400);
-    assert_eq!(get(&admin, "/client/edge%207").status, 400);
+    for path in ["/client/edge%207", "/client/edge%207/", "/client/edge%207/http", "/client/"] {
+        let incomplete = get(&admin, path);
+        assert_eq!(incomplete.status, 400);
+        for text in ["is missing", "/client/{key}/{scheme}/{host}/{path}"] {
+            assert!(incomplete.body.contains(text), "{}", incomplete.body);
+        }
+    }
     tunnel.stop();
 }
 
@@ -80,7 +86,7 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
     let target = target::start_silent();
     let tunnel = tunnel_to(&target);
     let mut socket = connect(&tunnel.admin());
-    let request = format!("GET {} HTTP/1.1\r\nhost: admin\r\n\r\n", to(&target, "/"));
+    let request = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", to(&target, "/"));
     socket.write_all(request.as_bytes()).unwrap();
     let live = || tunnel.clients()["server"]["connections"]["live"].as_u64().unwrap();
     eventually("the request", || (live() == 1).then_some(()));
@@ -94,7 +100,7 @@ fn a_client_that_goes_away_in_a_body_leaves_nothing_behind() {
     let target = target::start_endless();
     let tunnel = tunnel_to(&target);
     let mut socket = connect(&tunnel.admin());
-    let request = format!("GET {} HTTP/1.1\r\nhost: admin\r\n\r\n", to(&target, "/"));
+    let request = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", to(&target, "/"));
     socket.write_all(request.as_bytes()).unwrap();
     socket.read_exact(&mut [0; 1 << 20]).unwrap();
     drop(socket);

@@ -1,7 +1,7 @@
 //! Who is not let in, and what that end is told.
 
 use crate::http::{Answer, connect};
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, program};
 use crate::tunnel::{TOKEN, agent_arguments, folder, server_arguments, write};
 
 /// Asks for a session as a client would, with whatever key and token.
@@ -48,7 +48,7 @@ fn an_agent_logs_why_it_is_refused_and_tries_again() {
     let server = Process::ready(&server_arguments(&folder));
     let arguments = agent_arguments(&folder, &server);
     write(&folder.path().join("tokens"), "another-token\n");
-    let agent = Process::ready(&arguments);
+    let agent = Process::start(program(&arguments));
     eventually("the refusal", || agent.log().contains("unknown token").then_some(()));
     assert_eq!(agent.stop().code, 0);
     assert_eq!(server.stop().code, 0);

@@ -19,11 +19,10 @@ fn an_agent_connects_over_tls_to_a_server_that_it_trusts() {
     let url = format!("wss://localhost:{port}");
     let tokens = path(&folder, "tokens");
     let agent = ["agent", "--connect", &url, "--key", KEY, "--token-file", &tokens];
-    let stranger = Process::ready(&agent);
+    let stranger = Process::start(program(&agent));
     eventually("the complaint", || stranger.log().contains("TLS with").then_some(()));
     assert_eq!(stranger.stop().code, 0);
     let agent = Process::ready(&[&agent[..], &["--ca", &cert]].concat());
-    eventually("the session", || server.log().contains("session started").then_some(()));
     assert_eq!(agent.stop().code, 0);
     assert_eq!(server.stop().code, 0);
 }

@@ -29,7 +29,7 @@ pub(crate) struct Ended {
 }
 
 impl Watertight {
-    /// Starts the program and waits until it is ready.
+    /// Starts the program and waits until it is ready: an agent, until it is connected.
     pub(crate) async fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
         let mut process = Process::spawn(command().args(args).args(["--log-format", "json"]));
         let mut addresses = Vec::new();
@@ -43,6 +43,12 @@ impl Watertight {
             let word = |name: &str| said[name].as_str().unwrap().to_string();
             addresses.push((word("listening"), word("address")));
         }
+    }
+
+    /// Starts an agent that will not be connected, and so never be ready.
+    pub(crate) fn start_refused<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+        let process = Process::spawn(command().args(args).args(["--log-format", "json"]));
+        Self { process, addresses: Vec::new() }
     }
 
     /// Runs the program with arguments that it does not start with.

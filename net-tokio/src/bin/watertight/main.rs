@@ -16,7 +16,9 @@ mod output;
 mod proxy_spec;
 mod server;
 mod signals;
+mod silence;
 mod tasks;
+mod text_file;
 mod tls;
 mod tokens;
 
@@ -25,7 +27,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use tokio::runtime::Runtime;
 
 use crate::books::Books;
@@ -38,7 +40,7 @@ use crate::output::Output;
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(cli::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             // Whoever closed standard error has the exit code.

@@ -1,4 +1,5 @@
-//! What the program says on standard output: the addresses it listens on, and the ledger.
+//! What the program says on standard output: the addresses it listens on, that it is ready, and
+//! the ledger.
 //!
 //! Scripts rely on it, so it does not depend on the log's filter. With `--log-format json` each
 //! line is an object.
@@ -28,7 +29,7 @@ impl Output {
         );
     }
 
-    /// Everything has been started.
+    /// A server listens everywhere; an agent has its first session.
     pub(crate) fn ready(self) {
         self.line(|| "ready".to_string(), || json!({ "ready": true }));
     }

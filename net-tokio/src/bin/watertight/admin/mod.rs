@@ -1,11 +1,13 @@
 //! The admin server: health, metrics, clients, and the HTTP proxy into the agents' networks.
 //!
 //! It asks nobody for a password and is as powerful as the policies of the agents together. That
-//! is why it listens on loopback or a Unix socket only.
+//! is why it listens on loopback or a Unix socket only, and does not answer what other pages in a
+//! browser ask for.
 
 mod accept;
 mod answer;
 mod clients;
+mod guard;
 mod metrics;
 mod proxy;
 mod routes;
@@ -40,6 +42,8 @@ struct State {
     /// For `https` targets behind the agents. A machine without trusted roots can do without.
     tls: Result<ClientTls, TlsError>,
     draining: AtomicBool,
+    /// Whether browsers can reach it, so that requests are checked for it.
+    guarded: bool,
     stop: CancellationToken,
     tasks: Tasks,
 }
@@ -52,6 +56,7 @@ impl Admin {
             metrics: Metrics::install()?,
             tls: ClientTls::system(),
             draining: AtomicBool::new(false),
+            guarded: matches!(listener, Listener::Tcp(_)),
             stop: CancellationToken::new(),
             tasks: Tasks::default(),
         });

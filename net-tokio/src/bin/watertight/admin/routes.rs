@@ -7,23 +7,27 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Answer, only_get, text, typed};
-use super::{State, clients, proxy};
+use super::{State, clients, guard, proxy};
 
 /// A connection's place among those that may be open. It goes with the connection if that is
 /// upgraded.
 pub(super) type Slot = Arc<Option<OwnedSemaphorePermit>>;
 
 const INDEX: &str = "\
-/healthz                            ok, or 503 while the server drains
-/metrics                            metrics for Prometheus
-/clients                            connected agents and the ledger, as JSON
-/client/KEY/SCHEME/HOST[:PORT]/PATH HTTP to what the agent KEY can reach; SCHEME is http or https";
+/healthz                              ok, or 503 while the server drains
+/metrics                              metrics for Prometheus
+/clients                              connected agents and the ledger, as JSON
+/client/{key}/{scheme}/{host}/{path}  HTTP to what the agent with this key can reach; the scheme is
+                                      http or https, and the host may have a port";
 
 pub(super) async fn answer(
     state: Arc<State>,
     request: Request<Incoming>,
     slot: Slot,
 ) -> Result<Answer, Infallible> {
+    if let Some(reason) = guard::refusal(&request).filter(|_| state.guarded) {
+        return Ok(text(StatusCode::FORBIDDEN, &reason));
+    }
     if request.uri().path().starts_with(proxy::PREFIX) {
         return Ok(proxy::answer(&state, request, slot).await);
     }

@@ -18,6 +18,16 @@ pub(crate) async fn run(options: AgentOptions, output: Output) -> Result<Books, 
     let mut signals = Signals::install()?;
     let agent = RunningAgent::start(&plan).await?;
     agent.announce(output);
-    signals.next().await;
+    wait(&mut signals, &agent, output).await;
     Ok(agent.stop(plan.drain_timeout, &mut signals).await)
+}
+
+/// Waits for the signal to stop. Meanwhile the agent is ready once its first session is up.
+async fn wait(signals: &mut Signals, agent: &RunningAgent, output: Output) {
+    tokio::select! {
+        biased;
+        _ = signals.next() => return,
+        () = agent.agent.connected() => output.ready(),
+    }
+    signals.next().await;
 }

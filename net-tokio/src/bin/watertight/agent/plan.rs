@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use tracing::warn;
+use watertight::core::SessionConfig;
 use watertight::{ClientTls, Endpoint, Policy, ProxyPolicy};
 
 use crate::cli::AgentOptions;
 use crate::failure::Failure;
 use crate::forward_spec::AgentForward;
+use crate::silence::Silence;
 use crate::tls;
 use crate::tokens::read_token;
 
@@ -21,6 +23,7 @@ pub(crate) struct AgentPlan {
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: Option<ProxyPolicy>,
     pub(crate) forwards: Vec<AgentForward>,
+    pub(crate) session: SessionConfig,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -36,11 +39,18 @@ impl AgentPlan {
         if policy.is_empty() && options.forward.is_empty() {
             warn!("the server may dial nothing here: permit targets with --allow PATTERN");
         }
+        if (options.ca.is_some() || options.client_cert.is_some()) && !is_over_tls(&endpoint) {
+            return Err(Failure::configuration(format_args!(
+                "--ca and --client-cert are for TLS, which {endpoint} goes without: --connect to \
+                 wss:// or tls://"
+            )));
+        }
         Ok(Self {
             token: options.token_file.map(|file| read_token(&file)).transpose()?,
             tls: tls::of_agent(options.ca, options.client_cert, options.client_key)?,
             proxy: options.proxy.map(|proxy| proxy.0),
             forwards: options.forward,
+            session: session(options.silence),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             ..Self::new(endpoint, key(options.key)?, None, policy)
         })
@@ -61,9 +71,23 @@ impl AgentPlan {
             tls: None,
             proxy: None,
             forwards: Vec::new(),
+            session: SessionConfig::default(),
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+}
+
+fn is_over_tls(endpoint: &Endpoint) -> bool {
+    let url = endpoint.to_string();
+    url.starts_with("wss:") || url.starts_with("tls:")
+}
+
+fn session(silence: Option<Silence>) -> SessionConfig {
+    let mut session = SessionConfig::default();
+    if let Some(silence) = silence {
+        silence.set(&mut session.timing);
+    }
+    session
 }
 
 fn key(key: Option<String>) -> Result<String, Failure> {

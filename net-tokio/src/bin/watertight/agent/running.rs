@@ -48,7 +48,6 @@ impl RunningAgent {
             info!(%address, purpose, "listening");
             output.listening(purpose, &address.to_string());
         }
-        output.ready();
     }
 
     /// Drains, for `drain_timeout` at most or until told again, and returns the books.
@@ -61,6 +60,7 @@ impl RunningAgent {
 
 fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
+    let builder = builder.session(plan.session.clone());
     let builder = match &plan.token {
         Some(token) => builder.token(token),
         None => builder,

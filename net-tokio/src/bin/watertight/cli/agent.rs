@@ -10,6 +10,7 @@ use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::forward_spec::AgentForward;
 use crate::proxy_spec::ProxySpec;
+use crate::silence::Silence;
 
 const SERVER: &str = "The server";
 const IDENTITY: &str = "Who this agent is";
@@ -83,6 +84,15 @@ pub(crate) struct AgentOptions {
     #[serde(deserialize_with = "text::list")]
     pub(crate) forward: Vec<AgentForward>,
 
+    /// How long the server may be silent before the session is over [default: 30s]
+    ///
+    /// At least 1s. Pings ask for a sign of life every 5s, or three times within this time if that
+    /// is more often.
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_SILENCE", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) silence: Option<Silence>,
+
     /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_AGENT_DRAIN_TIMEOUT", hide_env_values = true)]
@@ -103,6 +113,7 @@ impl AgentOptions {
             client_key: self.client_key.or(others.client_key),
             allow: first(self.allow, others.allow),
             forward: first(self.forward, others.forward),
+            silence: self.silence.or(others.silence),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
         }
     }

@@ -9,8 +9,10 @@ Exit codes:
   128+ stopped by a third signal, without waiting for anything
 
 Output:
-  Standard output has the addresses that are listened on and, as the last line, the ledger; with
-  --log-format json each line is a JSON object. The log goes to standard error.
+  Standard output has the addresses that are listened on; then a line `ready`, which a server prints
+  when it listens everywhere and an agent when it is connected for the first time; and, as the last
+  line, the ledger. With --log-format json each line is a JSON object, such as {\"ready\":true}. The
+  log goes to standard error; there an agent tells of each session and of why it has none.
 
 Signals:
   SIGTERM, Ctrl-C   take nothing new, let open connections finish, then print the ledger and exit

@@ -2,6 +2,7 @@
 
 mod agent;
 mod demo;
+mod environment;
 mod help;
 mod server;
 mod value;
@@ -14,8 +15,9 @@ use serde::Deserialize;
 
 pub(crate) use agent::AgentOptions;
 pub(crate) use demo::DemoOptions;
+pub(crate) use environment::parse;
 pub(crate) use server::ServerOptions;
-pub(crate) use value::duration;
+pub(crate) use value::{NonZeroTime, duration};
 
 /// A reverse tunnel whose connections, tasks and buffers cannot leak.
 ///
@@ -64,7 +66,8 @@ pub(crate) struct CommonOptions {
     /// A TOML file with options: those of a command under its name, as in `[server]`
     ///
     /// The names are those of the command line without the dashes in front. An option given on
-    /// the command line wins over the environment, and that over the file.
+    /// the command line wins over the environment, and that over the file. An empty environment
+    /// variable counts as none.
     #[arg(long, global = true, value_name = "FILE", env = "WATERTIGHT_CONFIG")]
     #[arg(hide_env_values = true, help_heading = "Common options")]
     pub(crate) config: Option<PathBuf>,

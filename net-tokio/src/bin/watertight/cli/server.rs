@@ -5,11 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::{duration, first};
+use super::{NonZeroTime, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::forward_spec::ServerForward;
+use crate::silence::Silence;
 
 const LISTENING: &str = "Listening";
 const ACCESS: &str = "Who may connect, and what they may do";
@@ -74,13 +75,30 @@ pub(crate) struct ServerOptions {
 
     /// Where the admin server listens: a port (on 127.0.0.1), HOST:PORT on loopback, or unix:/path
     ///
-    /// It serves /healthz, /metrics, /clients and /client/KEY/SCHEME/HOST/PATH, an HTTP proxy into
-    /// the agents' networks. It asks nobody for a password: whoever reaches it can do whatever the
-    /// agents' policies allow. That is why it does not listen on other interfaces.
+    /// It serves /healthz, /metrics, /clients and /client/{key}/{scheme}/{host}/{path}, an HTTP
+    /// proxy into the agents' networks. It asks nobody for a password: whoever reaches it can do
+    /// whatever the agents' policies allow. That is why it does not listen on other interfaces.
+    /// Other than on a Unix socket, it answers only requests whose Host is localhost or a loopback
+    /// address, and none that a browser makes for a page of another origin.
     #[arg(long, value_name = "ADDR", help_heading = FORWARDING)]
     #[arg(env = "WATERTIGHT_SERVER_ADMIN", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
     pub(crate) admin: Option<AdminAddr>,
+
+    /// How long a socket may take from being accepted to an agent's session [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_HANDSHAKE_TIMEOUT", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) handshake_timeout: Option<NonZeroTime>,
+
+    /// How long an agent may be silent before its session is over [default: 30s]
+    ///
+    /// At least 1s. Pings ask for a sign of life every 5s, or three times within this time if that
+    /// is more often.
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_SILENCE", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) silence: Option<Silence>,
 
     /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
@@ -111,6 +129,8 @@ impl ServerOptions {
             allow_dial: first(self.allow_dial, others.allow_dial),
             forward: first(self.forward, others.forward),
             admin: self.admin.or(others.admin),
+            handshake_timeout: self.handshake_timeout.or(others.handshake_timeout),
+            silence: self.silence.or(others.silence),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_clients: self.max_clients.or(others.max_clients),
             max_connections: self.max_connections.or(others.max_connections),

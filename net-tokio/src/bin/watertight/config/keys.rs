@@ -18,13 +18,15 @@ pub(super) fn check(content: &str) -> Result<(), String> {
     let command = Cli::command();
     let common = names(&command, true).filter(|name| name != "config");
     let known: Vec<String> = common.chain(TABLES.map(String::from)).collect();
-    check_table(content, "at the top", file.get_ref(), &known)?;
+    let hint_at_top = |name: &str| misplaced(&command, name).unwrap_or_else(|| hint(name, &known));
+    check_table(content, "at the top", file.get_ref(), &known, hint_at_top)?;
     for table in TABLES {
         let inner = file.get_ref().get(table).and_then(|value| value.get_ref().as_table());
         let options = command.find_subcommand(table);
         if let (Some(inner), Some(options)) = (inner, options) {
             let known: Vec<String> = names(options, false).collect();
-            check_table(content, &format!("in [{table}]"), inner, &known)?;
+            let place = format!("in [{table}]");
+            check_table(content, &place, inner, &known, |name| hint(name, &known))?;
         }
     }
     Ok(())
@@ -41,6 +43,7 @@ fn check_table(
     place: &str,
     table: &DeTable<'_>,
     known: &[String],
+    hint: impl Fn(&str) -> String,
 ) -> Result<(), String> {
     let is_known = |key: &Spanned<DeString<'_>>| known.iter().any(|name| name == key.get_ref());
     match table.keys().find(|key| !is_known(key)) {
@@ -48,10 +51,21 @@ fn check_table(
         Some(key) => {
             let line = line_of(content, key.span().start);
             let name = key.get_ref();
-            let hint = hint(name, known);
+            let hint = hint(name);
             Err(format!("line {line}: unknown key {name:?} {place}; {hint}"))
         }
     }
+}
+
+/// Where an option of a command belongs that stands at the top.
+fn misplaced(command: &clap::Command, name: &str) -> Option<String> {
+    let has = |table: &&str| {
+        let options = command.find_subcommand(table);
+        options.is_some_and(|options| names(options, false).any(|option| option == name))
+    };
+    let tables: Vec<String> =
+        TABLES.into_iter().filter(has).map(|table| format!("[{table}]")).collect();
+    (!tables.is_empty()).then(|| format!("it belongs under {}", tables.join(" or ")))
 }
 
 fn line_of(content: &str, offset: usize) -> usize {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::cli::{AgentOptions, LogOptions, ServerOptions};
 use crate::failure::Failure;
+use crate::text_file;
 
 /// What a configuration file may say.
 #[derive(Debug, Default, Deserialize)]
@@ -27,12 +28,7 @@ impl FileOptions {
     /// Reads the file, if there is one to read.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let content = std::fs::read_to_string(path).map_err(|error| {
-            Failure::configuration(format_args!(
-                "cannot read the configuration {}: {error}; give the right path with --config",
-                path.display()
-            ))
-        })?;
+        let content = text_file::read(path, "the configuration", "--config")?;
         Self::parse(&content).map_err(|error| {
             Failure::configuration(format_args!("{}: {}", path.display(), error.trim_end()))
         })
@@ -63,6 +59,8 @@ mod tests {
             allow-dial = "localhost:80"
             forward = "127.0.0.1:2=key=web:80"
             admin = "9090"
+            handshake-timeout = "3s"
+            silence = "1m"
             drain-timeout = "1m30s"
             max-clients = 5
             max-connections = 6
@@ -76,6 +74,7 @@ mod tests {
             client-key = "k.pem"
             allow = ["localhost:80", "10.0.0.0/8:*"]
             forward = ["127.0.0.1:3=db:5432"]
+            silence = "10s"
             drain-timeout = "5s"
             "#,
         )
@@ -83,6 +82,8 @@ mod tests {
         assert_eq!(options.server.listen.len(), 2);
         assert_eq!(options.server.forward.len(), 1);
         assert_eq!(options.server.drain_timeout.unwrap().as_secs(), 90);
+        assert_eq!(options.server.handshake_timeout.unwrap().0.as_secs(), 3);
+        assert!(options.server.silence.is_some() && options.agent.silence.is_some());
         assert_eq!(options.agent.allow.len(), 2);
         assert!(options.log.log_format.is_some());
     }
@@ -93,6 +94,13 @@ mod tests {
         assert!(error.contains("line 3"), "{error}");
         assert!(error.contains("\"forwrad\""), "{error}");
         assert!(error.contains("did you mean \"forward\"?"), "{error}");
+    }
+
+    #[test]
+    fn a_key_outside_of_its_table_is_told_where_it_belongs() {
+        let error = |text: &str| FileOptions::parse(text).unwrap_err();
+        assert!(error("listen = \"h:1\"").ends_with("it belongs under [server]"));
+        assert!(error("token-file = \"f\"").ends_with("it belongs under [server] or [agent]"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Client {
     /// The status of the answer, and its body.
     pub(super) async fn get(&mut self, path: &str) -> Result<(StatusCode, Incoming), Wrong> {
         self.sender.ready().await?;
-        let request = Request::get(path).header("host", "demo").body(Empty::new())?;
+        let request = Request::get(path).header("host", "localhost").body(Empty::new())?;
         let (parts, body) = self.sender.send_request(request).await?.into_parts();
         Ok((parts.status, body))
     }

@@ -9,6 +9,7 @@ use crate::address::{AdminAddr, ListenAddr};
 use crate::cli::ServerOptions;
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
+use crate::silence::Silence;
 use crate::tls;
 use crate::tokens::TokenBook;
 
@@ -25,6 +26,8 @@ pub(crate) struct ServerPlan {
     pub(crate) admin: Option<AdminAddr>,
     pub(crate) session: SessionConfig,
     pub(crate) registry: RegistryLimits,
+    /// The library's default if there is none.
+    pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -46,8 +49,9 @@ impl ServerPlan {
             tls: tls::of_server(options.tls_cert, options.tls_key, options.client_ca)?,
             tokens: TokenBook::of_file(token_file)?,
             allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
-            session: session(options.max_connections),
+            session: session(options.max_connections, options.silence),
             registry: registry(options.max_clients),
+            handshake_timeout: options.handshake_timeout.map(|time| time.0),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             ..Self::new(options.listen, options.forward, options.admin, TokenBook::default())
         })
@@ -69,15 +73,19 @@ impl ServerPlan {
             admin,
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
+            handshake_timeout: None,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
 }
 
-fn session(max_connections: Option<NonZeroUsize>) -> SessionConfig {
+fn session(max_connections: Option<NonZeroUsize>, silence: Option<Silence>) -> SessionConfig {
     let mut session = SessionConfig::default();
     if let Some(max) = max_connections {
         session.limits.max_connections = max.get();
+    }
+    if let Some(silence) = silence {
+        silence.set(&mut session.timing);
     }
     session
 }

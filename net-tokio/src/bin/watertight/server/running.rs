@@ -131,6 +131,10 @@ fn build(plan: &ServerPlan) -> Server {
     let tokens = plan.tokens.clone();
     let builder = Server::builder(move |request| authenticate(tokens.clone(), request));
     let builder = builder.session(plan.session.clone()).registry(plan.registry.clone());
+    let builder = match plan.handshake_timeout {
+        Some(timeout) => builder.handshake_deadline(timeout),
+        None => builder,
+    };
     if plan.allow_dial.is_empty() {
         builder.build()
     } else {

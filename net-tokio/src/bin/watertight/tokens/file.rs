@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::Tokens;
 use crate::failure::Failure;
+use crate::text_file;
 
 /// Who may read the file besides its owner and group.
 const OTHERS_READ: u32 = 0o004;
@@ -47,12 +48,7 @@ fn bad(path: &Path, problem: &Problem) -> Failure {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|error| {
-        Failure::configuration(format_args!(
-            "cannot read the token file {}: {error}; give the right path with --token-file",
-            path.display()
-        ))
-    })
+    text_file::read(path, "the token file", "--token-file")
 }
 
 /// The lines that count, with their numbers.

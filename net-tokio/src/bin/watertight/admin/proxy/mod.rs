@@ -1,4 +1,4 @@
-//! `/client/KEY/SCHEME/HOST/PATH`: HTTP to what an agent can reach.
+//! `/client/{key}/{scheme}/{host}/{path}`: HTTP to what an agent can reach.
 //!
 //! Each request has a connection of its own through the tunnel. Keeping connections for later
 //! requests would save a dial, and would hold sockets at the agents, entries in the ledger and

@@ -11,7 +11,10 @@ use super::route::Route;
 /// Why a request has no answer of the target.
 #[derive(Debug, Error)]
 pub(super) enum Problem {
-    #[error("{0}; expected /client/KEY/SCHEME/HOST[:PORT]/PATH")]
+    #[error(
+        "{0}; expected /client/{{key}}/{{scheme}}/{{host}}/{{path}}, such as \
+         /client/edge-7/http/localhost:3000/status"
+    )]
     Malformed(String),
     #[error("client {key:?} is not connected; /clients lists those that are")]
     UnknownClient { key: String },

@@ -23,20 +23,21 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Reads `/client/KEY/SCHEME/HOST[:PORT]/PATH?QUERY`. Key and host are percent-decoded; path
-    /// and query are passed on as they are.
+    /// Reads `/client/{key}/{scheme}/{host}/{path}?{query}`; the host may have a port. Key and host
+    /// are percent-decoded; path and query are passed on as they are.
     pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
         let rest = uri.path().strip_prefix(PREFIX).unwrap_or_default();
         let mut segments = rest.splitn(4, '/');
         let mut next = || segments.next().unwrap_or_default();
         let (key, scheme, host, path) = (next(), next(), next(), next());
-        let key = decode(key, "KEY")?;
+        let key = decode(key, "{key}")?;
         let https = match scheme {
             "http" => false,
             "https" => true,
-            _ => return Err(malformed("SCHEME is not http or https")),
+            "" => return Err(malformed("{scheme} is missing")),
+            _ => return Err(malformed(&format!("{{scheme}} {scheme:?} is not http or https"))),
         };
-        let authority = authority(&decode(host, "HOST")?)?;
+        let authority = authority(&decode(host, "{host}")?)?;
         let port = port(&authority, https)?;
         Ok(Self {
             key,
@@ -44,7 +45,7 @@ impl Route {
             name: authority.host().trim_matches(['[', ']']).to_string(),
             target: format!("tcp/{}:{port}", authority.host()),
             host: HeaderValue::from_str(authority.as_str())
-                .map_err(|_| malformed("HOST has characters that no header can carry"))?,
+                .map_err(|_| malformed("{host} has characters that no header can carry"))?,
             uri: origin_form(path, uri.query())?,
         })
     }
@@ -64,7 +65,7 @@ fn authority(host: &str) -> Result<Authority, Problem> {
     let authority = Some(host).filter(|host| !host.contains('@'));
     let authority = authority.and_then(|host| host.parse::<Authority>().ok());
     let named = authority.filter(|authority| !authority.host().is_empty());
-    named.ok_or_else(|| malformed(&format!("HOST {host:?} is not a host or HOST:PORT")))
+    named.ok_or_else(|| malformed(&format!("{{host}} {host:?} is not a host or host:port")))
 }
 
 fn port(authority: &Authority, https: bool) -> Result<u16, Problem> {
@@ -85,7 +86,7 @@ fn origin_form(path: &str, query: Option<&str>) -> Result<Uri, Problem> {
         Some(query) => format!("/{path}?{query}"),
     };
     let path_and_query: Result<PathAndQuery, _> = text.parse();
-    path_and_query.map(Uri::from).map_err(|error| malformed(&format!("PATH: {error}")))
+    path_and_query.map(Uri::from).map_err(|error| malformed(&format!("{{path}}: {error}")))
 }
 
 fn malformed(what: &str) -> Problem {

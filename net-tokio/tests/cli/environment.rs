@@ -1,0 +1,91 @@
+//! Options from the environment.
+
+use crate::process::{Finished, Process, program};
+use crate::tunnel::{folder, owned, path, server_arguments};
+
+#[test]
+fn lists_in_the_environment_have_commas_or_lines() {
+    let folder = folder();
+    let socket = |name: &str| format!("unix:{}", path(&folder, name));
+    let (a, b) = (socket("a"), socket("b"));
+    let mut command = program(&["server", "--token-file", &path(&folder, "tokens")]);
+    command.env("WATERTIGHT_SERVER_LISTEN", format!("{a},{b}"));
+    command.env(
+        "WATERTIGHT_SERVER_FORWARD",
+        format!("{}=one,two=web:80\n{}=x=web:81", socket("c"), socket("d")),
+    );
+    let server = Process::ready_with(command);
+    let ended = server.stop();
+    assert_eq!(ended.code, 0);
+    assert_eq!(ended.stdout.matches(" listening on unix:").count(), 4, "{}", ended.stdout);
+}
+
+#[test]
+fn a_list_may_end_with_a_separator() {
+    let folder = folder();
+    let forward = |name: &str| format!("unix:{}=edge=web:80", path(&folder, name));
+    let mut command = program(&server_arguments(&folder));
+    command.env("WATERTIGHT_SERVER_FORWARD", format!("{}\n\n{}\n", forward("a"), forward("b")));
+    command.env("WATERTIGHT_SERVER_ALLOW_DIAL", "localhost:80, localhost:81,");
+    let ended = Process::ready_with(command).stop();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(ended.stdout.matches(" listening on unix:").count(), 2, "{}", ended.stdout);
+}
+
+/// The names of a command's variables, by its help.
+fn variables(command: &str) -> Vec<String> {
+    let help = crate::process::run(&[command, "--help"]).stdout;
+    let names = help.split("[env: ").skip(1).map(|rest| rest.split([']', '=']).next().unwrap());
+    owned(&names.collect::<Vec<_>>())
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let folder = folder();
+    let empty = |command: &str, arguments: &[String]| {
+        let mut program = program(arguments);
+        let names = variables(command);
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            program.env(name, "");
+        }
+        program
+    };
+    let ended = Process::ready_with(empty("server", &server_arguments(&folder))).stop();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let agent = Process::start(empty("agent", &owned(&["agent"]))).wait();
+    assert!(agent.stderr.contains("no server to connect to"), "{}", agent.stderr);
+    let help = Process::start(empty("agent", &owned(&["agent", "--help"]))).wait();
+    assert!(help.stdout.contains("WATERTIGHT_AGENT_KEY"), "{}", help.stdout);
+}
+
+/// What a server says that cannot start with `value` in the environment.
+fn fails_with(name: &str, value: &str, arguments: &[&str]) -> Finished {
+    let mut command = program(&[server_arguments(&folder()), owned(arguments)].concat());
+    command.env(name, value);
+    let failed = Process::start(command).wait();
+    assert_eq!(failed.code, 2, "{}", failed.stderr);
+    failed
+}
+
+#[test]
+fn errors_name_the_variable() {
+    for (name, value) in [
+        ("WATERTIGHT_SERVER_FORWARD", "foo"),
+        ("WATERTIGHT_SERVER_ADMIN", "foo"),
+        ("WATERTIGHT_SERVER_MAX_CLIENTS", "0"),
+        ("WATERTIGHT_SERVER_DRAIN_TIMEOUT", "30"),
+        ("WATERTIGHT_LOG_FORMAT", "foo"),
+    ] {
+        let text = format!("the value comes from the environment variable {name}\n");
+        let said = fails_with(name, value, &[]).stderr;
+        assert!(said.contains(&text), "{said}");
+    }
+}
+
+#[test]
+fn errors_of_the_command_line_do_not_blame_the_environment() {
+    let failed = fails_with("WATERTIGHT_SERVER_ADMIN", "foo", &["--max-clients", "0"]);
+    assert!(failed.stderr.contains("'--max-clients <NUMBER>'"), "{}", failed.stderr);
+    assert!(!failed.stderr.contains("environment"), "{}", failed.stderr);
+}
