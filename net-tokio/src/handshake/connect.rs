@@ -47,7 +47,7 @@ pub(crate) async fn connect_web_socket<I: Io>(
     match exchange(io, request).await? {
         Answer::Switched { head, io, leftover } => {
             let dialect = check_answer(&head.headers, &key, hello)?;
-            let socket = WebSocket::new(io, leftover.into(), Role::Connector, options).await;
+            let socket = WebSocket::new(io, leftover, Role::Connector, options).await;
             Ok(Connected::WebSocket(socket, dialect))
         }
         Answer::Refused { head, text } => Err(refusal(&head, text)),

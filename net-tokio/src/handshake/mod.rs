@@ -5,7 +5,6 @@ mod error;
 mod exchange;
 mod hello;
 mod preface;
-mod prefix;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -16,5 +15,4 @@ pub use error::ConnectError;
 pub(crate) use exchange::{Answer, exchange};
 pub(crate) use hello::ClientHello;
 pub(crate) use preface::receive_hello;
-pub(crate) use prefix::Prefixed;
 pub use refusal::Refusal;

@@ -15,10 +15,10 @@ use super::auth::AuthRequest;
 use super::sessions::Admission;
 use super::upgrade::UpgradeService;
 use crate::forward::{Accepted, Listener};
-use crate::handshake::{Prefixed, Refusal, receive_hello};
+use crate::handshake::{Refusal, receive_hello};
 use crate::metrics::handshake_refused;
 use crate::tls::ServerTls;
-use crate::transport::{BoxIo, Io};
+use crate::transport::{BoxIo, Io, Prefixed};
 
 /// The first byte of a byte-stream session's preface. No HTTP request starts with it.
 const PREFACE: u8 = 0;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
@@ -64,7 +65,7 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, admission: Admission) {
         Ok(Err(error)) => return debug!(%error, "gone before the session began"),
         Err(_) => return debug!("the HTTP server did not hand the socket over in time"),
     };
-    let transport = WebSocket::new(io, Vec::new(), Role::Acceptor, server.web_socket).await;
+    let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, server.web_socket).await;
     if let Err(refusal) = server.admit(transport, admission) {
         // The socket closes; the agent comes back later.
         info!(%refusal, "session refused");

@@ -5,6 +5,7 @@
 
 mod byte_stream;
 mod closing;
+mod prefixed;
 mod web_socket;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use watertight_core::wire::Encoded;
 
 pub(crate) use byte_stream::ByteStream;
 pub(crate) use closing::poll_drain;
+pub(crate) use prefixed::Prefixed;
 pub(crate) use web_socket::{Masking, WebSocket, WebSocketOptions};
 
 /// Any byte stream that can carry a session.

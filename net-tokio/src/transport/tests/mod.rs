@@ -31,8 +31,8 @@ pub(super) async fn pairs(pipe: usize) -> Vec<Pair> {
     let (c, d) = web_sockets(pipe).await;
     let (e, f) = duplex(pipe);
     let unmasked = WebSocketOptions { masking: Masking::Off, ..OPTIONS };
-    let e = WebSocket::new(e, Vec::new(), Role::Connector, unmasked).await;
-    let f = WebSocket::new(f, Vec::new(), Role::Acceptor, unmasked).await;
+    let e = WebSocket::new(e, Bytes::new(), Role::Connector, unmasked).await;
+    let f = WebSocket::new(f, Bytes::new(), Role::Acceptor, unmasked).await;
     vec![(Box::new(a), Box::new(b)), (Box::new(c), Box::new(d)), (Box::new(e), Box::new(f))]
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn web_sockets(pipe: usize) -> (WebSocket<DuplexStream>, WebSoc
 }
 
 pub(super) async fn web_socket<I: Io>(io: I, role: Role) -> WebSocket<I> {
-    WebSocket::new(io, Vec::new(), role, OPTIONS).await
+    WebSocket::new(io, Bytes::new(), role, OPTIONS).await
 }
 
 pub(super) async fn recv<T: Transport + ?Sized>(

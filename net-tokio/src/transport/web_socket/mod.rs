@@ -32,6 +32,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
+use tokio::io::AsyncWrite;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -40,7 +41,7 @@ use watertight_core::Role;
 use watertight_core::wire::Encoded;
 
 use super::closing::Closing;
-use super::{Io, Received, Transport, TransportError, poll_drain};
+use super::{Io, Prefixed, Received, Transport, TransportError, poll_drain};
 use outgoing::{MAX_WRITE_BUFFER, Outgoing, WRITE_BUFFER};
 
 /// One read takes at most this much. The library holds as much for each session, used or not, and
@@ -98,7 +99,7 @@ impl WebSocketOptions {
 /// usually half, if it ever sent in bulk.
 #[derive(Debug)]
 pub(crate) struct WebSocket<I> {
-    stream: WebSocketStream<I>,
+    stream: WebSocketStream<Prefixed<I>>,
     outgoing: Outgoing,
     closing: Closing,
     /// What a Close of ours says: the other end's fault, where it was one.
@@ -111,17 +112,14 @@ impl<I: Io> WebSocket<I> {
     /// A WebSocket on `io`, whose upgrade is done. `leftover` is what was read beyond it.
     pub(crate) async fn new(
         io: I,
-        leftover: Vec<u8>,
+        leftover: Bytes,
         role: Role,
         options: WebSocketOptions,
     ) -> Self {
         let (role, config) = (options.role(role), options.config());
-        let stream = WebSocketStream::from_partially_read(io, leftover, role, Some(config));
-        Self::from_stream(stream.await)
-    }
-
-    /// A WebSocket whose upgrade was done by the library.
-    pub(crate) fn from_stream(stream: WebSocketStream<I>) -> Self {
+        // The library's own way to take leftovers makes every later read buffer start too small.
+        let io = Prefixed::new(leftover, io);
+        let stream = WebSocketStream::from_raw_socket(io, role, Some(config)).await;
         Self {
             stream,
             outgoing: Outgoing::default(),

@@ -16,7 +16,7 @@ async fn acceptor() -> (WebSocket<DuplexStream>, DuplexStream) {
 #[tokio::test]
 async fn what_the_handshake_read_too_much_comes_first() {
     let (a, mut b) = duplex(64);
-    let leftover = vec![0x82, 0x80 | 2, 0, 0, 0, 0, b'h'];
+    let leftover = Bytes::from_static(&[0x82, 0x80 | 2, 0, 0, 0, 0, b'h']);
     let mut transport = WebSocket::new(a, leftover, Role::Acceptor, OPTIONS).await;
     b.write_all(b"i").await.unwrap();
     assert_eq!(next_message(&mut transport).await, "hi");
@@ -104,7 +104,7 @@ async fn pings_are_answered() {
 async fn without_masks_the_bytes_are_always_the_same() {
     let (a, mut b) = duplex(64);
     let options = WebSocketOptions { masking: Masking::Off, ..OPTIONS };
-    let mut transport = WebSocket::new(a, Vec::new(), Role::Connector, options).await;
+    let mut transport = WebSocket::new(a, Bytes::new(), Role::Connector, options).await;
     transport.send(data("hi")).unwrap();
     flush(&mut transport).await;
     let mut bytes = [0; 8];

@@ -2,22 +2,30 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use crate::transport::Io;
+use super::Io;
 
-/// A byte stream whose first byte was looked at, and is read again.
+/// A byte stream whose first bytes were read already, and are read again.
 #[derive(Debug)]
 pub(crate) struct Prefixed<I> {
-    first: Option<u8>,
+    prefix: Bytes,
     io: I,
+}
+
+impl<I> Prefixed<I> {
+    /// A byte stream that begins with `prefix`.
+    pub(crate) const fn new(prefix: Bytes, io: I) -> Self {
+        Self { prefix, io }
+    }
 }
 
 impl<I: Io> Prefixed<I> {
     /// Waits for the first byte. Not cancel safe: the stream is lost.
     pub(crate) async fn peek(mut io: I) -> io::Result<(Self, u8)> {
         let first = io.read_u8().await?;
-        Ok((Self { first: Some(first), io }, first))
+        Ok((Self::new(Bytes::copy_from_slice(&[first]), io), first))
     }
 }
 
@@ -27,10 +35,9 @@ impl<I: Io> AsyncRead for Prefixed<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if buf.remaining() > 0
-            && let Some(first) = self.first.take()
-        {
-            buf.put_slice(&[first]);
+        let length = self.prefix.len().min(buf.remaining());
+        if length > 0 {
+            buf.put_slice(&self.prefix.split_to(length));
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.io).poll_read(cx, buf)
@@ -71,6 +78,19 @@ impl<I: Io> AsyncWrite for Prefixed<I> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncWriteExt, duplex};
+
+    #[tokio::test]
+    async fn the_prefix_is_read_in_parts() {
+        let (a, mut b) = duplex(16);
+        b.write_all(b"rest").await.unwrap();
+        let mut prefixed = Prefixed::new(Bytes::from_static(b"prefix"), a);
+        let mut part = [0; 4];
+        assert_eq!(prefixed.read(&mut part).await.unwrap(), 4);
+        assert_eq!(prefixed.read(&mut []).await.unwrap(), 0);
+        let mut part = [0; 6];
+        prefixed.read_exact(&mut part).await.unwrap();
+        assert_eq!(part, *b"ixrest");
+    }
 
     #[tokio::test]
     async fn the_first_byte_is_read_again() {
