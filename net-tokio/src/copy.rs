@@ -19,8 +19,9 @@ use watertight_core::wire::ResetCode;
 use crate::stream::TunnelStream;
 use crate::transport::BoxIo;
 
-/// What one read asks of the socket.
-const SCRATCH: usize = 64 << 10;
+/// What one read asks of the socket: as much as four Data messages carry, unless their size is
+/// set to another one.
+const SCRATCH: usize = (64 << 10) - 256;
 
 /// Reads at least this long give their buffer away; shorter ones are copied out of it, so that
 /// a few bytes never keep a whole buffer alive.

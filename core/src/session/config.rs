@@ -15,7 +15,9 @@ pub struct Limits {
     /// size, so this is generous; a watertight end never sends more than `max_data` plus a header.
     pub max_message: usize,
     /// Bytes of Data that one outgoing message carries, and that a watertight end may send us in
-    /// one. Small enough that a short message never waits long behind it.
+    /// one. Small enough that a short message never waits long behind it. By default, a message
+    /// with its headers has 16 KiB, so that a read buffer holds a whole number of them and the end
+    /// of one is seldom moved to the next.
     pub max_data: usize,
     /// Bytes of a dial's target. The base dialect reads no more than 266, so there it is less.
     pub max_target: usize,
@@ -63,7 +65,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message: 4 << 20,
-            max_data: 16 << 10,
+            max_data: (16 << 10) - MAX_HEADER,
             max_target: 1024,
             max_text: 1024,
             max_client_key: 512,
@@ -127,7 +129,7 @@ impl Limits {
     }
 }
 
-/// No header of a message is longer.
+/// No header of a message is longer, with the transport's frame around it.
 const MAX_HEADER: usize = 64;
 
 fn nearest(value: u64, range: &RangeInclusive<u64>) -> u64 {

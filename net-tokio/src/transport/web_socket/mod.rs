@@ -110,12 +110,7 @@ pub(crate) struct WebSocket<I> {
 
 impl<I: Io> WebSocket<I> {
     /// A WebSocket on `io`, whose upgrade is done. `leftover` is what was read beyond it.
-    pub(crate) async fn new(
-        io: I,
-        leftover: Bytes,
-        role: Role,
-        options: WebSocketOptions,
-    ) -> Self {
+    pub(crate) async fn new(io: I, leftover: Bytes, role: Role, options: WebSocketOptions) -> Self {
         let (role, config) = (options.role(role), options.config());
         // The library's own way to take leftovers makes every later read buffer start too small.
         let io = Prefixed::new(leftover, io);
