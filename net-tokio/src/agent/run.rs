@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{info, info_span, warn};
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Reconnect, Role, SessionEnd};
 
@@ -133,9 +133,9 @@ impl Owner for LinkOwner {
     fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
         match notice {
             Notice::Incoming { id, target, within } => {
-                let span = info_span!("connection", %id, target);
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
-                self.children.spawn(self.agent.handler.handle(incoming).instrument(span));
+                let key = self.agent.connector.hello.client_key();
+                self.agent.handler.spawn(&self.children, key, incoming);
             }
             Notice::GoingAway { text, .. } => {
                 self.status.send_replace(LinkStatus::GoingAway(text));

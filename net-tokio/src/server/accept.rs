@@ -14,8 +14,8 @@ use super::Inner;
 use super::auth::AuthRequest;
 use super::sessions::Admission;
 use super::upgrade::UpgradeService;
-use crate::forward::{Accepted, Listener};
 use crate::handshake::{Prefixed, Refusal, receive_hello};
+use crate::listener::Listener;
 use crate::metrics::handshake_refused;
 use crate::tls::ServerTls;
 use crate::transport::{BoxIo, Io};
@@ -43,17 +43,13 @@ pub(super) async fn accept(server: Arc<Inner>, listener: Listener, tls: Option<S
             let accepted = listener.accept().await;
             (Arc::clone(&server.handshakes).acquire_owned().await, accepted)
         };
-        let (permit, accepted) = tokio::select! {
+        let (permit, (io, remote)) = tokio::select! {
             biased;
             () = server.stop.cancelled() => return,
             next = next => next,
         };
         let (handling, tls) = (Arc::clone(&server), tls.clone());
         server.tasks.spawn(async move {
-            let (io, remote): (BoxIo, _) = match accepted {
-                Accepted::Tcp(socket, remote) => (Box::new(socket), Some(remote)),
-                Accepted::Unix(socket) => (Box::new(socket), None),
-            };
             handshake_in_time(&handling, io, remote, tls).await;
             drop(permit);
         });

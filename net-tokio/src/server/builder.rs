@@ -9,10 +9,10 @@ use watertight_core::SessionConfig;
 use watertight_core::registry::{Registry, RegistryLimits};
 
 use super::auth::Authenticator;
-use super::owner::Backdial;
 use super::sessions::Sessions;
 use super::{Inner, Server};
 use crate::policy::Policy;
+use crate::serve::Handler;
 use crate::session::Incoming;
 use crate::tasks::Tasks;
 use crate::transport::{Masking, WebSocketOptions};
@@ -23,7 +23,7 @@ const EVENTS: usize = 1024;
 /// What a [`Server`] can be told before it starts. Everything has a default.
 pub struct ServerBuilder {
     authenticator: Authenticator,
-    backdial: Option<Backdial>,
+    backdial: Handler,
     session: SessionConfig,
     registry: RegistryLimits,
     masking: Masking,
@@ -35,7 +35,7 @@ impl ServerBuilder {
     pub(super) fn new(authenticator: Authenticator) -> Self {
         Self {
             authenticator,
-            backdial: None,
+            backdial: Handler::refusing("this server does not let its clients dial"),
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
             masking: Masking::ByRole,
@@ -52,14 +52,14 @@ impl ServerBuilder {
         F: Fn(String, Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        self.backdial = Some(Backdial::new(answer));
+        self.backdial = Handler::by_client(answer);
         self
     }
 
     /// Lets clients dial through the server what the policy allows.
     #[must_use]
     pub fn allow_dials_by_policy(mut self, policy: Policy) -> Self {
-        self.backdial = Some(Backdial::by_policy(policy));
+        self.backdial = Handler::by_policy(policy);
         self
     }
 

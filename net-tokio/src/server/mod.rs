@@ -21,9 +21,11 @@ use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Role, SessionConfig};
 
-use crate::forward::{Forward, Listener};
+use crate::forward::Forward;
 use crate::handshake::Refusal;
+use crate::listener::Listener;
 use crate::metrics;
+use crate::serve::Handler;
 use crate::session::{DialError, RunOptions, dial, prepare};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
@@ -37,7 +39,7 @@ pub use sessions::{ClientInfo, ServerEvent, ServerLedger};
 pub use upgrade::UpgradeService;
 
 use auth::Authenticator;
-use owner::{Backdial, SessionOwner};
+use owner::SessionOwner;
 use sessions::{Admission, Sessions};
 
 /// How long sessions get to say goodbye after the deadline of a shutdown.
@@ -57,7 +59,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Inner {
     authenticator: Authenticator,
-    backdial: Option<Backdial>,
+    backdial: Handler,
     session: SessionConfig,
     web_socket: WebSocketOptions,
     /// Bytes of a client key.

@@ -10,7 +10,7 @@ use watertight_core::registry::{Candidate, Registry, RegistryError, RegistryLedg
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Ledger, SessionEnd};
 
-use crate::session::Shared;
+use crate::session::{Books, Shared};
 
 /// A connected client.
 #[derive(Clone, Debug)]
@@ -74,22 +74,13 @@ pub(crate) struct Admission {
 pub(crate) struct Sessions {
     registry: Registry,
     running: BTreeMap<SessionKey, Running>,
-    /// Sessions that ended while the application still holds some of their connections.
-    held: Vec<Arc<Shared>>,
-    /// The books of those of which nothing is left.
-    past: Ledger,
+    books: Books,
     closed: bool,
 }
 
 impl Sessions {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self {
-            registry,
-            running: BTreeMap::new(),
-            held: Vec::new(),
-            past: Ledger::default(),
-            closed: false,
-        }
+        Self { registry, running: BTreeMap::new(), books: Books::default(), closed: false }
     }
 
     /// Registers a session, which `prepare` makes with a task that is still to be spawned. The one
@@ -118,21 +109,8 @@ impl Sessions {
     pub(crate) fn remove(&mut self, session: SessionKey) {
         self.registry.remove(session);
         if let Some(running) = self.running.remove(&session) {
-            self.held.push(running.shared);
+            self.books.close(running.shared);
         }
-        self.settle();
-    }
-
-    /// Takes the books of what nobody holds any more into the past.
-    fn settle(&mut self) {
-        let past = &mut self.past;
-        self.held.retain(|shared| {
-            let ledger = shared.ledger();
-            if ledger.is_even() {
-                past.absorb(&ledger);
-            }
-            !ledger.is_even()
-        });
     }
 
     /// Where to dial a client: its newest session.
@@ -151,12 +129,8 @@ impl Sessions {
     }
 
     pub(crate) fn ledger(&mut self, tasks: usize) -> ServerLedger {
-        self.settle();
-        let mut connections = self.past;
         let running = self.running.values().map(|running| &running.shared);
-        for shared in running.chain(&self.held) {
-            connections.absorb(&shared.ledger());
-        }
+        let connections = self.books.sum(running);
         ServerLedger { registry: self.registry.ledger(), connections, tasks }
     }
 
@@ -167,10 +141,7 @@ impl Sessions {
 
     /// Lets go of what ended sessions still hold for the application.
     pub(crate) fn abandon(&mut self) {
-        for shared in &self.held {
-            shared.command(|core, now| core.abandon(now));
-        }
-        self.settle();
+        self.books.abandon();
     }
 
     pub(crate) fn close(&mut self) {

@@ -1,5 +1,6 @@
 //! A session on a running transport: its driver, and how connections are opened and answered.
 
+mod books;
 mod clock;
 mod driver;
 mod incoming;
@@ -9,6 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use books::Books;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
 pub use incoming::Incoming;
