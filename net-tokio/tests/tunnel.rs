@@ -10,8 +10,9 @@ use std::time::Duration;
 use http::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tower_service::Service;
-use watertight::core::wire::{Dialect, ResetCode};
+use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
 use watertight::{Agent, AgentStatus, DialError, Listener, Policy, ServerEvent};
 
@@ -439,4 +440,37 @@ async fn a_key_that_is_too_long_is_refused_with_its_reason() {
     assert!(status.contains("400") && status.contains("513 bytes"), "{status}");
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+/// A client that says hello on a byte stream and then nothing more, not even goodbye.
+async fn mute_client(at: SocketAddr) -> TcpStream {
+    let hello = Hello { version: 1, client_key: KEY.into(), token: TOKEN.into() };
+    let reply = HelloReply { version: 1, status: HelloReply::ACCEPTED, text: String::new() };
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    socket.write_all(&hello.encode()).await.unwrap();
+    in_time(socket.read_exact(&mut vec![0; reply.encode().len()])).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let mut dials = JoinSet::new();
+    let mut sockets = Vec::new();
+    for round in 1..=50 {
+        sockets.push(mute_client(at).await);
+        until(|| server.ledger().registry.agents.added == round).await;
+        // The newest, four that take their time to go, and what the runtime has not got round to:
+        // the listener, its handshakes and one that was killed.
+        let tasks = server.ledger().tasks;
+        assert!(tasks <= 10, "{tasks} tasks after {round} sessions");
+        let dialling = server.clone();
+        dials.spawn(async move { dialling.dial(KEY, "tcp/127.0.0.1:1").await });
+    }
+    dials.shutdown().await;
+    until(|| server.ledger().connections.is_quiet()).await;
+    let ledger = in_time(server.shutdown(Duration::ZERO)).await;
+    assert!(ledger.is_even(), "{ledger:?}");
+    assert_eq!(ledger.registry.agents.removed, 50);
 }

@@ -4,6 +4,7 @@ mod accept;
 mod auth;
 mod builder;
 mod connector;
+mod crowd;
 mod owner;
 mod sessions;
 mod upgrade;
@@ -39,8 +40,8 @@ pub use sessions::{ClientInfo, ServerEvent, ServerLedger};
 pub use upgrade::UpgradeService;
 
 use auth::Authenticator;
-use owner::SessionOwner;
-use sessions::{Admission, Sessions};
+use owner::{Leaving, SessionOwner};
+use sessions::{Added, Admission, Sessions};
 
 /// How long sessions get to say goodbye after the deadline of a shutdown.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -250,21 +251,26 @@ impl Inner {
             return Err(Refusal::unavailable("the server is shutting down"));
         }
         let Admission { key, remote, dialect } = admission.clone();
-        let (replaced, task) = sessions
-            .add(admission, |session| {
+        let tasks = self.tasks.child();
+        let Added { session, replaced, task } = sessions
+            .add(admission, tasks.clone(), |session| {
                 let options = RunOptions {
                     role: Role::Acceptor,
                     dialect,
                     config: self.session.clone(),
                     span: info_span!("session", client = %key, number = %session),
                 };
-                prepare(&self.tasks, transport, options, |children| {
+                prepare(&tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
                 })
             })
             .map_err(|error| Refusal::unavailable(error.to_string()))?;
         drop(sessions);
-        self.tasks.spawn(task);
+        let leaving = Leaving::new(Arc::clone(self), session, key.clone());
+        tasks.spawn(async move {
+            let _leaving = leaving;
+            task.await;
+        });
         self.announce(ServerEvent::Connected { key, remote, dialect, replaced });
         Ok(())
     }

@@ -55,3 +55,23 @@ impl Owner for SessionOwner {
         }
     }
 }
+
+/// Belongs to a session's task, which ends after those of the session's connections.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    server: Arc<Inner>,
+    session: SessionKey,
+    key: String,
+}
+
+impl Leaving {
+    pub(super) fn new(server: Arc<Inner>, session: SessionKey, key: String) -> Self {
+        Self { server, session, key }
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.server.sessions().leave(&self.key, self.session);
+    }
+}

@@ -10,7 +10,9 @@ use watertight_core::registry::{Candidate, Registry, RegistryError, RegistryLedg
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Ledger, SessionEnd};
 
+use super::crowd::Crowd;
 use crate::session::{Books, Shared};
+use crate::tasks::Tasks;
 
 /// A connected client.
 #[derive(Clone, Debug)]
@@ -70,26 +72,42 @@ pub(crate) struct Admission {
     pub(crate) dialect: Dialect,
 }
 
+/// What came of an [`Admission`].
+pub(crate) struct Added<R> {
+    pub(crate) session: SessionKey,
+    /// Whether it took over from an older session.
+    pub(crate) replaced: bool,
+    pub(crate) task: R,
+}
+
 #[derive(Debug)]
 pub(crate) struct Sessions {
     registry: Registry,
     running: BTreeMap<SessionKey, Running>,
+    crowd: Crowd,
     books: Books,
     closed: bool,
 }
 
 impl Sessions {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self { registry, running: BTreeMap::new(), books: Books::default(), closed: false }
+        Self {
+            registry,
+            running: BTreeMap::new(),
+            crowd: Crowd::default(),
+            books: Books::default(),
+            closed: false,
+        }
     }
 
-    /// Registers a session, which `prepare` makes with a task that is still to be spawned. The one
-    /// that it replaces is closed; `true` if there was one.
+    /// Registers a session, which `prepare` makes with a task that is still to be spawned among
+    /// `tasks`. The one that it replaces is closed.
     pub(crate) fn add<R>(
         &mut self,
         admission: Admission,
+        tasks: Tasks,
         prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
-    ) -> Result<(bool, R), RegistryError> {
+    ) -> Result<Added<R>, RegistryError> {
         let inserted = self.registry.insert_agent(&admission.key)?;
         let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
         if let Some(old) = replaced {
@@ -99,10 +117,12 @@ impl Sessions {
         }
         let replaced = replaced.is_some();
         let Admission { key, remote, dialect } = admission;
-        let (shared, task) = prepare(inserted.session);
+        let session = inserted.session;
+        let (shared, task) = prepare(session);
+        self.crowd.enter(&key, session, tasks);
         let since = Instant::now();
-        self.running.insert(inserted.session, Running { key, shared, since, remote, dialect });
-        Ok((replaced, task))
+        self.running.insert(session, Running { key, shared, since, remote, dialect });
+        Ok(Added { session, replaced, task })
     }
 
     /// A session's driver has ended.
@@ -111,6 +131,11 @@ impl Sessions {
         if let Some(running) = self.running.remove(&session) {
             self.books.close(running.shared);
         }
+    }
+
+    /// A session's last task is gone.
+    pub(crate) fn leave(&mut self, client: &str, session: SessionKey) {
+        self.crowd.leave(client, session);
     }
 
     /// Where to dial a client: its newest session.
