@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower_service::Service;
+use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
 use watertight::{Agent, AgentStatus, DialError, Listener, Policy, ServerEvent};
@@ -91,16 +92,22 @@ async fn an_unknown_client_cannot_be_dialled() {
     tunnel.end().await;
 }
 
+/// Why the agent is not connected.
+async fn reason(agent: &Agent) -> String {
+    let mut status = agent.status();
+    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let status = in_time(status.wait_for(waiting)).await.unwrap().clone();
+    let AgentStatus::Waiting { reason, .. } = status else { unreachable!() };
+    reason
+}
+
 #[tokio::test]
 async fn a_wrong_token_is_told_to_the_agent() {
     let server = server().build();
     let at = listen(&server).await;
     for scheme in ["ws", "tcp"] {
         let agent = agent(scheme, at, KEY).token("wrong").start();
-        let mut status = agent.status();
-        let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
-        let status = in_time(status.wait_for(waiting)).await.unwrap().clone();
-        let AgentStatus::Waiting { reason, .. } = status else { unreachable!() };
+        let reason = reason(&agent).await;
         assert!(reason.contains("401") && reason.contains("unknown token"), "{reason}");
         assert!(agent.shutdown(Duration::ZERO).await.is_even());
     }
@@ -434,12 +441,53 @@ async fn a_key_that_is_too_long_is_refused_with_its_reason() {
     let server = server().build();
     let at = listen(&server).await;
     let agent = agent("ws", at, &"k".repeat(513)).start();
-    let mut status = agent.status();
-    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
-    let status = format!("{:?}", in_time(status.wait_for(waiting)).await.unwrap().clone());
-    assert!(status.contains("400") && status.contains("513 bytes"), "{status}");
+    let reason = reason(&agent).await;
+    assert!(reason.contains("400") && reason.contains("513 bytes"), "{reason}");
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn a_full_server_says_so() {
+    for scheme in ["ws", "tcp"] {
+        let limits = RegistryLimits { agents: 1, ..RegistryLimits::default() };
+        let tunnel = Tunnel::with(server().registry(limits), |agent| agent, scheme).await;
+        let second = agent(scheme, tunnel.at, "edge-8").start();
+        let reason = reason(&second).await;
+        assert!(reason.contains("503") && reason.contains("no room"), "{reason}");
+        assert!(second.shutdown(Duration::ZERO).await.is_even());
+        // One that takes over has room.
+        let same = agent(scheme, tunnel.at, KEY).start();
+        in_time(same.connected()).await;
+        assert!(same.shutdown(Duration::ZERO).await.is_even());
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_says_so() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("ws").await;
+    let held = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    let server = tunnel.server.clone();
+    let shutting_down = tokio::spawn(tunnel.server.shutdown(Duration::from_secs(20)));
+    until(|| is_going_away(&tunnel.agent)).await;
+    for endpoint in ["ws://in.memory", "tcp://in.memory:1"] {
+        let server = server.clone();
+        let connect = move || {
+            let (near, far) = duplex(1000);
+            server.serve_io(far, None);
+            async move { Ok(near) }
+        };
+        let builder = Agent::builder(endpoint.parse().unwrap(), "edge-8").token(TOKEN);
+        let late = builder.connect_with(connect).start();
+        let reason = reason(&late).await;
+        assert!(reason.contains("503") && reason.contains("shutting down"), "{reason}");
+        assert!(late.shutdown(Duration::ZERO).await.is_even());
+    }
+    drop(held);
+    assert!(in_time(shutting_down).await.unwrap().is_even());
+    assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_even());
 }
 
 /// A client that says hello on a byte stream and then nothing more, not even goodbye.

@@ -7,7 +7,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls_pki_types::CertificateDer;
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug, info, info_span};
 use watertight_core::wire::Dialect;
 
 use super::Inner;
@@ -122,13 +122,14 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
         }
     };
     let request = AuthRequest::of_hello(&hello, &origin);
-    match server.authenticate(request).await {
-        Ok(key) => match pending.accept().await {
+    match server.welcome(request).await {
+        Ok(place) => match pending.accept().await {
             Ok(transport) => {
                 let dialect = Dialect::Extended;
-                let admission = Admission { key, remote: origin.remote, dialect };
-                // A refusal at this point ends the transport, and the agent comes back later.
-                server.admit(transport, admission).ok();
+                let admission = Admission { place, remote: origin.remote, dialect };
+                if let Err(refusal) = server.admit(transport, admission) {
+                    info!(%refusal, "session refused");
+                }
             }
             Err(error) => debug!(%error, "gone before the session began"),
         },

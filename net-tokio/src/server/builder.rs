@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use watertight_core::SessionConfig;
-use watertight_core::registry::{Registry, RegistryLimits};
+use watertight_core::registry::RegistryLimits;
 
 use super::auth::Authenticator;
 use super::sessions::Sessions;
@@ -120,7 +120,7 @@ impl ServerBuilder {
             handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),
             tasks,
             stop: CancellationToken::new(),
-            sessions: Mutex::new(Sessions::new(Registry::new(self.registry))),
+            sessions: Mutex::new(Sessions::new(self.registry)),
             events: broadcast::Sender::new(EVENTS),
         };
         Server { inner: Arc::new(inner), _kill: kill }

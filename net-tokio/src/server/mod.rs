@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, info_span};
+use tracing::{debug, info, info_span};
 use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Role, SessionConfig};
@@ -41,7 +41,7 @@ pub use upgrade::UpgradeService;
 
 use auth::Authenticator;
 use owner::{Leaving, SessionOwner};
-use sessions::{Added, Admission, Sessions};
+use sessions::{Added, Admission, Place, Sessions};
 
 /// How long sessions get to say goodbye after the deadline of a shutdown.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -235,12 +235,17 @@ fn is_stale(error: &DialError) -> bool {
     )
 }
 
+fn shutting_down() -> Refusal {
+    Refusal::unavailable("the server is shutting down")
+}
+
 impl Inner {
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the session of an end that was authenticated.
+    /// Starts the session of an end that was authenticated. Only a server that has begun to shut
+    /// down since then refuses: the transport ends, and the agent comes back later.
     fn admit<T: Transport + Unpin>(
         self: &Arc<Self>,
         transport: T,
@@ -248,12 +253,12 @@ impl Inner {
     ) -> Result<(), Refusal> {
         let mut sessions = self.sessions();
         if sessions.is_closed() {
-            return Err(Refusal::unavailable("the server is shutting down"));
+            return Err(shutting_down());
         }
-        let Admission { key, remote, dialect } = admission.clone();
         let tasks = self.tasks.child();
+        let (key, dialect) = (&admission.place.key, admission.dialect);
         let Added { session, replaced, task } = sessions
-            .add(admission, tasks.clone(), |session| {
+            .add(&admission, tasks.clone(), |session| {
                 let options = RunOptions {
                     role: Role::Acceptor,
                     dialect,
@@ -271,12 +276,13 @@ impl Inner {
             let _leaving = leaving;
             task.await;
         });
-        self.announce(ServerEvent::Connected { key, remote, dialect, replaced });
+        let Admission { place, remote, dialect } = admission;
+        self.announce(ServerEvent::Connected { key: place.key, remote, dialect, replaced });
         Ok(())
     }
 
-    /// The client key of an end that may have a session.
-    async fn authenticate(&self, request: AuthRequest) -> Result<String, Refusal> {
+    /// The place of an end that may have a session.
+    async fn welcome(&self, request: AuthRequest) -> Result<Place, Refusal> {
         let (key, remote) = (request.client_key.clone(), request.remote);
         let answer = self.authenticator.authenticate(request).await;
         let answer = answer.and_then(|key| self.check_key(key));
@@ -284,7 +290,20 @@ impl Inner {
             metrics::handshake_refused("authentication");
             debug!(?key, ?remote, %refusal, "session refused");
         }
-        answer
+        let place = self.reserve(answer?);
+        if let Err(refusal) = &place {
+            metrics::handshake_refused("unavailable");
+            info!(?key, ?remote, %refusal, "session refused");
+        }
+        place
+    }
+
+    fn reserve(&self, key: String) -> Result<Place, Refusal> {
+        let sessions = self.sessions();
+        if sessions.is_closed() {
+            return Err(shutting_down());
+        }
+        sessions.reserve(key).map_err(|error| Refusal::unavailable(error.to_string()))
     }
 
     /// A key that the registry would not take is refused while the other end can be told.

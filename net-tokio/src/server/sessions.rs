@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::registry::{Candidate, Registry, RegistryError, RegistryLedger, SessionKey};
+use watertight_core::registry::{
+    Candidate, Registry, RegistryError, RegistryLedger, RegistryLimits, SessionKey,
+};
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Ledger, SessionEnd};
 
@@ -64,10 +66,18 @@ struct Running {
     dialect: Dialect,
 }
 
-/// What a session starts with.
-#[derive(Clone, Debug)]
-pub(crate) struct Admission {
+/// Room for one session of a client, kept until it is dropped: whoever has it is not refused for
+/// want of room after it was told that it is welcome.
+#[derive(Debug)]
+pub(crate) struct Place {
     pub(crate) key: String,
+    _count: Arc<()>,
+}
+
+/// What a session starts with.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) place: Place,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) dialect: Dialect,
 }
@@ -86,29 +96,46 @@ pub(crate) struct Sessions {
     running: BTreeMap<SessionKey, Running>,
     crowd: Crowd,
     books: Books,
+    /// Each [`Place`] has a clone of it.
+    places: Arc<()>,
+    max_agents: usize,
     closed: bool,
 }
 
 impl Sessions {
-    pub(crate) fn new(registry: Registry) -> Self {
+    pub(crate) fn new(limits: RegistryLimits) -> Self {
         Self {
-            registry,
+            max_agents: limits.agents,
+            registry: Registry::new(limits),
             running: BTreeMap::new(),
             crowd: Crowd::default(),
             books: Books::default(),
+            places: Arc::new(()),
             closed: false,
         }
+    }
+
+    /// Keeps room for a session of this client. One that replaces another session always has it.
+    pub(crate) fn reserve(&self, key: String) -> Result<Place, RegistryError> {
+        let reserved = Arc::strong_count(&self.places) - 1;
+        let taken = self.registry.ledger().agents.live + reserved as u64;
+        let full = taken >= self.max_agents as u64;
+        if full && self.registry.lookup_local(&key).is_none() {
+            return Err(RegistryError::TooManyAgents { limit: self.max_agents });
+        }
+        Ok(Place { key, _count: Arc::clone(&self.places) })
     }
 
     /// Registers a session, which `prepare` makes with a task that is still to be spawned among
     /// `tasks`. The one that it replaces is closed.
     pub(crate) fn add<R>(
         &mut self,
-        admission: Admission,
+        admission: &Admission,
         tasks: Tasks,
         prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
     ) -> Result<Added<R>, RegistryError> {
-        let inserted = self.registry.insert_agent(&admission.key)?;
+        let Admission { place: Place { key, .. }, remote, dialect } = admission;
+        let inserted = self.registry.insert_agent(key)?;
         let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
         if let Some(old) = replaced {
             old.shared.command(|core, now| {
@@ -116,12 +143,17 @@ impl Sessions {
             });
         }
         let replaced = replaced.is_some();
-        let Admission { key, remote, dialect } = admission;
         let session = inserted.session;
         let (shared, task) = prepare(session);
-        self.crowd.enter(&key, session, tasks);
-        let since = Instant::now();
-        self.running.insert(session, Running { key, shared, since, remote, dialect });
+        self.crowd.enter(key, session, tasks);
+        let running = Running {
+            key: key.clone(),
+            shared,
+            since: Instant::now(),
+            remote: *remote,
+            dialect: *dialect,
+        };
+        self.running.insert(session, running);
         Ok(Added { session, replaced, task })
     }
 
@@ -214,4 +246,27 @@ pub enum ServerEvent {
         /// Why.
         end: SessionEnd,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_kept_until_it_is_given_back() {
+        let limits = RegistryLimits { agents: 2, ..RegistryLimits::default() };
+        let mut sessions = Sessions::new(limits);
+        sessions.registry.insert_agent("a").unwrap();
+        let place = sessions.reserve("b".into()).unwrap();
+        assert_eq!(
+            sessions.reserve("c".into()).unwrap_err(),
+            RegistryError::TooManyAgents { limit: 2 }
+        );
+        let again = sessions.reserve("a".into()).unwrap();
+        drop(place);
+        // The old session of the one that comes again may end before: its room is spoken for.
+        sessions.reserve("c".into()).unwrap_err();
+        drop(again);
+        sessions.reserve("c".into()).unwrap();
+    }
 }

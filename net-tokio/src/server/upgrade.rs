@@ -48,8 +48,8 @@ impl UpgradeService {
             certificates: Vec::new(),
         });
         let request = AuthRequest::of_upgrade(parts, &origin);
-        let key = self.server.authenticate(request).await?;
-        let admission = Admission { key, remote: origin.remote, dialect: accepted.dialect };
+        let place = self.server.welcome(request).await?;
+        let admission = Admission { place, remote: origin.remote, dialect: accepted.dialect };
         let server = Arc::clone(&self.server);
         self.server.tasks.spawn(async move { start(server, upgraded, admission).await });
         Ok(accepted.response)
@@ -66,7 +66,6 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, admission: Admission) {
     };
     let transport = WebSocket::new(io, Vec::new(), Role::Acceptor, server.web_socket).await;
     if let Err(refusal) = server.admit(transport, admission) {
-        // The socket closes; the agent comes back later.
         info!(%refusal, "session refused");
     }
 }
