@@ -448,6 +448,24 @@ async fn a_key_that_is_too_long_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
+async fn agents_connect_to_one_path_and_are_told_which() {
+    let server = server().connect_path("/v3/connect").build();
+    let at = listen(&server).await;
+    let agent = |path: &str| {
+        let endpoint = format!("ws://{at}{path}").parse().unwrap();
+        Agent::builder(endpoint, KEY).token(TOKEN).start()
+    };
+    let elsewhere = agent("");
+    let reason = reason(&elsewhere).await;
+    assert_eq!(reason, "refused by the server: 404: agents connect to /v3/connect");
+    assert!(elsewhere.shutdown(Duration::ZERO).await.is_even());
+    let there = agent("/v3/connect?as=usual");
+    in_time(there.connected()).await;
+    assert!(there.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
 async fn a_full_server_says_so() {
     for scheme in ["ws", "tcp"] {
         let limits = RegistryLimits { agents: 1, ..RegistryLimits::default() };

@@ -29,6 +29,7 @@ pub struct ServerBuilder {
     masking: Masking,
     handshake_deadline: Duration,
     max_handshakes: usize,
+    connect_path: String,
 }
 
 impl ServerBuilder {
@@ -41,6 +42,7 @@ impl ServerBuilder {
             masking: Masking::ByRole,
             handshake_deadline: Duration::from_secs(10),
             max_handshakes: 1024,
+            connect_path: "/connect".to_string(),
         }
     }
 
@@ -92,6 +94,14 @@ impl ServerBuilder {
         self
     }
 
+    /// On which path a server's own listeners take WebSockets: `/connect` unless set. Where
+    /// [`Server::upgrade_service`] is mounted is the embedder's to say.
+    #[must_use]
+    pub fn connect_path(mut self, path: &str) -> Self {
+        self.connect_path = path.to_string();
+        self
+    }
+
     /// Takes unmasked WebSocket frames from agents that are told the same. For simulations only:
     /// masks are the one thing on the wire that has no seed.
     #[doc(hidden)]
@@ -115,6 +125,7 @@ impl ServerBuilder {
                 masking: self.masking,
             },
             session: self.session,
+            connect_path: self.connect_path,
             max_key: self.registry.key,
             handshake_deadline: self.handshake_deadline,
             handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),

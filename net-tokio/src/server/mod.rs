@@ -63,6 +63,7 @@ struct Inner {
     backdial: Handler,
     session: SessionConfig,
     web_socket: WebSocketOptions,
+    connect_path: String,
     /// Bytes of a client key.
     max_key: usize,
     handshake_deadline: Duration,
@@ -85,8 +86,8 @@ impl Server {
         ServerBuilder::new(Authenticator::new(authenticate))
     }
 
-    /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades and
-    /// byte-stream sessions both. Several listeners can serve one server.
+    /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades on
+    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions both. Several listeners can serve one server.
     pub fn listen(&self, listener: TcpListener, tls: Option<ServerTls>) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Tcp(listener), tls));
@@ -99,7 +100,7 @@ impl Server {
     }
 
     /// Makes a session of a byte stream that the embedder accepted by its own means: a WebSocket
-    /// upgrade or a preface is expected on it, within the handshake deadline. How many of them
+    /// upgrade on the server's path or a preface is expected on it, within the handshake deadline. How many of them
     /// there may be at once is the embedder's to bound.
     pub fn serve_io(&self, io: impl Io, remote: Option<SocketAddr>) {
         let inner = Arc::clone(&self.inner);

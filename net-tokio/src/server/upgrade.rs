@@ -42,6 +42,7 @@ impl UpgradeService {
         parts: http::request::Parts,
         upgraded: OnUpgrade,
     ) -> Result<Response<String>, Refusal> {
+        self.check_path(parts.uri.path())?;
         let accepted = upgrade::accept(&parts)?;
         let origin = self.origin.unwrap_or_else(|| Origin {
             remote: parts.extensions.get::<SocketAddr>().copied(),
@@ -53,6 +54,17 @@ impl UpgradeService {
         let server = Arc::clone(&self.server);
         self.server.tasks.spawn(async move { start(server, upgraded, admission).await });
         Ok(accepted.response)
+    }
+}
+
+impl UpgradeService {
+    /// On the server's own sockets there is one path; a service that is mounted was routed to.
+    fn check_path(&self, path: &str) -> Result<(), Refusal> {
+        let expected = &self.server.connect_path;
+        if self.origin.is_none() || path == expected {
+            return Ok(());
+        }
+        Err(Refusal::not_found(format!("agents connect to {expected}")))
     }
 }
 
