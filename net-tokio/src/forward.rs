@@ -84,16 +84,20 @@ async fn forward<S: Socket>(
 ) {
     match dial.await {
         Ok(stream) => {
-            let id = stream.id();
-            match copy(socket, stream, OnEof::HalfClose).await {
-                Ok(copied) => debug!(%id, copied.sent, copied.received, "connection finished"),
-                Err(error) => debug!(%id, %error, "connection failed"),
-            }
+            let span = stream.span().clone();
+            carry(socket, stream).instrument(span).await;
         }
         Err(error) => {
             // The one at the other end of the socket can only be told by a reset.
             socket.abort();
             info!(%error, "cannot dial");
         }
+    }
+}
+
+async fn carry<S: Socket>(socket: S, stream: TunnelStream) {
+    match copy(socket, stream, OnEof::HalfClose).await {
+        Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
+        Err(error) => debug!(%error, "connection failed"),
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tracing::{Instrument, debug, info, info_span};
+use tracing::{Instrument, debug, info};
 use watertight_core::wire::ResetCode;
 
 use crate::copy::{OnEof, Socket, copy};
@@ -78,7 +78,7 @@ impl Handler {
 
     /// Answers a dial of the session to which `tasks` belong.
     pub(crate) fn spawn(&self, tasks: &Tasks, client: &str, incoming: Incoming) {
-        let span = info_span!("connection", id = %incoming.id(), target = incoming.target());
+        let span = incoming.span().clone();
         tasks.spawn((self.0)(client, incoming).instrument(span));
     }
 }
@@ -161,10 +161,20 @@ fn settle<S>(incoming: Incoming, dialled: Option<Result<S, DialRefusal>>) -> Opt
     match dialled? {
         Ok(socket) => Some((incoming, socket)),
         Err(refusal) => {
-            info!(target = incoming.target(), error = %refusal, "dial refused");
+            log_refused(&incoming, &refusal);
             incoming.refuse(refusal.code, &refusal.text);
             None
         }
+    }
+}
+
+/// Whoever dials what is forbidden can do so all day.
+fn log_refused(incoming: &Incoming, refusal: &DialRefusal) {
+    let target = incoming.target();
+    match incoming.may_log_refusal() {
+        Some(0) => info!(target, error = %refusal, "dial refused"),
+        Some(left_out) => info!(target, error = %refusal, left_out, "dial refused"),
+        None => debug!(target, error = %refusal, "dial refused"),
     }
 }
 

@@ -264,7 +264,8 @@ impl Inner {
                     role: Role::Acceptor,
                     dialect,
                     config: self.session.clone(),
-                    span: info_span!("session", client = %key, number = %session),
+                    // It outlives the handshake.
+                    span: info_span!(parent: None, "session", client = %key, number = %session),
                 };
                 prepare(&tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())

@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 use watertight_core::Role;
 
 use super::Inner;
@@ -52,7 +52,7 @@ impl UpgradeService {
         let place = self.server.welcome(request).await?;
         let admission = Admission { place, remote: origin.remote, dialect: accepted.dialect };
         let server = Arc::clone(&self.server);
-        self.server.tasks.spawn(async move { start(server, upgraded, admission).await });
+        self.server.tasks.spawn(start(server, upgraded, admission).in_current_span());
         Ok(accepted.response)
     }
 }

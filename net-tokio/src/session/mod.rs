@@ -4,6 +4,7 @@ mod books;
 mod clock;
 mod driver;
 mod incoming;
+mod log_limit;
 mod open;
 mod run;
 mod state;
