@@ -1,6 +1,7 @@
 //! The end that agents connect to, and that dials through them.
 
 mod accept;
+mod admit;
 mod auth;
 mod builder;
 mod connector;
@@ -17,21 +18,19 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, info, info_span};
+use watertight_core::SessionConfig;
 use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
-use watertight_core::{Role, SessionConfig};
 
 use crate::forward::Forward;
 use crate::handshake::Refusal;
 use crate::listener::Listener;
-use crate::metrics;
 use crate::serve::Handler;
-use crate::session::{DialError, RunOptions, dial, prepare};
+use crate::session::{DialError, dial};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
-use crate::transport::{Io, Transport, WebSocketOptions};
+use crate::transport::{Io, WebSocketOptions};
 
 pub use auth::AuthRequest;
 pub use builder::ServerBuilder;
@@ -40,8 +39,7 @@ pub use sessions::{ClientInfo, ServerEvent, ServerLedger};
 pub use upgrade::UpgradeService;
 
 use auth::Authenticator;
-use owner::{Leaving, SessionOwner};
-use sessions::{Added, Admission, Place, Sessions};
+use sessions::Sessions;
 
 /// How long sessions get to say goodbye after the deadline of a shutdown.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -236,88 +234,9 @@ fn is_stale(error: &DialError) -> bool {
     )
 }
 
-fn shutting_down() -> Refusal {
-    Refusal::unavailable("the server is shutting down")
-}
-
 impl Inner {
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts the session of an end that was authenticated. Only a server that has begun to shut
-    /// down since then refuses: the transport ends, and the agent comes back later.
-    fn admit<T: Transport + Unpin>(
-        self: &Arc<Self>,
-        transport: T,
-        admission: Admission,
-    ) -> Result<(), Refusal> {
-        let mut sessions = self.sessions();
-        if sessions.is_closed() {
-            return Err(shutting_down());
-        }
-        let tasks = self.tasks.child();
-        let (key, dialect) = (&admission.place.key, admission.dialect);
-        let Added { session, replaced, task } = sessions
-            .add(&admission, tasks.clone(), |session| {
-                let options = RunOptions {
-                    role: Role::Acceptor,
-                    dialect,
-                    config: self.session.clone(),
-                    // It outlives the handshake.
-                    span: info_span!(parent: None, "session", client = %key, number = %session),
-                };
-                prepare(&tasks, transport, options, |children| {
-                    SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
-                })
-            })
-            .map_err(|error| Refusal::unavailable(error.to_string()))?;
-        drop(sessions);
-        let leaving = Leaving::new(Arc::clone(self), session, key.clone());
-        tasks.spawn(async move {
-            let _leaving = leaving;
-            task.await;
-        });
-        let Admission { place, remote, dialect } = admission;
-        self.announce(ServerEvent::Connected { key: place.key, remote, dialect, replaced });
-        Ok(())
-    }
-
-    /// The place of an end that may have a session.
-    async fn welcome(&self, request: AuthRequest) -> Result<Place, Refusal> {
-        let (key, remote) = (request.client_key.clone(), request.remote);
-        let answer = self.authenticator.authenticate(request).await;
-        let answer = answer.and_then(|key| self.check_key(key));
-        if let Err(refusal) = &answer {
-            metrics::handshake_refused("authentication");
-            debug!(?key, ?remote, %refusal, "session refused");
-        }
-        let place = self.reserve(answer?);
-        if let Err(refusal) = &place {
-            metrics::handshake_refused("unavailable");
-            info!(?key, ?remote, %refusal, "session refused");
-        }
-        place
-    }
-
-    fn reserve(&self, key: String) -> Result<Place, Refusal> {
-        let sessions = self.sessions();
-        if sessions.is_closed() {
-            return Err(shutting_down());
-        }
-        sessions.reserve(key).map_err(|error| Refusal::unavailable(error.to_string()))
-    }
-
-    /// A key that the registry would not take is refused while the other end can be told.
-    fn check_key(&self, key: String) -> Result<String, Refusal> {
-        match key.len() {
-            0 => Err(Refusal::bad_request("the client key is empty")),
-            length if length > self.max_key => Err(Refusal::bad_request(format!(
-                "the client key has {length} bytes, more than the {} allowed",
-                self.max_key
-            ))),
-            _ => Ok(key),
-        }
     }
 
     /// Tells the subscribers; it is nobody's fault if there are none.
