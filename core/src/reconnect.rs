@@ -77,6 +77,14 @@ impl Reconnect {
         self.failed(now)
     }
 
+    /// The session ended because another agent with the same key took over: how long to wait before
+    /// taking the key back. Each turn of two such agents cuts the connections of the other one, so
+    /// that the delays grow however long the session lasted.
+    #[must_use]
+    pub fn replaced(&mut self, now: Instant) -> Duration {
+        self.failed(now)
+    }
+
     /// The try did not lead to a session: how long to wait before the next one.
     #[must_use]
     pub fn failed(&mut self, _now: Instant) -> Duration {
@@ -166,6 +174,22 @@ mod tests {
         reconnect.connected(Instant::EPOCH);
         let delay = reconnect.disconnected(Instant::EPOCH + CONFIG.stable_after);
         assert!(delay <= CONFIG.initial);
+        assert_eq!(reconnect.ceiling(), 2 * CONFIG.initial);
+    }
+
+    #[test]
+    fn agents_with_one_key_take_turns_ever_more_slowly() {
+        let mut reconnect = Reconnect::new(CONFIG, 1);
+        let mut now = Instant::EPOCH;
+        for turns in 1..=3 {
+            reconnect.connected(now);
+            now = now + CONFIG.stable_after;
+            let _ = reconnect.replaced(now);
+            assert_eq!(reconnect.ceiling(), CONFIG.initial * 2_u32.pow(turns));
+        }
+        // Once the other one is gone, it is as if it had never been.
+        reconnect.connected(now);
+        let _ = reconnect.disconnected(now + CONFIG.stable_after);
         assert_eq!(reconnect.ceiling(), 2 * CONFIG.initial);
     }
 

@@ -1,83 +1,17 @@
 //! Local ports whose connections are dialled through the tunnel.
 
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span};
 
 use crate::copy::{OnEof, Socket, copy};
+use crate::listener::{Accepted, Listener};
 use crate::session::DialError;
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
-
-/// How long accepting rests after it failed for want of something that others may give back, such
-/// as file descriptors.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
-
-/// A listening socket.
-#[derive(Debug)]
-pub enum Listener {
-    /// A TCP port.
-    Tcp(TcpListener),
-    /// A Unix socket.
-    Unix(UnixListener),
-}
-
-/// A socket that a [`Listener`] accepted.
-pub(crate) enum Accepted {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
-}
-
-impl Listener {
-    /// Accepts one connection. An error is not the end: it says that this one, or for the moment
-    /// any, could not be accepted. Cancel safe.
-    async fn accept_one(&self) -> io::Result<Accepted> {
-        match self {
-            Self::Tcp(listener) => {
-                let (socket, from) = listener.accept().await?;
-                socket.set_nodelay(true)?;
-                Ok(Accepted::Tcp(socket, from))
-            }
-            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
-        }
-    }
-
-    /// Accepts one connection, whatever it takes. Cancel safe.
-    pub(crate) async fn accept(&self) -> Accepted {
-        let mut resting = false;
-        loop {
-            match self.accept_one().await {
-                Ok(accepted) => return accepted,
-                Err(error) if is_about_one_connection(&error) => {
-                    debug!(%error, "a connection was gone before it was accepted");
-                }
-                Err(error) => {
-                    // Once is enough until it goes on.
-                    if !std::mem::replace(&mut resting, true) {
-                        warn!(%error, "cannot accept connections for the moment");
-                    }
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            }
-        }
-    }
-}
-
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
-    )
-}
 
 /// A running forward. Dropping it stops accepting and ends its connections.
 #[derive(Debug)]
@@ -128,7 +62,7 @@ where
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept_socket() => accepted,
         };
         let dial = Arc::clone(&dial);
         let task = async move {
@@ -150,16 +84,20 @@ async fn forward<S: Socket>(
 ) {
     match dial.await {
         Ok(stream) => {
-            let id = stream.id();
-            match copy(socket, stream, OnEof::HalfClose).await {
-                Ok(copied) => debug!(%id, copied.sent, copied.received, "connection finished"),
-                Err(error) => debug!(%id, %error, "connection failed"),
-            }
+            let span = stream.span().clone();
+            carry(socket, stream).instrument(span).await;
         }
         Err(error) => {
             // The one at the other end of the socket can only be told by a reset.
             socket.abort();
             info!(%error, "cannot dial");
         }
+    }
+}
+
+async fn carry<S: Socket>(socket: S, stream: TunnelStream) {
+    match copy(socket, stream, OnEof::HalfClose).await {
+        Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
+        Err(error) => debug!(%error, "connection failed"),
     }
 }

@@ -27,6 +27,7 @@ mod copy;
 mod endpoint;
 mod forward;
 mod handshake;
+mod listener;
 pub mod metrics;
 mod policy;
 mod serve;
@@ -40,8 +41,9 @@ mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
-pub use forward::{Forward, Listener};
+pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
+pub use listener::Listener;
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use serve::DialRefusal;
 pub use server::{

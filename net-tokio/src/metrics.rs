@@ -3,6 +3,18 @@
 //! Counters carry remotedialer's names where it counts the same thing, without its labels: a
 //! client key or an address as a label is a series that somebody else can invent. What belongs to
 //! one client is in the server's list of clients instead.
+//!
+//! Round trips are there three times. `watertight_round_trip_seconds` is the distribution of what was
+//! measured over time. `watertight_sessions_round_trip_seconds` is how things stand: the round trips
+//! of the sessions that are up, added up, which is the round trip itself where there is one session,
+//! as on an agent; divided by `watertight_sessions_measured` it is their mean. Which client is slow
+//! is in the list of clients.
+//!
+//! remotedialer's `session_server_total_transmit_error_bytes` has no counterpart. What is handed to
+//! a transport waits in its queue and in the kernel's, and when the transport fails nobody knows how
+//! much of either has arrived: any figure would be made up.
+
+use std::time::Duration;
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -20,6 +32,8 @@ const LIVE_CONNECTIONS: &str = "watertight_connections";
 const BUFFERED_BYTES: &str = "watertight_buffered_bytes";
 const PENDING_DIALS: &str = "watertight_pending_dials";
 const ROUND_TRIP: &str = "watertight_round_trip_seconds";
+const MEASURED_SESSIONS: &str = "watertight_sessions_measured";
+const SUM_OF_ROUND_TRIPS: &str = "watertight_sessions_round_trip_seconds";
 const HANDSHAKES_REFUSED: &str = "watertight_handshakes_refused";
 
 /// Gives every metric its description. Call it once after the recorder is installed.
@@ -35,6 +49,8 @@ pub fn describe() {
     describe_gauge!(BUFFERED_BYTES, Unit::Bytes, "Connection bytes held, in both directions");
     describe_gauge!(PENDING_DIALS, "Dials that wait for an answer");
     describe_histogram!(ROUND_TRIP, Unit::Seconds, "Round trips to the other end, smoothed");
+    describe_gauge!(MEASURED_SESSIONS, "Sessions that are up whose round trip is known");
+    describe_gauge!(SUM_OF_ROUND_TRIPS, Unit::Seconds, "Their round trips, smoothed, added up");
     describe_counter!(HANDSHAKES_REFUSED, "Handshakes refused, by reason");
 }
 
@@ -66,7 +82,7 @@ impl Drop for LiveSession {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     seen: Ledger,
-    rtt: Option<std::time::Duration>,
+    rtt: Option<Duration>,
     sent: u64,
     received: u64,
 }
@@ -84,12 +100,21 @@ impl Meter {
     pub(crate) fn observe(&mut self, core: &Session) {
         self.observe_bytes();
         self.observe_ledger(core.ledger());
-        if core.rtt() != self.rtt {
-            self.rtt = core.rtt();
-            if let Some(rtt) = self.rtt {
-                histogram!(ROUND_TRIP).record(rtt);
-            }
+        self.observe_round_trip(if core.ended().is_none() { core.rtt() } else { None });
+    }
+
+    fn observe_round_trip(&mut self, now: Option<Duration>) {
+        if now == self.rtt {
+            return;
         }
+        let before = std::mem::replace(&mut self.rtt, now);
+        if let Some(rtt) = now {
+            histogram!(ROUND_TRIP).record(rtt);
+        }
+        let known = |rtt: Option<Duration>| u64::from(rtt.is_some());
+        change(MEASURED_SESSIONS, known(before), known(now));
+        let seconds = |rtt: Option<Duration>| rtt.unwrap_or_default().as_secs_f64();
+        gauge!(SUM_OF_ROUND_TRIPS).increment(seconds(now) - seconds(before));
     }
 
     fn observe_bytes(&mut self) {
@@ -135,5 +160,37 @@ fn change(name: &'static str, before: u64, now: u64) {
         std::cmp::Ordering::Greater => gauge!(name).increment((now - before) as f64),
         std::cmp::Ordering::Less => gauge!(name).decrement((before - now) as f64),
         std::cmp::Ordering::Equal => {}
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn the_round_trips_of_sessions_that_are_up_are_added_up() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let (mut one, mut other) = (Meter::default(), Meter::default());
+        let shows = |sessions: u64, seconds: &str| {
+            let shown = recorder.handle().render();
+            for (name, value) in
+                [(MEASURED_SESSIONS, &*sessions.to_string()), (SUM_OF_ROUND_TRIPS, seconds)]
+            {
+                assert!(shown.contains(&format!("\n{name} {value}\n")), "{name} {value}: {shown}");
+            }
+        };
+        metrics::with_local_recorder(&recorder, || {
+            one.observe_round_trip(Some(Duration::from_millis(250)));
+            shows(1, "0.25");
+            other.observe_round_trip(Some(Duration::from_millis(500)));
+            one.observe_round_trip(Some(Duration::from_millis(1000)));
+            shows(2, "1.5");
+            one.observe_round_trip(None);
+            shows(1, "0.5");
+            other.observe_round_trip(None);
+            shows(0, "0");
+        });
     }
 }

@@ -7,20 +7,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 use watertight_core::wire::ResetCode;
 
 use crate::copy::{OnEof, Socket, copy};
 use crate::policy::{Dialled, Policy, TargetError};
 use crate::session::Incoming;
 use crate::target::Target;
+use crate::tasks::Tasks;
 use crate::transport::{BoxIo, Io};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What answers dials, whatever its type.
+type Handle = dyn Fn(&str, Incoming) -> Task + Send + Sync;
+
+/// What answers dials, whatever its type. It is given the key of the client whose session it is.
 #[derive(Clone)]
-pub(crate) struct Handler(Arc<dyn Fn(Incoming) -> Task + Send + Sync>);
+pub(crate) struct Handler(Arc<Handle>);
 
 impl Handler {
     pub(crate) fn new<F, A>(handle: F) -> Self
@@ -28,7 +31,20 @@ impl Handler {
         F: Fn(Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        Self(Arc::new(move |incoming| Box::pin(handle(incoming))))
+        Self(Arc::new(move |_, incoming| Box::pin(handle(incoming))))
+    }
+
+    pub(crate) fn by_client<F, A>(handle: F) -> Self
+    where
+        F: Fn(String, Incoming) -> A + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(move |client, incoming| Box::pin(handle(client.to_string(), incoming))))
+    }
+
+    /// Refuses every dial.
+    pub(crate) fn refusing(reason: &'static str) -> Self {
+        Self::new(move |incoming| async move { incoming.refuse(ResetCode::DIAL_REFUSED, reason) })
     }
 
     /// Dials what the policy allows.
@@ -60,8 +76,10 @@ impl Handler {
         })
     }
 
-    pub(crate) fn handle(&self, incoming: Incoming) -> Task {
-        (self.0)(incoming)
+    /// Answers a dial of the session to which `tasks` belong.
+    pub(crate) fn spawn(&self, tasks: &Tasks, client: &str, incoming: Incoming) {
+        let span = incoming.span().clone();
+        tasks.spawn((self.0)(client, incoming).instrument(span));
     }
 }
 
@@ -143,10 +161,20 @@ fn settle<S>(incoming: Incoming, dialled: Option<Result<S, DialRefusal>>) -> Opt
     match dialled? {
         Ok(socket) => Some((incoming, socket)),
         Err(refusal) => {
-            info!(target = incoming.target(), error = %refusal, "dial refused");
+            log_refused(&incoming, &refusal);
             incoming.refuse(refusal.code, &refusal.text);
             None
         }
+    }
+}
+
+/// Whoever dials what is forbidden can do so all day.
+fn log_refused(incoming: &Incoming, refusal: &DialRefusal) {
+    let target = incoming.target();
+    match incoming.may_log_refusal() {
+        Some(0) => info!(target, error = %refusal, "dial refused"),
+        Some(left_out) => info!(target, error = %refusal, left_out, "dial refused"),
+        None => debug!(target, error = %refusal, "dial refused"),
     }
 }
 

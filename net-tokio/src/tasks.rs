@@ -63,9 +63,14 @@ impl Tasks {
     pub(crate) async fn wind_down(&self, grace: Duration) {
         self.tracker.close();
         if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
-            self.kill.cancel();
+            self.kill();
             self.tracker.wait().await;
         }
+    }
+
+    /// Kills the group.
+    pub(crate) fn kill(&self) {
+        self.kill.cancel();
     }
 
     /// Kills the group when the guard is dropped.

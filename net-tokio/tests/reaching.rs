@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use watertight::{Agent, AgentStatus, ProxyPolicy};
+use watertight::core::ReconnectConfig;
+use watertight::{Agent, AgentBuilder, AgentStatus, ProxyPolicy, Server};
 
 use support::{KEY, TOKEN, in_time, listen, loopback, server, until};
 
@@ -82,25 +83,48 @@ async fn an_agent_reaches_a_unix_socket() {
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
+/// An agent that reaches `server` in memory.
+fn in_memory(server: &Server, endpoint: &str) -> AgentBuilder {
+    let acceptor = server.clone();
+    let connect = move || {
+        let (near, far) = duplex(1000);
+        acceptor.serve_io(far, None);
+        async move { Ok(near) }
+    };
+    let agent = Agent::builder(endpoint.parse().unwrap(), KEY).token(TOKEN).policy(loopback());
+    agent.connect_with(connect)
+}
+
 #[tokio::test]
 async fn any_byte_stream_can_carry_a_session() {
     for endpoint in ["ws://in.memory", "tcp://in.memory:1"] {
         let server = server().build();
-        let acceptor = server.clone();
-        let connect = move || {
-            let (near, far) = duplex(1000);
-            acceptor.serve_io(far, None);
-            async move { Ok(near) }
-        };
-        let agent = Agent::builder(endpoint.parse().unwrap(), KEY)
-            .token(TOKEN)
-            .policy(loopback())
-            .connect_with(connect)
-            .start();
+        let agent = in_memory(&server, endpoint).start();
         in_time(agent.connected()).await;
         until(|| server.clients().len() == 1).await;
         assert!(agent.shutdown(Duration::ZERO).await.is_even());
         let ledger = server.shutdown(Duration::ZERO).await;
         assert!(ledger.is_even(), "{ledger:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_agents_with_one_key_take_turns_ever_more_slowly() {
+    let server = server().build();
+    // Each session counts as stable. Were that all, a turn would take half a second.
+    let config = ReconnectConfig {
+        initial: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+        multiplier: 2,
+        stable_after: Duration::ZERO,
+    };
+    let agent = |seed| in_memory(&server, "tcp://in.memory:1").reconnect(config).seed(seed).start();
+    let agents = [agent(1), agent(2)];
+    tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+    let turns = server.ledger().registry.agents.added;
+    assert!((60..300).contains(&turns), "{turns} sessions in an hour");
+    for agent in agents {
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }

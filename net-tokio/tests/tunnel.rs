@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tower_service::Service;
-use watertight::core::wire::{Dialect, ResetCode};
+use watertight::core::registry::RegistryLimits;
+use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
 use watertight::{Agent, AgentStatus, DialError, Listener, Policy, ServerEvent};
 
@@ -90,16 +92,22 @@ async fn an_unknown_client_cannot_be_dialled() {
     tunnel.end().await;
 }
 
+/// Why the agent is not connected.
+async fn reason(agent: &Agent) -> String {
+    let mut status = agent.status();
+    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let status = in_time(status.wait_for(waiting)).await.unwrap().clone();
+    let AgentStatus::Waiting { reason, .. } = status else { unreachable!() };
+    reason
+}
+
 #[tokio::test]
 async fn a_wrong_token_is_told_to_the_agent() {
     let server = server().build();
     let at = listen(&server).await;
     for scheme in ["ws", "tcp"] {
         let agent = agent(scheme, at, KEY).token("wrong").start();
-        let mut status = agent.status();
-        let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
-        let status = in_time(status.wait_for(waiting)).await.unwrap().clone();
-        let AgentStatus::Waiting { reason, .. } = status else { unreachable!() };
+        let reason = reason(&agent).await;
         assert!(reason.contains("401") && reason.contains("unknown token"), "{reason}");
         assert!(agent.shutdown(Duration::ZERO).await.is_even());
     }
@@ -433,10 +441,102 @@ async fn a_key_that_is_too_long_is_refused_with_its_reason() {
     let server = server().build();
     let at = listen(&server).await;
     let agent = agent("ws", at, &"k".repeat(513)).start();
-    let mut status = agent.status();
-    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
-    let status = format!("{:?}", in_time(status.wait_for(waiting)).await.unwrap().clone());
-    assert!(status.contains("400") && status.contains("513 bytes"), "{status}");
+    let reason = reason(&agent).await;
+    assert!(reason.contains("400") && reason.contains("513 bytes"), "{reason}");
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn agents_connect_to_one_path_and_are_told_which() {
+    let server = server().connect_path("/v3/connect").build();
+    let at = listen(&server).await;
+    let agent = |path: &str| {
+        let endpoint = format!("ws://{at}{path}").parse().unwrap();
+        Agent::builder(endpoint, KEY).token(TOKEN).start()
+    };
+    let elsewhere = agent("");
+    let reason = reason(&elsewhere).await;
+    assert_eq!(reason, "refused by the server: 404: agents connect to /v3/connect");
+    assert!(elsewhere.shutdown(Duration::ZERO).await.is_even());
+    let there = agent("/v3/connect?as=usual");
+    in_time(there.connected()).await;
+    assert!(there.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn a_full_server_says_so() {
+    for scheme in ["ws", "tcp"] {
+        let limits = RegistryLimits { agents: 1, ..RegistryLimits::default() };
+        let tunnel = Tunnel::with(server().registry(limits), |agent| agent, scheme).await;
+        let second = agent(scheme, tunnel.at, "edge-8").start();
+        let reason = reason(&second).await;
+        assert!(reason.contains("503") && reason.contains("no room"), "{reason}");
+        assert!(second.shutdown(Duration::ZERO).await.is_even());
+        // One that takes over has room.
+        let same = agent(scheme, tunnel.at, KEY).start();
+        in_time(same.connected()).await;
+        assert!(same.shutdown(Duration::ZERO).await.is_even());
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_says_so() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("ws").await;
+    let held = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    let server = tunnel.server.clone();
+    let shutting_down = tokio::spawn(tunnel.server.shutdown(Duration::from_secs(20)));
+    until(|| is_going_away(&tunnel.agent)).await;
+    for endpoint in ["ws://in.memory", "tcp://in.memory:1"] {
+        let server = server.clone();
+        let connect = move || {
+            let (near, far) = duplex(1000);
+            server.serve_io(far, None);
+            async move { Ok(near) }
+        };
+        let builder = Agent::builder(endpoint.parse().unwrap(), "edge-8").token(TOKEN);
+        let late = builder.connect_with(connect).start();
+        let reason = reason(&late).await;
+        assert!(reason.contains("503") && reason.contains("shutting down"), "{reason}");
+        assert!(late.shutdown(Duration::ZERO).await.is_even());
+    }
+    drop(held);
+    assert!(in_time(shutting_down).await.unwrap().is_even());
+    assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_even());
+}
+
+/// A client that says hello on a byte stream and then nothing more, not even goodbye.
+async fn mute_client(at: SocketAddr) -> TcpStream {
+    let hello = Hello { version: 1, client_key: KEY.into(), token: TOKEN.into() };
+    let reply = HelloReply { version: 1, status: HelloReply::ACCEPTED, text: String::new() };
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    socket.write_all(&hello.encode()).await.unwrap();
+    in_time(socket.read_exact(&mut vec![0; reply.encode().len()])).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let mut dials = JoinSet::new();
+    let mut sockets = Vec::new();
+    for round in 1..=50 {
+        sockets.push(mute_client(at).await);
+        until(|| server.ledger().registry.agents.added == round).await;
+        // The newest, four that take their time to go, and what the runtime has not got round to:
+        // the listener, its handshakes and one that was killed.
+        let tasks = server.ledger().tasks;
+        assert!(tasks <= 10, "{tasks} tasks after {round} sessions");
+        let dialling = server.clone();
+        dials.spawn(async move { dialling.dial(KEY, "tcp/127.0.0.1:1").await });
+    }
+    dials.shutdown().await;
+    until(|| server.ledger().connections.is_quiet()).await;
+    let ledger = in_time(server.shutdown(Duration::ZERO)).await;
+    assert!(ledger.is_even(), "{ledger:?}");
+    assert_eq!(ledger.registry.agents.removed, 50);
 }

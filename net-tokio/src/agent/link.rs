@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use watertight_core::{Instant, Ledger, Session};
 
-use crate::session::Shared;
+use crate::session::{Books, Shared};
 
 #[derive(Debug, Default)]
 pub(super) struct Links {
@@ -18,10 +18,7 @@ struct State {
     current: Option<Arc<Shared>>,
     /// Every session that is up, the current one included.
     running: Vec<Arc<Shared>>,
-    /// Sessions that ended while the application still holds some of their connections.
-    held: Vec<Arc<Shared>>,
-    /// The books of those of which nothing is left.
-    past: Ledger,
+    books: Books,
     closed: bool,
 }
 
@@ -50,9 +47,8 @@ impl Links {
         let before = state.running.len();
         state.running.retain(|running| !Arc::ptr_eq(running, link));
         if state.running.len() < before {
-            state.held.push(Arc::clone(link));
+            state.books.close(Arc::clone(link));
         }
-        state.settle();
         drop(state);
         self.ended.notify_waiters();
     }
@@ -83,38 +79,15 @@ impl Links {
 
     /// Lets go of what ended sessions still hold for the application.
     pub(super) fn abandon(&self) {
-        let mut state = self.lock();
-        for link in &state.held {
-            link.command(|core, now| core.abandon(now));
-        }
-        state.settle();
+        self.lock().books.abandon();
     }
 
     pub(super) fn ledger(&self) -> Ledger {
-        let mut state = self.lock();
-        state.settle();
-        let mut ledger = state.past;
-        for link in state.running.iter().chain(&state.held) {
-            ledger.absorb(&link.ledger());
-        }
-        ledger
+        let State { running, books, .. } = &mut *self.lock();
+        books.sum(running.iter())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Takes the books of what nobody holds any more into the past.
-    fn settle(&mut self) {
-        let past = &mut self.past;
-        self.held.retain(|link| {
-            let ledger = link.ledger();
-            if ledger.is_even() {
-                past.absorb(&ledger);
-            }
-            !ledger.is_even()
-        });
     }
 }

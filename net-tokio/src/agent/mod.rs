@@ -14,7 +14,8 @@ use watertight_core::session::OpenError;
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Ledger, SessionConfig};
 
-use crate::forward::{Forward, Listener};
+use crate::forward::Forward;
+use crate::listener::Listener;
 use crate::serve::Handler;
 use crate::session::{DialError, dial};
 use crate::stream::TunnelStream;

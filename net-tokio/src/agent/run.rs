@@ -1,11 +1,12 @@
 //! Keeps a session up: connects, waits for its end, backs off, connects again.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{info, info_span, warn};
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Reconnect, Role, SessionEnd};
 
@@ -30,6 +31,29 @@ enum LinkStatus {
     Ended(SessionEnd),
 }
 
+impl LinkStatus {
+    fn is_replaced(&self) -> bool {
+        let end = match self {
+            Self::Up | Self::GoingAway(_) => return false,
+            Self::Ended(end) => end,
+        };
+        matches!(end, SessionEnd::PeerClosed { code: GoAwayCode::REPLACED, .. })
+    }
+}
+
+impl fmt::Display for LinkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("the session's task has ended"),
+            Self::GoingAway(text) => write!(f, "the server goes away: {text}"),
+            Self::Ended(_) if self.is_replaced() => {
+                f.write_str("another agent with the same key took over")
+            }
+            Self::Ended(end) => end.fmt(f),
+        }
+    }
+}
+
 /// The agent's one long-lived task.
 pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) {
     let clock = Clock::start();
@@ -43,8 +67,12 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
         let (delay, reason) = match attempt {
             Ok((link, mut status)) => {
                 reconnect.connected(clock.now());
-                let reason = inner.watch_link(&link, &mut status).await;
-                (reconnect.disconnected(clock.now()), reason)
+                let over = inner.watch_link(&link, &mut status).await;
+                let now = clock.now();
+                let replaced = over.is_replaced();
+                let delay =
+                    if replaced { reconnect.replaced(now) } else { reconnect.disconnected(now) };
+                (delay, over.to_string())
             }
             Err(error) => (reconnect.failed(clock.now()), error.to_string()),
         };
@@ -100,25 +128,17 @@ impl Inner {
         (link, receiver)
     }
 
-    /// Waits until the session is of no use for new dials, and says why. A session that drains
-    /// goes on without us.
+    /// Waits until the session is of no use for new dials, and returns where it stands then. A
+    /// session that drains goes on without us.
     async fn watch_link(
         &self,
         link: &Arc<Shared>,
         status: &mut watch::Receiver<LinkStatus>,
-    ) -> String {
-        let over = status.wait_for(|status| !matches!(status, LinkStatus::Up)).await;
-        let reason = match over.as_deref() {
-            Ok(LinkStatus::GoingAway(text)) => format!("the server goes away: {text}"),
-            Ok(LinkStatus::Ended(SessionEnd::PeerClosed {
-                code: GoAwayCode::REPLACED, ..
-            })) => "another agent with the same key took over".to_string(),
-            Ok(LinkStatus::Ended(end)) => end.to_string(),
-            Ok(LinkStatus::Up) | Err(_) => "the session's task has ended".to_string(),
-        };
-        drop(over);
+    ) -> LinkStatus {
+        // An error means that the session's task was dropped.
+        status.wait_for(|status| !matches!(status, LinkStatus::Up)).await.ok();
         self.links.retire(link);
-        reason
+        status.borrow().clone()
     }
 }
 
@@ -133,9 +153,9 @@ impl Owner for LinkOwner {
     fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
         match notice {
             Notice::Incoming { id, target, within } => {
-                let span = info_span!("connection", %id, target);
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
-                self.children.spawn(self.agent.handler.handle(incoming).instrument(span));
+                let key = self.agent.connector.hello.client_key();
+                self.agent.handler.spawn(&self.children, key, incoming);
             }
             Notice::GoingAway { text, .. } => {
                 self.status.send_replace(LinkStatus::GoingAway(text));

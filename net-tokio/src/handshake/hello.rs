@@ -42,6 +42,10 @@ impl ClientHello {
         self.base_dialect = true;
     }
 
+    pub(crate) fn client_key(&self) -> &str {
+        &self.key
+    }
+
     pub(super) const fn offers_extension(&self) -> bool {
         !self.base_dialect
     }

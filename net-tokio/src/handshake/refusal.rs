@@ -30,6 +30,12 @@ impl Refusal {
         Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
     }
 
+    /// There is nothing at this path: status 404.
+    #[must_use]
+    pub fn not_found(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, reason: reason.into() }
+    }
+
     /// The server cannot take the session now: status 503.
     #[must_use]
     pub fn unavailable(reason: impl Into<String>) -> Self {

@@ -7,15 +7,15 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls_pki_types::CertificateDer;
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug, info, info_span};
 use watertight_core::wire::Dialect;
 
 use super::Inner;
 use super::auth::AuthRequest;
 use super::sessions::Admission;
 use super::upgrade::UpgradeService;
-use crate::forward::{Accepted, Listener};
 use crate::handshake::{Refusal, receive_hello};
+use crate::listener::Listener;
 use crate::metrics::handshake_refused;
 use crate::tls::ServerTls;
 use crate::transport::{BoxIo, Io, Prefixed};
@@ -43,17 +43,13 @@ pub(super) async fn accept(server: Arc<Inner>, listener: Listener, tls: Option<S
             let accepted = listener.accept().await;
             (Arc::clone(&server.handshakes).acquire_owned().await, accepted)
         };
-        let (permit, accepted) = tokio::select! {
+        let (permit, (io, remote)) = tokio::select! {
             biased;
             () = server.stop.cancelled() => return,
             next = next => next,
         };
         let (handling, tls) = (Arc::clone(&server), tls.clone());
         server.tasks.spawn(async move {
-            let (io, remote): (BoxIo, _) = match accepted {
-                Accepted::Tcp(socket, remote) => (Box::new(socket), Some(remote)),
-                Accepted::Unix(socket) => (Box::new(socket), None),
-            };
             handshake_in_time(&handling, io, remote, tls).await;
             drop(permit);
         });
@@ -126,13 +122,14 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
         }
     };
     let request = AuthRequest::of_hello(&hello, &origin);
-    match server.authenticate(request).await {
-        Ok(key) => match pending.accept().await {
+    match server.welcome(request).await {
+        Ok(place) => match pending.accept().await {
             Ok(transport) => {
                 let dialect = Dialect::Extended;
-                let admission = Admission { key, remote: origin.remote, dialect };
-                // A refusal at this point ends the transport, and the agent comes back later.
-                server.admit(transport, admission).ok();
+                let admission = Admission { place, remote: origin.remote, dialect };
+                if let Err(refusal) = server.admit(transport, admission) {
+                    info!(%refusal, "session refused");
+                }
             }
             Err(error) => debug!(%error, "gone before the session began"),
         },

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use watertight_core::SessionConfig;
-use watertight_core::registry::{Registry, RegistryLimits};
+use watertight_core::registry::RegistryLimits;
 
 use super::auth::Authenticator;
-use super::owner::Backdial;
 use super::sessions::Sessions;
 use super::{Inner, Server};
 use crate::policy::Policy;
+use crate::serve::Handler;
 use crate::session::Incoming;
 use crate::tasks::Tasks;
 use crate::transport::{Masking, WebSocketOptions};
@@ -23,24 +23,26 @@ const EVENTS: usize = 1024;
 /// What a [`Server`] can be told before it starts. Everything has a default.
 pub struct ServerBuilder {
     authenticator: Authenticator,
-    backdial: Option<Backdial>,
+    backdial: Handler,
     session: SessionConfig,
     registry: RegistryLimits,
     masking: Masking,
     handshake_deadline: Duration,
     max_handshakes: usize,
+    connect_path: String,
 }
 
 impl ServerBuilder {
     pub(super) fn new(authenticator: Authenticator) -> Self {
         Self {
             authenticator,
-            backdial: None,
+            backdial: Handler::refusing("this server does not let its clients dial"),
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
             masking: Masking::ByRole,
             handshake_deadline: Duration::from_secs(10),
             max_handshakes: 1024,
+            connect_path: "/connect".to_string(),
         }
     }
 
@@ -52,14 +54,14 @@ impl ServerBuilder {
         F: Fn(String, Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        self.backdial = Some(Backdial::new(answer));
+        self.backdial = Handler::by_client(answer);
         self
     }
 
     /// Lets clients dial through the server what the policy allows.
     #[must_use]
     pub fn allow_dials_by_policy(mut self, policy: Policy) -> Self {
-        self.backdial = Some(Backdial::by_policy(policy));
+        self.backdial = Handler::by_policy(policy);
         self
     }
 
@@ -92,6 +94,14 @@ impl ServerBuilder {
         self
     }
 
+    /// On which path a server's own listeners take WebSockets: `/connect` unless set. Where
+    /// [`Server::upgrade_service`] is mounted is the embedder's to say.
+    #[must_use]
+    pub fn connect_path(mut self, path: &str) -> Self {
+        self.connect_path = path.to_string();
+        self
+    }
+
     /// Takes unmasked WebSocket frames from agents that are told the same. For simulations only:
     /// masks are the one thing on the wire that has no seed.
     #[doc(hidden)]
@@ -115,12 +125,13 @@ impl ServerBuilder {
                 masking: self.masking,
             },
             session: self.session,
+            connect_path: self.connect_path,
             max_key: self.registry.key,
             handshake_deadline: self.handshake_deadline,
             handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),
             tasks,
             stop: CancellationToken::new(),
-            sessions: Mutex::new(Sessions::new(Registry::new(self.registry))),
+            sessions: Mutex::new(Sessions::new(self.registry)),
             events: broadcast::Sender::new(EVENTS),
         };
         Server { inner: Arc::new(inner), _kill: kill }

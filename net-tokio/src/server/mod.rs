@@ -1,9 +1,11 @@
 //! The end that agents connect to, and that dials through them.
 
 mod accept;
+mod admit;
 mod auth;
 mod builder;
 mod connector;
+mod crowd;
 mod owner;
 mod sessions;
 mod upgrade;
@@ -16,19 +18,19 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, info_span};
+use watertight_core::SessionConfig;
 use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
-use watertight_core::{Role, SessionConfig};
 
-use crate::forward::{Forward, Listener};
+use crate::forward::Forward;
 use crate::handshake::Refusal;
-use crate::metrics;
-use crate::session::{DialError, RunOptions, dial, prepare};
+use crate::listener::Listener;
+use crate::serve::Handler;
+use crate::session::{DialError, dial};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
-use crate::transport::{Io, Transport, WebSocketOptions};
+use crate::transport::{Io, WebSocketOptions};
 
 pub use auth::AuthRequest;
 pub use builder::ServerBuilder;
@@ -37,8 +39,7 @@ pub use sessions::{ClientInfo, ServerEvent, ServerLedger};
 pub use upgrade::UpgradeService;
 
 use auth::Authenticator;
-use owner::{Backdial, SessionOwner};
-use sessions::{Admission, Sessions};
+use sessions::Sessions;
 
 /// How long sessions get to say goodbye after the deadline of a shutdown.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -57,9 +58,10 @@ pub struct Server {
 #[derive(Debug)]
 struct Inner {
     authenticator: Authenticator,
-    backdial: Option<Backdial>,
+    backdial: Handler,
     session: SessionConfig,
     web_socket: WebSocketOptions,
+    connect_path: String,
     /// Bytes of a client key.
     max_key: usize,
     handshake_deadline: Duration,
@@ -82,8 +84,8 @@ impl Server {
         ServerBuilder::new(Authenticator::new(authenticate))
     }
 
-    /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades and
-    /// byte-stream sessions both. Several listeners can serve one server.
+    /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades on
+    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions both. Several listeners can serve one server.
     pub fn listen(&self, listener: TcpListener, tls: Option<ServerTls>) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Tcp(listener), tls));
@@ -96,7 +98,7 @@ impl Server {
     }
 
     /// Makes a session of a byte stream that the embedder accepted by its own means: a WebSocket
-    /// upgrade or a preface is expected on it, within the handshake deadline. How many of them
+    /// upgrade on the server's path or a preface is expected on it, within the handshake deadline. How many of them
     /// there may be at once is the embedder's to bound.
     pub fn serve_io(&self, io: impl Io, remote: Option<SocketAddr>) {
         let inner = Arc::clone(&self.inner);
@@ -235,60 +237,6 @@ fn is_stale(error: &DialError) -> bool {
 impl Inner {
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts the session of an end that was authenticated.
-    fn admit<T: Transport + Unpin>(
-        self: &Arc<Self>,
-        transport: T,
-        admission: Admission,
-    ) -> Result<(), Refusal> {
-        let mut sessions = self.sessions();
-        if sessions.is_closed() {
-            return Err(Refusal::unavailable("the server is shutting down"));
-        }
-        let Admission { key, remote, dialect } = admission.clone();
-        let (replaced, task) = sessions
-            .add(admission, |session| {
-                let options = RunOptions {
-                    role: Role::Acceptor,
-                    dialect,
-                    config: self.session.clone(),
-                    span: info_span!("session", client = %key, number = %session),
-                };
-                prepare(&self.tasks, transport, options, |children| {
-                    SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
-                })
-            })
-            .map_err(|error| Refusal::unavailable(error.to_string()))?;
-        drop(sessions);
-        self.tasks.spawn(task);
-        self.announce(ServerEvent::Connected { key, remote, dialect, replaced });
-        Ok(())
-    }
-
-    /// The client key of an end that may have a session.
-    async fn authenticate(&self, request: AuthRequest) -> Result<String, Refusal> {
-        let (key, remote) = (request.client_key.clone(), request.remote);
-        let answer = self.authenticator.authenticate(request).await;
-        let answer = answer.and_then(|key| self.check_key(key));
-        if let Err(refusal) = &answer {
-            metrics::handshake_refused("authentication");
-            debug!(?key, ?remote, %refusal, "session refused");
-        }
-        answer
-    }
-
-    /// A key that the registry would not take is refused while the other end can be told.
-    fn check_key(&self, key: String) -> Result<String, Refusal> {
-        match key.len() {
-            0 => Err(Refusal::bad_request("the client key is empty")),
-            length if length > self.max_key => Err(Refusal::bad_request(format!(
-                "the client key has {length} bytes, more than the {} allowed",
-                self.max_key
-            ))),
-            _ => Ok(key),
-        }
     }
 
     /// Tells the subscribers; it is nobody's fault if there are none.

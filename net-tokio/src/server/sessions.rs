@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::registry::{Candidate, Registry, RegistryError, RegistryLedger, SessionKey};
+use watertight_core::registry::{
+    Candidate, Registry, RegistryError, RegistryLedger, RegistryLimits, SessionKey,
+};
 use watertight_core::wire::{Dialect, GoAwayCode};
 use watertight_core::{Ledger, SessionEnd};
 
-use crate::session::Shared;
+use super::crowd::Crowd;
+use crate::session::{Books, Shared};
+use crate::tasks::Tasks;
 
 /// A connected client.
 #[derive(Clone, Debug)]
@@ -62,44 +66,76 @@ struct Running {
     dialect: Dialect,
 }
 
-/// What a session starts with.
-#[derive(Clone, Debug)]
-pub(crate) struct Admission {
+/// Room for one session of a client, kept until it is dropped: whoever has it is not refused for
+/// want of room after it was told that it is welcome.
+#[derive(Debug)]
+pub(crate) struct Place {
     pub(crate) key: String,
+    _count: Arc<()>,
+}
+
+/// What a session starts with.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) place: Place,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) dialect: Dialect,
+}
+
+/// What came of an [`Admission`].
+pub(crate) struct Added<R> {
+    pub(crate) session: SessionKey,
+    /// Whether it took over from an older session.
+    pub(crate) replaced: bool,
+    pub(crate) task: R,
 }
 
 #[derive(Debug)]
 pub(crate) struct Sessions {
     registry: Registry,
     running: BTreeMap<SessionKey, Running>,
-    /// Sessions that ended while the application still holds some of their connections.
-    held: Vec<Arc<Shared>>,
-    /// The books of those of which nothing is left.
-    past: Ledger,
+    crowd: Crowd,
+    books: Books,
+    /// Each [`Place`] has a clone of it.
+    places: Arc<()>,
+    max_agents: usize,
     closed: bool,
 }
 
 impl Sessions {
-    pub(crate) fn new(registry: Registry) -> Self {
+    pub(crate) fn new(limits: RegistryLimits) -> Self {
         Self {
-            registry,
+            max_agents: limits.agents,
+            registry: Registry::new(limits),
             running: BTreeMap::new(),
-            held: Vec::new(),
-            past: Ledger::default(),
+            crowd: Crowd::default(),
+            books: Books::default(),
+            places: Arc::new(()),
             closed: false,
         }
     }
 
-    /// Registers a session, which `prepare` makes with a task that is still to be spawned. The one
-    /// that it replaces is closed; `true` if there was one.
+    /// Keeps room for a session of this client. One that replaces another session always has it.
+    pub(crate) fn reserve(&self, key: String) -> Result<Place, RegistryError> {
+        let reserved = Arc::strong_count(&self.places) - 1;
+        let taken = self.registry.ledger().agents.live + reserved as u64;
+        let full = taken >= self.max_agents as u64;
+        if full && self.registry.lookup_local(&key).is_none() {
+            return Err(RegistryError::TooManyAgents { limit: self.max_agents });
+        }
+        Ok(Place { key, _count: Arc::clone(&self.places) })
+    }
+
+    /// Registers a session, which `prepare` makes with a task that is still to be spawned among
+    /// `tasks`. The one that it replaces is closed.
     pub(crate) fn add<R>(
         &mut self,
-        admission: Admission,
+        admission: &Admission,
+        tasks: Tasks,
         prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
-    ) -> Result<(bool, R), RegistryError> {
-        let inserted = self.registry.insert_agent(&admission.key)?;
+    ) -> Result<Added<R>, RegistryError> {
+        let Admission { place: Place { key, .. }, remote, dialect } = admission;
+        let inserted = self.registry.insert_agent(key)?;
         let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
         if let Some(old) = replaced {
             old.shared.command(|core, now| {
@@ -107,32 +143,31 @@ impl Sessions {
             });
         }
         let replaced = replaced.is_some();
-        let Admission { key, remote, dialect } = admission;
-        let (shared, task) = prepare(inserted.session);
-        let since = Instant::now();
-        self.running.insert(inserted.session, Running { key, shared, since, remote, dialect });
-        Ok((replaced, task))
+        let session = inserted.session;
+        let (shared, task) = prepare(session);
+        self.crowd.enter(key, session, tasks);
+        let running = Running {
+            key: key.clone(),
+            shared,
+            since: Instant::now(),
+            remote: *remote,
+            dialect: *dialect,
+        };
+        self.running.insert(session, running);
+        Ok(Added { session, replaced, task })
     }
 
     /// A session's driver has ended.
     pub(crate) fn remove(&mut self, session: SessionKey) {
         self.registry.remove(session);
         if let Some(running) = self.running.remove(&session) {
-            self.held.push(running.shared);
+            self.books.close(running.shared);
         }
-        self.settle();
     }
 
-    /// Takes the books of what nobody holds any more into the past.
-    fn settle(&mut self) {
-        let past = &mut self.past;
-        self.held.retain(|shared| {
-            let ledger = shared.ledger();
-            if ledger.is_even() {
-                past.absorb(&ledger);
-            }
-            !ledger.is_even()
-        });
+    /// A session's last task is gone.
+    pub(crate) fn leave(&mut self, client: &str, session: SessionKey) {
+        self.crowd.leave(client, session);
     }
 
     /// Where to dial a client: its newest session.
@@ -151,12 +186,8 @@ impl Sessions {
     }
 
     pub(crate) fn ledger(&mut self, tasks: usize) -> ServerLedger {
-        self.settle();
-        let mut connections = self.past;
         let running = self.running.values().map(|running| &running.shared);
-        for shared in running.chain(&self.held) {
-            connections.absorb(&shared.ledger());
-        }
+        let connections = self.books.sum(running);
         ServerLedger { registry: self.registry.ledger(), connections, tasks }
     }
 
@@ -167,10 +198,7 @@ impl Sessions {
 
     /// Lets go of what ended sessions still hold for the application.
     pub(crate) fn abandon(&mut self) {
-        for shared in &self.held {
-            shared.command(|core, now| core.abandon(now));
-        }
-        self.settle();
+        self.books.abandon();
     }
 
     pub(crate) fn close(&mut self) {
@@ -218,4 +246,27 @@ pub enum ServerEvent {
         /// Why.
         end: SessionEnd,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_kept_until_it_is_given_back() {
+        let limits = RegistryLimits { agents: 2, ..RegistryLimits::default() };
+        let mut sessions = Sessions::new(limits);
+        sessions.registry.insert_agent("a").unwrap();
+        let place = sessions.reserve("b".into()).unwrap();
+        assert_eq!(
+            sessions.reserve("c".into()).unwrap_err(),
+            RegistryError::TooManyAgents { limit: 2 }
+        );
+        let again = sessions.reserve("a".into()).unwrap();
+        drop(place);
+        // The old session of the one that comes again may end before: its room is spoken for.
+        sessions.reserve("c".into()).unwrap_err();
+        drop(again);
+        sessions.reserve("c".into()).unwrap();
+    }
 }

@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 use watertight_core::Role;
 
 use super::Inner;
@@ -43,17 +43,29 @@ impl UpgradeService {
         parts: http::request::Parts,
         upgraded: OnUpgrade,
     ) -> Result<Response<String>, Refusal> {
+        self.check_path(parts.uri.path())?;
         let accepted = upgrade::accept(&parts)?;
         let origin = self.origin.unwrap_or_else(|| Origin {
             remote: parts.extensions.get::<SocketAddr>().copied(),
             certificates: Vec::new(),
         });
         let request = AuthRequest::of_upgrade(parts, &origin);
-        let key = self.server.authenticate(request).await?;
-        let admission = Admission { key, remote: origin.remote, dialect: accepted.dialect };
+        let place = self.server.welcome(request).await?;
+        let admission = Admission { place, remote: origin.remote, dialect: accepted.dialect };
         let server = Arc::clone(&self.server);
-        self.server.tasks.spawn(async move { start(server, upgraded, admission).await });
+        self.server.tasks.spawn(start(server, upgraded, admission).in_current_span());
         Ok(accepted.response)
+    }
+}
+
+impl UpgradeService {
+    /// On the server's own sockets there is one path; a service that is mounted was routed to.
+    fn check_path(&self, path: &str) -> Result<(), Refusal> {
+        let expected = &self.server.connect_path;
+        if self.origin.is_none() || path == expected {
+            return Ok(());
+        }
+        Err(Refusal::not_found(format!("agents connect to {expected}")))
     }
 }
 
@@ -67,7 +79,6 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, admission: Admission) {
     };
     let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, server.web_socket).await;
     if let Err(refusal) = server.admit(transport, admission) {
-        // The socket closes; the agent comes back later.
         info!(%refusal, "session refused");
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tracing::Span;
 use watertight_core::session::NotPossible;
 use watertight_core::wire::ResetCode;
 use watertight_core::{ConnectionEnd, ConnectionId};
@@ -30,7 +31,7 @@ impl Incoming {
         target: String,
         within: Duration,
     ) -> Self {
-        let stream = TunnelStream::new(Arc::clone(&shared), id);
+        let stream = TunnelStream::new(Arc::clone(&shared), id, &target);
         Self { shared, id, target, within, stream }
     }
 
@@ -57,6 +58,15 @@ impl Incoming {
     /// Cancel safe.
     pub async fn withdrawn(&self) -> ConnectionEnd {
         poll_fn(|cx| self.poll_withdrawn(cx)).await
+    }
+
+    pub(crate) fn span(&self) -> &Span {
+        self.stream.span()
+    }
+
+    /// See [`Shared::may_log_refusal`].
+    pub(crate) fn may_log_refusal(&self) -> Option<u64> {
+        self.shared.may_log_refusal()
     }
 
     fn poll_withdrawn(&self, cx: &Context<'_>) -> Poll<ConnectionEnd> {

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use thiserror::Error;
+use tracing::debug;
 use watertight_core::session::OpenError;
 use watertight_core::wire::ResetCode;
 use watertight_core::{Cause, ConnectionEnd, ConnectionId};
@@ -62,9 +63,13 @@ pub(crate) async fn dial(
 ) -> Result<TunnelStream, DialError> {
     let id = open(shared, target, within)?;
     // From here on the stream owns the connection, also if this future is dropped.
-    let stream = TunnelStream::new(Arc::clone(shared), id);
-    poll_fn(|cx| poll_opened(shared, id, cx)).await?;
-    Ok(stream)
+    let stream = TunnelStream::new(Arc::clone(shared), id, target);
+    let opened = poll_fn(|cx| poll_opened(shared, id, cx)).await;
+    stream.span().in_scope(|| match &opened {
+        Ok(()) => debug!("dialled"),
+        Err(error) => debug!(%error, "dial failed"),
+    });
+    opened.map(|()| stream)
 }
 
 fn open(

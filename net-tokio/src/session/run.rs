@@ -40,7 +40,7 @@ pub(crate) fn prepare<T: Transport + Unpin, O: Owner + Unpin>(
 ) -> (Arc<Shared>, SessionTask) {
     let clock = Clock::start();
     let core = Session::new(clock.now(), options.role, options.dialect, options.config);
-    let shared = Shared::new(clock, core);
+    let shared = Shared::new(clock, core, options.span.clone());
     let children = tasks.child();
     let driver = Driver::new(Arc::clone(&shared), transport, owner(&children));
     let task = async move {

@@ -6,16 +6,19 @@ use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{Span, info_span};
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
 
 use super::clock::Clock;
+use super::log_limit::LogLimit;
 use crate::metrics::Meter;
 
 /// A session behind its lock. Handles lock, call and unlock; nobody holds it across an await.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
+    span: Span,
     state: Mutex<State>,
 }
 
@@ -27,6 +30,7 @@ pub(crate) struct State {
     driver: Option<Waker>,
     notices: VecDeque<Notice>,
     meter: Meter,
+    refusals: LogLimit,
 }
 
 /// What the adapter knows of a connection for as long as somebody holds it.
@@ -58,15 +62,16 @@ pub(crate) enum Notice {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, core: Session) -> Arc<Self> {
+    pub(crate) fn new(clock: Clock, core: Session, span: Span) -> Arc<Self> {
         let state = State {
             core,
             handles: BTreeMap::new(),
             driver: None,
             notices: VecDeque::new(),
             meter: Meter::default(),
+            refusals: LogLimit::default(),
         };
-        Arc::new(Self { clock, state: Mutex::new(state) })
+        Arc::new(Self { clock, span, state: Mutex::new(state) })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -89,6 +94,18 @@ impl Shared {
             None => state.observe(),
         }
         result
+    }
+
+    /// The span of a connection, which either end dialled.
+    pub(crate) fn connection_span(&self, id: ConnectionId, target: &str) -> Span {
+        info_span!(parent: &self.span, "connection", %id, target)
+    }
+
+    /// Whether one more refused dial may be logged for everybody to see; if so, how many were not
+    /// before it.
+    pub(crate) fn may_log_refusal(&self) -> Option<u64> {
+        let now = self.clock.now();
+        self.lock().refusals.pass(now)
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

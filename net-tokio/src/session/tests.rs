@@ -11,7 +11,7 @@ use tracing::Span;
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Role, SessionConfig};
 
-use super::{DialError, Incoming, Notice, Owner, RunOptions, Shared, dial, prepare};
+use super::{Books, DialError, Incoming, Notice, Owner, RunOptions, Shared, dial, prepare};
 use crate::stream::TunnelStream;
 use crate::tasks::Tasks;
 use crate::transport::ByteStream;
@@ -273,4 +273,26 @@ async fn killing_the_tasks_ends_the_sessions() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
     drop(stream);
     pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_books_of_ended_sessions_know_what_is_still_held() {
+    let pair = Pair::start();
+    let mut books = Books::default();
+    let mut unread = pair.dial("sum").await.unwrap();
+    unread.shutdown().await.unwrap();
+    while pair.near.ledger().bytes_received < 8 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(books.sum([&pair.near].into_iter()).bytes_received, 8);
+    pair.near.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "end of test"));
+    pair.tasks.wind_down(Duration::from_secs(30)).await;
+    books.close(Arc::clone(&pair.near));
+    books.close(Arc::clone(&pair.far));
+    assert_eq!(books.sum([].into_iter()).bytes_received, 8);
+    books.abandon();
+    let sum = books.sum([].into_iter());
+    assert!(sum.is_even(), "{sum}");
+    assert_eq!(sum.added, 2);
+    drop(unread);
 }

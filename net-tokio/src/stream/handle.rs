@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
+use tracing::Span;
 use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Dialect, ResetCode};
 use watertight_core::{Cause, ConnectionEnd, ConnectionId};
@@ -24,11 +25,17 @@ pub(super) enum Direction {
 pub(super) struct Handle {
     shared: Arc<Shared>,
     id: ConnectionId,
+    span: Span,
 }
 
 impl Handle {
-    pub(super) fn new(shared: Arc<Shared>, id: ConnectionId) -> Self {
-        Self { shared, id }
+    pub(super) fn new(shared: Arc<Shared>, id: ConnectionId, target: &str) -> Self {
+        let span = shared.connection_span(id, target);
+        Self { shared, id, span }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     pub(super) fn id(&self) -> ConnectionId {

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tracing::Span;
 use watertight_core::ConnectionId;
 use watertight_core::wire::ResetCode;
 
@@ -39,8 +40,8 @@ pub struct TunnelStream {
 }
 
 impl TunnelStream {
-    pub(crate) fn new(shared: Arc<Shared>, id: ConnectionId) -> Self {
-        let (read, write) = split::halves(shared, id);
+    pub(crate) fn new(shared: Arc<Shared>, id: ConnectionId, target: &str) -> Self {
+        let (read, write) = split::halves(shared, id, target);
         Self { read, write }
     }
 
@@ -48,6 +49,11 @@ impl TunnelStream {
     #[must_use]
     pub fn id(&self) -> ConnectionId {
         self.read.id()
+    }
+
+    /// For what is logged about the connection.
+    pub(crate) fn span(&self) -> &Span {
+        self.read.span()
     }
 
     /// Waits for bytes and returns them as they arrived, without copying, at most `max` of them.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tracing::Span;
 use watertight_core::ConnectionId;
 use watertight_core::wire::ResetCode;
 
@@ -35,13 +36,17 @@ pub struct StreamControl {
     handle: Weak<Handle>,
 }
 
-pub(super) fn halves(shared: Arc<Shared>, id: ConnectionId) -> (ReadHalf, WriteHalf) {
-    let handle = Arc::new(Handle::new(shared, id));
+pub(super) fn halves(shared: Arc<Shared>, id: ConnectionId, target: &str) -> (ReadHalf, WriteHalf) {
+    let handle = Arc::new(Handle::new(shared, id, target));
     let read = ReadHalf { handle: Arc::clone(&handle), timer: Timer::default() };
     (read, WriteHalf { handle, timer: Timer::default() })
 }
 
 impl ReadHalf {
+    pub(super) fn span(&self) -> &Span {
+        self.handle.span()
+    }
+
     /// See [`TunnelStream::read_bytes`](crate::TunnelStream::read_bytes). Cancel safe.
     ///
     /// # Errors

@@ -1,4 +1,3 @@
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +5,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::debug;
 use watertight::{BoxIo, Listener};
 
 use super::State;
@@ -21,9 +19,6 @@ const CONNECTIONS: usize = 1024;
 /// two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long accepting rests after it failed, for want of file descriptors for example.
-const REST: Duration = Duration::from_millis(100);
-
 /// Accepts until the admin server stops.
 pub(super) async fn accept(state: Arc<State>, listener: Listener) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
@@ -32,41 +27,18 @@ pub(super) async fn accept(state: Arc<State>, listener: Listener) {
             // The semaphore is never closed; without a permit the connection would just be one
             // more than intended.
             let permit = Arc::clone(&slots).acquire_owned().await.ok();
-            (permit, accept_one(&listener).await)
+            (permit, listener.accept().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (permit, (io, _)) = tokio::select! {
             biased;
             () = state.stop.cancelled() => return,
             next = next => next,
         };
-        match accepted {
-            Ok(io) => {
-                let serving = serve(Arc::clone(&state), io, Arc::new(permit));
-                state.tasks.spawn(serving);
-            }
-            Err(error) => {
-                warn!(%error, "the admin server cannot accept connections for the moment");
-                tokio::time::sleep(REST).await;
-            }
-        }
+        state.tasks.spawn(serve(Arc::clone(&state), io, Arc::new(permit)));
     }
 }
 
-async fn accept_one(listener: &Listener) -> io::Result<BoxIo> {
-    Ok(match listener {
-        Listener::Tcp(listener) => {
-            let (socket, _) = listener.accept().await?;
-            socket.set_nodelay(true)?;
-            Box::new(socket)
-        }
-        Listener::Unix(listener) => Box::new(listener.accept().await?.0),
-    })
-}
-
-async fn serve<I>(state: Arc<State>, io: I, slot: Slot)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn serve(state: Arc<State>, io: BoxIo, slot: Slot) {
     let stop = state.stop.clone();
     let service = service_fn(move |request| {
         let (state, slot) = (Arc::clone(&state), Arc::clone(&slot));

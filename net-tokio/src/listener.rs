@@ -1,0 +1,83 @@
+//! Sockets that listen, and what they accept.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tracing::{debug, warn};
+
+use crate::transport::BoxIo;
+
+/// How long accepting rests after it failed for want of something that others may give back, such
+/// as file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+/// A socket that a [`Listener`] accepted.
+pub(crate) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// Accepts one connection, whatever it takes: what goes wrong with one, or with accepting for a
+    /// while, is logged. With the other end's address, where it has one. Cancel safe.
+    pub async fn accept(&self) -> (BoxIo, Option<SocketAddr>) {
+        match self.accept_socket().await {
+            Accepted::Tcp(socket, from) => (Box::new(socket), Some(from)),
+            Accepted::Unix(socket) => (Box::new(socket), None),
+        }
+    }
+
+    /// As [`accept`](Self::accept), for those who need the socket itself.
+    pub(crate) async fn accept_socket(&self) -> Accepted {
+        let mut resting = false;
+        loop {
+            match self.accept_one().await {
+                Ok(accepted) => return accepted,
+                Err(error) if is_about_one_connection(&error) => {
+                    debug!(%error, "a connection was gone before it was accepted");
+                }
+                Err(error) => {
+                    // Once is enough until it goes on.
+                    if !std::mem::replace(&mut resting, true) {
+                        warn!(%error, "cannot accept connections for the moment");
+                    }
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts one connection. An error is not the end: it says that this one, or for the moment
+    /// any, could not be accepted. Cancel safe.
+    async fn accept_one(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, from) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                Ok(Accepted::Tcp(socket, from))
+            }
+            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    )
+}

@@ -1,0 +1,96 @@
+//! From an end that wants a session to the session.
+
+use std::sync::Arc;
+
+use tracing::{debug, info, info_span};
+use watertight_core::Role;
+
+use super::auth::AuthRequest;
+use super::owner::{Leaving, SessionOwner};
+use super::sessions::{Added, Admission, Place};
+use super::{Inner, ServerEvent};
+use crate::handshake::Refusal;
+use crate::metrics::handshake_refused;
+use crate::session::{RunOptions, prepare};
+use crate::transport::Transport;
+
+impl Inner {
+    /// The place of an end that may have a session.
+    pub(super) async fn welcome(&self, request: AuthRequest) -> Result<Place, Refusal> {
+        let (key, remote) = (request.client_key.clone(), request.remote);
+        let answer = self.authenticator.authenticate(request).await;
+        let answer = answer.and_then(|key| self.check_key(key));
+        if let Err(refusal) = &answer {
+            handshake_refused("authentication");
+            debug!(?key, ?remote, %refusal, "session refused");
+        }
+        let place = self.reserve(answer?);
+        if let Err(refusal) = &place {
+            handshake_refused("unavailable");
+            info!(?key, ?remote, %refusal, "session refused");
+        }
+        place
+    }
+
+    fn reserve(&self, key: String) -> Result<Place, Refusal> {
+        let sessions = self.sessions();
+        if sessions.is_closed() {
+            return Err(shutting_down());
+        }
+        sessions.reserve(key).map_err(|error| Refusal::unavailable(error.to_string()))
+    }
+
+    /// A key that the registry would not take is refused while the other end can be told.
+    fn check_key(&self, key: String) -> Result<String, Refusal> {
+        match key.len() {
+            0 => Err(Refusal::bad_request("the client key is empty")),
+            length if length > self.max_key => Err(Refusal::bad_request(format!(
+                "the client key has {length} bytes, more than the {} allowed",
+                self.max_key
+            ))),
+            _ => Ok(key),
+        }
+    }
+
+    /// Starts the session of an end that was authenticated. Only a server that has begun to shut
+    /// down since then refuses: the transport ends, and the agent comes back later.
+    pub(super) fn admit<T: Transport + Unpin>(
+        self: &Arc<Self>,
+        transport: T,
+        admission: Admission,
+    ) -> Result<(), Refusal> {
+        let mut sessions = self.sessions();
+        if sessions.is_closed() {
+            return Err(shutting_down());
+        }
+        let tasks = self.tasks.child();
+        let (key, dialect) = (&admission.place.key, admission.dialect);
+        let Added { session, replaced, task } = sessions
+            .add(&admission, tasks.clone(), |session| {
+                let options = RunOptions {
+                    role: Role::Acceptor,
+                    dialect,
+                    config: self.session.clone(),
+                    // It outlives the handshake.
+                    span: info_span!(parent: None, "session", client = %key, number = %session),
+                };
+                prepare(&tasks, transport, options, |children| {
+                    SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
+                })
+            })
+            .map_err(|error| Refusal::unavailable(error.to_string()))?;
+        drop(sessions);
+        let leaving = Leaving::new(Arc::clone(self), session, key.clone());
+        tasks.spawn(async move {
+            let _leaving = leaving;
+            task.await;
+        });
+        let Admission { place, remote, dialect } = admission;
+        self.announce(ServerEvent::Connected { key: place.key, remote, dialect, replaced });
+        Ok(())
+    }
+}
+
+fn shutting_down() -> Refusal {
+    Refusal::unavailable("the server is shutting down")
+}

@@ -1,0 +1,89 @@
+//! What is logged, and how much of it.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::DefaultGuard;
+use watertight::{Listener, Policy};
+
+use support::{KEY, Target, Tunnel, in_time, server, until};
+
+/// The log of this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn start(level: LevelFilter) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn lines(&self, with: &str) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| line.contains(with)).map(str::to_string).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut *self.0.lock().unwrap(), line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_dials_what_is_forbidden_does_not_fill_the_log() {
+    let (log, _guard) = Log::start(LevelFilter::INFO);
+    let tunnel = Tunnel::with(server(), |agent| agent.policy(Policy::default()), "tcp").await;
+    for _ in 0..100 {
+        tunnel.server.dial(KEY, "tcp/127.0.0.1:1").await.unwrap_err();
+    }
+    assert_eq!(log.lines("dial refused").len(), 10);
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn what_is_logged_about_a_connection_names_client_session_and_target() {
+    let (log, _guard) = Log::start(LevelFilter::DEBUG);
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("ws").await;
+    let span = format!("connection{{id=2 target=\"{}\"}}", target.target());
+    let session = "session{client=edge-7 number=1}";
+
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = port.local_addr().unwrap();
+    let forward = tunnel.server.forward(Listener::Tcp(port), KEY, &target.target());
+    let mut client = TcpStream::connect(at).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    client.shutdown().await.unwrap();
+    in_time(client.read_to_end(&mut Vec::new())).await.unwrap();
+    until(|| log.lines("connection finished").len() == 2).await;
+    for what in ["dialled", "connection finished"] {
+        let lines = log.lines(what);
+        let of_server = |line: &&String| line.contains(&format!(" {session}:{span}"));
+        assert_eq!(lines.iter().filter(of_server).count(), 1, "{lines:#?}");
+    }
+    let of_agent = format!(" session{{server=ws://{}/connect}}:{span}", tunnel.at);
+    let lines = log.lines("connection finished");
+    assert!(lines.iter().any(|line| line.contains(&of_agent)), "{lines:#?}");
+    let lines = log.lines("session started");
+    assert!(lines[0].contains("handshake{remote=Some(127.0.0.1:"), "{lines:#?}");
+    drop(forward);
+    tunnel.end().await;
+}
