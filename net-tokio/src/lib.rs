@@ -17,6 +17,9 @@
 //!   every task is gone and return them; [`ServerLedger::is_even`] is worth an assertion in your tests.
 //! - **Metrics** go through the `metrics` facade ([`metrics::describe`]), spans and events through
 //!   `tracing`.
+//! - **The allocator** is the embedder's. Buffers of 64 KiB come and go with the traffic; glibc's
+//!   allocator gives them back to the kernel each time, which is a quarter of the CPU time of a bulk
+//!   transfer. The binary uses mimalloc.
 //!
 //! Two watertight ends speak the extended dialect: dials are answered, half-close works, flow control
 //! is by credit. Toward a remotedialer end everything falls back to its protocol; both are described in

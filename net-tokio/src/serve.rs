@@ -114,51 +114,36 @@ impl From<TargetError> for DialRefusal {
 }
 
 async fn serve_by_policy(policy: &Policy, incoming: Incoming) {
-    let dial = async {
-        let target: Target = incoming.target().parse().map_err(|error| DialRefusal {
-            code: ResetCode::DIAL_REFUSED,
-            text: format!("{error}"),
-        })?;
-        Ok(policy.dial(&target).await?)
-    };
-    let dialled = {
-        // The dial borrows the target; it is over before the dial is answered.
-        let dial = std::pin::pin!(dial);
-        race(&incoming, dial).await
-    };
-    match settle(incoming, dialled) {
+    let dial = dial_by_policy(policy, incoming.target().to_string());
+    match answer(incoming, dial).await {
         Some((incoming, Dialled::Tcp(socket))) => serve(incoming, socket).await,
         Some((incoming, Dialled::Unix(socket))) => serve(incoming, socket).await,
         None => {}
     }
 }
 
-async fn answer<S>(
-    incoming: Incoming,
-    dial: impl Future<Output = Result<S, DialRefusal>>,
-) -> Option<(Incoming, S)> {
-    let dialled = race(&incoming, dial).await;
-    settle(incoming, dialled)
+async fn dial_by_policy(policy: &Policy, target: String) -> Result<Dialled, DialRefusal> {
+    let target: Target = target
+        .parse()
+        .map_err(|error| DialRefusal { code: ResetCode::DIAL_REFUSED, text: format!("{error}") })?;
+    Ok(policy.dial(&target).await?)
 }
 
-/// The dial's result; `None` if nobody waits for it any more. A dial that nobody waits for is
-/// dropped where it stands.
-async fn race<S>(
-    incoming: &Incoming,
+/// Waits for the dial and refuses where it failed. A dial that nobody waits for any more is dropped
+/// where it stands.
+async fn answer<S>(
+    mut incoming: Incoming,
     dial: impl Future<Output = Result<S, DialRefusal>>,
-) -> Option<Result<S, DialRefusal>> {
-    tokio::select! {
+) -> Option<(Incoming, S)> {
+    let dialled = tokio::select! {
         biased;
         end = incoming.withdrawn() => {
             debug!(target = incoming.target(), %end, "dial withdrawn");
-            None
+            return None;
         }
-        dialled = dial => Some(dialled),
-    }
-}
-
-fn settle<S>(incoming: Incoming, dialled: Option<Result<S, DialRefusal>>) -> Option<(Incoming, S)> {
-    match dialled? {
+        dialled = dial => dialled,
+    };
+    match dialled {
         Ok(socket) => Some((incoming, socket)),
         Err(refusal) => {
             log_refused(&incoming, &refusal);

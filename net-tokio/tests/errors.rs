@@ -26,9 +26,6 @@ use processes::{
     Witness, exchange, get, in_time, within,
 };
 
-/// What a process may keep of the memory that it needed for a while.
-const KEPT: u64 = 4 << 20;
-
 const PROMPTLY: Duration = Duration::from_secs(10);
 
 /// How long a socket may take to become a session.
@@ -60,7 +57,7 @@ impl Scene {
     /// Demands that nobody has noticed anything, and that nothing is left.
     async fn end(mut self) {
         self.witness.is_undisturbed().await;
-        self.before.returns(&self.tunnel, PROMPTLY, KEPT).await;
+        self.before.returns(&self.tunnel, PROMPTLY).await;
         self.witness.end().await;
         let (server, _) = self.tunnel.end().await;
         assert_eq!(server.ledger.sessions_removed(), server.ledger.sessions_added());

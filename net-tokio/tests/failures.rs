@@ -18,10 +18,6 @@ use processes::{PATIENCE, Rest, Target, Tunnel, eventually, get, in_time, within
 
 const MIB: u64 = 1 << 20;
 
-/// What a process may keep of the memory that it needed for a while. The allocator gives a region
-/// back only when all of it is free, and each thread of the runtime has regions of its own.
-const KEPT: u64 = 16 * MIB;
-
 /// How long cleaning up may take where nothing has to be waited for.
 const PROMPTLY: Duration = Duration::from_secs(10);
 
@@ -121,7 +117,7 @@ async fn an_agent_is_killed_during_transfers() {
         .await;
     is_left(&drip, PROMPTLY).await;
     is_served(tunnel.forward(echo.at)).await;
-    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    before.returns(&tunnel, PROMPTLY).await;
     let (server, agent) = tunnel.end().await;
     assert_eq!(server.ledger.added(), 2 * TRANSFERS as u64 + 1);
     assert_eq!((server.ledger.sessions_added(), agent.ledger.added()), (2, 1));
@@ -147,7 +143,7 @@ async fn a_server_is_killed_during_transfers() {
         })
         .await;
     is_served(tunnel.forward(echo.at)).await;
-    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    before.returns(&tunnel, PROMPTLY).await;
     let (server, agent) = tunnel.end().await;
     assert_eq!(server.ledger.added(), 1);
     assert_eq!(agent.ledger.added(), 2 * TRANSFERS as u64 + 1);
@@ -194,7 +190,7 @@ async fn a_keepalive_ends_the_session_of_a_stopped_agent() {
     .await;
     is_left(&silent, PROMPTLY).await;
     is_served(tunnel.forward(echo.at)).await;
-    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    before.returns(&tunnel, PROMPTLY).await;
     tunnel.end().await;
 }
 
@@ -310,7 +306,7 @@ async fn a_target_never_answers() {
 
     mute.go().await;
     witness.end().await;
-    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    before.returns(&tunnel, PROMPTLY).await;
     let (server, _) = tunnel.end().await;
     assert_eq!(server.ledger.added(), 1 + 1 + Mute::CLIENTS + 20 + 1);
 }
@@ -391,7 +387,7 @@ async fn a_reader_never_reads() {
     let written: io::Result<()> = in_time("the writer's end", writer).await.unwrap();
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     witness.end().await;
-    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    before.returns(&tunnel, PROMPTLY).await;
     tunnel.end().await;
 }
 
@@ -425,7 +421,7 @@ async fn a_reader_stops_in_full_flight() {
     drop(reader);
     witness.end().await;
     is_left(&pour, PROMPTLY).await;
-    before.returns(&tunnel, PROMPTLY, WINDOW + KEPT).await;
+    before.returns(&tunnel, PROMPTLY).await;
     tunnel.end().await;
 }
 
@@ -471,7 +467,7 @@ async fn twenty_thousand_connections_come_and_go() {
     crowd(tunnel.forward(echo.at), 20_000).await;
     witness.end().await;
     is_left(&echo, PROMPTLY).await;
-    before.returns(&tunnel, PROMPTLY, KEPT).await;
+    before.returns(&tunnel, PROMPTLY).await;
     let (server, agent) = tunnel.end().await;
     assert_eq!((server.ledger.added(), agent.ledger.added()), (21_001, 21_001));
 }

@@ -56,7 +56,7 @@ impl Incoming {
 
     /// Resolves when the other end, the deadline or the session's end has made an answer useless.
     /// Cancel safe.
-    pub async fn withdrawn(&self) -> ConnectionEnd {
+    pub async fn withdrawn(&mut self) -> ConnectionEnd {
         poll_fn(|cx| self.poll_withdrawn(cx)).await
     }
 

@@ -30,7 +30,7 @@ impl Owner for Far {
     }
 }
 
-async fn serve(incoming: Incoming) {
+async fn serve(mut incoming: Incoming) {
     match incoming.target() {
         "echo" => {
             let (mut read, mut write) = tokio::io::split(incoming.accept().unwrap());

@@ -36,9 +36,9 @@ use crate::config::FileOptions;
 use crate::failure::{Failure, exit_code};
 use crate::output::Output;
 
-/// The system's allocator gives memory back to the kernel and asks for it again all the time while
-/// buffers of 64 KiB come and go: a third of the CPU time of a bulk transfer over a byte stream.
-/// This one keeps a little, and holds a tenth as much after a burst.
+/// While buffers of 64 KiB come and go, glibc's allocator gives memory back to the kernel and asks
+/// for it again all the time: a quarter of the CPU time of a bulk transfer over a byte stream. This
+/// one keeps up to some 10 MB more after a burst.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
