@@ -9,8 +9,7 @@ use tracing::{Instrument, debug, info, info_span};
 
 use crate::copy::{OnEof, Socket, copy};
 use crate::listener::{Accepted, Listener};
-use crate::session::DialError;
-use crate::stream::TunnelStream;
+use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
 /// A running forward. Dropping it stops accepting and ends its connections.

@@ -53,8 +53,7 @@ pub use server::{
     AuthRequest, ClientInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector,
     UpgradeService,
 };
-pub use session::{DialError, Incoming};
-pub use stream::{ReadHalf, StreamControl, TunnelStream, WriteHalf};
+pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientTls, ServerTls, TlsError};
 pub use transport::{BoxIo, Io};

@@ -12,7 +12,7 @@ use watertight_core::wire::ResetCode;
 
 use crate::copy::{OnEof, Socket, copy};
 use crate::policy::{Dialled, Policy, TargetError};
-use crate::session::Incoming;
+use crate::stream::Incoming;
 use crate::target::Target;
 use crate::tasks::Tasks;
 use crate::transport::{BoxIo, Io};

@@ -38,9 +38,9 @@ pub use transmit::Transmit;
 
 use keepalive::Keepalive;
 use numbers::Numbers;
-use outbox::{Control, Outbox, give_back};
+use outbox::{Control, Outbox};
 use table::Table;
-use turns::Turns;
+use turns::{Turns, give_back};
 
 /// One end of one tunnel, without IO.
 ///

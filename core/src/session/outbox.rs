@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 
-use super::turns::Turns;
+use super::turns::{Turns, give_back};
 use crate::wire::{Body, ClientRoute, Settings};
 use crate::{ConnectionId, Instant};
 
@@ -145,14 +145,6 @@ impl Outbox {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-/// An empty queue keeps no capacity of a burst.
-pub(super) fn give_back<T>(queue: &mut VecDeque<T>) {
-    const KEPT: usize = 64;
-    if queue.is_empty() && queue.capacity() > KEPT {
-        *queue = VecDeque::new();
     }
 }
 

@@ -2,7 +2,6 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 
-use super::outbox::give_back;
 use crate::ConnectionId;
 
 /// Connections in turn, each once.
@@ -49,6 +48,14 @@ impl Turns {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         self.queue.iter().copied().filter(|id| !self.gone.contains(id))
+    }
+}
+
+/// An empty queue keeps no capacity of a burst.
+pub(super) fn give_back<T>(queue: &mut VecDeque<T>) {
+    const KEPT: usize = 64;
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::endpoint::{ConnectOptions, Endpoint, ProxyPolicy};
 use crate::handshake::ClientHello;
 use crate::policy::Policy;
 use crate::serve::{DialRefusal, Handler};
-use crate::session::Incoming;
+use crate::stream::Incoming;
 use crate::tasks::Tasks;
 use crate::tls::ClientTls;
 use crate::transport::{Io, Masking, WebSocketOptions};

@@ -17,8 +17,7 @@ use watertight_core::{Ledger, SessionConfig};
 use crate::forward::Forward;
 use crate::listener::Listener;
 use crate::serve::Handler;
-use crate::session::{DialError, dial};
-use crate::stream::TunnelStream;
+use crate::stream::{DialError, TunnelStream, dial};
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;

@@ -12,7 +12,8 @@ use watertight_core::{Reconnect, Role, SessionEnd};
 
 use super::{AgentStatus, Inner};
 use crate::handshake::{ConnectError, Connected};
-use crate::session::{Clock, Incoming, Notice, Owner, RunOptions, Shared, prepare};
+use crate::session::{Clock, Notice, Owner, RunOptions, Shared, prepare};
+use crate::stream::Incoming;
 use crate::tasks::Tasks;
 
 #[derive(Debug, Error)]

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls_pki_types::CertificateDer;
 use tracing::{Instrument, debug, info, info_span};
 use watertight_core::wire::Dialect;
 
 use super::Inner;
-use super::auth::AuthRequest;
+use super::auth::{AuthRequest, Origin};
 use super::sessions::Admission;
 use super::upgrade::UpgradeService;
 use crate::handshake::{Refusal, receive_hello};
@@ -25,13 +24,6 @@ const PREFACE: u8 = 0;
 
 /// Bytes of an upgrade request. Tokens can be long; nothing else in it is.
 const MAX_REQUEST: usize = 32 << 10;
-
-/// Who is at the other end of a socket, as far as the socket tells.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Origin {
-    pub(super) remote: Option<SocketAddr>,
-    pub(super) certificates: Vec<CertificateDer<'static>>,
-}
 
 /// Accepts until the server stops. What goes wrong with one socket, or with accepting for a while,
 /// does not end it.

@@ -10,8 +10,14 @@ use http::HeaderMap;
 use rustls_pki_types::CertificateDer;
 use watertight_core::wire::Hello;
 
-use super::accept::Origin;
 use crate::handshake::{Refusal, upgrade};
+
+/// Who is at the other end of a socket, as far as the socket tells.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+}
 
 /// What the authentication hook sees of an end that wants a session.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::sessions::Sessions;
 use super::{Inner, Server};
 use crate::policy::Policy;
 use crate::serve::Handler;
-use crate::session::Incoming;
+use crate::stream::Incoming;
 use crate::tasks::Tasks;
 use crate::transport::{Masking, WebSocketOptions};
 

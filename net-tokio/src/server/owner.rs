@@ -8,7 +8,8 @@ use watertight_core::registry::SessionKey;
 use watertight_core::session::Fault;
 
 use super::{Inner, ServerEvent};
-use crate::session::{Incoming, Notice, Owner, Shared};
+use crate::session::{Notice, Owner, Shared};
+use crate::stream::Incoming;
 use crate::tasks::Tasks;
 
 /// Belongs to one session's driver, and takes the session out of the server's books at its end.

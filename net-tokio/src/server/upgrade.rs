@@ -15,8 +15,7 @@ use tracing::{Instrument, debug, info};
 use watertight_core::Role;
 
 use super::Inner;
-use super::accept::Origin;
-use super::auth::AuthRequest;
+use super::auth::{AuthRequest, Origin};
 use super::sessions::Admission;
 use crate::handshake::{Refusal, upgrade};
 use crate::transport::WebSocket;

@@ -1,11 +1,10 @@
-//! A session on a running transport: its driver, and how connections are opened and answered.
+//! A session on a running transport: its driver, what the driver shares with the handles to the
+//! session's connections, and the books of sessions that have ended.
 
 mod books;
 mod clock;
 mod driver;
-mod incoming;
 mod log_limit;
-mod open;
 mod run;
 mod state;
 #[cfg(test)]
@@ -14,8 +13,5 @@ mod tests;
 pub(crate) use books::Books;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
-pub use incoming::Incoming;
-pub use open::DialError;
-pub(crate) use open::dial;
 pub(crate) use run::{RunOptions, prepare};
 pub(crate) use state::{Notice, Shared, State};

@@ -11,8 +11,9 @@ use tracing::Span;
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Role, SessionConfig};
 
-use super::{Books, DialError, Incoming, Notice, Owner, RunOptions, Shared, dial, prepare};
+use super::{Books, Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::TunnelStream;
+use crate::stream::{DialError, Incoming, dial};
 use crate::tasks::Tasks;
 use crate::transport::ByteStream;
 

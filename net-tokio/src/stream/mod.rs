@@ -1,6 +1,8 @@
-//! Byte streams through the tunnel.
+//! Byte streams through the tunnel, and how they come about: by a dial, or by the answer to one.
 
+mod dial;
 mod handle;
+mod incoming;
 mod split;
 
 use std::io::{self, IoSlice};
@@ -17,6 +19,9 @@ use watertight_core::wire::ResetCode;
 
 use crate::session::Shared;
 
+pub use dial::DialError;
+pub(crate) use dial::dial;
+pub use incoming::Incoming;
 pub use split::{ReadHalf, StreamControl, WriteHalf};
 
 /// One dialled connection through a tunnel.

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tracing::debug;
 use watertight::{BoxIo, Listener};
 
-use super::State;
-use super::routes::{Slot, answer};
+use super::routes::answer;
+use super::{Slot, State};
 
 /// Connections at once. More wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;

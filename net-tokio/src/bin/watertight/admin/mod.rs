@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use watertight::{ClientTls, Listener, Server, TlsError};
 
@@ -33,6 +34,10 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Admin {
     state: Arc<State>,
 }
+
+/// A connection's place among those that may be open. It goes with the connection if that is
+/// upgraded.
+type Slot = Arc<Option<OwnedSemaphorePermit>>;
 
 /// What its tasks share.
 #[derive(Debug)]

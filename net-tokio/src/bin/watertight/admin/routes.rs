@@ -4,14 +4,9 @@ use std::sync::atomic::Ordering;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Answer, only_get, text, typed};
-use super::{State, clients, guard, proxy};
-
-/// A connection's place among those that may be open. It goes with the connection if that is
-/// upgraded.
-pub(super) type Slot = Arc<Option<OwnedSemaphorePermit>>;
+use super::{Slot, State, clients, guard, proxy};
 
 const INDEX: &str = "\
 /healthz                              ok, or 503 while the server drains

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::pattern::Pattern;
-use super::story::Wrong;
+use super::wrong::Wrong;
 use crate::tasks::{Tasks, Tied};
 
 /// One HTTP connection, which ends when it is dropped.

@@ -6,6 +6,7 @@ mod pattern;
 mod services;
 mod stage;
 mod story;
+mod wrong;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::signals::Signals;
 
 use narrator::{Narrator, say};
 use stage::{Ends, Stage};
+use wrong::Wrong;
 
 /// How long ended tasks may take to leave the runtime's count.
 const LAST_TASKS: Duration = Duration::from_secs(5);
@@ -30,7 +32,7 @@ pub(crate) async fn run(options: DemoOptions) -> Result<u8, Failure> {
     let story = story::tell(&mut stage, &mut narrator, u64::from(options.size) << 20);
     let told = tokio::select! {
         told = story => told,
-        _ = signals.next() => Err(story::Wrong::new("interrupted")),
+        _ = signals.next() => Err(Wrong::new("interrupted")),
     };
     if let Err(wrong) = &told {
         say(&format!("  FAILED: {wrong}"));

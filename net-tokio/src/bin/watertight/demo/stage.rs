@@ -6,7 +6,7 @@ use watertight::AgentLedger;
 
 use super::client::{until, within};
 use super::services::Services;
-use super::story::Wrong;
+use super::wrong::Wrong;
 use crate::address::{AdminAddr, ListenAddr};
 use crate::agent::{AgentPlan, RunningAgent};
 use crate::allow_spec::AllowSpec;

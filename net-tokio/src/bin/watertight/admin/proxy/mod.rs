@@ -17,9 +17,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tracing::debug;
 
-use super::State;
 use super::answer::{Answer, body, text};
-use super::routes::Slot;
+use super::{Slot, State};
 
 use problem::Problem;
 use route::Route;

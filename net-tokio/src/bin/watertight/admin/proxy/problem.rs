@@ -6,8 +6,6 @@ use watertight::DialError;
 use watertight::core::session::OpenError;
 use watertight::core::wire::ResetCode;
 
-use super::route::Route;
-
 /// Why a request has no answer of the target.
 #[derive(Debug, Error)]
 pub(super) enum Problem {
@@ -37,11 +35,10 @@ impl Problem {
         Self::Malformed(what.to_string())
     }
 
-    pub(super) fn of_dial(error: DialError, route: &Route) -> Self {
-        let (key, target) = (route.key.clone(), route.target.clone());
+    pub(super) fn of_dial(error: DialError, key: &str, target: &str) -> Self {
         match error {
-            DialError::NotConnected(_) => Self::UnknownClient { key },
-            error => Self::Dial { key, target, error },
+            DialError::NotConnected(key) => Self::UnknownClient { key },
+            error => Self::Dial { key: key.to_string(), target: target.to_string(), error },
         }
     }
 

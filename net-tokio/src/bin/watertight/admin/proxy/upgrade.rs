@@ -10,9 +10,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{self, AsyncRead, AsyncWrite, AsyncWriteExt};
 use tracing::debug;
 
-use super::super::State;
 use super::super::answer::Answer;
-use super::super::routes::Slot;
+use super::super::{Slot, State};
 use super::problem::Problem;
 use super::{empty, headers};
 use crate::tasks::Tied;

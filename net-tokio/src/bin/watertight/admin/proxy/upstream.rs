@@ -24,7 +24,7 @@ const TLS_DEADLINE: Duration = Duration::from_secs(15);
 /// Dials the target, and lays TLS over the stream where the scheme asks for it.
 pub(super) async fn connect(state: &State, route: &Route) -> Result<BoxIo, Problem> {
     let stream = state.server.dial(&route.key, &route.target).await;
-    let stream = stream.map_err(|error| Problem::of_dial(error, route))?;
+    let stream = stream.map_err(|error| Problem::of_dial(error, &route.key, &route.target))?;
     if !route.https {
         return Ok(Box::new(stream));
     }

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::super::client::{Client, within};
 use super::super::narrator::{Narrator, percentiles};
 use super::super::stage::{KEY, Stage};
-use super::Wrong;
+use super::super::wrong::Wrong;
 use crate::tasks::Tasks;
 
 const REQUESTS: u64 = 1000;

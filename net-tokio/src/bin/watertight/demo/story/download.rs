@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::super::client::{Client, within};
 use super::super::narrator::{Narrator, rate, size};
 use super::super::stage::Stage;
-use super::Wrong;
+use super::super::wrong::Wrong;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 

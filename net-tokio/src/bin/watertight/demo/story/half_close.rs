@@ -8,7 +8,7 @@ use super::super::client::within;
 use super::super::narrator::{Narrator, millis, size};
 use super::super::pattern::Pattern;
 use super::super::stage::Stage;
-use super::Wrong;
+use super::super::wrong::Wrong;
 
 const LENGTH: u64 = 4 << 20;
 const PIECE: usize = 64 << 10;

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::super::client::{Client, within};
 use super::super::narrator::{Narrator, millis, size};
 use super::super::stage::{KEY, SETTLE, Stage};
-use super::Wrong;
+use super::super::wrong::Wrong;
 
 /// How far the transfer comes before the agent dies.
 const PART: u64 = 8 << 20;

@@ -5,7 +5,7 @@ use tokio::net::TcpSocket;
 use super::super::client::{Client, Download, within};
 use super::super::narrator::{Narrator, Step, percentiles, size};
 use super::super::stage::Stage;
-use super::Wrong;
+use super::super::wrong::Wrong;
 
 /// How much the reader asks for.
 const ASKED: u64 = 1 << 30;

@@ -8,8 +8,8 @@ use watertight_core::session::NotPossible;
 use watertight_core::wire::ResetCode;
 use watertight_core::{ConnectionEnd, ConnectionId};
 
-use super::state::Shared;
-use crate::stream::TunnelStream;
+use super::TunnelStream;
+use crate::session::Shared;
 
 /// A dial of the other end that waits for an answer.
 ///

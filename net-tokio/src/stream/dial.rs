@@ -10,8 +10,8 @@ use watertight_core::session::OpenError;
 use watertight_core::wire::ResetCode;
 use watertight_core::{Cause, ConnectionEnd, ConnectionId};
 
-use super::state::Shared;
-use crate::stream::TunnelStream;
+use super::TunnelStream;
+use crate::session::Shared;
 
 /// Why a dial through the tunnel gave no stream.
 #[derive(Clone, Debug, Error)]
