@@ -132,6 +132,7 @@ fn a_file_in_another_encoding_is_explained() {
 #[test]
 fn half_an_identity_is_refused() {
     fails(&["--tls-cert", "chain.pem"], 2, &["--tls-key"]);
+    fails(&["--connect-path", "connect"], 2, &["--connect-path", "begins with /"]);
     fails(&["--client-ca", "ca.pem"], 2, &["--tls-cert"]);
 }
 

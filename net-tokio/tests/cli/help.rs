@@ -14,6 +14,7 @@ fn help_of_the_commands_has_options_groups_and_examples() {
     let server = run(&["server", "--help"]).stdout;
     for word in [
         "--listen",
+        "--connect-path",
         "--tls-cert",
         "--client-ca",
         "--token-file",

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long anything may take before a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// How long anything may take before a test fails. A session bears silence for longer, unless told
+/// otherwise.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(25);
 
 /// Waits until `condition` gives something.
 pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

@@ -8,6 +8,7 @@ mod bind;
 mod books;
 mod cli;
 mod config;
+mod connect_path;
 mod demo;
 mod failure;
 mod forward_spec;

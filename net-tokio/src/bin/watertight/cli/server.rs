@@ -9,6 +9,7 @@ use super::{NonZeroTime, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
+use crate::connect_path::ConnectPath;
 use crate::forward_spec::ServerForward;
 use crate::silence::Silence;
 
@@ -30,6 +31,12 @@ pub(crate) struct ServerOptions {
     #[arg(env = "WATERTIGHT_SERVER_LISTEN", hide_env_values = true)]
     #[serde(deserialize_with = "text::list")]
     pub(crate) listen: Vec<ListenAddr>,
+
+    /// The path of the agents' WebSockets, where an ingress puts one in front [default: /connect]
+    #[arg(long, value_name = "PATH", help_heading = LISTENING)]
+    #[arg(env = "WATERTIGHT_SERVER_CONNECT_PATH", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) connect_path: Option<ConnectPath>,
 
     /// Certificate chain (PEM) for TLS on the TCP listeners; needs --tls-key
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
@@ -122,6 +129,7 @@ impl ServerOptions {
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
             listen: first(self.listen, others.listen),
+            connect_path: self.connect_path.or(others.connect_path),
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
             client_ca: self.client_ca.or(others.client_ca),

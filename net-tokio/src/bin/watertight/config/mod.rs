@@ -52,6 +52,7 @@ mod tests {
             log-format = "json"
             [server]
             listen = ["127.0.0.1:1", "unix:/run/w.sock"]
+            connect-path = "/tunnel/connect"
             tls-cert = "c.pem"
             tls-key = "k.pem"
             client-ca = "ca.pem"

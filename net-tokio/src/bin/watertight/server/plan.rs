@@ -19,6 +19,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct ServerPlan {
     pub(crate) listen: Vec<ListenAddr>,
+    /// The library's default if there is none.
+    pub(crate) connect_path: Option<String>,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) tokens: TokenBook,
     pub(crate) allow_dial: Policy,
@@ -46,6 +48,7 @@ impl ServerPlan {
             )
         })?;
         Ok(Self {
+            connect_path: options.connect_path.map(|path| path.0),
             tls: tls::of_server(options.tls_cert, options.tls_key, options.client_ca)?,
             tokens: TokenBook::of_file(token_file)?,
             allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
@@ -66,6 +69,7 @@ impl ServerPlan {
     ) -> Self {
         Self {
             listen,
+            connect_path: None,
             tls: None,
             tokens,
             allow_dial: Policy::default(),

@@ -135,6 +135,10 @@ fn build(plan: &ServerPlan) -> Server {
         Some(timeout) => builder.handshake_deadline(timeout),
         None => builder,
     };
+    let builder = match &plan.connect_path {
+        Some(path) => builder.connect_path(path),
+        None => builder,
+    };
     if plan.allow_dial.is_empty() {
         builder.build()
     } else {
