@@ -1,11 +1,14 @@
-use std::fmt;
+use std::borrow::Cow;
 use std::path::Path;
+use std::{fmt, fs};
 
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::RootCertStore;
 
 use super::TlsError;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where certificates or a key stand, for errors to name.
 pub(super) enum Pem<'a> {
@@ -17,14 +20,13 @@ pub(super) enum Pem<'a> {
 impl Pem<'_> {
     /// At least one.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let certificates: Result<Vec<_>, _> = match self {
-            Self::File(path) => CertificateDer::pem_file_iter(path).and_then(Iterator::collect),
-            Self::Text(_, text) => CertificateDer::pem_slice_iter(text).collect(),
-        };
+        let text = self.text()?;
+        let certificates: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(unmarked(&text)).collect();
         match certificates {
             Ok(certificates) if certificates.is_empty() => Err(self.wrong(&"no certificate in it")),
             Ok(certificates) => Ok(certificates),
-            Err(error) => Err(self.unreadable(&error)),
+            Err(error) => Err(self.wrong(&error)),
         }
     }
 
@@ -38,14 +40,17 @@ impl Pem<'_> {
 
     /// The first one.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let key = match self {
-            Self::File(path) => PrivateKeyDer::from_pem_file(path),
-            Self::Text(_, text) => PrivateKeyDer::from_pem_slice(text),
-        };
-        key.map_err(|error| match error {
+        PrivateKeyDer::from_pem_slice(unmarked(&self.text()?)).map_err(|error| match error {
             pem::Error::NoItemsFound => self.wrong(&"no private key in it"),
-            error => self.unreadable(&error),
+            error => self.wrong(&error),
         })
+    }
+
+    fn text(&self) -> Result<Cow<'_, [u8]>, TlsError> {
+        match self {
+            Self::File(path) => fs::read(path).map(Cow::Owned).map_err(|error| self.wrong(&error)),
+            Self::Text(_, text) => Ok(Cow::Borrowed(text)),
+        }
     }
 
     pub(super) fn wrong(&self, reason: &dyn fmt::Display) -> TlsError {
@@ -55,13 +60,11 @@ impl Pem<'_> {
             Self::Text(what, _) => TlsError::Pem { what, reason },
         }
     }
+}
 
-    fn unreadable(&self, error: &pem::Error) -> TlsError {
-        match error {
-            pem::Error::Io(error) => self.wrong(error),
-            error => self.wrong(error),
-        }
-    }
+/// Without the mark that some editors put in front, which would hide the first item.
+fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 impl fmt::Display for Pem<'_> {
@@ -90,6 +93,8 @@ mod tests {
         let (certificate, key) = identity("localhost");
         let (certificate, key) = (certificate.as_bytes(), key.as_bytes());
         assert!(ServerTls::from_pem(certificate, key, None).is_ok());
+        let marked = |text: &[u8]| [super::BYTE_ORDER_MARK, text].concat();
+        assert!(ServerTls::from_pem(&marked(certificate), &marked(key), None).is_ok());
         assert!(ServerTls::from_pem(certificate, key, Some(certificate)).is_ok());
         assert!(ClientTls::from_pem(Some(certificate), None).is_ok());
         assert!(ClientTls::from_pem(Some(certificate), Some((certificate, key))).is_ok());
