@@ -14,8 +14,8 @@ use crate::metrics::LiveSession;
 use crate::transport::{Received, Transport, TransportError};
 
 /// How many messages are taken in before the driver looks after its output and lets other tasks
-/// run.
-const RECEIVE_BUDGET: usize = 64;
+/// run: as much Data as a core's cache still holds when it is read.
+const RECEIVE_BUDGET: usize = 16;
 
 /// How many messages are put out before the same.
 const TRANSMIT_BUDGET: usize = 256;
