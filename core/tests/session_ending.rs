@@ -6,7 +6,7 @@ mod support;
 
 use bytes::Bytes;
 use support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
-use watertight_core::session::{OpenError, ReadError, WriteError};
+use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
 use watertight_core::wire::{Body, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Cause, Event, Role, SessionEnd};
 
@@ -101,6 +101,37 @@ fn a_drain_with_dials_of_its_own_in_flight_waits_for_their_answers() {
     assert!(pair.server.cause(silent).is_some(), "at its own deadline");
     pair.run();
     assert_eq!(pair.server.closed, Some(SessionEnd::Drained));
+    pair.close();
+}
+
+#[test]
+fn a_drain_that_ends_by_a_read_has_something_to_transmit() {
+    let mut pair = Pair::new(Dialect::Extended);
+    let id = pair.connect();
+    pair.agent.write(pair.now, id, b"last words");
+    pair.agent.finish(pair.now, id);
+    pair.server.finish(pair.now, id);
+    pair.server.session.drain(pair.now, "", seconds(60));
+    pair.run();
+    assert!(!pair.server.session.has_transmit(), "it waits for the reader");
+    assert_eq!(pair.server.session.read(pair.now, id, 100).unwrap(), "last words");
+    assert!(pair.server.session.has_transmit());
+    pair.run();
+    assert_eq!(pair.server.closed, Some(SessionEnd::Drained));
+    pair.close();
+}
+
+#[test]
+fn what_was_cut_off_cannot_be_finished() {
+    let mut pair = Pair::new(Dialect::Extended);
+    let id = pair.connect();
+    pair.agent.write(pair.now, id, b"unread");
+    pair.run();
+    pair.server.write(pair.now, id, b"not sent before the reset comes");
+    pair.agent.session.reset(pair.now, id, ResetCode::CANCELLED, "").unwrap();
+    pair.run();
+    assert_eq!(pair.server.session.finish(pair.now, id), Err(NotPossible(id)));
+    assert_eq!(pair.server.read(pair.now, id), b"unread");
     pair.close();
 }
 

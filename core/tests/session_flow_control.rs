@@ -379,7 +379,7 @@ fn a_window_does_not_grow_for_a_leisurely_reader() {
 fn all_windows_together_keep_to_their_budget() {
     let config = config(|config| {
         config.limits.initial_window = 4096;
-        config.limits.window_budget = 16_384;
+        config.limits.window_budget = 32_768;
     });
     let mut pair = Pair::with(Dialect::Extended, config);
     let ids: Vec<_> = (0..8).map(|_| pair.connect()).collect();
@@ -387,7 +387,7 @@ fn all_windows_together_keep_to_their_budget() {
         pair.stream(Role::Connector, *id, &pattern(0, MIB));
     }
     let unread: usize = ids.iter().map(|id| pair.stuff(Role::Connector, *id, MIB)).sum();
-    assert!(unread <= 8 * 4096 + 16_384, "{unread}");
+    assert!(unread <= 8 * 4096 + 32_768, "{unread}");
     assert!(unread > 8 * 4096, "the budget is used: {unread}");
     // A connection that goes gives its part back.
     for id in &ids[1..] {
@@ -399,6 +399,27 @@ fn all_windows_together_keep_to_their_budget() {
     pair.run();
     pair.stream(Role::Connector, ids[0], &pattern(0, MIB));
     assert_eq!(pair.stuff(Role::Connector, ids[0], MIB), 16_384);
+}
+
+/// Connections that once ran in bulk and stay open keep their windows: what they were granted
+/// cannot be taken back.
+#[test]
+fn those_that_come_later_find_some_of_the_budget_left() {
+    let config = config(|config| {
+        config.limits.initial_window = 4096;
+        config.limits.max_window = 65_536;
+        config.limits.window_budget = 4 * 65_536;
+    });
+    let mut pair = Pair::with(Dialect::Extended, config);
+    let windows: Vec<_> = (0..8)
+        .map(|_| {
+            let id = pair.connect();
+            pair.stream(Role::Connector, id, &pattern(0, MIB));
+            pair.stuff(Role::Connector, id, MIB)
+        })
+        .collect();
+    assert!(windows.iter().sum::<usize>() <= 8 * 4096 + 4 * 65_536, "{windows:?}");
+    assert!(windows[5] > 2 * 4096, "{windows:?}");
 }
 
 #[test]

@@ -119,8 +119,8 @@ fn session_end(end: &SessionEnd) -> &'static str {
         SessionEnd::PeerClosed { .. } => "closed by the other end",
         SessionEnd::PeerMisbehaved(_) => "fault",
         SessionEnd::Transport(_) => "cut",
-        SessionEnd::Silent { .. } => "silent",
-        SessionEnd::Stalled { .. } => "stalled",
+        SessionEnd::Silent(_) => "silent",
+        SessionEnd::Stalled(_) => "stalled",
         _ => "of an unknown kind",
     }
 }

@@ -19,11 +19,14 @@ pub struct Limits {
     /// with its headers has 16 KiB, so that a read buffer holds a whole number of them and the end
     /// of one is seldom moved to the next.
     pub max_data: usize,
-    /// Bytes of a dial's target. The base dialect reads no more than 266, so there it is less.
+    /// Bytes of a dial's target: a host name has 253 at most, a path 4096 only in theory. The base
+    /// dialect reads no more than 266, so there it is less.
     pub max_target: usize,
-    /// Bytes of text kept from an error that the other end words.
+    /// Bytes of text kept from an error that the other end words: enough for a chain of causes in
+    /// a log line, too little to fill a log with.
     pub max_text: usize,
-    /// Bytes of a client key in a peer's announcement.
+    /// Bytes of a client key in a peer's announcement: five times what fits into a remotedialer
+    /// peer's.
     pub max_client_key: usize,
     /// Connections at once, both ends' dials together. With `initial_window` it bounds what a
     /// session can be made to buffer before any window grows.
@@ -40,12 +43,15 @@ pub struct Limits {
     pub initial_window: u64,
     /// How far one connection's window grows when its reader keeps up.
     pub max_window: u64,
-    /// By how much all windows of a session together may grow beyond `initial_window`.
+    /// By how much all windows of a session together may grow beyond `initial_window`. A window
+    /// doubles if that takes no more than half of what is left, because what was granted cannot be
+    /// taken back from a connection that stays open, and others come later.
     pub window_budget: u64,
     /// Bytes of one connection accepted from the application before the transport takes them; at
-    /// least one.
+    /// least one. It keeps a fast transport busy between two turns of the writer.
     pub send_buffer: usize,
-    /// The same for all connections of a session together; at least one.
+    /// The same for all connections of a session together; at least one. With it a transport that
+    /// takes nothing costs no more than this, however many connections write.
     pub send_budget: usize,
     /// Toward a remotedialer end: unread bytes of a connection above which we send Pause. It
     /// answers with what is in flight, so this is not the bound.
@@ -93,11 +99,13 @@ pub struct Timing {
     pub ping_interval: Duration,
     /// Silence of the other end after which the session is over. Any message is a sign of life.
     pub silence: Duration,
-    /// How long the transport may take nothing of what is queued.
+    /// How long the transport may take nothing of what is queued: as long as `silence`, since an end
+    /// that is heard and does not read is no better than a silent one.
     pub stall: Duration,
-    /// How long a dial of ours may go unanswered, where the caller gives no other time.
+    /// How long a dial of ours may go unanswered, where the caller gives no other time. Fifteen
+    /// seconds is what remotedialer allows.
     pub dial: Duration,
-    /// How long the application may take to answer a dial of the other end.
+    /// How long the application may take to answer a dial of the other end; no use beyond `dial`.
     pub accept: Duration,
     /// How long a finished connection whose handle is gone waits for the other end's Finish, and
     /// how long a half-closed connection toward a remotedialer end stays readable without a byte.

@@ -100,6 +100,7 @@ impl Session {
             // The table has no violation for this signal.
             self.apply(id, Signal::SessionEnded, "the session ended").ok();
         }
+        debug_assert!(self.outbox.is_empty() && self.timers.len() == 0, "an ended session acts");
     }
 
     fn farewell_for(&self, end: &SessionEnd) -> Option<crate::wire::Encoded> {
@@ -107,7 +108,7 @@ impl Session {
         let code = match end {
             SessionEnd::Closed { code, .. } => *code,
             SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_)) => GoAwayCode::LIMIT,
-            SessionEnd::Silent { .. } | SessionEnd::Stalled { .. } => GoAwayCode::TIMEOUT,
+            SessionEnd::Silent(_) | SessionEnd::Stalled(_) => GoAwayCode::TIMEOUT,
             _ if end.fault() == Fault::Peer => GoAwayCode::PROTOCOL_ERROR,
             _ => GoAwayCode::SHUTDOWN,
         };
@@ -125,8 +126,13 @@ impl Session {
 
     /// A draining session ends when nothing is left to do.
     pub(super) fn end_if_drained(&mut self) {
-        if self.draining && self.table.is_empty() && self.outbox.queued_control() == 0 {
+        if self.is_drained() {
             self.end(SessionEnd::Drained);
         }
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        let idle = self.table.is_empty() && self.outbox.queued_control() == 0;
+        self.draining && idle && self.ended.is_none()
     }
 }

@@ -1,12 +1,13 @@
 //! What can go wrong, by whose fault.
 
 use alloc::string::String;
+use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::ConnectionId;
 use crate::connection::{ConnectionEnd, Violation};
 use crate::wire::{GoAwayCode, InvalidMessage};
-use crate::{ConnectionId, Instant};
 
 /// Who has to change something for it not to happen again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,17 +100,11 @@ pub enum SessionEnd {
     #[error("transport ended: {0}")]
     Transport(String),
     /// Nothing was heard of the other end.
-    #[error("nothing heard of the other end since {since}")]
-    Silent {
-        /// When it was last heard.
-        since: Instant,
-    },
+    #[error("nothing heard of the other end for {0:?}")]
+    Silent(Duration),
     /// The transport took nothing of what was queued.
-    #[error("the transport took nothing since {since}")]
-    Stalled {
-        /// Since when.
-        since: Instant,
-    },
+    #[error("the transport took nothing for {0:?}")]
+    Stalled(Duration),
 }
 
 impl SessionEnd {
@@ -119,7 +114,7 @@ impl SessionEnd {
         match self {
             Self::Closed { .. } | Self::Drained | Self::PeerClosed { .. } => Fault::None,
             Self::PeerMisbehaved(_) => Fault::Peer,
-            Self::Transport(_) | Self::Silent { .. } | Self::Stalled { .. } => Fault::Transport,
+            Self::Transport(_) | Self::Silent(_) | Self::Stalled(_) => Fault::Transport,
         }
     }
 }

@@ -61,8 +61,10 @@ impl Session {
         let rtt = self.keepalive.rtt().unwrap_or(ASSUMED_RTT);
         let bytes = self.table.update(id, |row| {
             let window = row.recv.window();
-            let fits = |held: u64, more, bound| held.saturating_add(more) <= bound;
-            let may_grow = |more| fits(window, more, max) && fits(grown, more, budget);
+            // No more than half of what is left, so that those who come later can grow, too.
+            let may_grow = |more: u64| {
+                window.saturating_add(more) <= max && more <= budget.saturating_sub(grown) / 2
+            };
             row.recv.grant(now, rtt, may_grow)
         })?;
         (bytes > 0).then_some(Body::Credit { bytes })

@@ -87,7 +87,7 @@ impl Session {
         let since = self.keepalive.last_heard();
         let until = since + self.config.timing.silence;
         if until <= now {
-            self.end(super::SessionEnd::Silent { since });
+            self.end(super::SessionEnd::Silent(now - since));
         } else {
             self.timers.arm(Timer::Silence, until);
         }

@@ -78,6 +78,7 @@ impl Session {
                 _ => {}
             }
         });
+        self.table.check();
         self.rearm(id, phase);
         match phase {
             Phase::Open { send, recv } => {

@@ -135,7 +135,8 @@ impl Table {
         }
     }
 
-    fn check(&self) {
+    /// The books are right: demanded of every transition.
+    pub(super) fn check(&self) {
         debug_assert_eq!(self.added, self.removed.total() + self.rows.len() as u64);
         // The full count is quadratic over a session's life; large tables are sampled by tests.
         if cfg!(debug_assertions) && self.rows.len() <= 32 {

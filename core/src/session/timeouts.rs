@@ -25,7 +25,7 @@ impl Session {
         if let Some(since) = self.stall_since()
             && since + self.config.timing.stall <= now
         {
-            self.end(SessionEnd::Stalled { since });
+            self.end(SessionEnd::Stalled(now - since));
         }
     }
 

@@ -30,10 +30,11 @@ impl Session {
         transmit.or_else(|| self.farewell.take().map(Transmit::Message))
     }
 
-    /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send.
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send, or to end: a
+    /// session that drains and has nothing more to do ends there.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        !self.outbox.is_empty() || self.farewell.is_some()
+        !self.outbox.is_empty() || self.farewell.is_some() || self.is_drained()
     }
 
     fn next_transmit(&mut self, now: Instant) -> Option<Transmit> {

@@ -14,4 +14,4 @@ pub(crate) use books::Books;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
 pub(crate) use run::{RunOptions, prepare};
-pub(crate) use state::{Notice, Shared, State};
+pub(crate) use state::{Locked, Notice, Shared, State};

@@ -1,6 +1,7 @@
 //! What a session's driver and the handles to its connections share.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) core: Session,
     handles: BTreeMap<ConnectionId, Handle>,
     driver: Option<Waker>,
+    woken: Woken,
+    driver_is_due: bool,
     notices: VecDeque<Notice>,
     meter: Meter,
     refusals: LogLimit,
@@ -46,10 +49,9 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    fn wake_both(&mut self) {
-        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
-            waker.wake();
-        }
+    fn wake_both(&mut self, woken: &mut Woken) {
+        woken.add(self.reader.take());
+        woken.add(self.writer.take());
     }
 }
 
@@ -67,6 +69,8 @@ impl Shared {
             core,
             handles: BTreeMap::new(),
             driver: None,
+            woken: Woken::default(),
+            driver_is_due: false,
             notices: VecDeque::new(),
             meter: Meter::default(),
             refusals: LogLimit::default(),
@@ -74,9 +78,10 @@ impl Shared {
         Arc::new(Self { clock, span, state: Mutex::new(state) })
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> Locked<'_> {
         // A panic under the lock is a bug in the core; the state is still whole enough to end it.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Locked { state, woken: Woken::default() }
     }
 
     /// Runs a command on the core, wakes whom it concerns, and the driver with them.
@@ -88,10 +93,11 @@ impl Shared {
         let mut state = self.lock();
         let result = command(&mut state.core, now);
         state.dispatch();
-        match &state.driver {
-            Some(driver) => driver.wake_by_ref(),
+        if state.driver.is_some() {
+            state.wake_driver();
+        } else {
             // After the session's end nobody else reports what the handles let go.
-            None => state.observe(),
+            state.observe();
         }
         result
     }
@@ -128,17 +134,21 @@ impl State {
                 self.notices.push_back(Notice::Incoming { id, target, within });
             }
             Event::Opened(id) => {
-                self.with_handle(id, |handle| {
+                self.with_handle(id, |handle, woken| {
                     handle.opened = true;
-                    handle.wake_both();
+                    handle.wake_both(woken);
                 });
             }
-            Event::Readable(id) => self.with_handle(id, |handle| wake(&mut handle.reader)),
-            Event::Writable(id) => self.with_handle(id, |handle| wake(&mut handle.writer)),
+            Event::Readable(id) => {
+                self.with_handle(id, |handle, woken| woken.add(handle.reader.take()))
+            }
+            Event::Writable(id) => {
+                self.with_handle(id, |handle, woken| woken.add(handle.writer.take()))
+            }
             Event::Ended(id) => self.with_handle(id, Handle::wake_both),
-            Event::Retired { id, end } => self.with_handle(id, |handle| {
+            Event::Retired { id, end } => self.with_handle(id, |handle, woken| {
                 handle.end = Some(end);
-                handle.wake_both();
+                handle.wake_both(woken);
             }),
             Event::GoingAway { code, text } => {
                 self.notices.push_back(Notice::GoingAway { code, text });
@@ -149,9 +159,9 @@ impl State {
         }
     }
 
-    fn with_handle(&mut self, id: ConnectionId, act: impl FnOnce(&mut Handle)) {
+    fn with_handle(&mut self, id: ConnectionId, act: impl FnOnce(&mut Handle, &mut Woken)) {
         if let Some(handle) = self.handles.get_mut(&id) {
-            act(handle);
+            act(handle, &mut self.woken);
         }
     }
 
@@ -159,8 +169,8 @@ impl State {
         self.handles.insert(id, Handle::default());
     }
 
-    pub(crate) fn remove_handle(&mut self, id: ConnectionId) {
-        self.handles.remove(&id);
+    pub(crate) fn remove_handle(&mut self, id: ConnectionId) -> Option<Handle> {
+        self.handles.remove(&id)
     }
 
     /// Connections that somebody holds.
@@ -194,10 +204,8 @@ impl State {
         }
     }
 
-    pub(crate) fn wake_driver(&self) {
-        if let Some(driver) = &self.driver {
-            driver.wake_by_ref();
-        }
+    pub(crate) fn wake_driver(&mut self) {
+        self.driver_is_due = true;
     }
 
     pub(crate) fn forget_driver(&mut self) {
@@ -205,8 +213,50 @@ impl State {
     }
 }
 
-fn wake(waker: &mut Option<Waker>) {
-    if let Some(waker) = waker.take() {
-        waker.wake();
+/// A session's state for as long as it is locked.
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    /// Dropped after the lock is given back.
+    woken: Woken,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.woken = std::mem::take(&mut self.state.woken);
+        if std::mem::take(&mut self.state.driver_is_due) {
+            self.woken.add(self.state.driver.clone());
+        }
+    }
+}
+
+/// Those that are to be woken, which happens when it is dropped: outside the lock, for which they
+/// would have to wait, and which they may already need in their own clean-up.
+#[derive(Debug, Default)]
+struct Woken(Vec<Waker>);
+
+impl Woken {
+    fn add(&mut self, waker: Option<Waker>) {
+        self.0.extend(waker);
+    }
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
     }
 }

@@ -148,15 +148,19 @@ async fn megabytes_both_ways_at_once() {
     let pair = Pair::start();
     let (mut read, mut write) = pair.dial("echo").await.unwrap().into_split();
     let sent: Vec<u8> = (0..8u32 << 20).map(|i| u8::try_from(i % 251).unwrap()).collect();
-    let writing = async {
+    let expected = sent.clone();
+    // Each half in a task of its own, with a waker of its own.
+    let writing = tokio::spawn(async move {
         write.write_all(&sent).await.unwrap();
         write.shutdown().await.unwrap();
-    };
-    let mut received = Vec::new();
-    let (_, read_result) = tokio::join!(writing, read.read_to_end(&mut received));
-    read_result.unwrap();
-    assert!(received == sent);
-    drop((read, write));
+    });
+    let reading = tokio::spawn(async move {
+        let mut received = Vec::new();
+        read.read_to_end(&mut received).await.unwrap();
+        received
+    });
+    assert!(reading.await.unwrap() == expected);
+    writing.await.unwrap();
     pair.end().await;
 }
 
@@ -208,6 +212,65 @@ async fn a_deadline_set_from_elsewhere_wakes_a_blocked_read() {
     stream.write_all(b"still here").await.unwrap();
     let mut answer = [0; 10];
     stream.read_exact(&mut answer).await.unwrap();
+    drop(stream);
+    pair.end().await;
+}
+
+/// Counts how often it is woken.
+#[derive(Debug, Default)]
+struct Wakes(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_was_met_leaves_nothing_behind() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("echo").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    stream.set_read_deadline(Some(deadline));
+    let wakes = Arc::new(Wakes::default());
+    let waker = Arc::clone(&wakes).into();
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(stream.poll_read_bytes(&mut cx, 10).is_pending());
+    stream.write_all(b"in time").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(stream.poll_read_bytes(&mut cx, 10).is_ready());
+    let woken = wakes.0.load(std::sync::atomic::Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), woken, "by the old deadline");
+
+    // What has arrived can still be read, and only what has not is too late.
+    stream.write_all(b"late").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(stream.read_bytes(10).await.unwrap().unwrap(), "late");
+    assert_eq!(stream.read_bytes(10).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    stream.set_read_deadline(None);
+    stream.write_all(b"whole").await.unwrap();
+    assert_eq!(stream.read_bytes(10).await.unwrap().unwrap(), "whole");
+    drop(stream);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_with_the_last_read() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("sum").await.unwrap();
+    stream.write_all(&[1; 1000]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    pair.near.command(|core, now| core.drain(now, "", Duration::from_secs(600)));
+    let started = Instant::now();
+    let sum = stream.read_bytes(100).await.unwrap().unwrap();
+    assert_eq!(sum, 1000u64.to_be_bytes().as_slice());
+    // The stream is still held; nothing else than the read can have woken the driver.
+    while pair.near.lock().core.ended().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
     drop(stream);
     pair.end().await;
 }

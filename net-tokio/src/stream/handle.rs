@@ -12,7 +12,7 @@ use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Dialect, ResetCode};
 use watertight_core::{Cause, ConnectionEnd, ConnectionId};
 
-use crate::session::{Shared, State};
+use crate::session::{Locked, Shared, State};
 
 /// Which direction of a connection a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,7 @@ impl Handle {
             }
             Err(ReadError::Unknown) => self.end_of_reading(&mut state),
         };
+        timer.stop();
         state.dispatch();
         // In the base dialect a read may also start the time that a half-closed connection has.
         if state.core.has_transmit() || state.core.dialect() == Dialect::Base {
@@ -128,12 +129,12 @@ impl Handle {
 
     fn written(
         &self,
-        mut state: std::sync::MutexGuard<'_, State>,
+        mut state: Locked<'_>,
         written: Result<usize, WriteError>,
         cx: &mut Context<'_>,
         timer: &mut Timer,
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(match written {
+        let result = match written {
             Ok(written) => Ok(written),
             Err(WriteError::Blocked) => {
                 return self.wait(state, Direction::Write, cx, timer).map(Err);
@@ -143,7 +144,9 @@ impl Handle {
             }
             Err(WriteError::Ended(end)) => Err(ended(&end)),
             Err(WriteError::Unknown) => Err(self.gone(&mut state)),
-        })
+        };
+        timer.stop();
+        Poll::Ready(result)
     }
 
     fn gone(&self, state: &mut State) -> io::Error {
@@ -156,7 +159,7 @@ impl Handle {
     /// Parks the caller until its event, or until its deadline, which becomes the error.
     fn wait(
         &self,
-        mut state: std::sync::MutexGuard<'_, State>,
+        mut state: Locked<'_>,
         direction: Direction,
         cx: &mut Context<'_>,
         timer: &mut Timer,
@@ -204,7 +207,12 @@ impl Handle {
         if finished.is_ok() {
             return Ok(());
         }
+        let now = self.shared.clock.now();
         let mut state = self.shared.lock();
+        // Cut off, with bytes still to be read.
+        if let Err(WriteError::Ended(end)) = state.core.room(now, self.id) {
+            return Err(ended(&end));
+        }
         match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
             // Both directions have come to their end.
             Some(end) if end.complete => Ok(()),
@@ -221,7 +229,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.command(|core, now| core.release(now, self.id));
-        self.shared.lock().remove_handle(self.id);
+        let removed = self.shared.lock().remove_handle(self.id);
+        // With the wakers in it, outside the lock.
+        drop(removed);
     }
 }
 
@@ -230,9 +240,14 @@ impl Drop for Handle {
 pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
+    /// The call is not blocked any more.
+    fn stop(&mut self) {
+        self.0 = None;
+    }
+
     fn poll_passed(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = deadline else {
-            self.0 = None;
+            self.stop();
             return Poll::Pending;
         };
         let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -241,7 +256,7 @@ impl Timer {
         }
         let passed = sleep.as_mut().poll(cx);
         if passed.is_ready() {
-            self.0 = None;
+            self.stop();
         }
         passed
     }

@@ -14,7 +14,7 @@ impl Phase {
             Self::Dialing(early) => dialing(early, signal, context),
             Self::Open { send, recv } => open(send, recv, signal, context),
             Self::Lingering(linger) => lingering(linger, signal),
-            Self::Over { cause, .. } => over(cause, signal),
+            Self::Over { cause, clean } => over(cause, clean, signal),
         }
     }
 }
@@ -175,8 +175,10 @@ fn lingering(linger: Linger, signal: Signal) -> Step {
     }
 }
 
-fn over(cause: Cause, signal: Signal) -> Step {
+fn over(cause: Cause, clean: bool, signal: Signal) -> Step {
     match signal {
+        // What was written last may not have arrived.
+        Signal::FinishWrite if !clean => Step::Misuse,
         Signal::Release | Signal::Abort(_) | Signal::Drained => retire(cause, Tell::Nothing),
         Signal::Accept | Signal::Refuse(_) => Step::Misuse,
         Signal::Opened => Step::Violation(Violation::UnexpectedOpened),
