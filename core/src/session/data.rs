@@ -11,7 +11,7 @@ use crate::connection::Signal;
 /// in. A slice keeps all of its buffer alive, with what others have read long since; above this,
 /// the application lags anyway and what comes is copied, so that the bytes held stay near those
 /// that are counted.
-const SHARED_UNREAD: usize = 4 << 20;
+const SHARED_UNREAD: usize = 1 << 20;
 
 impl Session {
     pub(super) fn on_data(&mut self, id: ConnectionId, payload: Bytes) -> Handled {

@@ -10,7 +10,6 @@ use tokio::time::{Instant, Sleep};
 use watertight_core::Transmit;
 
 use super::state::{Notice, Shared};
-use crate::metrics::LiveSession;
 use crate::transport::{Received, Transport, TransportError};
 
 /// How many messages are taken in before the driver looks after its output and lets other tasks
@@ -40,7 +39,6 @@ pub(crate) struct Driver<T: Transport, O: Owner> {
     owner: O,
     timer: Option<Pin<Box<Sleep>>>,
     phase: Phase,
-    _live: LiveSession,
 }
 
 enum Phase {
@@ -54,14 +52,7 @@ enum Phase {
 
 impl<T: Transport, O: Owner> Driver<T, O> {
     pub(crate) fn new(shared: Arc<Shared>, transport: T, owner: O) -> Self {
-        Self {
-            shared,
-            transport,
-            owner,
-            timer: None,
-            phase: Phase::Running,
-            _live: LiveSession::start(),
-        }
+        Self { shared, transport, owner, timer: None, phase: Phase::Running }
     }
 
     /// Takes in what has arrived, up to a budget. `true` if there may be more.

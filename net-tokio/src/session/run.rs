@@ -9,6 +9,7 @@ use watertight_core::{Role, Session, SessionConfig};
 use super::clock::Clock;
 use super::driver::{Driver, Owner};
 use super::state::Shared;
+use crate::metrics::LiveSession;
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 
@@ -44,7 +45,9 @@ pub(crate) fn prepare<T: Transport + Unpin, O: Owner + Unpin>(
     let children = tasks.child();
     let driver = Driver::new(Arc::clone(&shared), transport, owner(&children));
     let task = async move {
+        let live = LiveSession::start();
         driver.await;
+        drop(live);
         children.wind_down(GRACE).await;
     };
     (shared, Box::pin(task.instrument(options.span)))
