@@ -534,3 +534,19 @@ fn what_lags_far_behind_is_copied_out_of_the_read_buffers() {
     assert_eq!(lone.end.session.ledger().bytes_received, 10 << 20);
     assert!((1 << 20..2 << 20).contains(&pinned), "{pinned}");
 }
+
+#[test]
+fn a_route_that_replaces_another_is_announced_first() {
+    let route = |session_key: i64| ClientRoute { client_key: "agent".into(), session_key };
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
+    lone.end.session.announce(lone.now, route(1), true).unwrap();
+    assert_eq!(lone.hears(), [(0, Body::AddClient(route(1)))]);
+    lone.end.takes = false;
+    for session_key in 1..10_000 {
+        lone.end.session.announce(lone.now, route(session_key + 1), true).unwrap();
+        lone.end.session.announce(lone.now, route(session_key), false).unwrap();
+    }
+    lone.end.takes = true;
+    let heard = lone.hears();
+    assert_eq!(heard, [(0, Body::AddClient(route(10_000))), (0, Body::RemoveClient(route(1)))]);
+}

@@ -237,6 +237,7 @@ impl Session {
     }
 
     /// Announces to a peer server that a client is reachable through this end, or no longer is.
+    /// The two take turns for a route: what is taken back was announced, and it is announced once.
     ///
     /// # Errors
     /// The announcement is longer than the other end reads.

@@ -1,6 +1,6 @@
 //! What waits for the transport: control in order, then what is computed when it is sent.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 
 use super::turns::{Turns, give_back};
@@ -29,8 +29,11 @@ pub(super) enum Control {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     control: VecDeque<Control>,
-    /// Announcements of clients, each once: the latest word on it.
-    routes: BTreeMap<ClientRoute, bool>,
+    /// Routes to announce. One that comes and goes before it was announced is in neither set, so
+    /// they hold no more than there are routes, and routes that the other end knows.
+    new_routes: BTreeSet<ClientRoute>,
+    /// Routes to take back.
+    gone_routes: BTreeSet<ClientRoute>,
     /// Ids answered with "connection not found" (base dialect), each queued once.
     not_found: BTreeSet<ConnectionId>,
     /// Connections that owe credit, Pause or Resume, each once.
@@ -53,7 +56,14 @@ impl Outbox {
 
     pub(super) fn push_route(&mut self, now: Instant, route: ClientRoute, reachable: bool) {
         self.touch(now);
-        self.routes.insert(route, reachable);
+        let (to, from) = if reachable {
+            (&mut self.new_routes, &mut self.gone_routes)
+        } else {
+            (&mut self.gone_routes, &mut self.new_routes)
+        };
+        if !from.remove(&route) {
+            to.insert(route);
+        }
     }
 
     pub(super) fn push_not_found(&mut self, now: Instant, id: ConnectionId) {
@@ -90,8 +100,10 @@ impl Outbox {
         self.control.pop_front()
     }
 
+    /// New routes come first, so that the other end sees no gap where one replaces another.
     pub(super) fn pop_route(&mut self) -> Option<(ClientRoute, bool)> {
-        self.routes.pop_first()
+        let new = self.new_routes.pop_first().map(|route| (route, true));
+        new.or_else(|| self.gone_routes.pop_first().map(|route| (route, false)))
     }
 
     pub(super) fn pop_not_found(&mut self) -> Option<ConnectionId> {
@@ -109,7 +121,7 @@ impl Outbox {
 
     /// Control messages queued.
     pub(super) fn queued_control(&self) -> usize {
-        self.queued_answers() + self.routes.len()
+        self.queued_answers() + self.new_routes.len() + self.gone_routes.len()
     }
 
     /// Those that the other end can make us queue: all but the announcements.
