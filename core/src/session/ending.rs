@@ -9,7 +9,7 @@ use super::turns::Turns;
 use super::{Control, Event, Fault, PeerMisbehaved, Session, SessionEnd};
 use crate::connection::Signal;
 use crate::timers::Timer;
-use crate::wire::{Body, GoAwayCode, Message, ResetCode};
+use crate::wire::{Body, GoAwayCode, Message, ResetCode, printable};
 use crate::{ConnectionId, Instant};
 
 impl Session {
@@ -48,10 +48,10 @@ impl Session {
         }
     }
 
-    /// The transport has ended: `reason` in words.
+    /// The transport has ended: `reason` in words, which may be the other end's.
     pub fn handle_transport_ended(&mut self, now: Instant, reason: &str) {
         self.at(now);
-        self.end(SessionEnd::Transport(reason.to_string()));
+        self.end(SessionEnd::Transport(printable(reason)));
         // Nobody can be told any more.
         self.farewell = None;
     }
@@ -60,7 +60,7 @@ impl Session {
     /// frame that cannot be read.
     pub fn handle_invalid_transport(&mut self, now: Instant, reason: &str) {
         self.at(now);
-        self.end(PeerMisbehaved::InvalidTransport(reason.to_string()).into());
+        self.end(PeerMisbehaved::InvalidTransport(printable(reason)).into());
     }
 
     /// The other end goes away: softly, or at once.

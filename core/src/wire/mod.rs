@@ -34,4 +34,5 @@ pub use limits::DecodeLimits;
 pub use message::{Body, ClientRoute, Dialect, EOF, Message};
 pub use preface::{Hello, HelloReply, InvalidPreface, PrefaceField, PrefaceLimits};
 pub use settings::Settings;
+pub use text::printable;
 pub use varint::InvalidVarint;

@@ -3,10 +3,10 @@ use alloc::string::String;
 /// The head of a text that is only for people.
 ///
 /// The Go end cuts texts inside a character, so bytes that are not UTF-8 are replaced: a closing
-/// message must not fail because of its wording.
+/// message must not fail because of its wording. What is not [`printable`] is replaced, too.
 pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
     let head = bytes.get(..limit).unwrap_or(bytes);
-    let mut text = String::from_utf8_lossy(head).into_owned();
+    let mut text = printable(&String::from_utf8_lossy(head));
     // Each replaced byte may have become three.
     while text.len() > limit {
         text.pop();
@@ -14,9 +14,21 @@ pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
     text
 }
 
+/// A text of the other end as it may stand in a log and on a terminal: without line ends and escape
+/// sequences, with which it could forge lines that are not its own.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::keep_head;
+
+    #[test]
+    fn what_controls_a_terminal_is_gone() {
+        assert_eq!(keep_head(b"a\r\nINFO forged\x1b[2J\xc2\x9bx", 100), "a  INFO forged [2J x");
+    }
 
     #[test]
     fn a_short_text_is_kept() {
