@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tower_service::Service;
 use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
-use watertight::{Agent, AgentStatus, DialError, Listener, Policy, ServerEvent};
+use watertight::{Agent, AgentStatus, DialError, Listener, Policy, Server, ServerEvent};
 
 use support::{KEY, TOKEN, Target, Tunnel, agent, in_time, listen, loopback, server, until};
 
@@ -539,4 +540,48 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
     let ledger = in_time(server.shutdown(Duration::ZERO)).await;
     assert!(ledger.is_even(), "{ledger:?}");
     assert_eq!(ledger.registry.agents.removed, 50);
+}
+
+/// A client whose session is over as soon as it has begun.
+async fn brief_client(server: Server) {
+    let hello = Hello { version: 1, client_key: KEY.into(), token: TOKEN.into() };
+    let (mut near, far) = duplex(1000);
+    server.serve_io(far, None);
+    near.write_all(&hello.encode()).await.unwrap();
+    near.shutdown().await.unwrap();
+    in_time(near.read_to_end(&mut Vec::new())).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_come_in_the_order_in_which_things_happen() {
+    let server = server().build();
+    let mut events = server.subscribe();
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let server = server.clone();
+        clients.spawn(async move {
+            for _ in 0..100 {
+                brief_client(server.clone()).await;
+            }
+        });
+    }
+    clients.join_all().await;
+    until(|| server.ledger().is_even()).await;
+    let (mut up, mut newest) = (BTreeSet::new(), None);
+    while let Ok(event) = events.try_recv() {
+        match event {
+            ServerEvent::Connected { session, replaced, .. } => {
+                assert_eq!(replaced, newest.is_some(), "{session}: {newest:?}");
+                newest = Some(session);
+                assert!(up.insert(session));
+            }
+            ServerEvent::Gone { session, .. } => {
+                newest.take_if(|newest| *newest == session);
+                assert!(up.remove(&session), "{session} is gone before it was there");
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!(server.ledger().registry.agents.added, 400);
+    assert!(up.is_empty(), "{up:?}");
 }
