@@ -109,6 +109,31 @@ async fn any_byte_stream_can_carry_a_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connector_that_panics_is_a_failed_attempt() {
+    let server = server().build();
+    let (acceptor, attempts) = (server.clone(), AtomicUsize::new(0));
+    let connect = move || {
+        let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(attempt, 0, "before there is a future");
+        let (near, far) = duplex(1000);
+        acceptor.serve_io(far, None);
+        async move {
+            assert_ne!(attempt, 1, "in the future");
+            Ok(near)
+        }
+    };
+    let endpoint = "tcp://in.memory:1".parse().unwrap();
+    let agent = Agent::builder(endpoint, KEY).token(TOKEN).connect_with(connect).start();
+    let mut status = agent.status();
+    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let waits = format!("{:?}", in_time(status.wait_for(waiting)).await.unwrap().clone());
+    assert!(waits.contains("panicked"), "{waits}");
+    in_time(agent.connected()).await;
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_agents_with_one_key_take_turns_ever_more_slowly() {
     let server = server().build();
     // Each session counts as stable. Were that all, a turn would take half a second.

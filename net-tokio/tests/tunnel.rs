@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tower_service::Service;
 use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
-use watertight::{Agent, AgentStatus, DialError, Listener, Policy, Server, ServerEvent};
+use watertight::{Agent, AgentStatus, DialError, Incoming, Listener, Policy, Server, ServerEvent};
 
 use support::{KEY, TOKEN, Target, Tunnel, agent, in_time, listen, loopback, server, until};
 
@@ -540,6 +541,23 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
     let ledger = in_time(server.shutdown(Duration::ZERO)).await;
     assert!(ledger.is_even(), "{ledger:?}");
     assert_eq!(ledger.registry.agents.removed, 50);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_takes_nothing_with_it() {
+    fn answer(incoming: Incoming) -> Ready<()> {
+        assert_ne!(incoming.target(), "panic", "as a hook may that trusts its peer");
+        drop(incoming.accept());
+        ready(())
+    }
+    let builder = server().allow_dials(|_, incoming| answer(incoming));
+    let tunnel = Tunnel::with(builder, |agent| agent.handler(answer), "tcp").await;
+    in_time(tunnel.server.dial(KEY, "panic")).await.unwrap_err();
+    in_time(tunnel.agent.dial("panic")).await.unwrap_err();
+    in_time(tunnel.server.dial(KEY, "else")).await.unwrap();
+    in_time(tunnel.agent.dial("else")).await.unwrap();
+    assert_eq!(tunnel.server.ledger().registry.agents.added, 1);
+    tunnel.end().await;
 }
 
 /// A client whose session is over as soon as it has begun.

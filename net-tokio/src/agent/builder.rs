@@ -101,7 +101,7 @@ impl AgentBuilder {
     }
 
     /// Answers dials without any socket: `handler` gets each dial and serves its stream, in a task
-    /// of the session.
+    /// of the session. One that panics refuses its dial or resets its stream, and no other.
     #[must_use]
     pub fn handler<F, A>(mut self, handler: F) -> Self
     where
@@ -127,7 +127,8 @@ impl AgentBuilder {
     }
 
     /// Reaches the server by the embedder's own means: `connect` makes the byte stream, and the
-    /// endpoint only says what is spoken on it. Proxy and TLS are then the embedder's, too.
+    /// endpoint only says what is spoken on it. Proxy and TLS are then the embedder's, too. Where it
+    /// panics, the attempt has failed.
     #[must_use]
     pub fn connect_with<F, A, I>(mut self, connect: F) -> Self
     where
