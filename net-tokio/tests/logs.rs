@@ -137,7 +137,7 @@ async fn a_subscriber_may_ask_the_server_while_a_session_starts() {
     let guard = tracing::subscriber::set_default(subscriber);
     let at = listen(&server).await;
     let agent = agent("tcp", at, KEY).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());

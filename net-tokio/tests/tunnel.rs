@@ -123,12 +123,12 @@ async fn the_newest_session_wins() {
     let at = listen(&server).await;
     let mut events = server.subscribe();
     let first = agent("ws", at, KEY).start();
-    in_time(first.connected()).await;
+    in_time(first.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
     let held = server.dial(KEY, &target.target()).await.unwrap();
 
     let second = agent("tcp", at, KEY).start();
-    in_time(second.connected()).await;
+    in_time(second.connected()).await.unwrap();
     let mut replaced = false;
     let mut gone = false;
     while !(replaced && gone) {
@@ -162,7 +162,7 @@ async fn an_agent_that_dies_ends_its_connections_and_can_come_back() {
         in_time(stream.read_to_end(&mut sink)).await.unwrap_err();
     }
     let agent = agent("ws", at, KEY).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
     let echo = Target::echo().await;
     echoes(server.dial(KEY, &echo.target()).await.unwrap()).await;
@@ -292,7 +292,7 @@ async fn the_service_mounts_in_axum() {
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
     let endpoint = format!("ws://{at}/tunnel").parse().unwrap();
     let agent = Agent::builder(endpoint, KEY).token(TOKEN).policy(loopback()).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
     echoes(server.dial(KEY, &target.target()).await.unwrap()).await;
     assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
@@ -310,7 +310,7 @@ async fn silent_clients_do_not_stop_the_listener() {
         silent.push(TcpStream::connect(at).await.unwrap());
     }
     let agent = agent("ws", at, KEY).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     for mut socket in silent {
         // Each was closed at its deadline; nobody was told anything.
         assert_eq!(in_time(socket.read(&mut [0; 1])).await.unwrap_or(0), 0);
@@ -462,7 +462,7 @@ async fn agents_connect_to_one_path_and_are_told_which() {
     assert_eq!(reason, "refused by the server: 404: agents connect to /v3/connect");
     assert!(elsewhere.shutdown(Duration::ZERO).await.is_even());
     let there = agent("/v3/connect?as=usual");
-    in_time(there.connected()).await;
+    in_time(there.connected()).await.unwrap();
     assert!(there.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
@@ -478,7 +478,7 @@ async fn a_full_server_says_so() {
         assert!(second.shutdown(Duration::ZERO).await.is_even());
         // One that takes over has room.
         let same = agent(scheme, tunnel.at, KEY).start();
-        in_time(same.connected()).await;
+        in_time(same.connected()).await.unwrap();
         assert!(same.shutdown(Duration::ZERO).await.is_even());
         tunnel.end().await;
     }

@@ -8,6 +8,7 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::session::OpenError;
@@ -49,6 +50,11 @@ pub enum AgentStatus {
     /// It was shut down.
     Stopped,
 }
+
+/// The agent was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the agent was shut down")]
+pub struct AgentStopped;
 
 /// The books of an agent.
 #[derive(Clone, Copy, Debug)]
@@ -98,10 +104,18 @@ impl Agent {
     }
 
     /// Waits until the session is up. Cancel safe.
-    pub async fn connected(&self) {
+    ///
+    /// # Errors
+    /// Another handle to the agent was told to shut it down: there will be no session any more.
+    pub async fn connected(&self) -> Result<(), AgentStopped> {
         let mut status = self.status();
-        // The sender lives as long as this agent.
-        status.wait_for(|status| matches!(status, AgentStatus::Connected { .. })).await.ok();
+        tokio::select! {
+            biased;
+            () = self.inner.stop.cancelled() => Err(AgentStopped),
+            up = status.wait_for(|status| matches!(status, AgentStatus::Connected { .. })) => {
+                up.map(drop).map_err(|_| AgentStopped)
+            }
+        }
     }
 
     /// Dials `target` on the server's side, where the server allows it. Cancel safe: dropping the
