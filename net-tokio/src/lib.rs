@@ -42,7 +42,7 @@ mod tasks;
 mod tls;
 mod transport;
 
-pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped};
+pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped, WaitReason};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};

@@ -62,7 +62,7 @@ async fn an_agent_goes_through_an_http_proxy() {
     let refused = through(format!("http://{proxy}"));
     let mut status = refused.status();
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
-    let status = format!("{:?}", in_time(status.wait_for(waiting)).await.unwrap().clone());
+    let status = format!("{:?}", *in_time(status.wait_for(waiting)).await.unwrap());
     assert!(status.contains(&proxy) && status.contains("auth"), "{status}");
     assert!(!status.contains("secret"), "{status}");
     assert!(refused.shutdown(Duration::ZERO).await.is_even());
@@ -139,8 +139,12 @@ async fn a_connector_that_panics_is_a_failed_attempt() {
     let agent = Agent::builder(endpoint, KEY).token(TOKEN).connect_with(connect).start();
     let mut status = agent.status();
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
-    let waits = format!("{:?}", in_time(status.wait_for(waiting)).await.unwrap().clone());
-    assert!(waits.contains("panicked"), "{waits}");
+    let AgentStatus::Waiting { reason, .. } =
+        in_time(status.wait_for(waiting)).await.unwrap().clone()
+    else {
+        unreachable!()
+    };
+    assert_eq!(reason.to_string(), "what makes the connection panicked");
     in_time(agent.connected()).await.unwrap();
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());

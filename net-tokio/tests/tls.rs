@@ -77,7 +77,7 @@ async fn reason(agent: &Agent) -> String {
     let mut status = agent.status();
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
     match in_time(status.wait_for(waiting)).await.unwrap().clone() {
-        AgentStatus::Waiting { reason, .. } => reason,
+        AgentStatus::Waiting { reason, .. } => reason.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -17,7 +17,10 @@ use tower_service::Service;
 use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
-use watertight::{Agent, AgentStatus, DialError, Incoming, Listener, Policy, Server, ServerEvent};
+use watertight::{
+    Agent, AgentStatus, ConnectError, DialError, Incoming, Listener, Policy, Server, ServerEvent,
+    WaitReason,
+};
 
 use support::{KEY, TOKEN, Target, Tunnel, agent, in_time, listen, loopback, server, until};
 
@@ -96,11 +99,30 @@ async fn an_unknown_client_cannot_be_dialled() {
 
 /// Why the agent is not connected.
 async fn reason(agent: &Agent) -> String {
+    wait_reason(agent).await.to_string()
+}
+
+async fn wait_reason(agent: &Agent) -> WaitReason {
     let mut status = agent.status();
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
     let status = in_time(status.wait_for(waiting)).await.unwrap().clone();
     let AgentStatus::Waiting { reason, .. } = status else { unreachable!() };
     reason
+}
+
+#[tokio::test]
+async fn programs_can_tell_a_wrong_token_from_a_server_that_is_not_there() {
+    let server = server().build();
+    let refused = agent("ws", listen(&server).await, KEY).token("wrong").start();
+    let WaitReason::Connect(error) = wait_reason(&refused).await else { panic!() };
+    assert!(matches!(*error, ConnectError::Refused { status: 401, .. }), "{error:?}");
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let lonely = agent("ws", nobody, KEY).start();
+    let WaitReason::Connect(error) = wait_reason(&lonely).await else { panic!() };
+    assert!(matches!(*error, ConnectError::Unreachable { .. }), "{error:?}");
+    assert!(refused.shutdown(Duration::ZERO).await.is_even());
+    assert!(lonely.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
 #[tokio::test]

@@ -4,15 +4,15 @@ mod builder;
 mod connector;
 mod link;
 mod run;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::session::OpenError;
-use watertight_core::wire::{Dialect, GoAwayCode};
+use watertight_core::wire::GoAwayCode;
 use watertight_core::{Ledger, SessionConfig};
 
 use crate::forward::Forward;
@@ -22,39 +22,13 @@ use crate::stream::{DialError, TunnelStream, dial};
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
+pub use status::{AgentStatus, AgentStopped, WaitReason};
 
 use connector::Connector;
 use link::Links;
 
 /// How long the session gets to say goodbye after the deadline of a shutdown.
 const FAREWELL: Duration = Duration::from_secs(4);
-
-/// Where an agent stands with its server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AgentStatus {
-    /// It is connecting.
-    Connecting,
-    /// Its session is up.
-    Connected {
-        /// What the server speaks.
-        dialect: Dialect,
-    },
-    /// It waits before it tries again.
-    Waiting {
-        /// How long.
-        retry_in: Duration,
-        /// Why it is not connected.
-        reason: String,
-    },
-    /// It was shut down.
-    Stopped,
-}
-
-/// The agent was shut down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the agent was shut down")]
-pub struct AgentStopped;
 
 /// The books of an agent.
 #[derive(Clone, Copy, Debug)]
