@@ -33,6 +33,7 @@ mod handshake;
 mod listener;
 pub mod metrics;
 mod policy;
+mod redial;
 mod serve;
 mod server;
 mod session;

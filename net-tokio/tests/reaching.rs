@@ -114,6 +114,8 @@ async fn who_waits_for_an_agent_learns_that_it_was_shut_down() {
     let builder = Agent::builder("tcp://in.memory:1".parse().unwrap(), KEY);
     let agent = builder.connect_with(connect).start();
     let other = agent.clone();
+    let error = other.dial("anything").await.unwrap_err();
+    assert_eq!(error.to_string(), "the agent is not connected to its server");
     let shut_down = async { agent.shutdown(Duration::ZERO).await };
     let (connected, ledger) = in_time(async { tokio::join!(other.connected(), shut_down) }).await;
     assert_eq!(connected, Err(AgentStopped));

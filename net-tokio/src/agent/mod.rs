@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Ledger, SessionConfig};
 
 use crate::forward::Forward;
 use crate::listener::Listener;
+use crate::redial::dial_newest;
 use crate::serve::Handler;
-use crate::stream::{DialError, TunnelStream, dial};
+use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
@@ -98,28 +98,32 @@ impl Agent {
     /// # Errors
     /// See [`DialError`].
     pub async fn dial(&self, target: &str) -> Result<TunnelStream, DialError> {
-        let link = self.inner.links.current();
-        let link = link.ok_or_else(|| DialError::NotConnected("the server".to_string()))?;
-        dial(&link, target, None).await
+        self.dial_within(target, None).await
+    }
+
+    /// As [`dial`](Self::dial), with a deadline of its own; without one that of
+    /// [`Timing::dial`](watertight_core::session::Timing::dial) counts.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub async fn dial_within(
+        &self,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<TunnelStream, DialError> {
+        self.inner.dial(target, within).await
     }
 
     /// Dials every connection that `listener` accepts through the server. It ends with the agent,
     /// or when the returned handle says so.
     pub fn forward(&self, listener: Listener, target: &str) -> Forward {
-        let (inner, target) = (Arc::clone(&self.inner), target.to_string());
-        // The forward's tasks must not keep the agent alive that they belong to.
-        let weak = Arc::downgrade(&self._kill);
-        let name = target.clone();
+        // Shared by the dials, which are tasks of the agent: they do not keep it alive.
+        let to: Arc<(_, String)> = Arc::new((Arc::clone(&self.inner), target.to_string()));
         let dial = move || {
-            let (inner, weak, target) = (Arc::clone(&inner), weak.clone(), target.clone());
-            async move {
-                let Some(kill) = weak.upgrade() else {
-                    return Err(DialError::NotSent(OpenError::Closed));
-                };
-                Agent { inner, _kill: kill }.dial(&target).await
-            }
+            let to = Arc::clone(&to);
+            async move { to.0.dial(&to.1, None).await }
         };
-        Forward::start(&self.inner.tasks, &self.inner.stop, listener, &name, dial)
+        Forward::start(&self.inner.tasks, &self.inner.stop, listener, target, dial)
     }
 
     /// The books of the agent.
@@ -154,5 +158,16 @@ impl Agent {
         inner.links.abandon();
         inner.status.send_replace(AgentStatus::Stopped);
         self.ledger()
+    }
+}
+
+impl Inner {
+    async fn dial(
+        &self,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<TunnelStream, DialError> {
+        let newest = || self.links.current().ok_or(DialError::NoServer);
+        dial_newest(newest, target, within.unwrap_or(self.session.timing.dial)).await
     }
 }
