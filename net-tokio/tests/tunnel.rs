@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower_service::Service;
 use watertight::core::registry::RegistryLimits;
-use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
+use watertight::core::wire::{Dialect, GoAwayCode, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
 use watertight::{
     Agent, AgentStatus, ConnectError, DialError, Incoming, Listener, Policy, Server, ServerEvent,
@@ -563,6 +563,26 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
     let ledger = in_time(server.shutdown(Duration::ZERO)).await;
     assert!(ledger.is_even(), "{ledger:?}");
     assert_eq!(ledger.registry.agents.removed, 50);
+}
+
+#[tokio::test]
+async fn a_client_that_is_disconnected_is_told_why() {
+    let tunnel = Tunnel::start("tcp").await;
+    let client = tunnel.server.client(KEY).unwrap();
+    assert_eq!((client.key.as_str(), client.dialect), (KEY, Dialect::Extended));
+    assert!(tunnel.server.client("nobody").is_none());
+    assert!(!tunnel.server.disconnect("nobody", ""));
+
+    let mut events = tunnel.server.subscribe();
+    assert!(tunnel.server.disconnect(KEY, "you owe rent"));
+    let WaitReason::Ended(end) = wait_reason(&tunnel.agent).await else { panic!() };
+    let SessionEnd::PeerClosed { code: GoAwayCode::SHUTDOWN, text } = end else { panic!("{end}") };
+    assert_eq!(text, "you owe rent");
+    match in_time(events.recv()).await.unwrap() {
+        ServerEvent::Gone { session, .. } => assert_eq!(session, client.session),
+        event => panic!("{event:?}"),
+    }
+    tunnel.end().await;
 }
 
 #[tokio::test]

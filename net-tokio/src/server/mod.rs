@@ -165,6 +165,23 @@ impl Server {
         self.inner.sessions().clients()
     }
 
+    /// A connected client.
+    #[must_use]
+    pub fn client(&self, key: &str) -> Option<ClientInfo> {
+        self.inner.sessions().client(key)
+    }
+
+    /// Ends the client's session now, with all its connections, and tells the client `reason`.
+    /// `false` if it has none. Its agent comes back after a while, unless the authentication hook
+    /// refuses it then. To remotedialer clients no reason can be told.
+    pub fn disconnect(&self, key: &str, reason: &str) -> bool {
+        let session = self.inner.sessions().lookup(key);
+        if let Some(session) = &session {
+            session.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, reason));
+        }
+        session.is_some()
+    }
+
     /// The books of the server.
     #[must_use]
     pub fn ledger(&self) -> ServerLedger {

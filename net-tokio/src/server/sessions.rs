@@ -187,6 +187,10 @@ impl Sessions {
         agents.filter_map(|(_, session)| self.info(session)).collect()
     }
 
+    pub(crate) fn client(&self, key: &str) -> Option<ClientInfo> {
+        self.info(self.registry.lookup_local(key)?)
+    }
+
     fn info(&self, session: SessionKey) -> Option<ClientInfo> {
         self.running.get(&session).map(|running| running.info(session))
     }
