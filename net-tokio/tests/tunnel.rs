@@ -5,11 +5,12 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::future::{Ready, ready};
+use std::future::{Ready, pending, ready};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::Uri;
+use axum::extract::ConnectInfo;
+use http::{Request, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -18,8 +19,8 @@ use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::{Dialect, GoAwayCode, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
 use watertight::{
-    Agent, AgentStatus, ConnectError, DialError, Incoming, Listener, Policy, Server, ServerEvent,
-    WaitReason,
+    Agent, AgentStatus, ConnectError, DialError, Incoming, Listener, Policy, Refusal, Server,
+    ServerEvent, WaitReason,
 };
 
 use support::{KEY, TOKEN, Target, Tunnel, agent, in_time, listen, loopback, server, until};
@@ -306,9 +307,13 @@ async fn the_connector_reaches_a_server_by_its_uri() {
 async fn the_service_mounts_in_axum() {
     let target = Target::echo().await;
     let server = server().build();
+    let service = server.upgrade_service().remote_from(|extensions| {
+        extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(remote)| *remote)
+    });
     let app = axum::Router::new()
         .route("/", axum::routing::get(|| async { "the rest of the application" }))
-        .route_service("/tunnel", server.upgrade_service());
+        .route_service("/tunnel", service)
+        .into_make_service_with_connect_info::<SocketAddr>();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
@@ -316,10 +321,24 @@ async fn the_service_mounts_in_axum() {
     let agent = Agent::builder(endpoint, KEY).token(TOKEN).policy(loopback()).start();
     in_time(agent.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
+    assert!(server.client(KEY).unwrap().remote.unwrap().ip().is_loopback());
     echoes(server.dial(KEY, &target.target()).await.unwrap()).await;
     assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
     assert!(server.shutdown(Duration::from_secs(5)).await.is_even());
     serving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mounted_service_does_not_wait_for_its_hook_for_ever() {
+    let server = Server::builder(|_| pending::<Result<String, Refusal>>()).build();
+    let request = Request::get("/tunnel")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let response = server.upgrade_service().call(request.body(()).unwrap());
+    assert_eq!(in_time(response).await.unwrap().status(), 503);
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
 #[tokio::test]
