@@ -585,6 +585,23 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
 }
 
 #[tokio::test]
+async fn the_least_limits_still_take_what_the_other_end_may_send() {
+    let target = Target::count().await;
+    let mut config = SessionConfig::default();
+    config.limits.max_message = 0;
+    for scheme in ["ws", "tcp"] {
+        let builder = server().session(config.clone()).max_handshakes(usize::MAX);
+        let tunnel = Tunnel::with(builder, |agent| agent.session(config.clone()), scheme).await;
+        let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+        stream.write_all(&[1; 100_000]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(in_time(stream.read_u64()).await.unwrap(), 100_000);
+        drop(stream);
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_is_disconnected_is_told_why() {
     let tunnel = Tunnel::start("tcp").await;
     let client = tunnel.server.client(KEY).unwrap();

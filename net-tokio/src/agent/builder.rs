@@ -185,6 +185,8 @@ impl AgentBuilder {
     pub fn start(self) -> Agent {
         let tasks = Tasks::new();
         let kill = Arc::new(tasks.kill_on_drop());
+        // Transports must take what the session takes.
+        let session = self.session.within_bounds();
         let connector = Connector {
             endpoint: self.endpoint,
             options: self.options,
@@ -192,14 +194,14 @@ impl AgentBuilder {
             deadline: self.deadline,
             byte_streams: self.byte_streams,
             web_socket: WebSocketOptions {
-                max_message: self.session.limits.max_message,
+                max_message: session.limits.max_message,
                 masking: self.masking,
             },
         };
         let inner = Arc::new(Inner {
             connector,
             handler: self.handler,
-            session: self.session,
+            session,
             tasks,
             stop: CancellationToken::new(),
             links: Links::default(),
