@@ -116,6 +116,9 @@ impl Agent {
 
     /// Dials every connection that `listener` accepts through the server. It ends with the agent,
     /// or when the returned handle says so.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn forward(&self, listener: Listener, target: &str) -> Forward {
         // Shared by the dials, which are tasks of the agent: they do not keep it alive.
         let to: Arc<(_, String)> = Arc::new((Arc::clone(&self.inner), target.to_string()));

@@ -83,21 +83,31 @@ impl Server {
     }
 
     /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades on
-    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions both. Several listeners can serve one server.
+    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions both. Several listeners
+    /// can serve one server.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn listen(&self, listener: TcpListener, tls: Option<ServerTls>) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Tcp(listener), tls));
     }
 
-    /// Accepts agents from a Unix socket.
+    /// Accepts agents from a Unix socket, as [`listen`](Self::listen) does.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn listen_unix(&self, listener: UnixListener) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Unix(listener), None));
     }
 
     /// Makes a session of a byte stream that the embedder accepted by its own means: a WebSocket
-    /// upgrade on the server's path or a preface is expected on it, within the handshake deadline. How many of them
-    /// there may be at once is the embedder's to bound.
+    /// upgrade on the server's path or a preface is expected on it, within the handshake deadline.
+    /// How many of them there may be at once is the embedder's to bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn serve_io(&self, io: impl Io, remote: Option<SocketAddr>) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(async move {
