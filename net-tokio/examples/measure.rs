@@ -132,7 +132,7 @@ async fn server(target: &str) -> Result<()> {
 async fn agent(url: &str) -> Result<()> {
     let policy: Policy = ["tcp/127.0.0.1:*".parse()?].into_iter().collect();
     let agent = Agent::builder(url.parse()?, "edge").policy(policy).start();
-    agent.connected().await;
+    agent.connected().await?;
     listening("connected");
     std::future::pending().await
 }

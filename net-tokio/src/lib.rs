@@ -17,6 +17,10 @@
 //!   every task is gone and return them; [`ServerLedger::is_even`] is worth an assertion in your tests.
 //! - **Metrics** go through the `metrics` facade ([`metrics::describe`]), spans and events through
 //!   `tracing`.
+//! - **The runtime** is tokio, with time and IO. What starts tasks panics outside of one, and says so.
+//!   The crate is for Unix: it serves and dials Unix sockets.
+//! - **The program** needs more crates than the library: without it (`default-features = false`) a
+//!   dependent compiles none of them.
 //! - **The allocator** is the embedder's. Buffers of 64 KiB come and go with the traffic; glibc's
 //!   allocator gives them back to the kernel each time, which is a quarter of the CPU time of a bulk
 //!   transfer. The binary uses mimalloc.
@@ -24,6 +28,9 @@
 //! Two watertight ends speak the extended dialect: dials are answered, half-close works, flow control
 //! is by credit. Toward a remotedialer end everything falls back to its protocol; both are described in
 //! [`core::protocol`].
+
+#[cfg(not(unix))]
+compile_error!("watertight serves and dials Unix sockets: it is for Unix only");
 
 mod agent;
 mod copy;
@@ -33,6 +40,7 @@ mod handshake;
 mod listener;
 pub mod metrics;
 mod policy;
+mod redial;
 mod serve;
 mod server;
 mod session;
@@ -42,7 +50,7 @@ mod tasks;
 mod tls;
 mod transport;
 
-pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus};
+pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped, WaitReason};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
@@ -58,6 +66,10 @@ pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientTls, ServerTls, TlsError};
 pub use transport::{BoxIo, Io};
 pub use watertight_core as core;
+pub use watertight_core::registry::SessionKey;
+pub use watertight_core::session::{NotPossible, OpenError};
+pub use watertight_core::wire::{Dialect, ResetCode};
+pub use watertight_core::{ConnectionEnd, ReconnectConfig, SessionConfig, SessionEnd};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

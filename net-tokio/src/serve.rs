@@ -22,6 +22,9 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Handle = dyn Fn(&str, Incoming) -> Task + Send + Sync;
 
 /// What answers dials, whatever its type. It is given the key of the client whose session it is.
+///
+/// All of it runs in the connection's own task, also what the embedder's closure does before it
+/// gives a future: in the task of the session's driver it could panic or block for all connections.
 #[derive(Clone)]
 pub(crate) struct Handler(Arc<Handle>);
 
@@ -31,7 +34,11 @@ impl Handler {
         F: Fn(Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        Self(Arc::new(move |_, incoming| Box::pin(handle(incoming))))
+        let handle = Arc::new(handle);
+        Self(Arc::new(move |_, incoming| {
+            let handle = Arc::clone(&handle);
+            Box::pin(async move { handle(incoming).await })
+        }))
     }
 
     pub(crate) fn by_client<F, A>(handle: F) -> Self
@@ -39,7 +46,11 @@ impl Handler {
         F: Fn(String, Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        Self(Arc::new(move |client, incoming| Box::pin(handle(client.to_string(), incoming))))
+        let handle = Arc::new(handle);
+        Self(Arc::new(move |client, incoming| {
+            let (handle, client) = (Arc::clone(&handle), client.to_string());
+            Box::pin(async move { handle(client, incoming).await })
+        }))
     }
 
     /// Refuses every dial.

@@ -4,16 +4,23 @@
 
 mod support;
 
+use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id};
 use tracing::subscriber::DefaultGuard;
-use watertight::{Listener, Policy};
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
+use watertight::{Listener, Policy, Server};
 
-use support::{KEY, Target, Tunnel, in_time, server, until};
+use support::{KEY, Target, Tunnel, agent, in_time, listen, server, until};
 
 /// The log of this thread.
 #[derive(Clone, Default)]
@@ -86,4 +93,54 @@ async fn what_is_logged_about_a_connection_names_client_session_and_target() {
     assert!(lines[0].contains("handshake{remote=Some(127.0.0.1:"), "{lines:#?}");
     drop(forward);
     tunnel.end().await;
+}
+
+/// Asks a server something whenever a span or an event comes up, as a program that shows its
+/// clients beside its log does.
+struct Asking {
+    server: Server,
+    unanswered: Arc<AtomicUsize>,
+}
+
+impl Asking {
+    fn ask(&self) {
+        let (answer, answered) = mpsc::channel();
+        let server = self.server.clone();
+        // On a thread of its own, which gives the test an end where the answer never comes.
+        std::thread::spawn(move || {
+            let dial = pin!(server.dial("nobody", ""));
+            let answered = dial.poll(&mut Context::from_waker(Waker::noop())).is_ready();
+            answer.send(answered)
+        });
+        if answered.recv_timeout(Duration::from_secs(2)) != Ok(true) {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Asking {
+    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: layer::Context<'_, S>) {
+        self.ask();
+    }
+
+    fn on_event(&self, _: &tracing::Event<'_>, _: layer::Context<'_, S>) {
+        self.ask();
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_may_ask_the_server_while_a_session_starts() {
+    let server = server().build();
+    let unanswered = Arc::new(AtomicUsize::new(0));
+    let asking = Asking { server: server.clone(), unanswered: Arc::clone(&unanswered) };
+    let subscriber = tracing_subscriber::registry().with(asking);
+    let guard = tracing::subscriber::set_default(subscriber);
+    let at = listen(&server).await;
+    let agent = agent("tcp", at, KEY).start();
+    in_time(agent.connected()).await.unwrap();
+    until(|| !server.clients().is_empty()).await;
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    drop(guard);
+    assert_eq!(unanswered.load(Ordering::Relaxed), 0);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use watertight::core::ReconnectConfig;
-use watertight::{Agent, AgentBuilder, AgentStatus, ProxyPolicy, Server};
+use watertight::{Agent, AgentBuilder, AgentStatus, AgentStopped, ProxyPolicy, Server};
 
 use support::{KEY, TOKEN, in_time, listen, loopback, server, until};
 
@@ -55,14 +55,14 @@ async fn an_agent_goes_through_an_http_proxy() {
     let through =
         |proxy: String| support::agent("ws", at, KEY).proxy(ProxyPolicy::Url(proxy)).start();
     let agent = through(format!("http://user:secret@{proxy}"));
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     assert_eq!(used.load(Ordering::Relaxed), 1);
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
 
     let refused = through(format!("http://{proxy}"));
     let mut status = refused.status();
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
-    let status = format!("{:?}", in_time(status.wait_for(waiting)).await.unwrap().clone());
+    let status = format!("{:?}", *in_time(status.wait_for(waiting)).await.unwrap());
     assert!(status.contains(&proxy) && status.contains("auth"), "{status}");
     assert!(!status.contains("secret"), "{status}");
     assert!(refused.shutdown(Duration::ZERO).await.is_even());
@@ -77,7 +77,7 @@ async fn an_agent_reaches_a_unix_socket() {
     server.listen_unix(UnixListener::bind(&path).unwrap());
     let endpoint = format!("unix:{}", path.display()).parse().unwrap();
     let agent = Agent::builder(endpoint, KEY).token(TOKEN).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     until(|| server.clients().len() == 1).await;
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
@@ -100,12 +100,56 @@ async fn any_byte_stream_can_carry_a_session() {
     for endpoint in ["ws://in.memory", "tcp://in.memory:1"] {
         let server = server().build();
         let agent = in_memory(&server, endpoint).start();
-        in_time(agent.connected()).await;
+        in_time(agent.connected()).await.unwrap();
         until(|| server.clients().len() == 1).await;
         assert!(agent.shutdown(Duration::ZERO).await.is_even());
         let ledger = server.shutdown(Duration::ZERO).await;
         assert!(ledger.is_even(), "{ledger:?}");
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_an_agent_learns_that_it_was_shut_down() {
+    let connect = std::future::pending::<std::io::Result<TcpStream>>;
+    let builder = Agent::builder("tcp://in.memory:1".parse().unwrap(), KEY);
+    let agent = builder.connect_with(connect).start();
+    let other = agent.clone();
+    let error = other.dial("anything").await.unwrap_err();
+    assert_eq!(error.to_string(), "the agent is not connected to its server");
+    let shut_down = async { agent.shutdown(Duration::ZERO).await };
+    let (connected, ledger) = in_time(async { tokio::join!(other.connected(), shut_down) }).await;
+    assert_eq!(connected, Err(AgentStopped));
+    assert!(ledger.is_even());
+    assert_eq!(in_time(other.connected()).await, Err(AgentStopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_panics_is_a_failed_attempt() {
+    let server = server().build();
+    let (acceptor, attempts) = (server.clone(), AtomicUsize::new(0));
+    let connect = move || {
+        let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(attempt, 0, "before there is a future");
+        let (near, far) = duplex(1000);
+        acceptor.serve_io(far, None);
+        async move {
+            assert_ne!(attempt, 1, "in the future");
+            Ok(near)
+        }
+    };
+    let endpoint = "tcp://in.memory:1".parse().unwrap();
+    let agent = Agent::builder(endpoint, KEY).token(TOKEN).connect_with(connect).start();
+    let mut status = agent.status();
+    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let AgentStatus::Waiting { reason, .. } =
+        in_time(status.wait_for(waiting)).await.unwrap().clone()
+    else {
+        unreachable!()
+    };
+    assert_eq!(reason.to_string(), "what makes the connection panicked");
+    in_time(agent.connected()).await.unwrap();
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
 #[tokio::test(start_paused = true)]

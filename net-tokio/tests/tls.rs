@@ -77,7 +77,7 @@ async fn reason(agent: &Agent) -> String {
     let mut status = agent.status();
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
     match in_time(status.wait_for(waiting)).await.unwrap().clone() {
-        AgentStatus::Waiting { reason, .. } => reason,
+        AgentStatus::Waiting { reason, .. } => reason.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -90,7 +90,7 @@ async fn a_trusted_server_is_reached() {
         let server = server().build();
         let port = listen(&server, authority.server_tls("localhost", None)).await;
         let agent = agent(scheme, port, authority.trust()).start();
-        in_time(agent.connected()).await;
+        in_time(agent.connected()).await.unwrap();
         until(|| !server.clients().is_empty()).await;
         let mut stream = server.dial(KEY, &target.target()).await.unwrap();
         stream.write_all(&vec![1; 1 << 20]).await.unwrap();
@@ -126,7 +126,7 @@ async fn plain_text_on_a_tls_port_disturbs_nobody() {
     let plain = agent("ws", port, authority.trust()).start();
     reason(&plain).await;
     let good = agent("wss", port, authority.trust()).start();
-    in_time(good.connected()).await;
+    in_time(good.connected()).await.unwrap();
     assert!(plain.shutdown(Duration::ZERO).await.is_even());
     assert!(good.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
@@ -153,7 +153,7 @@ async fn a_client_certificate_is_asked_for_and_seen() {
     let identity = Some((certificate.as_path(), key.as_path()));
     let tls = ClientTls::from_pem_files(Some(&authority.ca()), identity).unwrap();
     let with = agent("wss", port, tls).start();
-    in_time(with.connected()).await;
+    in_time(with.connected()).await.unwrap();
     assert!(with.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }

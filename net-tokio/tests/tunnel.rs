@@ -4,18 +4,24 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::future::{Ready, pending, ready};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::Uri;
+use axum::extract::ConnectInfo;
+use http::{Request, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower_service::Service;
 use watertight::core::registry::RegistryLimits;
-use watertight::core::wire::{Dialect, Hello, HelloReply, ResetCode};
+use watertight::core::wire::{Dialect, GoAwayCode, Hello, HelloReply, ResetCode};
 use watertight::core::{SessionConfig, SessionEnd};
-use watertight::{Agent, AgentStatus, DialError, Listener, Policy, ServerEvent};
+use watertight::{
+    Agent, AgentStatus, ConnectError, DialError, Incoming, Listener, Policy, Refusal, Server,
+    ServerEvent, WaitReason,
+};
 
 use support::{KEY, TOKEN, Target, Tunnel, agent, in_time, listen, loopback, server, until};
 
@@ -94,11 +100,30 @@ async fn an_unknown_client_cannot_be_dialled() {
 
 /// Why the agent is not connected.
 async fn reason(agent: &Agent) -> String {
+    wait_reason(agent).await.to_string()
+}
+
+async fn wait_reason(agent: &Agent) -> WaitReason {
     let mut status = agent.status();
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
     let status = in_time(status.wait_for(waiting)).await.unwrap().clone();
     let AgentStatus::Waiting { reason, .. } = status else { unreachable!() };
     reason
+}
+
+#[tokio::test]
+async fn programs_can_tell_a_wrong_token_from_a_server_that_is_not_there() {
+    let server = server().build();
+    let refused = agent("ws", listen(&server).await, KEY).token("wrong").start();
+    let WaitReason::Connect(error) = wait_reason(&refused).await else { panic!() };
+    assert!(matches!(*error, ConnectError::Refused { status: 401, .. }), "{error:?}");
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let lonely = agent("ws", nobody, KEY).start();
+    let WaitReason::Connect(error) = wait_reason(&lonely).await else { panic!() };
+    assert!(matches!(*error, ConnectError::Unreachable { .. }), "{error:?}");
+    assert!(refused.shutdown(Duration::ZERO).await.is_even());
+    assert!(lonely.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
 #[tokio::test]
@@ -121,12 +146,12 @@ async fn the_newest_session_wins() {
     let at = listen(&server).await;
     let mut events = server.subscribe();
     let first = agent("ws", at, KEY).start();
-    in_time(first.connected()).await;
+    in_time(first.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
     let held = server.dial(KEY, &target.target()).await.unwrap();
 
     let second = agent("tcp", at, KEY).start();
-    in_time(second.connected()).await;
+    in_time(second.connected()).await.unwrap();
     let mut replaced = false;
     let mut gone = false;
     while !(replaced && gone) {
@@ -160,7 +185,7 @@ async fn an_agent_that_dies_ends_its_connections_and_can_come_back() {
         in_time(stream.read_to_end(&mut sink)).await.unwrap_err();
     }
     let agent = agent("ws", at, KEY).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
     let echo = Target::echo().await;
     echoes(server.dial(KEY, &echo.target()).await.unwrap()).await;
@@ -282,20 +307,38 @@ async fn the_connector_reaches_a_server_by_its_uri() {
 async fn the_service_mounts_in_axum() {
     let target = Target::echo().await;
     let server = server().build();
+    let service = server.upgrade_service().remote_from(|extensions| {
+        extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(remote)| *remote)
+    });
     let app = axum::Router::new()
         .route("/", axum::routing::get(|| async { "the rest of the application" }))
-        .route_service("/tunnel", server.upgrade_service());
+        .route_service("/tunnel", service)
+        .into_make_service_with_connect_info::<SocketAddr>();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
     let endpoint = format!("ws://{at}/tunnel").parse().unwrap();
     let agent = Agent::builder(endpoint, KEY).token(TOKEN).policy(loopback()).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     until(|| !server.clients().is_empty()).await;
+    assert!(server.client(KEY).unwrap().remote.unwrap().ip().is_loopback());
     echoes(server.dial(KEY, &target.target()).await.unwrap()).await;
     assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
     assert!(server.shutdown(Duration::from_secs(5)).await.is_even());
     serving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mounted_service_does_not_wait_for_its_hook_for_ever() {
+    let server = Server::builder(|_| pending::<Result<String, Refusal>>()).build();
+    let request = Request::get("/tunnel")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let response = server.upgrade_service().call(request.body(()).unwrap());
+    assert_eq!(in_time(response).await.unwrap().status(), 503);
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
 #[tokio::test]
@@ -308,7 +351,7 @@ async fn silent_clients_do_not_stop_the_listener() {
         silent.push(TcpStream::connect(at).await.unwrap());
     }
     let agent = agent("ws", at, KEY).start();
-    in_time(agent.connected()).await;
+    in_time(agent.connected()).await.unwrap();
     for mut socket in silent {
         // Each was closed at its deadline; nobody was told anything.
         assert_eq!(in_time(socket.read(&mut [0; 1])).await.unwrap_or(0), 0);
@@ -460,7 +503,7 @@ async fn agents_connect_to_one_path_and_are_told_which() {
     assert_eq!(reason, "refused by the server: 404: agents connect to /v3/connect");
     assert!(elsewhere.shutdown(Duration::ZERO).await.is_even());
     let there = agent("/v3/connect?as=usual");
-    in_time(there.connected()).await;
+    in_time(there.connected()).await.unwrap();
     assert!(there.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
@@ -476,7 +519,7 @@ async fn a_full_server_says_so() {
         assert!(second.shutdown(Duration::ZERO).await.is_even());
         // One that takes over has room.
         let same = agent(scheme, tunnel.at, KEY).start();
-        in_time(same.connected()).await;
+        in_time(same.connected()).await.unwrap();
         assert!(same.shutdown(Duration::ZERO).await.is_even());
         tunnel.end().await;
     }
@@ -539,4 +582,102 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
     let ledger = in_time(server.shutdown(Duration::ZERO)).await;
     assert!(ledger.is_even(), "{ledger:?}");
     assert_eq!(ledger.registry.agents.removed, 50);
+}
+
+#[tokio::test]
+async fn the_least_limits_still_take_what_the_other_end_may_send() {
+    let target = Target::count().await;
+    let mut config = SessionConfig::default();
+    config.limits.max_message = 0;
+    for scheme in ["ws", "tcp"] {
+        let builder = server().session(config.clone()).max_handshakes(usize::MAX);
+        let tunnel = Tunnel::with(builder, |agent| agent.session(config.clone()), scheme).await;
+        let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+        stream.write_all(&[1; 100_000]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(in_time(stream.read_u64()).await.unwrap(), 100_000);
+        drop(stream);
+        tunnel.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_disconnected_is_told_why() {
+    let tunnel = Tunnel::start("tcp").await;
+    let client = tunnel.server.client(KEY).unwrap();
+    assert_eq!((client.key.as_str(), client.dialect), (KEY, Dialect::Extended));
+    assert!(tunnel.server.client("nobody").is_none());
+    assert!(!tunnel.server.disconnect("nobody", ""));
+
+    let mut events = tunnel.server.subscribe();
+    assert!(tunnel.server.disconnect(KEY, "you owe rent"));
+    let WaitReason::Ended(end) = wait_reason(&tunnel.agent).await else { panic!() };
+    let SessionEnd::PeerClosed { code: GoAwayCode::SHUTDOWN, text } = end else { panic!("{end}") };
+    assert_eq!(text, "you owe rent");
+    match in_time(events.recv()).await.unwrap() {
+        ServerEvent::Gone { session, .. } => assert_eq!(session, client.session),
+        event => panic!("{event:?}"),
+    }
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_takes_nothing_with_it() {
+    fn answer(incoming: Incoming) -> Ready<()> {
+        assert_ne!(incoming.target(), "panic", "as a hook may that trusts its peer");
+        drop(incoming.accept());
+        ready(())
+    }
+    let builder = server().allow_dials(|_, incoming| answer(incoming));
+    let tunnel = Tunnel::with(builder, |agent| agent.handler(answer), "tcp").await;
+    in_time(tunnel.server.dial(KEY, "panic")).await.unwrap_err();
+    in_time(tunnel.agent.dial("panic")).await.unwrap_err();
+    in_time(tunnel.server.dial(KEY, "else")).await.unwrap();
+    in_time(tunnel.agent.dial("else")).await.unwrap();
+    assert_eq!(tunnel.server.ledger().registry.agents.added, 1);
+    tunnel.end().await;
+}
+
+/// A client whose session is over as soon as it has begun.
+async fn brief_client(server: Server) {
+    let hello = Hello { version: 1, client_key: KEY.into(), token: TOKEN.into() };
+    let (mut near, far) = duplex(1000);
+    server.serve_io(far, None);
+    near.write_all(&hello.encode()).await.unwrap();
+    near.shutdown().await.unwrap();
+    in_time(near.read_to_end(&mut Vec::new())).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_come_in_the_order_in_which_things_happen() {
+    let server = server().build();
+    let mut events = server.subscribe();
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let server = server.clone();
+        clients.spawn(async move {
+            for _ in 0..100 {
+                brief_client(server.clone()).await;
+            }
+        });
+    }
+    clients.join_all().await;
+    until(|| server.ledger().is_even()).await;
+    let (mut up, mut newest) = (BTreeSet::new(), None);
+    while let Ok(event) = events.try_recv() {
+        match event {
+            ServerEvent::Connected { session, replaced, .. } => {
+                assert_eq!(replaced, newest.is_some(), "{session}: {newest:?}");
+                newest = Some(session);
+                assert!(up.insert(session));
+            }
+            ServerEvent::Gone { session, .. } => {
+                newest.take_if(|newest| *newest == session);
+                assert!(up.remove(&session), "{session} is gone before it was there");
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!(server.ledger().registry.agents.added, 400);
+    assert!(up.is_empty(), "{up:?}");
 }

@@ -172,8 +172,14 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// The nearest configuration that the other end can live with.
-    pub(super) fn within_bounds(self) -> Self {
+    /// The nearest configuration that works: what the other end is told is within what it takes,
+    /// and the longest message that it may send then can be read. [`Session::new`] does the same
+    /// by itself; a transport that bounds its messages by [`Limits::max_message`] takes it from
+    /// here.
+    ///
+    /// [`Session::new`]: super::Session::new
+    #[must_use]
+    pub fn within_bounds(self) -> Self {
         Self { limits: self.limits.within_bounds(), timing: self.timing }
     }
 }

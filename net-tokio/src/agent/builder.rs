@@ -101,7 +101,7 @@ impl AgentBuilder {
     }
 
     /// Answers dials without any socket: `handler` gets each dial and serves its stream, in a task
-    /// of the session.
+    /// of the session. One that panics refuses its dial or resets its stream, and no other.
     #[must_use]
     pub fn handler<F, A>(mut self, handler: F) -> Self
     where
@@ -127,7 +127,8 @@ impl AgentBuilder {
     }
 
     /// Reaches the server by the embedder's own means: `connect` makes the byte stream, and the
-    /// endpoint only says what is spoken on it. Proxy and TLS are then the embedder's, too.
+    /// endpoint only says what is spoken on it. Proxy and TLS are then the embedder's, too. Where it
+    /// panics, the attempt has failed.
     #[must_use]
     pub fn connect_with<F, A, I>(mut self, connect: F) -> Self
     where
@@ -184,6 +185,8 @@ impl AgentBuilder {
     pub fn start(self) -> Agent {
         let tasks = Tasks::new();
         let kill = Arc::new(tasks.kill_on_drop());
+        // Transports must take what the session takes.
+        let session = self.session.within_bounds();
         let connector = Connector {
             endpoint: self.endpoint,
             options: self.options,
@@ -191,14 +194,14 @@ impl AgentBuilder {
             deadline: self.deadline,
             byte_streams: self.byte_streams,
             web_socket: WebSocketOptions {
-                max_message: self.session.limits.max_message,
+                max_message: session.limits.max_message,
                 masking: self.masking,
             },
         };
         let inner = Arc::new(Inner {
             connector,
             handler: self.handler,
-            session: self.session,
+            session,
             tasks,
             stop: CancellationToken::new(),
             links: Links::default(),

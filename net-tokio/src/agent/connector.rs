@@ -1,10 +1,12 @@
 //! How an agent reaches its server.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::endpoint::{ConnectOptions, Endpoint};
@@ -15,7 +17,7 @@ use crate::transport::{BoxIo, Io, WebSocketOptions};
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send>>;
 
-/// Byte streams to the server that the embedder makes.
+/// Byte streams to the server that the embedder makes. One that panics has failed.
 #[derive(Clone)]
 pub(super) struct ByteStreams(Arc<dyn Fn() -> Connecting + Send + Sync>);
 
@@ -26,10 +28,24 @@ impl ByteStreams {
         A: Future<Output = io::Result<I>> + Send + 'static,
         I: Io,
     {
+        let connect = Arc::new(connect);
         Self(Arc::new(move || {
-            let connecting = connect();
-            Box::pin(async move { connecting.await.map(|io| Box::new(io) as BoxIo) })
+            let connect = Arc::clone(&connect);
+            Box::pin(async move { connect().await.map(|io| Box::new(io) as BoxIo) })
         }))
+    }
+
+    /// A panic of the embedder's ends this attempt, not the agent.
+    async fn connect(&self) -> Result<BoxIo, ConnectError> {
+        let mut connecting = (self.0)();
+        poll_fn(|cx| {
+            // What panicked is not polled again.
+            match catch_unwind(AssertUnwindSafe(|| connecting.as_mut().poll(cx))) {
+                Ok(polled) => polled.map_err(ConnectError::Io),
+                Err(_) => Poll::Ready(Err(ConnectError::Panicked)),
+            }
+        })
+        .await
     }
 }
 
@@ -54,7 +70,7 @@ impl Connector {
     /// One attempt. The caller sets the deadline.
     pub(super) async fn connect(&self) -> Result<Connected<BoxIo>, ConnectError> {
         let io = match &self.byte_streams {
-            Some(ByteStreams(connect)) => connect().await?,
+            Some(byte_streams) => byte_streams.connect().await?,
             None => self.endpoint.connect(&self.options).await?,
         };
         match self.endpoint.web_socket() {

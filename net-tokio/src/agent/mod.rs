@@ -4,51 +4,31 @@ mod builder;
 mod connector;
 mod link;
 mod run;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use watertight_core::session::OpenError;
-use watertight_core::wire::{Dialect, GoAwayCode};
+use watertight_core::wire::GoAwayCode;
 use watertight_core::{Ledger, SessionConfig};
 
 use crate::forward::Forward;
 use crate::listener::Listener;
+use crate::redial::dial_newest;
 use crate::serve::Handler;
-use crate::stream::{DialError, TunnelStream, dial};
+use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
+pub use status::{AgentStatus, AgentStopped, WaitReason};
 
 use connector::Connector;
 use link::Links;
 
 /// How long the session gets to say goodbye after the deadline of a shutdown.
 const FAREWELL: Duration = Duration::from_secs(4);
-
-/// Where an agent stands with its server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AgentStatus {
-    /// It is connecting.
-    Connecting,
-    /// Its session is up.
-    Connected {
-        /// What the server speaks.
-        dialect: Dialect,
-    },
-    /// It waits before it tries again.
-    Waiting {
-        /// How long.
-        retry_in: Duration,
-        /// Why it is not connected.
-        reason: String,
-    },
-    /// It was shut down.
-    Stopped,
-}
 
 /// The books of an agent.
 #[derive(Clone, Copy, Debug)]
@@ -98,10 +78,18 @@ impl Agent {
     }
 
     /// Waits until the session is up. Cancel safe.
-    pub async fn connected(&self) {
+    ///
+    /// # Errors
+    /// Another handle to the agent was told to shut it down: there will be no session any more.
+    pub async fn connected(&self) -> Result<(), AgentStopped> {
         let mut status = self.status();
-        // The sender lives as long as this agent.
-        status.wait_for(|status| matches!(status, AgentStatus::Connected { .. })).await.ok();
+        tokio::select! {
+            biased;
+            () = self.inner.stop.cancelled() => Err(AgentStopped),
+            up = status.wait_for(|status| matches!(status, AgentStatus::Connected { .. })) => {
+                up.map(drop).map_err(|_| AgentStopped)
+            }
+        }
     }
 
     /// Dials `target` on the server's side, where the server allows it. Cancel safe: dropping the
@@ -110,28 +98,35 @@ impl Agent {
     /// # Errors
     /// See [`DialError`].
     pub async fn dial(&self, target: &str) -> Result<TunnelStream, DialError> {
-        let link = self.inner.links.current();
-        let link = link.ok_or_else(|| DialError::NotConnected("the server".to_string()))?;
-        dial(&link, target, None).await
+        self.dial_within(target, None).await
+    }
+
+    /// As [`dial`](Self::dial), with a deadline of its own; without one that of
+    /// [`Timing::dial`](watertight_core::session::Timing::dial) counts.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub async fn dial_within(
+        &self,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<TunnelStream, DialError> {
+        self.inner.dial(target, within).await
     }
 
     /// Dials every connection that `listener` accepts through the server. It ends with the agent,
     /// or when the returned handle says so.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn forward(&self, listener: Listener, target: &str) -> Forward {
-        let (inner, target) = (Arc::clone(&self.inner), target.to_string());
-        // The forward's tasks must not keep the agent alive that they belong to.
-        let weak = Arc::downgrade(&self._kill);
-        let name = target.clone();
+        // Shared by the dials, which are tasks of the agent: they do not keep it alive.
+        let to: Arc<(_, String)> = Arc::new((Arc::clone(&self.inner), target.to_string()));
         let dial = move || {
-            let (inner, weak, target) = (Arc::clone(&inner), weak.clone(), target.clone());
-            async move {
-                let Some(kill) = weak.upgrade() else {
-                    return Err(DialError::NotSent(OpenError::Closed));
-                };
-                Agent { inner, _kill: kill }.dial(&target).await
-            }
+            let to = Arc::clone(&to);
+            async move { to.0.dial(&to.1, None).await }
         };
-        Forward::start(&self.inner.tasks, &self.inner.stop, listener, &name, dial)
+        Forward::start(&self.inner.tasks, &self.inner.stop, listener, target, dial)
     }
 
     /// The books of the agent.
@@ -166,5 +161,16 @@ impl Agent {
         inner.links.abandon();
         inner.status.send_replace(AgentStatus::Stopped);
         self.ledger()
+    }
+}
+
+impl Inner {
+    async fn dial(
+        &self,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<TunnelStream, DialError> {
+        let newest = || self.links.current().ok_or(DialError::NoServer);
+        dial_newest(newest, target, within.unwrap_or(self.session.timing.dial)).await
     }
 }

@@ -1,59 +1,20 @@
 //! Keeps a session up: connects, waits for its end, backs off, connects again.
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use thiserror::Error;
 use tokio::sync::watch;
 use tracing::{info, info_span, warn};
-use watertight_core::wire::{Dialect, GoAwayCode};
-use watertight_core::{Reconnect, Role, SessionEnd};
+use watertight_core::wire::Dialect;
+use watertight_core::{Reconnect, Role};
 
-use super::{AgentStatus, Inner};
-use crate::handshake::{ConnectError, Connected};
+use super::{AgentStatus, Inner, WaitReason};
+use crate::handshake::Connected;
 use crate::session::{Clock, Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
 
-#[derive(Debug, Error)]
-enum Failure {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("not connected after {0:?}")]
-    Timeout(Duration),
-}
-
-/// Where the current session stands, as its owner last saw it.
-#[derive(Clone, Debug)]
-enum LinkStatus {
-    Up,
-    GoingAway(String),
-    Ended(SessionEnd),
-}
-
-impl LinkStatus {
-    fn is_replaced(&self) -> bool {
-        let end = match self {
-            Self::Up | Self::GoingAway(_) => return false,
-            Self::Ended(end) => end,
-        };
-        matches!(end, SessionEnd::PeerClosed { code: GoAwayCode::REPLACED, .. })
-    }
-}
-
-impl fmt::Display for LinkStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Up => f.write_str("the session's task has ended"),
-            Self::GoingAway(text) => write!(f, "the server goes away: {text}"),
-            Self::Ended(_) if self.is_replaced() => {
-                f.write_str("another agent with the same key took over")
-            }
-            Self::Ended(end) => end.fmt(f),
-        }
-    }
-}
+/// Why the session is of no use for new dials any more, once that is so.
+type LinkStatus = Option<WaitReason>;
 
 /// The agent's one long-lived task.
 pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) {
@@ -70,17 +31,18 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
                 reconnect.connected(clock.now());
                 let over = inner.watch_link(&link, &mut status).await;
                 let now = clock.now();
-                let replaced = over.is_replaced();
-                let delay =
-                    if replaced { reconnect.replaced(now) } else { reconnect.disconnected(now) };
-                (delay, over.to_string())
+                let delay = match over {
+                    WaitReason::Replaced => reconnect.replaced(now),
+                    _ => reconnect.disconnected(now),
+                };
+                (delay, over)
             }
-            Err(error) => (reconnect.failed(clock.now()), error.to_string()),
+            Err(reason) => (reconnect.failed(clock.now()), reason),
         };
         if inner.stop.is_cancelled() {
             return;
         }
-        warn!(reason, retry_in = ?delay, "not connected");
+        warn!(%reason, retry_in = ?delay, "not connected");
         inner.status.send_replace(AgentStatus::Waiting { retry_in: delay, reason });
         tokio::select! {
             biased;
@@ -93,10 +55,10 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
 impl Inner {
     async fn connect(
         self: &Arc<Self>,
-    ) -> Result<(Arc<Shared>, watch::Receiver<LinkStatus>), Failure> {
+    ) -> Result<(Arc<Shared>, watch::Receiver<LinkStatus>), WaitReason> {
         let deadline = self.connector.deadline;
         let connected = tokio::time::timeout(deadline, self.connector.connect());
-        let connected = connected.await.map_err(|_| Failure::Timeout(deadline))??;
+        let connected = connected.await.map_err(|_| WaitReason::Timeout(deadline))??;
         Ok(match connected {
             Connected::WebSocket(transport, dialect) => self.start(transport, dialect),
             Connected::ByteStream(transport) => self.start(transport, Dialect::Extended),
@@ -108,7 +70,7 @@ impl Inner {
         transport: T,
         dialect: Dialect,
     ) -> (Arc<Shared>, watch::Receiver<LinkStatus>) {
-        let (status, receiver) = watch::channel(LinkStatus::Up);
+        let (status, receiver) = watch::channel(None);
         let options = RunOptions {
             role: Role::Connector,
             dialect,
@@ -135,11 +97,10 @@ impl Inner {
         &self,
         link: &Arc<Shared>,
         status: &mut watch::Receiver<LinkStatus>,
-    ) -> LinkStatus {
-        // An error means that the session's task was dropped.
-        status.wait_for(|status| !matches!(status, LinkStatus::Up)).await.ok();
+    ) -> WaitReason {
+        let over = status.wait_for(Option::is_some).await.ok().and_then(|status| status.clone());
         self.links.retire(link);
-        status.borrow().clone()
+        over.unwrap_or(WaitReason::TaskEnded)
     }
 }
 
@@ -159,11 +120,11 @@ impl Owner for LinkOwner {
                 self.agent.handler.spawn(&self.children, key, incoming);
             }
             Notice::GoingAway { text, .. } => {
-                self.status.send_replace(LinkStatus::GoingAway(text));
+                self.status.send_replace(Some(WaitReason::GoingAway(text)));
             }
             Notice::Closed(end) => {
                 self.agent.links.remove(shared);
-                self.status.send_replace(LinkStatus::Ended(end));
+                self.status.send_replace(Some(end.into()));
             }
         }
     }

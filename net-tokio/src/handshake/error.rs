@@ -49,6 +49,9 @@ pub enum ConnectError {
     /// A client key or token that no header can carry.
     #[error("{0} has characters that an HTTP header cannot carry")]
     NotAHeader(&'static str),
+    /// What the embedder connects with panicked.
+    #[error("what makes the connection panicked")]
+    Panicked,
 }
 
 impl From<HttpError> for ConnectError {

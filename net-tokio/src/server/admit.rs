@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tracing::field::{Empty, display};
 use tracing::{debug, info, info_span};
 use watertight_core::Role;
 
@@ -59,34 +60,45 @@ impl Inner {
         transport: T,
         admission: Admission,
     ) -> Result<(), Refusal> {
+        let Admission { place: Place { key, .. }, remote, dialect } = &admission;
+        // It outlives the handshake. Subscribers of spans and events may ask the server something:
+        // they are called while nothing is locked.
+        let span = info_span!(parent: None, "session", client = %key, number = Empty);
+        let options = RunOptions {
+            role: Role::Acceptor,
+            dialect: *dialect,
+            config: self.session.clone(),
+            span: span.clone(),
+        };
+        let tasks = self.tasks.child();
         let mut sessions = self.sessions();
         if sessions.is_closed() {
             return Err(shutting_down());
         }
-        let tasks = self.tasks.child();
-        let (key, dialect) = (&admission.place.key, admission.dialect);
         let Added { session, replaced, task } = sessions
             .add(&admission, tasks.clone(), |session| {
-                let options = RunOptions {
-                    role: Role::Acceptor,
-                    dialect,
-                    config: self.session.clone(),
-                    // It outlives the handshake.
-                    span: info_span!(parent: None, "session", client = %key, number = %session),
-                };
                 prepare(&tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
                 })
             })
             .map_err(|error| Refusal::unavailable(error.to_string()))?;
+        // Before anybody else can change what it says, and before the task is there that says when
+        // the session is gone.
+        self.announce(ServerEvent::Connected {
+            key: key.clone(),
+            session,
+            remote: *remote,
+            dialect: *dialect,
+            replaced,
+        });
         drop(sessions);
+        span.record("number", display(session));
+        info!(client = key, number = %session, "session started");
         let leaving = Leaving::new(Arc::clone(self), session, key.clone());
         tasks.spawn(async move {
             let _leaving = leaving;
             task.await;
         });
-        let Admission { place, remote, dialect } = admission;
-        self.announce(ServerEvent::Connected { key: place.key, remote, dialect, replaced });
         Ok(())
     }
 }

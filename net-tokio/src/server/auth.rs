@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use rustls_pki_types::CertificateDer;
+use subtle::ConstantTimeEq;
 use watertight_core::wire::Hello;
 
 use crate::handshake::{Refusal, upgrade};
@@ -20,7 +21,9 @@ pub(super) struct Origin {
 }
 
 /// What the authentication hook sees of an end that wants a session.
-#[derive(Debug)]
+///
+/// Its `Debug` shows no secret: neither the token nor what headers say.
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct AuthRequest {
     /// The client key that the end gave: the header `X-Tunnel-ID`, or the preface's.
@@ -38,6 +41,25 @@ pub struct AuthRequest {
 }
 
 impl AuthRequest {
+    /// What a hook sees of an end that gives this key and token on a byte stream, for tests of
+    /// hooks. The fields can be set as a test needs them.
+    #[must_use]
+    pub fn new(client_key: &str, token: &str) -> Self {
+        Self {
+            client_key: Some(client_key.to_string()),
+            token: Some(token.to_string()),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the end gave this token. How long the answer takes says nothing about a token of
+    /// the same length, as `==` does; `false` if it gave none.
+    #[must_use]
+    pub fn token_is(&self, expected: &str) -> bool {
+        let given = self.token.as_deref();
+        given.is_some_and(|given| given.as_bytes().ct_eq(expected.as_bytes()).into())
+    }
+
     pub(super) fn of_hello(hello: &Hello, origin: &Origin) -> Self {
         Self {
             client_key: Some(hello.client_key.clone()),
@@ -58,6 +80,20 @@ impl AuthRequest {
             remote: origin.remote,
             certificates: origin.certificates.clone(),
         }
+    }
+}
+
+impl fmt::Debug for AuthRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.keys().collect();
+        f.debug_struct("AuthRequest")
+            .field("client_key", &self.client_key)
+            .field("has_token", &self.token.is_some())
+            .field("headers", &names)
+            .field("path", &self.path)
+            .field("remote", &self.remote)
+            .field("certificates", &self.certificates.len())
+            .finish()
     }
 }
 
@@ -85,5 +121,37 @@ impl Authenticator {
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Authenticator")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn only_the_same_token_is_the_token() {
+        let mut request = AuthRequest::new("edge-7", "secret");
+        assert!(request.token_is("secret"));
+        for other in ["", "Secret", "secre", "secret "] {
+            assert!(!request.token_is(other), "{other}");
+        }
+        request.token = None;
+        assert!(!request.token_is("secret") && !request.token_is(""));
+    }
+
+    #[test]
+    fn what_is_shown_has_no_secret() {
+        let request = Request::get("/connect?token=hidden")
+            .header("authorization", "Bearer hidden")
+            .header("x-api-key", "hidden")
+            .header("x-tunnel-id", "edge-7");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let request = AuthRequest::of_upgrade(parts, &Origin::default());
+        assert!(request.token_is("hidden"));
+        let shown = format!("{request:?}");
+        assert!(shown.contains("edge-7") && shown.contains("x-api-key"), "{shown}");
+        assert!(!shown.contains("hidden"), "{shown}");
     }
 }

@@ -117,18 +117,21 @@ impl ServerBuilder {
     pub fn build(self) -> Server {
         let tasks = Tasks::new();
         let kill = Arc::new(tasks.kill_on_drop());
+        // Transports must take what the session takes.
+        let session = self.session.within_bounds();
+        let max_handshakes = self.max_handshakes.clamp(1, Semaphore::MAX_PERMITS);
         let inner = Inner {
             authenticator: self.authenticator,
             backdial: self.backdial,
             web_socket: WebSocketOptions {
-                max_message: self.session.limits.max_message,
+                max_message: session.limits.max_message,
                 masking: self.masking,
             },
-            session: self.session,
+            session,
             connect_path: self.connect_path,
             max_key: self.registry.key,
             handshake_deadline: self.handshake_deadline,
-            handshakes: Arc::new(Semaphore::new(self.max_handshakes.max(1))),
+            handshakes: Arc::new(Semaphore::new(max_handshakes)),
             tasks,
             stop: CancellationToken::new(),
             sessions: Mutex::new(Sessions::new(self.registry)),

@@ -15,6 +15,9 @@ use crate::stream::TunnelStream;
 ///
 /// It gives the bare connection to the URI's host and port (80, or 443 for `https`); TLS for
 /// `https` is laid over it as over any connector, for example by hyper-rustls.
+///
+/// It is a handle to the server as a clone of it is, and keeps it alive: so does a client that it is
+/// given to.
 #[derive(Clone, Debug)]
 pub struct TunnelConnector {
     server: Server,

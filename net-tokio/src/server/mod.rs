@@ -16,17 +16,16 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, broadcast};
-use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::SessionConfig;
-use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
 
 use crate::forward::Forward;
 use crate::handshake::Refusal;
 use crate::listener::Listener;
+use crate::redial::dial_newest;
 use crate::serve::Handler;
-use crate::stream::{DialError, TunnelStream, dial};
+use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
 use crate::transport::{Io, WebSocketOptions};
@@ -84,21 +83,31 @@ impl Server {
     }
 
     /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades on
-    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions both. Several listeners can serve one server.
+    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions both. Several listeners
+    /// can serve one server.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn listen(&self, listener: TcpListener, tls: Option<ServerTls>) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Tcp(listener), tls));
     }
 
-    /// Accepts agents from a Unix socket.
+    /// Accepts agents from a Unix socket, as [`listen`](Self::listen) does.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn listen_unix(&self, listener: UnixListener) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Unix(listener), None));
     }
 
     /// Makes a session of a byte stream that the embedder accepted by its own means: a WebSocket
-    /// upgrade on the server's path or a preface is expected on it, within the handshake deadline. How many of them
-    /// there may be at once is the embedder's to bound.
+    /// upgrade on the server's path or a preface is expected on it, within the handshake deadline.
+    /// How many of them there may be at once is the embedder's to bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn serve_io(&self, io: impl Io, remote: Option<SocketAddr>) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(async move {
@@ -122,7 +131,8 @@ impl Server {
         self.dial_within(key, target, None).await
     }
 
-    /// As [`dial`](Self::dial), with a deadline of its own.
+    /// As [`dial`](Self::dial), with a deadline of its own; without one that of
+    /// [`Timing::dial`](watertight_core::session::Timing::dial) counts.
     ///
     /// # Errors
     /// See [`DialError`].
@@ -132,28 +142,7 @@ impl Server {
         target: &str,
         within: Option<Duration>,
     ) -> Result<TunnelStream, DialError> {
-        let within = within.unwrap_or(self.inner.session.timing.dial);
-        let until = Instant::now() + within;
-        let mut tried = self.lookup(key)?;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(DialError::Timeout);
-            }
-            let result = dial(&tried, target, Some(left)).await;
-            match (result, self.lookup(key)) {
-                // The session was on its way out and another one has taken over.
-                (Err(error), Ok(newer)) if is_stale(&error) && !Arc::ptr_eq(&newer, &tried) => {
-                    tried = newer;
-                }
-                (result, _) => return result,
-            }
-        }
-    }
-
-    fn lookup(&self, key: &str) -> Result<Arc<crate::session::Shared>, DialError> {
-        let found = self.inner.sessions().lookup(key);
-        found.ok_or_else(|| DialError::NotConnected(key.to_string()))
+        self.inner.dial(key, target, within).await
     }
 
     /// A connector that reaches `http://host:port` from the client's side, for hyper and other
@@ -166,19 +155,15 @@ impl Server {
     /// Dials every connection that `listener` accepts at a client. It ends with the server, or
     /// when the returned handle says so.
     pub fn forward(&self, listener: Listener, key: &str, target: &str) -> Forward {
-        let (server, key, target) = (self.clone(), key.to_string(), target.to_string());
         let name = format!("{key}={target}");
-        // The forward's tasks must not keep the server alive that they belong to.
-        let weak = Arc::downgrade(&server._kill);
-        let inner = Arc::clone(&self.inner);
+        // Shared by the dials, which are tasks of the server: they do not keep it alive.
+        let to: Arc<(_, String, String)> =
+            Arc::new((Arc::clone(&self.inner), key.to_string(), target.to_string()));
         let dial = move || {
-            let (weak, inner) = (weak.clone(), Arc::clone(&inner));
-            let (key, target) = (key.clone(), target.clone());
+            let to = Arc::clone(&to);
             async move {
-                let Some(kill) = weak.upgrade() else {
-                    return Err(DialError::NotSent(OpenError::Closed));
-                };
-                Server { inner, _kill: kill }.dial(&key, &target).await
+                let (inner, key, target) = &*to;
+                inner.dial(key, target, None).await
             }
         };
         Forward::start(&self.inner.tasks, &self.inner.stop, listener, &name, dial)
@@ -188,6 +173,23 @@ impl Server {
     #[must_use]
     pub fn clients(&self) -> Vec<ClientInfo> {
         self.inner.sessions().clients()
+    }
+
+    /// A connected client.
+    #[must_use]
+    pub fn client(&self, key: &str) -> Option<ClientInfo> {
+        self.inner.sessions().client(key)
+    }
+
+    /// Ends the client's session now, with all its connections, and tells the client `reason`.
+    /// `false` if it has none. Its agent comes back after a while, unless the authentication hook
+    /// refuses it then. To remotedialer clients no reason can be told.
+    pub fn disconnect(&self, key: &str, reason: &str) -> bool {
+        let session = self.inner.sessions().lookup(key);
+        if let Some(session) = &session {
+            session.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, reason));
+        }
+        session.is_some()
     }
 
     /// The books of the server.
@@ -224,16 +226,20 @@ impl Server {
     }
 }
 
-/// Whether a dial failed because of the session it was tried on. The target may have been reached
-/// all the same, but nothing was said to it.
-fn is_stale(error: &DialError) -> bool {
-    matches!(
-        error,
-        DialError::SessionEnded(_) | DialError::NotSent(OpenError::Closed | OpenError::GoingAway)
-    )
-}
-
 impl Inner {
+    async fn dial(
+        &self,
+        key: &str,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<TunnelStream, DialError> {
+        let newest = || {
+            let found = self.sessions().lookup(key);
+            found.ok_or_else(|| DialError::NotConnected(key.to_string()))
+        };
+        dial_newest(newest, target, within.unwrap_or(self.session.timing.dial)).await
+    }
+
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -28,7 +28,6 @@ impl SessionOwner {
         key: String,
         children: Tasks,
     ) -> Self {
-        info!(client = key, number = %session, "session started");
         Self { server, session, key, children }
     }
 
@@ -37,8 +36,11 @@ impl SessionOwner {
             Fault::None => info!(%end, "session ended"),
             Fault::Peer | Fault::Transport => warn!(%end, "session ended"),
         }
-        self.server.sessions().remove(self.session);
-        self.server.announce(ServerEvent::Gone { key: self.key.clone(), end });
+        // Announced under the lock: the client's next session is announced after this end.
+        let mut sessions = self.server.sessions();
+        sessions.remove(self.session);
+        let (key, session) = (self.key.clone(), self.session);
+        self.server.announce(ServerEvent::Gone { key, session, end });
     }
 }
 

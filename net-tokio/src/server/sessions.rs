@@ -22,6 +22,8 @@ use crate::tasks::Tasks;
 pub struct ClientInfo {
     /// Its key.
     pub key: String,
+    /// Its session. A later one of the same client has another number.
+    pub session: SessionKey,
     /// How long its session has been up.
     pub connected_for: Duration,
     /// The address it connected from, where it has one.
@@ -182,7 +184,15 @@ impl Sessions {
 
     pub(crate) fn clients(&self) -> Vec<ClientInfo> {
         let agents = self.registry.agents();
-        agents.filter_map(|(_, session)| self.running.get(&session)).map(Running::info).collect()
+        agents.filter_map(|(_, session)| self.info(session)).collect()
+    }
+
+    pub(crate) fn client(&self, key: &str) -> Option<ClientInfo> {
+        self.info(self.registry.lookup_local(key)?)
+    }
+
+    fn info(&self, session: SessionKey) -> Option<ClientInfo> {
+        self.running.get(&session).map(|running| running.info(session))
     }
 
     pub(crate) fn ledger(&mut self, tasks: usize) -> ServerLedger {
@@ -211,10 +221,11 @@ impl Sessions {
 }
 
 impl Running {
-    fn info(&self) -> ClientInfo {
+    fn info(&self, session: SessionKey) -> ClientInfo {
         let state = self.shared.lock();
         ClientInfo {
             key: self.key.clone(),
+            session,
             connected_for: self.since.elapsed(),
             remote: self.remote,
             dialect: self.dialect,
@@ -224,7 +235,7 @@ impl Running {
     }
 }
 
-/// What happened to a client's session.
+/// What happened to a client's session. Events come in the order in which it happened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerEvent {
@@ -232,6 +243,8 @@ pub enum ServerEvent {
     Connected {
         /// The client.
         key: String,
+        /// The session.
+        session: SessionKey,
         /// The address it connected from, where it has one.
         remote: Option<SocketAddr>,
         /// What it speaks.
@@ -243,6 +256,8 @@ pub enum ServerEvent {
     Gone {
         /// The client.
         key: String,
+        /// The session, which was announced as connected before.
+        session: SessionKey,
         /// Why.
         end: SessionEnd,
     },

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
@@ -16,25 +16,54 @@ use watertight_core::Role;
 
 use super::Inner;
 use super::auth::{AuthRequest, Origin};
-use super::sessions::Admission;
+use super::sessions::{Admission, Place};
 use crate::handshake::{Refusal, upgrade};
+use crate::metrics::handshake_refused;
 use crate::transport::WebSocket;
 
 /// Answers WebSocket upgrades with sessions, and everything else with an error that says what is
 /// expected. Made by [`Server::upgrade_service`](crate::Server::upgrade_service).
 ///
-/// The HTTP server around it may put a [`SocketAddr`] of the other end into the request's
-/// extensions, for the authentication hook to see.
+/// Where the authentication hook takes longer than the
+/// [`handshake_deadline`](crate::ServerBuilder::handshake_deadline), the answer is 503.
+///
+/// The address that the hook and [`ClientInfo`](crate::ClientInfo) have is a [`SocketAddr`] among
+/// the request's extensions, where the HTTP server puts one; see
+/// [`remote_from`](Self::remote_from) for one that has it in a type of its own.
 #[derive(Clone, Debug)]
 pub struct UpgradeService {
     server: Arc<Inner>,
+    remote_from: fn(&Extensions) -> Option<SocketAddr>,
     /// Known when the socket is the server's own.
     origin: Option<Origin>,
 }
 
 impl UpgradeService {
     pub(super) fn new(server: Arc<Inner>, origin: Option<Origin>) -> Self {
-        Self { server, origin }
+        Self { server, remote_from: |extensions| extensions.get().copied(), origin }
+    }
+
+    /// Where the HTTP server around it keeps the address of the other end. In axum:
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    ///
+    /// use axum::Router;
+    /// use axum::extract::ConnectInfo;
+    /// use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+    /// use watertight::Server;
+    ///
+    /// fn app(server: &Server) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    ///     let service = server.upgrade_service().remote_from(|extensions| {
+    ///         extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+    ///     });
+    ///     Router::new().route_service("/connect", service).into_make_service_with_connect_info()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn remote_from(mut self, find: fn(&Extensions) -> Option<SocketAddr>) -> Self {
+        self.remote_from = find;
+        self
     }
 
     async fn answer(
@@ -45,11 +74,11 @@ impl UpgradeService {
         self.check_path(parts.uri.path())?;
         let accepted = upgrade::accept(&parts)?;
         let origin = self.origin.unwrap_or_else(|| Origin {
-            remote: parts.extensions.get::<SocketAddr>().copied(),
+            remote: (self.remote_from)(&parts.extensions),
             certificates: Vec::new(),
         });
         let request = AuthRequest::of_upgrade(parts, &origin);
-        let place = self.server.welcome(request).await?;
+        let place = welcome_in_time(&self.server, request).await?;
         let admission = Admission { place, remote: origin.remote, dialect: accepted.dialect };
         let server = Arc::clone(&self.server);
         self.server.tasks.spawn(start(server, upgraded, admission).in_current_span());
@@ -66,6 +95,16 @@ impl UpgradeService {
         }
         Err(Refusal::not_found(format!("agents connect to {expected}")))
     }
+}
+
+/// The embedder's hook may wait for somebody who never answers.
+async fn welcome_in_time(server: &Inner, request: AuthRequest) -> Result<Place, Refusal> {
+    let place = tokio::time::timeout(server.handshake_deadline, server.welcome(request)).await;
+    place.unwrap_or_else(|_| {
+        handshake_refused("timeout");
+        debug!("no answer from the authentication hook in time");
+        Err(Refusal::unavailable("it takes too long to find out whether you may connect"))
+    })
 }
 
 /// Starts the session once the HTTP server has let go of the socket.

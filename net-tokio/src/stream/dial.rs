@@ -20,6 +20,9 @@ pub enum DialError {
     /// No session of this client is there.
     #[error("client {0:?} is not connected")]
     NotConnected(String),
+    /// The agent has no session with its server.
+    #[error("the agent is not connected to its server")]
+    NoServer,
     /// The dial could not be sent.
     #[error(transparent)]
     NotSent(#[from] OpenError),
@@ -42,7 +45,7 @@ pub enum DialError {
 impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
         let kind = match &error {
-            DialError::NotConnected(_) => io::ErrorKind::HostUnreachable,
+            DialError::NotConnected(_) | DialError::NoServer => io::ErrorKind::HostUnreachable,
             DialError::NotSent(OpenError::TargetTooLong { .. }) => io::ErrorKind::InvalidInput,
             DialError::NotSent(_) => io::ErrorKind::ResourceBusy,
             DialError::Refused { .. } => io::ErrorKind::ConnectionRefused,

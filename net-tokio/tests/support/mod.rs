@@ -83,7 +83,7 @@ impl Tunnel {
         let server = server.build();
         let at = listen(&server).await;
         let agent = build(agent(scheme, at, KEY)).start();
-        in_time(agent.connected()).await;
+        in_time(agent.connected()).await.unwrap();
         until(|| !server.clients().is_empty()).await;
         Self { server, agent, at }
     }

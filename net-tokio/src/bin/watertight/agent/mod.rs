@@ -27,7 +27,7 @@ async fn wait(signals: &mut Signals, agent: &RunningAgent, output: Output) {
     tokio::select! {
         biased;
         _ = signals.next() => return,
-        () = agent.agent.connected() => output.ready(),
+        Ok(()) = agent.agent.connected() => output.ready(),
     }
     signals.next().await;
 }
