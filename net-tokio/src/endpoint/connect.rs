@@ -1,11 +1,12 @@
 use std::io;
 
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::sync::OnceCell;
 
 use super::{Endpoint, Kind, ProxyPolicy};
 use crate::handshake::ConnectError;
 use crate::policy::connect_any;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, TlsError};
 use crate::transport::BoxIo;
 
 /// How to reach an endpoint.
@@ -14,6 +15,29 @@ pub(crate) struct ConnectOptions {
     /// The system's roots if it is `None`.
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: ProxyPolicy,
+    system: SystemTls,
+}
+
+/// Trust in the system's roots, from when it is first needed on: one for all attempts, so that TLS
+/// sessions are resumed.
+#[derive(Clone, Debug, Default)]
+struct SystemTls(OnceCell<ClientTls>);
+
+impl SystemTls {
+    /// `make` reads files. What failed is tried again the next time. Cancel safe.
+    async fn get(&self, make: fn() -> Result<ClientTls, TlsError>) -> io::Result<ClientTls> {
+        let making = async || tokio::task::spawn_blocking(make).await?.map_err(io::Error::other);
+        self.0.get_or_try_init(making).await.cloned()
+    }
+}
+
+impl ConnectOptions {
+    async fn tls(&self) -> io::Result<ClientTls> {
+        match &self.tls {
+            Some(tls) => Ok(tls.clone()),
+            None => self.system.get(ClientTls::system).await,
+        }
+    }
 }
 
 impl Endpoint {
@@ -53,10 +77,7 @@ impl Endpoint {
             return Ok(Box::new(socket));
         }
         let failed = |error| ConnectError::Tls { to: self.to_string(), error };
-        let tls = match &options.tls {
-            Some(tls) => tls.clone(),
-            None => ClientTls::system().map_err(|error| failed(io::Error::other(error)))?,
-        };
+        let tls = options.tls().await.map_err(failed)?;
         let stream = tls.connect(unbracketed(host), socket).await;
         Ok(Box::new(stream.map_err(failed)?))
     }
@@ -75,4 +96,32 @@ pub(super) async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
 /// Resolvers take IPv6 addresses without the brackets that URLs have around them.
 fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+
+    fn make() -> Result<ClientTls, TlsError> {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        match MADE.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(TlsError::SystemRoots("not yet".to_string())),
+            _ => ClientTls::from_pem(Some(certified.cert.pem().as_bytes()), None),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_systems_roots_are_read_once_when_they_can_be() {
+        let system = SystemTls::default();
+        let error = system.get(make).await.unwrap_err();
+        assert_eq!(error.to_string(), "the system's trusted roots: not yet");
+        for _ in 0..3 {
+            system.get(make).await.unwrap();
+        }
+        assert_eq!(MADE.load(Ordering::Relaxed), 2);
+    }
 }

@@ -12,12 +12,15 @@ use crate::handshake::{Answer, ConnectError, exchange};
 /// Which HTTP proxy leads to a `ws` or `wss` server.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum ProxyPolicy {
-    /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say. A proxy there whose URL is
+    /// not `http://` is an error, as below.
     #[default]
     FromEnvironment,
     /// None.
     None,
-    /// This one: `http://[user:password@]host:port`.
+    /// This one: `http://[user:password@]host:port`. Other schemes, `https://` and `socks5://` among
+    /// them, are an error when the agent connects: TLS with the proxy itself is not spoken. With
+    /// `wss`, the proxy carries TLS with the server, and sees nothing of it.
     Url(String),
 }
 
@@ -71,7 +74,11 @@ impl Proxy {
     fn new(found: &Intercept) -> Result<Self, ConnectError> {
         let uri = found.uri();
         if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(failed(uri, "only http:// proxies are spoken to"));
+            return Err(failed(
+                uri,
+                "only http:// proxies are spoken to, without TLS of their own; wss:// servers may \
+                 be behind one",
+            ));
         }
         let host = uri.host().unwrap_or_default().to_string();
         let authorization = found.basic_auth().cloned();
