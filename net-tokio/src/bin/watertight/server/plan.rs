@@ -81,6 +81,14 @@ impl ServerPlan {
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+
+    /// Reads tokens, certificate and key again. Bad files change nothing.
+    pub(crate) fn reload(&self) {
+        self.tokens.reload();
+        if let Some(tls) = &self.tls {
+            tls::reload(tls);
+        }
+    }
 }
 
 fn session(max_connections: Option<NonZeroUsize>, silence: Option<Silence>) -> SessionConfig {
