@@ -64,6 +64,8 @@ pub use server::{
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientTls, ServerTls, TlsError};
+/// For [`ServerTls::from_config`] and [`ClientTls::from_config`].
+pub use tokio_rustls::rustls;
 pub use transport::{BoxIo, Io};
 pub use watertight_core as core;
 pub use watertight_core::registry::SessionKey;

@@ -1,12 +1,13 @@
 use std::io;
 
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::sync::OnceCell;
 
 use super::{Endpoint, Kind, ProxyPolicy};
 use crate::handshake::ConnectError;
 use crate::policy::connect_any;
-use crate::tls::ClientTls;
-use crate::transport::BoxIo;
+use crate::tls::{ClientTls, TlsError};
+use crate::transport::{BoxIo, Io};
 
 /// How to reach an endpoint.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,33 @@ pub(crate) struct ConnectOptions {
     /// The system's roots if it is `None`.
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: ProxyPolicy,
+    system: SystemTls,
+}
+
+/// Trust in the system's roots, from when it is first needed on: one for all attempts, so that TLS
+/// sessions are resumed.
+#[derive(Clone, Debug, Default)]
+struct SystemTls(OnceCell<ClientTls>);
+
+impl SystemTls {
+    /// `make` reads files. What failed is tried again the next time. Cancel safe.
+    async fn get(&self, make: fn() -> Result<ClientTls, TlsError>) -> io::Result<ClientTls> {
+        let making = async || tokio::task::spawn_blocking(make).await?.map_err(io::Error::other);
+        self.0.get_or_try_init(making).await.cloned()
+    }
+}
+
+impl ConnectOptions {
+    async fn tls(&self) -> io::Result<ClientTls> {
+        match &self.tls {
+            Some(tls) => Ok(tls.clone()),
+            None => self.system_tls().await,
+        }
+    }
+
+    pub(super) async fn system_tls(&self) -> io::Result<ClientTls> {
+        self.system.get(ClientTls::system).await
+    }
 }
 
 impl Endpoint {
@@ -29,11 +57,13 @@ impl Endpoint {
                 self.secure(*tls, host, self.reach(host, *port).await?, options).await
             }
             Kind::WebSocket { tls, host, port, .. } => {
-                let socket = match options.proxy.toward(*tls, host, *port)? {
-                    Some(proxy) => proxy.tunnel(host, *port).await?,
-                    None => self.reach(host, *port).await?,
-                };
-                self.secure(*tls, host, socket, options).await
+                match options.proxy.toward(*tls, host, *port)? {
+                    Some(proxy) => {
+                        let socket = proxy.tunnel(host, *port, options).await?;
+                        self.secure(*tls, host, socket, options).await
+                    }
+                    None => self.secure(*tls, host, self.reach(host, *port).await?, options).await,
+                }
             }
         }
     }
@@ -42,21 +72,18 @@ impl Endpoint {
         reach(host, port).await.map_err(|error| self.unreachable(error))
     }
 
-    async fn secure(
+    async fn secure<I: Io>(
         &self,
         tls: bool,
         host: &str,
-        socket: TcpStream,
+        socket: I,
         options: &ConnectOptions,
     ) -> Result<BoxIo, ConnectError> {
         if !tls {
             return Ok(Box::new(socket));
         }
         let failed = |error| ConnectError::Tls { to: self.to_string(), error };
-        let tls = match &options.tls {
-            Some(tls) => tls.clone(),
-            None => ClientTls::system().map_err(|error| failed(io::Error::other(error)))?,
-        };
+        let tls = options.tls().await.map_err(failed)?;
         let stream = tls.connect(unbracketed(host), socket).await;
         Ok(Box::new(stream.map_err(failed)?))
     }
@@ -73,6 +100,76 @@ pub(super) async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 /// Resolvers take IPv6 addresses without the brackets that URLs have around them.
-fn unbracketed(host: &str) -> &str {
+pub(super) fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::tls::ServerTls;
+
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+
+    fn make() -> Result<ClientTls, TlsError> {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        match MADE.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(TlsError::SystemRoots("not yet".to_string())),
+            _ => ClientTls::from_pem(Some(certified.cert.pem().as_bytes()), None),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_systems_roots_are_read_once_when_they_can_be() {
+        let system = SystemTls::default();
+        let error = system.get(make).await.unwrap_err();
+        assert_eq!(error.to_string(), "the system's trusted roots: not yet");
+        for _ in 0..3 {
+            system.get(make).await.unwrap();
+        }
+        assert_eq!(MADE.load(Ordering::Relaxed), 2);
+    }
+
+    /// Lets one connection through TLS in, and sends back what comes after the request.
+    async fn proxy(listener: TcpListener, tls: ServerTls) -> String {
+        let (mut io, _) = tls.accept(Box::new(listener.accept().await.unwrap().0)).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(io.read_u8().await.unwrap());
+        }
+        io.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+        io.flush().await.unwrap();
+        let byte = io.read_u8().await.unwrap();
+        io.write_u8(byte).await.unwrap();
+        io.flush().await.unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_proxy_may_want_tls_with_itself() {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let (cert, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
+        let tls = ServerTls::from_pem(cert.as_bytes(), key.as_bytes(), None).unwrap();
+        let trust = ClientTls::from_pem(Some(cert.as_bytes()), None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let proxying = tokio::spawn(proxy(listener, tls));
+        let options = ConnectOptions {
+            proxy: ProxyPolicy::Url(at),
+            system: SystemTls(OnceCell::new_with(Some(trust))),
+            ..ConnectOptions::default()
+        };
+        let endpoint: Endpoint = "ws://tunnel.example".parse().unwrap();
+        let mut io = endpoint.connect(&options).await.unwrap();
+        io.write_u8(7).await.unwrap();
+        io.flush().await.unwrap();
+        assert_eq!(io.read_u8().await.unwrap(), 7);
+        let head = proxying.await.unwrap();
+        assert!(head.starts_with("CONNECT tunnel.example:80 HTTP/1.1\r\n"), "{head}");
+    }
 }

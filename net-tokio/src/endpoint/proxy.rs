@@ -1,13 +1,15 @@
 //! The way through an HTTP proxy.
 
+use std::io;
+
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{Authority, Scheme};
 use http::{Request, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use tokio::net::TcpStream;
 
-use super::connect::reach;
+use super::connect::{ConnectOptions, reach, unbracketed};
 use crate::handshake::{Answer, ConnectError, exchange};
+use crate::transport::BoxIo;
 
 /// Which HTTP proxy leads to a `ws` or `wss` server.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -17,13 +19,17 @@ pub enum ProxyPolicy {
     FromEnvironment,
     /// None.
     None,
-    /// This one: `http://[user:password@]host:port`.
+    /// This one: `http://[user:password@]host:port`, or `https://` where the proxy wants TLS with
+    /// itself; its certificate is then checked by the system's roots. Other schemes are an error
+    /// when the agent connects.
     Url(String),
 }
 
 /// A proxy that a connection goes through.
 #[derive(Debug)]
 pub(super) struct Proxy {
+    /// Whether the proxy itself is spoken to over TLS.
+    tls: bool,
     host: String,
     port: u16,
     authorization: Option<HeaderValue>,
@@ -70,24 +76,41 @@ impl std::fmt::Debug for ProxyPolicy {
 impl Proxy {
     fn new(found: &Intercept) -> Result<Self, ConnectError> {
         let uri = found.uri();
-        if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(failed(uri, "only http:// proxies are spoken to"));
-        }
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (false, 80),
+            Some("https") => (true, 443),
+            _ => return Err(failed(uri, "only http:// and https:// proxies are spoken to")),
+        };
         let host = uri.host().unwrap_or_default().to_string();
         let authorization = found.basic_auth().cloned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(80), authorization })
+        Ok(Self { tls, host, port: uri.port_u16().unwrap_or(port), authorization })
     }
 
     /// A connection to the server through the proxy. The caller sets the deadline. Cancel safe.
-    pub(super) async fn tunnel(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    pub(super) async fn tunnel(
+        &self,
+        host: &str,
+        port: u16,
+        options: &ConnectOptions,
+    ) -> Result<BoxIo, ConnectError> {
         let name = format!("{}:{}", self.host, self.port);
         let request = self.request(host, port).map_err(|error| failed(&name, error))?;
-        let socket = reach(&self.host, self.port).await.map_err(|error| failed(&name, error))?;
-        match exchange(socket, request).await.map_err(|error| failed(&name, error))? {
+        let io = self.reach(options).await.map_err(|error| failed(&name, error))?;
+        match exchange(io, request).await.map_err(|error| failed(&name, error))? {
             Answer::Switched { io, leftover, .. } if leftover.is_empty() => Ok(io),
             Answer::Switched { .. } => Err(failed(name, "it speaks before the server is asked")),
             Answer::Refused { head, text } => Err(failed(name, refusal(head.status, &text))),
         }
+    }
+
+    /// A connection to the proxy.
+    async fn reach(&self, options: &ConnectOptions) -> io::Result<BoxIo> {
+        let socket = reach(&self.host, self.port).await?;
+        if !self.tls {
+            return Ok(Box::new(socket));
+        }
+        let tls = options.system_tls().await?;
+        Ok(Box::new(tls.connect(unbracketed(&self.host), socket).await?))
     }
 
     fn request(&self, host: &str, port: u16) -> Result<Request<String>, http::Error> {
@@ -137,6 +160,8 @@ mod tests {
         assert_eq!(request.uri(), "host:443");
         assert_eq!(request.headers()[HOST], "host:443");
         assert_eq!(request.headers()[PROXY_AUTHORIZATION], "Basic dXNlcjpzZWNyZXQ=");
+        let proxy = toward("https://proxy").unwrap().unwrap();
+        assert_eq!((proxy.tls, &*proxy.host, proxy.port), (true, "proxy", 443));
         let proxy = toward("proxy").unwrap().unwrap();
         assert_eq!((&*proxy.host, proxy.port), ("proxy", 80));
         assert!(proxy.authorization.is_none());
@@ -145,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_proxy_that_cannot_be_used_is_not_gone_past() {
-        for url in ["", "ftp://proxy:1", "http://", "a b", "socks5://proxy:1", "https://proxy:1"] {
+        for url in ["", "ftp://proxy:1", "http://", "a b", "socks5://proxy:1"] {
             let error = toward(url).err().unwrap().to_string();
             assert!(error.contains("http://"), "{url}: {error}");
         }

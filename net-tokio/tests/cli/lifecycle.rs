@@ -179,6 +179,25 @@ fn hangup_reads_the_tokens_again_and_keeps_the_old_ones_if_they_are_bad() {
 }
 
 #[test]
+fn a_server_without_file_descriptors_waits_for_some() {
+    let folder = folder();
+    let server = Process::ready(&server_arguments(&folder));
+    let agents = server.address("agents");
+    server.limit_files(4);
+    let idle: Vec<_> = (0..8).map(|_| connect(&agents)).collect();
+    let complaint = "cannot accept connections for the moment error=Too many open files";
+    eventually("the complaint", || server.log().contains(complaint).then_some(()));
+    drop(idle);
+    let served = crate::refusals::connect_with(&server, Some("k"), Some(TOKEN));
+    assert_eq!(served.status, 101);
+    // Neither of them has fewer places than before: the second is like the first.
+    let idle: Vec<_> = (0..8).map(|_| connect(&agents)).collect();
+    eventually("another", || (server.log().matches(complaint).count() == 2).then_some(()));
+    drop(idle);
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
 fn a_socket_file_of_a_dead_server_is_no_obstacle() {
     let folder = folder();
     let socket = format!("unix:{}", path(&folder, "s"));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 /// How long anything may take before a test fails. A session bears silence for longer, unless told
 /// otherwise.
@@ -112,6 +112,16 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Lets it open `more` files besides those that it has open now.
+    pub(crate) fn limit_files(&self, more: u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count();
+        let limit = Rlimit {
+            current: Some(u64::try_from(open).unwrap() + more),
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
     }
 
     /// What it has logged so far.

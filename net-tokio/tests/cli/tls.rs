@@ -1,4 +1,5 @@
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustix::process::Signal;
 
 use crate::http::get;
 use crate::process::{Process, eventually, program, run};
@@ -24,6 +25,46 @@ fn an_agent_connects_over_tls_to_a_server_that_it_trusts() {
     assert_eq!(stranger.stop().code, 0);
     let agent = Process::ready(&[&agent[..], &["--ca", &cert]].concat());
     assert_eq!(agent.stop().code, 0);
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn hangup_reads_the_certificate_again_and_keeps_the_old_one_if_it_is_bad() {
+    let folder = folder();
+    let issue = |name: &str| {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        write(&folder.path().join(name), &cert.pem());
+        write(&folder.path().join("cert.pem"), &cert.pem());
+        write(&folder.path().join("key.pem"), &signing_key.serialize_pem());
+        path(&folder, name)
+    };
+    let old = issue("old.pem");
+    let (cert, key) = (path(&folder, "cert.pem"), path(&folder, "key.pem"));
+    let tls = owned(&["--tls-cert", &cert, "--tls-key", &key]);
+    let server = Process::ready(&[server_arguments(&folder), tls].concat());
+    let port = server.address("agents").rsplit_once(':').unwrap().1.to_string();
+    let (url, tokens) = (format!("tls://localhost:{port}"), path(&folder, "tokens"));
+    let agent = |ca: &str| {
+        let agent = ["agent", "--connect", &url, "--key", KEY, "--token-file", &tokens, "--ca", ca];
+        program(&agent)
+    };
+    write(&folder.path().join("key.pem"), "no key\n");
+    server.signal(Signal::HUP);
+    eventually("the complaint", || {
+        let log = server.log();
+        (log.contains("stay in force") && log.contains("key.pem: no private key")).then_some(())
+    });
+    let before = Process::ready_with(agent(&old));
+    let new = issue("new.pem");
+    server.signal(Signal::HUP);
+    eventually("the new ones", || server.log().contains("key read again").then_some(()));
+    let stranger = Process::start(agent(&old));
+    eventually("distrust", || stranger.log().contains("TLS with").then_some(()));
+    assert_eq!(stranger.stop().code, 0);
+    assert_eq!(Process::ready_with(agent(&new)).stop().code, 0);
+    assert!(!before.log().contains("session ended"), "{}", before.log());
+    assert_eq!(before.stop().code, 0);
     assert_eq!(server.stop().code, 0);
 }
 

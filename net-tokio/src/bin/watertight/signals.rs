@@ -2,11 +2,15 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::failure::{Failure, exit_code};
+
+/// How long a drain may take, unless told otherwise.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// SIGTERM and Ctrl-C.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tracing::{error, info};
 use watertight::{ClientTls, ServerTls, TlsError};
 
 use crate::failure::Failure;
@@ -22,6 +23,14 @@ pub(crate) fn of_server(
              --tls-key as well",
         )),
         None => Ok(None),
+    }
+}
+
+/// Reads the files again. Bad ones change nothing.
+pub(crate) fn reload(tls: &ServerTls) {
+    match tls.reload() {
+        Ok(()) => info!("certificate and key read again"),
+        Err(error) => error!(%error, "certificate and key from before stay in force"),
     }
 }
 

@@ -7,11 +7,10 @@ use watertight::{ClientTls, Endpoint, Policy, ProxyPolicy};
 use crate::cli::AgentOptions;
 use crate::failure::Failure;
 use crate::forward_spec::AgentForward;
-use crate::silence::Silence;
+use crate::signals::DRAIN_TIMEOUT;
+use crate::silence::session;
 use crate::tls;
 use crate::tokens::read_token;
-
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What an agent is started with: options that make sense, files that were read.
 #[derive(Debug)]
@@ -80,14 +79,6 @@ impl AgentPlan {
 fn is_over_tls(endpoint: &Endpoint) -> bool {
     let url = endpoint.to_string();
     url.starts_with("wss:") || url.starts_with("tls:")
-}
-
-fn session(silence: Option<Silence>) -> SessionConfig {
-    let mut session = SessionConfig::default();
-    if let Some(silence) = silence {
-        silence.set(&mut session.timing);
-    }
-    session
 }
 
 fn key(key: Option<String>) -> Result<String, Failure> {

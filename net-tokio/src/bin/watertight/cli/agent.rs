@@ -37,6 +37,10 @@ pub(crate) struct AgentOptions {
 
     /// The HTTP proxy to go through, or `none` [default: what HTTPS_PROXY, HTTP_PROXY and
     /// NO_PROXY say]
+    ///
+    /// `http://[USER:PASSWORD@]HOST:PORT`, or `https://` where the proxy wants TLS with itself; its
+    /// certificate is checked against the system's authorities. Only ws:// and wss:// go through
+    /// proxies.
     #[arg(long, value_name = "URL|none", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_PROXY", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]

@@ -39,6 +39,9 @@ pub(crate) struct ServerOptions {
     pub(crate) connect_path: Option<ConnectPath>,
 
     /// Certificate chain (PEM) for TLS on the TCP listeners; needs --tls-key
+    ///
+    /// On SIGHUP certificate, key and --client-ca are read again; if one of them is bad then, the
+    /// old ones stay. Sessions that are up are not touched.
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_TLS_CERT", hide_env_values = true)]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -58,7 +61,8 @@ pub(crate) struct ServerOptions {
     /// The agents' tokens, one entry a line: `KEY TOKEN`, or `TOKEN` alone for any key; required
     ///
     /// Blank lines and lines that start with # are skipped. On SIGHUP the file is read again; if
-    /// it is bad then, the old entries stay. Sessions that are up are not asked again.
+    /// it is bad then, the old entries stay. Sessions that are up are not asked again, even if their
+    /// token is gone.
     #[arg(long, value_name = "FILE", help_heading = ACCESS)]
     #[arg(env = "WATERTIGHT_SERVER_TOKEN_FILE", hide_env_values = true)]
     pub(crate) token_file: Option<PathBuf>,

@@ -10,7 +10,6 @@ use crate::cli::ServerOptions;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::tokens::TokenBook;
 
 pub(crate) use plan::ServerPlan;
 pub(crate) use running::RunningServer;
@@ -21,18 +20,18 @@ pub(crate) async fn run(options: ServerOptions, output: Output) -> Result<Books,
     let mut signals = Signals::install()?;
     let server = RunningServer::start(&plan).await?;
     server.announce(output);
-    wait_and_reload(&mut signals, &plan.tokens).await?;
+    wait_and_reload(&mut signals, &plan).await?;
     Ok(server.stop(plan.drain_timeout, &mut signals).await)
 }
 
-/// Waits for the signal to stop. SIGHUP reads the tokens again.
-async fn wait_and_reload(signals: &mut Signals, tokens: &TokenBook) -> Result<(), Failure> {
+/// Waits for the signal to stop. SIGHUP reads the files again that may change.
+async fn wait_and_reload(signals: &mut Signals, plan: &ServerPlan) -> Result<(), Failure> {
     let mut hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
     loop {
         tokio::select! {
             biased;
             _ = signals.next() => return Ok(()),
-            _ = hangup.recv() => tokens.reload(),
+            _ = hangup.recv() => plan.reload(),
         }
     }
 }

@@ -9,11 +9,10 @@ use crate::address::{AdminAddr, ListenAddr};
 use crate::cli::ServerOptions;
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
-use crate::silence::Silence;
+use crate::signals::DRAIN_TIMEOUT;
+use crate::silence::{self, Silence};
 use crate::tls;
 use crate::tokens::TokenBook;
-
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a server is started with: options that make sense, files that were read.
 #[derive(Debug)]
@@ -81,15 +80,20 @@ impl ServerPlan {
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+
+    /// Reads tokens, certificate and key again. Bad files change nothing.
+    pub(crate) fn reload(&self) {
+        self.tokens.reload();
+        if let Some(tls) = &self.tls {
+            tls::reload(tls);
+        }
+    }
 }
 
 fn session(max_connections: Option<NonZeroUsize>, silence: Option<Silence>) -> SessionConfig {
-    let mut session = SessionConfig::default();
+    let mut session = silence::session(silence);
     if let Some(max) = max_connections {
         session.limits.max_connections = max.get();
-    }
-    if let Some(silence) = silence {
-        silence.set(&mut session.timing);
     }
     session
 }

@@ -7,6 +7,7 @@
 mod headers;
 mod problem;
 mod route;
+mod splice;
 mod upgrade;
 mod upstream;
 

@@ -3,59 +3,30 @@
 //! No buffer is parked on an idle connection: a read borrows the thread's scratch buffer for the
 //! length of one poll, and what has no room in the tunnel stays in the socket.
 
-use std::cell::RefCell;
+mod socket;
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use bytes::{Buf, Bytes};
 use tokio::time::Sleep;
 use watertight_core::wire::ResetCode;
 
 use crate::stream::TunnelStream;
-use crate::transport::BoxIo;
 
-/// What one read asks of the socket: as much as four Data messages carry, unless their size is
-/// set to another one.
-const SCRATCH: usize = (64 << 10) - 256;
-
-/// Reads at least this long give their buffer away; shorter ones are copied out of it, so that
-/// a few bytes never keep a whole buffer alive.
-const GIVE_AWAY: usize = 16 << 10;
+pub(crate) use socket::Socket;
+use socket::{PIECES, poll_shutdown, read, write};
 
 /// How much is taken out of the tunnel before the socket has taken it.
 const IN_HAND: usize = 64 << 10;
 
-/// How many pieces that may be.
-const PIECES: usize = 8;
-
 /// How many rounds a copy may go on before it lets other tasks run.
 const ROUNDS: usize = 16;
-
-thread_local! {
-    static SCRATCH_BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-}
-
-/// A socket that a tunnel stream is copied to.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
-    /// Makes the coming close a reset, where the socket knows the difference, so that its other
-    /// end does not take a truncated stream for a whole one.
-    fn abort(&self) {}
-}
-
-impl Socket for TcpStream {
-    fn abort(&self) {
-        // Best effort: the socket is about to be closed.
-        socket2::SockRef::from(self).set_linger(Some(Duration::ZERO)).ok();
-    }
-}
-
-impl Socket for UnixStream {}
-impl Socket for BoxIo {}
 
 /// Bytes copied, seen from the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -341,54 +312,5 @@ impl<S: Socket> Future for Copy<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-/// Reads at most `room` bytes through the thread's scratch buffer; empty at the end.
-fn read<S: AsyncRead + Unpin>(
-    socket: &mut S,
-    cx: &mut Context<'_>,
-    room: usize,
-) -> Poll<io::Result<Bytes>> {
-    SCRATCH_BUFFER.with_borrow_mut(|scratch| {
-        scratch.resize(SCRATCH, 0);
-        let room = room.min(SCRATCH);
-        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
-        ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled().len();
-        Poll::Ready(Ok(if read < GIVE_AWAY {
-            Bytes::copy_from_slice(buffer.filled())
-        } else {
-            scratch.truncate(read);
-            std::mem::take(scratch).freeze()
-        }))
-    })
-}
-
-/// Writes from the front of `pieces`, in one system call.
-fn write<S: AsyncWrite + Unpin>(
-    socket: &mut S,
-    cx: &mut Context<'_>,
-    pieces: &[Bytes],
-) -> Poll<io::Result<usize>> {
-    let socket = Pin::new(socket);
-    if let [only] = pieces {
-        return socket.poll_write(cx, only);
-    }
-    let mut slices = [IoSlice::new(&[]); PIECES];
-    for (slice, data) in slices.iter_mut().zip(pieces) {
-        *slice = IoSlice::new(data);
-    }
-    socket.poll_write_vectored(cx, slices.get(..pieces.len()).unwrap_or(&slices))
-}
-
-fn poll_shutdown<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    match ready!(Pin::new(stream).poll_shutdown(cx)) {
-        // The other side was faster: there is nothing left to shut down.
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-        done => Poll::Ready(done),
     }
 }

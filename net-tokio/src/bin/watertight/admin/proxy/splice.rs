@@ -1,0 +1,222 @@
+//! Two connections whose bytes are passed on to each other as they come.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// How long a connection may be idle of which one direction has ended. Upgraded protocols say
+/// goodbye in both; one that does not must not stay for ever.
+const HALF_CLOSED: Duration = Duration::from_secs(300);
+
+/// What one read asks for. It is on the stack: an idle connection has no buffer.
+const CHUNK: usize = 16 << 10;
+
+/// How many steps a direction may take before it lets other tasks run.
+const STEPS: usize = 32;
+
+/// Passes bytes on until both directions have ended.
+///
+/// # Errors
+/// The first failure of either side, or that a half-closed connection was idle for too long.
+/// Dropping the two is up to the caller in any case.
+pub(super) async fn splice<A, B>(a: A, b: B) -> io::Result<()>
+where
+    A: AsyncRead + AsyncWrite,
+    B: AsyncRead + AsyncWrite,
+{
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut there, mut back) = (Direction::default(), Direction::default());
+    let mut idle = Idle::default();
+    poll_fn(|cx| {
+        let there_is_done = there.poll(cx, a.as_mut(), b.as_mut())?.is_ready();
+        let back_is_done = back.poll(cx, b.as_mut(), a.as_mut())?.is_ready();
+        if there_is_done && back_is_done {
+            return Poll::Ready(Ok(()));
+        }
+        if !there_is_done && !back_is_done {
+            return Poll::Pending;
+        }
+        idle.poll(cx, there.passed + back.passed)
+    })
+    .await
+}
+
+/// One direction, and how far it has come.
+#[derive(Debug, Default)]
+struct Direction {
+    stage: Stage,
+    /// Read, and not yet written.
+    in_hand: Bytes,
+    /// Whether something that was written may not be on its way.
+    unflushed: bool,
+    passed: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    #[default]
+    Flowing,
+    /// The end has been read, and is yet to be passed on.
+    Finishing,
+    Done,
+}
+
+impl Direction {
+    fn poll<R: AsyncRead, W: AsyncWrite>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut from: Pin<&mut R>,
+        mut to: Pin<&mut W>,
+    ) -> Poll<io::Result<()>> {
+        for _ in 0..STEPS {
+            if !self.in_hand.is_empty() {
+                ready!(self.poll_write(cx, to.as_mut()))?;
+                continue;
+            }
+            match self.stage {
+                Stage::Flowing => match read(cx, from.as_mut())? {
+                    Poll::Ready(data) if data.is_empty() => self.stage = Stage::Finishing,
+                    Poll::Ready(data) => self.in_hand = data,
+                    Poll::Pending => return self.poll_flush(cx, to),
+                },
+                Stage::Finishing => {
+                    ready!(to.as_mut().poll_shutdown(cx))?;
+                    self.stage = Stage::Done;
+                }
+                Stage::Done => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_write<W: AsyncWrite>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: Pin<&mut W>,
+    ) -> Poll<io::Result<()>> {
+        let written = ready!(to.poll_write(cx, &self.in_hand))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.in_hand.advance(written);
+        if self.in_hand.is_empty() {
+            self.in_hand = Bytes::new();
+        }
+        self.unflushed = true;
+        self.passed += written as u64;
+        Poll::Ready(Ok(()))
+    }
+
+    /// There is nothing to read: what has been written goes out. Never the end.
+    fn poll_flush<W: AsyncWrite>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: Pin<&mut W>,
+    ) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            ready!(to.poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Pending
+    }
+}
+
+/// Reads what there is; empty at the end.
+fn read<R: AsyncRead>(cx: &mut Context<'_>, from: Pin<&mut R>) -> io::Result<Poll<Bytes>> {
+    let mut chunk = [MaybeUninit::uninit(); CHUNK];
+    let mut chunk = ReadBuf::uninit(&mut chunk);
+    let read = from.poll_read(cx, &mut chunk)?;
+    Ok(read.map(|()| Bytes::copy_from_slice(chunk.filled())))
+}
+
+/// Runs from the last byte on.
+#[derive(Default)]
+struct Idle {
+    passed: u64,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Idle {
+    fn poll(&mut self, cx: &mut Context<'_>, passed: u64) -> Poll<io::Result<()>> {
+        if self.passed != passed {
+            self.passed = passed;
+            self.sleep = None;
+        }
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED)));
+        let text = "one direction had ended, and the other one was idle for too long";
+        sleep.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_is_passed_on_both_ways() {
+        let (client, a) = duplex(1000);
+        let (b, target) = duplex(100_000);
+        // A side that keeps what it was given until it is flushed, as TLS may.
+        let spliced = tokio::spawn(splice(a, BufWriter::new(b)));
+        let up: Vec<u8> = (0..1 << 20).map(|at: u32| u8::try_from(at % 251).unwrap()).collect();
+        let down: Vec<u8> = up.iter().rev().copied().collect();
+        let end = async |mut io: tokio::io::DuplexStream, send: &[u8]| {
+            let (mut read, mut write) = tokio::io::split(&mut io);
+            let mut first = [0];
+            let write = async {
+                write.write_all(&[7]).await.unwrap();
+                write.flush().await.unwrap();
+                write.write_all(send).await.unwrap();
+                write.shutdown().await.unwrap();
+            };
+            let read = async {
+                let mut received = Vec::new();
+                read.read_exact(&mut first).await.unwrap();
+                read.read_to_end(&mut received).await.unwrap();
+                received
+            };
+            tokio::join!(write, read).1
+        };
+        let (at_client, at_target) = tokio::join!(end(client, &up), end(target, &down));
+        assert!(at_client == down && at_target == up);
+        spliced.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_is_not_kept_back() {
+        let (mut client, a) = duplex(1000);
+        let (b, mut target) = duplex(1000);
+        tokio::spawn(splice(a, BufWriter::new(b)));
+        client.write_u8(7).await.unwrap();
+        assert_eq!(target.read_u8().await.unwrap(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_half_closed_connection_lasts_for_as_long_as_bytes_come() {
+        let (mut client, a) = duplex(1000);
+        let (b, mut target) = duplex(1000);
+        let start = Instant::now();
+        let spliced = tokio::spawn(splice(a, b));
+        client.shutdown().await.unwrap();
+        assert_eq!(target.read(&mut [0]).await.unwrap(), 0);
+        for _ in 0..3 {
+            sleep(Duration::from_secs(200)).await;
+            target.write_u8(7).await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), 7);
+        }
+        let error = spliced.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), Duration::from_secs(3 * 200) + HALF_CLOSED);
+    }
+}

@@ -1,0 +1,112 @@
+//! What the copy knows of sockets: how to read from, write to and close one.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::transport::BoxIo;
+
+/// What one read asks of the socket: as much as four Data messages carry, unless their size is
+/// set to another one.
+const SCRATCH: usize = (64 << 10) - 256;
+
+/// Reads at least this long give their buffer away; shorter ones are copied out of it. What is held
+/// for a connection is counted by its bytes: they must not keep much more memory than that.
+const GIVE_AWAY: usize = 32 << 10;
+
+/// How many pieces one write takes.
+pub(super) const PIECES: usize = 8;
+
+thread_local! {
+    static SCRATCH_BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// A socket that a tunnel stream is copied to.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Makes the coming close a reset, where the socket knows the difference, so that its other
+    /// end does not take a truncated stream for a whole one.
+    fn abort(&self) {}
+}
+
+impl Socket for TcpStream {
+    fn abort(&self) {
+        // Best effort: the socket is about to be closed.
+        socket2::SockRef::from(self).set_linger(Some(Duration::ZERO)).ok();
+    }
+}
+
+impl Socket for UnixStream {}
+impl Socket for BoxIo {}
+
+/// Reads at most `room` bytes through the thread's scratch buffer; empty at the end.
+pub(super) fn read<S: AsyncRead + Unpin>(
+    socket: &mut S,
+    cx: &mut Context<'_>,
+    room: usize,
+) -> Poll<io::Result<Bytes>> {
+    SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+        scratch.resize(SCRATCH, 0);
+        let room = room.min(SCRATCH);
+        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
+        ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        Poll::Ready(Ok(if read < GIVE_AWAY {
+            Bytes::copy_from_slice(buffer.filled())
+        } else {
+            scratch.truncate(read);
+            std::mem::take(scratch).freeze()
+        }))
+    })
+}
+
+/// Writes from the front of `pieces`, in one system call.
+pub(super) fn write<S: AsyncWrite + Unpin>(
+    socket: &mut S,
+    cx: &mut Context<'_>,
+    pieces: &[Bytes],
+) -> Poll<io::Result<usize>> {
+    let socket = Pin::new(socket);
+    if let [only] = pieces {
+        return socket.poll_write(cx, only);
+    }
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    for (slice, data) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(data);
+    }
+    socket.poll_write_vectored(cx, slices.get(..pieces.len()).unwrap_or(&slices))
+}
+
+pub(super) fn poll_shutdown<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    match ready!(Pin::new(stream).poll_shutdown(cx)) {
+        // The other side was faster: there is nothing left to shut down.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+        done => Poll::Ready(done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_read_holds_no_more_than_twice_its_memory() {
+        for length in [1, 1000, 16 << 10, (32 << 10) - 1, 32 << 10, 50_000, SCRATCH] {
+            let mut source = io::Cursor::new(vec![7; length]);
+            let data = poll_fn(|cx| read(&mut source, cx, usize::MAX)).await.unwrap();
+            assert_eq!(data.len(), length);
+            let held = data.try_into_mut().unwrap().capacity();
+            assert!(held <= 2 * length, "{length} bytes hold {held}");
+        }
+    }
+}

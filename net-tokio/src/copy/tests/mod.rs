@@ -1,0 +1,166 @@
+mod support;
+
+use std::io::ErrorKind;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::*;
+use support::{Wry, streams};
+
+const ALL: usize = usize::MAX;
+
+fn text(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+async fn sleep(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_moves_one_byte_at_a_time_loses_none() {
+    let (stream, mut far) = streams().await;
+    let (socket, client, aborted) = Wry::new(1, 64);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let (up, down) = (text(5000), text(3000));
+    let (sent, answer) = (up.clone(), down.clone());
+    let at_the_far_end = tokio::spawn(async move {
+        far.write_all(&answer).await.unwrap();
+        far.shutdown().await.unwrap();
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        received
+    });
+    let (mut read, mut write) = tokio::io::split(client);
+    let writing = tokio::spawn(async move {
+        write.write_all(&sent).await.unwrap();
+        write.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    read.read_to_end(&mut received).await.unwrap();
+    assert!(received == down && at_the_far_end.await.unwrap() == up);
+    writing.await.unwrap();
+    assert_eq!(copying.await.unwrap().unwrap(), Copied { sent: 5000, received: 3000 });
+    assert!(!aborted.load(Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_connection_ends_when_it_has_been_idle_for_too_long() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, aborted) = Wry::new(ALL, 64);
+    let start = Instant::now();
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    client.shutdown().await.unwrap();
+    assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
+    // What still flows begins the time anew.
+    for _ in 0..3 {
+        sleep(200).await;
+        far.write_u8(1).await.unwrap();
+        client.read_u8().await.unwrap();
+    }
+    let error = copying.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(start.elapsed().as_secs(), 3 * 200 + IDLE.as_secs());
+    assert!(aborted.load(Relaxed));
+    let told = far.write_u8(1).await.unwrap_err();
+    assert!(told.to_string().contains("idle for too long"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_open_both_ways_may_be_idle() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, _) = Wry::new(ALL, 64);
+    tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    sleep(10 * IDLE.as_secs()).await;
+    far.write_u8(1).await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_ends_when_it_has_been_idle_for_too_long() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, aborted) = Wry::new(ALL, 64);
+    let start = Instant::now();
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    client.shutdown().await.unwrap();
+    far.write_all(&text(1000)).await.unwrap();
+    far.shutdown().await.unwrap();
+    assert_eq!(copying.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(start.elapsed(), IDLE);
+    assert!(aborted.load(Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_hand_when_the_tunnel_fails_goes_out_first() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, aborted) = Wry::new(ALL, 64);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    far.write_all(&text(1000)).await.unwrap();
+    sleep(1).await;
+    far.reset(ResetCode::CANCELLED, "enough");
+    sleep(1).await;
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).await.unwrap();
+    assert!(received == text(1000), "{} bytes", received.len());
+    let error = copying.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("enough"), "{error}");
+    assert!(aborted.load(Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_does_not_take_the_last_words_is_not_waited_for() {
+    let (stream, mut far) = streams().await;
+    let (socket, _client, aborted) = Wry::new(ALL, 64);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    far.write_all(&text(1000)).await.unwrap();
+    sleep(1).await;
+    let start = Instant::now();
+    far.reset(ResetCode::CANCELLED, "enough");
+    copying.await.unwrap().unwrap_err();
+    assert_eq!(start.elapsed(), LAST_WORDS);
+    assert!(aborted.load(Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tunnel_is_told_what_is_wrong_with_the_socket() {
+    for (read_fails, write_fails) in [(true, false), (false, true)] {
+        let (stream, mut far) = streams().await;
+        let (mut socket, _client, aborted) = Wry::new(ALL, 64);
+        (socket.read_fails, socket.write_fails) = (read_fails, write_fails);
+        far.write_u8(1).await.unwrap();
+        let error = copy(socket, stream, OnEof::HalfClose).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(aborted.load(Relaxed));
+        let told = far.read_u8().await.unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::ConnectionReset);
+        assert!(told.to_string().contains("the cable is cut"), "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_copy_resets_both_sides() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, aborted) = Wry::new(ALL, 64);
+    let copying = copy(socket, stream, OnEof::HalfClose);
+    client.write_u8(1).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(1), copying).await.unwrap_err();
+    assert!(aborted.load(Relaxed));
+    let told = far.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_half_closed_the_end_of_the_socket_ends_both() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, aborted) = Wry::new(ALL, 64);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::Close));
+    client.write_all(b"all of it").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut received = Vec::new();
+    far.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"all of it");
+    assert_eq!(copying.await.unwrap().unwrap(), Copied { sent: 9, received: 0 });
+    assert!(!aborted.load(Relaxed));
+}

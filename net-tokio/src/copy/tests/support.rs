@@ -1,0 +1,125 @@
+//! A tunnel stream whose other end the test holds, and a socket that does as it is told.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tracing::Span;
+use watertight_core::wire::Dialect;
+use watertight_core::{Role, SessionConfig};
+
+use crate::copy::Socket;
+use crate::session::{Notice, Owner, RunOptions, Shared, prepare};
+use crate::stream::{Incoming, TunnelStream, dial};
+use crate::tasks::Tasks;
+use crate::transport::ByteStream;
+
+/// Passes dials on to the test.
+struct Dialled(UnboundedSender<Incoming>);
+
+impl Owner for Dialled {
+    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
+        if let Notice::Incoming { id, target, within } = notice {
+            self.0.send(Incoming::new(Arc::clone(shared), id, target, within)).ok();
+        }
+    }
+}
+
+fn session(tasks: &Tasks, io: DuplexStream, role: Role, owner: Dialled) -> Arc<Shared> {
+    let options = RunOptions {
+        role,
+        dialect: Dialect::Extended,
+        config: SessionConfig::default(),
+        span: Span::none(),
+    };
+    let transport = ByteStream::new(io, BytesMut::new(), 1 << 20);
+    let (shared, task) = prepare(tasks, transport, options, |_| owner);
+    tasks.spawn(task);
+    shared
+}
+
+/// Both ends of one connection through a tunnel.
+pub(super) async fn streams() -> (TunnelStream, TunnelStream) {
+    let tasks = Tasks::new();
+    let (sender, mut dialled) = unbounded_channel();
+    let (a, b) = duplex(64 << 10);
+    let near = session(&tasks, a, Role::Acceptor, Dialled(sender.clone()));
+    session(&tasks, b, Role::Connector, Dialled(sender));
+    let accept = async { dialled.recv().await.unwrap().accept().unwrap() };
+    let (near, far) = tokio::join!(dial(&near, "target", None), accept);
+    (near.unwrap(), far)
+}
+
+/// A socket, and what is wrong with it.
+pub(super) struct Wry {
+    io: DuplexStream,
+    /// How many bytes one call moves at most.
+    at_once: usize,
+    pub(super) read_fails: bool,
+    pub(super) write_fails: bool,
+    aborted: Arc<AtomicBool>,
+}
+
+impl Wry {
+    /// The socket, its other end, and whether the socket was aborted.
+    pub(super) fn new(at_once: usize, buffer: usize) -> (Self, DuplexStream, Arc<AtomicBool>) {
+        let (io, other) = duplex(buffer);
+        let aborted = Arc::<AtomicBool>::default();
+        let watched = Arc::clone(&aborted);
+        (Self { io, at_once, read_fails: false, write_fails: false, aborted }, other, watched)
+    }
+}
+
+fn broken<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, "the cable is cut")))
+}
+
+impl AsyncRead for Wry {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read_fails {
+            return broken();
+        }
+        let mut part = buf.take(self.at_once);
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut part);
+        let filled = part.filled().len();
+        buf.advance(filled);
+        read
+    }
+}
+
+impl AsyncWrite for Wry {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.write_fails {
+            return broken();
+        }
+        let part = buf.get(..self.at_once).unwrap_or(buf);
+        Pin::new(&mut self.io).poll_write(cx, part)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl Socket for Wry {
+    fn abort(&self) {
+        self.aborted.store(true, Ordering::Relaxed);
+    }
+}
