@@ -113,8 +113,7 @@ impl Meter {
         }
         let known = |rtt: Option<Duration>| u64::from(rtt.is_some());
         change(MEASURED_SESSIONS, known(before), known(now));
-        let seconds = |rtt: Option<Duration>| rtt.unwrap_or_default().as_secs_f64();
-        gauge!(SUM_OF_ROUND_TRIPS).increment(seconds(now) - seconds(before));
+        gauge!(SUM_OF_ROUND_TRIPS).increment(exact_seconds(now) - exact_seconds(before));
     }
 
     fn observe_bytes(&mut self) {
@@ -145,6 +144,15 @@ impl Meter {
         let pending = |ledger: &Ledger| ledger.opening + ledger.dialing;
         change(PENDING_DIALS, pending(&before), pending(&now));
     }
+}
+
+/// A round trip in whole parts of 2⁻²⁰ s, of which sums and differences are exact: the gauge comes
+/// back to zero.
+#[allow(clippy::cast_precision_loss, reason = "round trips are short")]
+fn exact_seconds(rtt: Option<Duration>) -> f64 {
+    const PARTS: u128 = 1 << 20;
+    let parts = rtt.unwrap_or_default().as_nanos() * PARTS / 1_000_000_000;
+    parts as f64 / PARTS as f64
 }
 
 fn count_removed(cause: Cause, count: u64) {

@@ -170,6 +170,27 @@ async fn the_newest_session_wins() {
     assert!(ledger.is_even(), "{ledger:?}");
 }
 
+/// As in a rolling restart.
+#[tokio::test]
+async fn a_session_that_drains_keeps_its_connections_when_a_newer_one_comes() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("ws").await;
+    let mut held = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    let drained = tokio::spawn(tunnel.agent.shutdown(Duration::from_secs(600)));
+    until(|| tunnel.server.client(KEY).is_some_and(|client| client.going_away)).await;
+
+    let next = agent("ws", tunnel.at, KEY).start();
+    in_time(next.connected()).await.unwrap();
+    let dialled = || async { tunnel.server.dial(KEY, &target.target()).await };
+    echoes(in_time(dialled()).await.unwrap()).await;
+    held.write_all(b"still here").await.unwrap();
+    in_time(held.read_exact(&mut [0; 10])).await.unwrap();
+    assert!(!drained.is_finished());
+    echoes(held).await;
+    assert!(in_time(drained).await.unwrap().is_even());
+    Tunnel { agent: next, ..tunnel }.end().await;
+}
+
 #[tokio::test]
 async fn an_agent_that_dies_ends_its_connections_and_can_come_back() {
     let target = Target::pour().await;
@@ -486,6 +507,17 @@ async fn a_key_that_is_too_long_is_refused_with_its_reason() {
     let agent = agent("ws", at, &"k".repeat(513)).start();
     let reason = reason(&agent).await;
     assert!(reason.contains("400") && reason.contains("513 bytes"), "{reason}");
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn a_key_that_would_garble_logs_is_refused() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let agent = agent("tcp", at, "edge\n7\x1b[2J").start();
+    let reason = reason(&agent).await;
+    assert!(reason.contains("control characters"), "{reason}");
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use watertight_core::{Reconnect, ReconnectConfig, SessionConfig};
 
-use super::connector::{ByteStreams, Connector};
+use super::connector::{ByteStreams, Connector, TokenSource};
 use super::link::Links;
 use super::run::keep_connected;
 use super::{Agent, AgentStatus, Inner};
@@ -33,6 +33,7 @@ pub struct AgentBuilder {
     seed: Option<u64>,
     deadline: Duration,
     byte_streams: Option<ByteStreams>,
+    token: Option<TokenSource>,
     masking: Masking,
 }
 
@@ -51,6 +52,7 @@ impl Agent {
             seed: None,
             deadline: Duration::from_secs(20),
             byte_streams: None,
+            token: None,
             masking: Masking::ByRole,
         }
     }
@@ -61,6 +63,14 @@ impl AgentBuilder {
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.hello.set_token(token);
+        self
+    }
+
+    /// Asks for the token before each attempt to connect, on a thread that may block: for tokens
+    /// that change.
+    #[must_use]
+    pub fn token_with(mut self, token: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.token = Some(TokenSource::new(token));
         self
     }
 
@@ -193,6 +203,7 @@ impl AgentBuilder {
             hello: self.hello,
             deadline: self.deadline,
             byte_streams: self.byte_streams,
+            token: self.token,
             web_socket: WebSocketOptions {
                 max_message: session.limits.max_message,
                 masking: self.masking,

@@ -55,11 +55,34 @@ impl fmt::Debug for ByteStreams {
     }
 }
 
+/// Where the token comes from, if it may change.
+#[derive(Clone)]
+pub(super) struct TokenSource(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl TokenSource {
+    pub(super) fn new(token: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(token))
+    }
+
+    async fn token(&self) -> Result<String, ConnectError> {
+        let source = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || source()).await.map_err(|_| ConnectError::Panicked)
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenSource")
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) endpoint: Endpoint,
     pub(super) options: ConnectOptions,
     pub(super) hello: ClientHello,
+    /// In place of the hello's.
+    pub(super) token: Option<TokenSource>,
     pub(super) byte_streams: Option<ByteStreams>,
     pub(super) web_socket: WebSocketOptions,
     /// From the first packet to the session.
@@ -69,15 +92,19 @@ pub(super) struct Connector {
 impl Connector {
     /// One attempt. The caller sets the deadline.
     pub(super) async fn connect(&self) -> Result<Connected<BoxIo>, ConnectError> {
+        let mut hello = self.hello.clone();
+        if let Some(source) = &self.token {
+            hello.set_token(&source.token().await?);
+        }
         let io = match &self.byte_streams {
             Some(byte_streams) => byte_streams.connect().await?,
             None => self.endpoint.connect(&self.options).await?,
         };
         match self.endpoint.web_socket() {
             Some((authority, path)) => {
-                connect_web_socket(io, &authority, &path, &self.hello, self.web_socket).await
+                connect_web_socket(io, &authority, &path, &hello, self.web_socket).await
             }
-            None => connect_byte_stream(io, &self.hello, self.web_socket.max_message).await,
+            None => connect_byte_stream(io, &hello, self.web_socket.max_message).await,
         }
     }
 }

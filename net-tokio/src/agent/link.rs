@@ -3,9 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use watertight_core::wire::GoAwayCode;
 use watertight_core::{Instant, Ledger, Session};
 
 use crate::session::{Books, Shared};
+
+/// How many sessions may drain beside the current one. A server that restarts again and again says
+/// goodbye to one after the other, and each may carry a long connection.
+const DRAINING: usize = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Links {
@@ -31,6 +36,11 @@ impl Links {
             return false;
         }
         state.running.push(Arc::clone(link));
+        let excess = state.running.len().saturating_sub(1 + DRAINING);
+        for oldest in state.running.iter().take(excess) {
+            let text = "too many sessions of this agent drain";
+            oldest.command(|core, now| core.close(now, GoAwayCode::LIMIT, text));
+        }
         state.current = Some(Arc::clone(link));
         true
     }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watertight_core::Role;
-use watertight_core::wire::{Dialect, HelloReply, PrefaceLimits};
+use watertight_core::wire::{Dialect, HelloReply, PrefaceLimits, printable};
 
 use super::exchange::{Answer, exchange};
 use super::preface::{ROOM, VERSION};
@@ -115,7 +115,7 @@ pub(crate) async fn connect_byte_stream<I: Io>(
             let text = format!("it speaks version {version}, this end speaks {VERSION}");
             Err(ConnectError::NotATunnel(text))
         }
-        (status, _) => Err(ConnectError::Refused { status, reason: reply.text }),
+        (status, _) => Err(ConnectError::Refused { status, reason: printable(&reply.text) }),
     }
 }
 

@@ -49,8 +49,8 @@ pub enum ConnectError {
     /// A client key or token that no header can carry.
     #[error("{0} has characters that an HTTP header cannot carry")]
     NotAHeader(&'static str),
-    /// What the embedder connects with panicked.
-    #[error("what makes the connection panicked")]
+    /// What the embedder connects with, or takes the token from, panicked.
+    #[error("what makes the connection, or its token, panicked")]
     Panicked,
 }
 

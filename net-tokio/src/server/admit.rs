@@ -49,6 +49,9 @@ impl Inner {
                 "the client key has {length} bytes, more than the {} allowed",
                 self.max_key
             ))),
+            _ if key.contains(char::is_control) => {
+                Err(Refusal::bad_request("the client key has control characters"))
+            }
             _ => Ok(key),
         }
     }
@@ -63,7 +66,7 @@ impl Inner {
         let Admission { place: Place { key, .. }, remote, dialect } = &admission;
         // It outlives the handshake. Subscribers of spans and events may ask the server something:
         // they are called while nothing is locked.
-        let span = info_span!(parent: None, "session", client = %key, number = Empty);
+        let span = info_span!(parent: None, "session", client = key, number = Empty);
         let options = RunOptions {
             role: Role::Acceptor,
             dialect: *dialect,

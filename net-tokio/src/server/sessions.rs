@@ -33,6 +33,8 @@ pub struct ClientInfo {
     /// The round trip to it, once measured. Never with a base-dialect client, which only sends
     /// pings.
     pub rtt: Option<Duration>,
+    /// Whether its session takes no new dials, because one of the ends drains it.
+    pub going_away: bool,
     /// Its session's books.
     pub ledger: Ledger,
 }
@@ -129,7 +131,7 @@ impl Sessions {
     }
 
     /// Registers a session, which `prepare` makes with a task that is still to be spawned among
-    /// `tasks`. The one that it replaces is closed.
+    /// `tasks`. The one that it replaces is closed, unless it drains.
     pub(crate) fn add<R>(
         &mut self,
         admission: &Admission,
@@ -141,7 +143,11 @@ impl Sessions {
         let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
         if let Some(old) = replaced {
             old.shared.command(|core, now| {
-                core.close(now, GoAwayCode::REPLACED, "a newer session of this client took over");
+                // One that drains takes no new dials, and its connections may run to their end.
+                if !core.is_going_away() {
+                    let text = "a newer session of this client took over";
+                    core.close(now, GoAwayCode::REPLACED, text);
+                }
             });
         }
         let replaced = replaced.is_some();
@@ -230,6 +236,7 @@ impl Running {
             remote: self.remote,
             dialect: self.dialect,
             rtt: state.core.rtt(),
+            going_away: state.core.is_going_away(),
             ledger: state.core.ledger(),
         }
     }

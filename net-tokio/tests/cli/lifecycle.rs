@@ -226,3 +226,26 @@ fn agents_connect_at_the_path_that_the_server_is_told() {
     let agent = Process::ready(&there.collect::<Vec<_>>());
     assert_eq!(agent.stop().code, 0);
 }
+
+#[test]
+fn an_agent_takes_a_changed_token_to_its_next_connection() {
+    let folder = folder();
+    let socket = format!("unix:{}", path(&folder, "socket"));
+    let server = || {
+        let tokens = path(&folder, "tokens");
+        Process::ready(&["server", "--listen", &socket, "--token-file", &tokens])
+    };
+    let first = server();
+    let token = path(&folder, "token");
+    write(token.as_ref(), TOKEN);
+    let arguments = ["agent", "--connect", &socket, "--key", "k", "--token-file", &token];
+    let agent = Process::ready(&arguments);
+    for file in ["tokens", "token"] {
+        write(&folder.path().join(file), "another-token\n");
+    }
+    agent.signal(Signal::HUP);
+    assert_eq!(first.stop().code, 0);
+    let second = server();
+    eventually("its return", || second.log().contains("session started").then_some(()));
+    assert_eq!(agent.stop().code, 0);
+}

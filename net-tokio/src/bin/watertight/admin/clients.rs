@@ -16,6 +16,8 @@ pub(super) fn list(server: &Server) -> String {
 fn client(info: &ClientInfo) -> Value {
     json!({
         "key": info.key,
+        "session": info.session.to_string(),
+        "going_away": info.going_away,
         "remote": info.remote.map(|remote| remote.to_string()),
         "dialect": dialect(info.dialect),
         "connected_seconds": info.connected_for.as_secs_f64(),

@@ -3,6 +3,9 @@
 mod plan;
 mod running;
 
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
 use crate::books::Books;
 use crate::cli::AgentOptions;
 use crate::failure::Failure;
@@ -18,16 +21,24 @@ pub(crate) async fn run(options: AgentOptions, output: Output) -> Result<Books, 
     let mut signals = Signals::install()?;
     let agent = RunningAgent::start(&plan).await?;
     agent.announce(output);
-    wait(&mut signals, &agent, output).await;
+    wait(&mut signals, &agent, output).await?;
     Ok(agent.stop(plan.drain_timeout, &mut signals).await)
 }
 
 /// Waits for the signal to stop. Meanwhile the agent is ready once its first session is up.
-async fn wait(signals: &mut Signals, agent: &RunningAgent, output: Output) {
-    tokio::select! {
-        biased;
-        _ = signals.next() => return,
-        Ok(()) = agent.agent.connected() => output.ready(),
+async fn wait(signals: &mut Signals, agent: &RunningAgent, output: Output) -> Result<(), Failure> {
+    // What a server does with it happens here before each connection.
+    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
+    let mut ready = false;
+    loop {
+        tokio::select! {
+            biased;
+            _ = signals.next() => return Ok(()),
+            _ = hangup.recv() => info!("the token file is read before the next connection"),
+            Ok(()) = agent.agent.connected(), if !ready => {
+                output.ready();
+                ready = true;
+            }
+        }
     }
-    signals.next().await;
 }

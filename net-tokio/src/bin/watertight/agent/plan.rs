@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
@@ -10,14 +11,14 @@ use crate::forward_spec::AgentForward;
 use crate::signals::DRAIN_TIMEOUT;
 use crate::silence::session;
 use crate::tls;
-use crate::tokens::read_token;
+use crate::tokens::AgentToken;
 
 /// What an agent is started with: options that make sense, files that were read.
 #[derive(Debug)]
 pub(crate) struct AgentPlan {
     pub(crate) endpoint: Endpoint,
     pub(crate) key: String,
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Arc<AgentToken>>,
     pub(crate) policy: Policy,
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: Option<ProxyPolicy>,
@@ -45,27 +46,22 @@ impl AgentPlan {
             )));
         }
         Ok(Self {
-            token: options.token_file.map(|file| read_token(&file)).transpose()?,
+            token: options.token_file.map(AgentToken::of_file).transpose()?.map(Arc::new),
             tls: tls::of_agent(options.ca, options.client_cert, options.client_key)?,
             proxy: options.proxy.map(|proxy| proxy.0),
             forwards: options.forward,
             session: session(options.silence),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
-            ..Self::new(endpoint, key(options.key)?, None, policy)
+            ..Self::new(endpoint, key(options.key)?, policy)
         })
     }
 
     /// A plan with the defaults for everything else.
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        key: String,
-        token: Option<String>,
-        policy: Policy,
-    ) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, key: String, policy: Policy) -> Self {
         Self {
             endpoint,
             key,
-            token,
+            token: None,
             policy,
             tls: None,
             proxy: None,

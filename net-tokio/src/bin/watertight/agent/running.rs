@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::info;
@@ -62,7 +63,10 @@ fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
     let builder = builder.session(plan.session.clone());
     let builder = match &plan.token {
-        Some(token) => builder.token(token),
+        Some(token) => {
+            let token = Arc::clone(token);
+            builder.token_with(move || token.current())
+        }
         None => builder,
     };
     let builder = match &plan.tls {

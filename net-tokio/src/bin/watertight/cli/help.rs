@@ -18,7 +18,8 @@ Signals:
   SIGTERM, Ctrl-C   take nothing new, let open connections finish, then print the ledger and exit
   the second time   close the connections that are still open
   the third time    exit at once
-  SIGHUP            the server reads its token file, certificate and key again; sessions stay up
+  SIGHUP            the server reads its token file, certificate and key again; sessions stay up;
+                    an agent reads its token file before each connection anyway
 
 A first try, in three terminals:
   echo a-long-random-secret > token

@@ -90,6 +90,12 @@ mod tests {
     }
 
     #[test]
+    fn a_port_may_be_a_number() {
+        let options = FileOptions::parse("[server]\nadmin = 9090\n").unwrap();
+        assert!(options.server.admin.is_some());
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line_and_its_neighbour() {
         let error = FileOptions::parse("[server]\nlisten = \"h:1\"\nforwrad = []\n").unwrap_err();
         assert!(error.contains("line 3"), "{error}");

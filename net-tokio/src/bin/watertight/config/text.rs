@@ -5,16 +5,28 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-/// One value.
+/// One value. A number counts as its text: a port, for instance.
 pub(crate) fn option<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr,
     T::Err: fmt::Display,
 {
-    parse(&String::deserialize(deserializer)?).map(Some)
+    let text = match TextOrNumber::deserialize(deserializer)? {
+        TextOrNumber::Text(text) => text,
+        TextOrNumber::Number(number) => number.to_string(),
+    };
+    parse(&text).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text")]
+enum TextOrNumber {
+    Text(String),
+    Number(i64),
 }
 
 /// A duration such as `30s`.

@@ -1,5 +1,6 @@
 //! Server, agent and services of the demo, each started as the program starts them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use watertight::AgentLedger;
@@ -16,7 +17,7 @@ use crate::forward_spec::{DialTarget, ServerForward};
 use crate::server::{RunningServer, ServerPlan};
 use crate::signals::Signals;
 use crate::tasks::Tasks;
-use crate::tokens::{TokenBook, Tokens};
+use crate::tokens::{AgentToken, TokenBook, Tokens};
 
 /// The agent's client key.
 pub(super) const KEY: &str = "demo";
@@ -142,7 +143,8 @@ fn agent_plan(server: &str) -> Result<AgentPlan, Failure> {
     let endpoint = format!("ws://{server}/connect").parse().map_err(Failure::start)?;
     let AllowSpec(pattern) = "127.0.0.1:*".parse().map_err(Failure::start)?;
     let policy = std::iter::once(pattern).collect();
-    let mut plan = AgentPlan::new(endpoint, KEY.to_string(), Some(TOKEN.to_string()), policy);
+    let mut plan = AgentPlan::new(endpoint, KEY.to_string(), policy);
+    plan.token = Some(Arc::new(AgentToken::fixed(TOKEN)));
     // The demo does not leave this machine, whatever the environment says.
     plan.proxy = Some(watertight::ProxyPolicy::None);
     Ok(plan)

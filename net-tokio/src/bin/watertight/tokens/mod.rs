@@ -1,5 +1,6 @@
-//! Who may connect: the tokens of a server's file.
+//! Who may connect: the tokens of a server's file, and the one of an agent's.
 
+mod agent;
 mod file;
 mod reload;
 
@@ -7,7 +8,8 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use watertight::{AuthRequest, Refusal};
 
-pub(crate) use file::read_token;
+pub(crate) use agent::AgentToken;
+use file::read_token;
 pub(crate) use reload::TokenBook;
 
 /// A token as it is kept: digests have one length, so that comparing them tells nothing about the

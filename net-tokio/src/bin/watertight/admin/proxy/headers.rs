@@ -1,8 +1,8 @@
 //! Headers that end at each hop (RFC 9110, 7.6.1), and those that the target sees instead.
 
 use http::header::{
-    CONNECTION, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -27,6 +27,10 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Removes what was meant for this hop.
 pub(super) fn strip(headers: &mut HeaderMap) {
+    // A length beside chunks does not count (RFC 9112, 6.3), and the chunks end here.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = named_by_connection(headers).collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
@@ -89,6 +93,16 @@ mod tests {
         assert_eq!(headers.get("connection").unwrap(), "close");
         assert_eq!(headers.get("host").unwrap(), "web:80");
         assert_eq!(headers.get("x-yours").unwrap(), "2");
+    }
+
+    #[test]
+    fn a_length_beside_chunks_does_not_count() {
+        let mut both = headers(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
+        strip(&mut both);
+        assert!(both.is_empty(), "{both:?}");
+        let mut length = headers(&[("content-length", "3")]);
+        strip(&mut length);
+        assert_eq!(length.len(), 1);
     }
 
     #[test]
