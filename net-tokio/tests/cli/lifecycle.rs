@@ -249,3 +249,18 @@ fn an_agent_takes_a_changed_token_to_its_next_connection() {
     eventually("its return", || second.log().contains("session started").then_some(()));
     assert_eq!(agent.stop().code, 0);
 }
+
+#[test]
+fn the_limit_on_descriptors_is_raised_as_far_as_it_goes() {
+    let folder = folder();
+    let arguments = server_arguments(&folder).join(" ");
+    let script = format!("ulimit -Sn 64; exec {} {arguments}", env!("CARGO_BIN_EXE_watertight"));
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script]);
+    let server = Process::ready_with(command);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut numbers = files.split_whitespace().skip(3);
+    assert_eq!(numbers.next(), numbers.next(), "{files}");
+    assert_eq!(server.stop().code, 0);
+}

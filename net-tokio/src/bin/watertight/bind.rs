@@ -6,11 +6,15 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 use watertight::Listener;
 
 use crate::address::{AdminAddr, ListenAddr};
 use crate::failure::Failure;
+
+/// Connections that wait in the kernel to be accepted. When a server comes back, all of its agents
+/// come at once; one that finds the queue full tries again only after a second.
+const BACKLOG: u32 = 4096;
 
 /// A listening socket with its address.
 #[derive(Debug)]
@@ -72,9 +76,27 @@ async fn check_loopback(address: &str) -> Result<(), Failure> {
 }
 
 async fn bind_tcp(address: &str) -> io::Result<Bound> {
-    let listener = TcpListener::bind(address).await?;
-    let address = ListenAddr::Tcp(listener.local_addr()?.to_string());
-    Ok(Bound { listener: Listener::Tcp(listener), address, file: None })
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host(address).await? {
+        match listen(address) {
+            Ok(listener) => {
+                let address = ListenAddr::Tcp(listener.local_addr()?.to_string());
+                return Ok(Bound { listener: Listener::Tcp(listener), address, file: None });
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn bind_unix(path: &Path) -> io::Result<Bound> {

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod connect_path;
 mod demo;
+mod descriptors;
 mod failure;
 mod forward_spec;
 mod log;
@@ -70,6 +71,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     let output = Output::new(log.log_format.unwrap_or_default());
     let default_filter = if matches!(command, Command::Demo(_)) { "off" } else { "info" };
     log::init(&log, default_filter)?;
+    descriptors::raise_limit();
     match command {
         Command::Server(options) => finish(output, server::run(options.or(file.server), output)),
         Command::Agent(options) => finish(output, agent::run(options.or(file.agent), output)),
