@@ -71,7 +71,7 @@ async fn what_is_logged_about_a_connection_names_client_session_and_target() {
     let target = Target::echo().await;
     let tunnel = Tunnel::start("ws").await;
     let span = format!("connection{{id=2 target=\"{}\"}}", target.target());
-    let session = "session{client=edge-7 number=1}";
+    let session = "session{client=\"edge-7\" number=1}";
 
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = port.local_addr().unwrap();

@@ -146,7 +146,7 @@ async fn a_connector_that_panics_is_a_failed_attempt() {
     else {
         unreachable!()
     };
-    assert_eq!(reason.to_string(), "what makes the connection panicked");
+    assert_eq!(reason.to_string(), "what makes the connection, or its token, panicked");
     in_time(agent.connected()).await.unwrap();
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());

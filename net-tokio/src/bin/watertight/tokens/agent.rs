@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::warn;
 
-use super::read_token;
+use super::file::{read_token, warn_if_exposed};
 use crate::failure::Failure;
 
 /// An agent's token. A file is read again before each connection, so that the token can be changed
@@ -18,6 +18,7 @@ pub(crate) struct AgentToken {
 impl AgentToken {
     pub(crate) fn of_file(file: PathBuf) -> Result<Self, Failure> {
         let token = Mutex::new(read_token(&file)?);
+        warn_if_exposed(&file);
         Ok(Self { file: Some(file), token })
     }
 

@@ -27,7 +27,6 @@ pub(crate) fn read_token(path: &Path) -> Result<String, Failure> {
         bad(path, &Problem { line: None, text: "there is no token in it: put one on a line" })
     })?;
     check_token(line).map_err(|text| bad(path, &Problem { line: Some(number), text }))?;
-    warn_if_exposed(path);
     Ok(line.to_string())
 }
 
@@ -85,7 +84,7 @@ fn check_token(token: &str) -> Result<(), &'static str> {
     }
 }
 
-fn warn_if_exposed(path: &Path) {
+pub(super) fn warn_if_exposed(path: &Path) {
     let Ok(metadata) = fs::metadata(path) else { return };
     if metadata.permissions().mode() & OTHERS_READ != 0 {
         let path = path.display();
