@@ -38,6 +38,7 @@ mod endpoint;
 mod forward;
 mod handshake;
 mod listener;
+mod log_limit;
 pub mod metrics;
 mod policy;
 mod redial;

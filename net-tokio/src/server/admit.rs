@@ -1,5 +1,6 @@
 //! From an end that wants a session to the session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tracing::field::{Empty, display};
@@ -21,16 +22,19 @@ impl Inner {
         let (key, remote) = (request.client_key.clone(), request.remote);
         let answer = self.authenticator.authenticate(request).await;
         let answer = answer.and_then(|key| self.check_key(key));
-        if let Err(refusal) = &answer {
-            handshake_refused("authentication");
-            debug!(?key, ?remote, %refusal, "session refused");
+        let answer = answer.inspect_err(|_| handshake_refused("authentication"));
+        let place = answer
+            .and_then(|key| self.reserve(key).inspect_err(|_| handshake_refused("unavailable")));
+        place.inspect_err(|refusal| self.log_refused(key.as_deref(), remote, refusal))
+    }
+
+    /// Anybody can be refused all day.
+    fn log_refused(&self, client: Option<&str>, remote: Option<SocketAddr>, refusal: &Refusal) {
+        match self.refusals.pass() {
+            Some(0) => info!(client, ?remote, %refusal, "session refused"),
+            Some(left_out) => info!(client, ?remote, %refusal, left_out, "session refused"),
+            None => debug!(client, ?remote, %refusal, "session refused"),
         }
-        let place = self.reserve(answer?);
-        if let Err(refusal) = &place {
-            handshake_refused("unavailable");
-            info!(?key, ?remote, %refusal, "session refused");
-        }
-        place
     }
 
     fn reserve(&self, key: String) -> Result<Place, Refusal> {

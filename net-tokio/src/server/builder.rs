@@ -11,6 +11,7 @@ use watertight_core::registry::RegistryLimits;
 use super::auth::Authenticator;
 use super::sessions::Sessions;
 use super::{Inner, Server};
+use crate::log_limit::LogLimit;
 use crate::policy::Policy;
 use crate::serve::Handler;
 use crate::stream::Incoming;
@@ -135,6 +136,7 @@ impl ServerBuilder {
             tasks,
             stop: CancellationToken::new(),
             sessions: Mutex::new(Sessions::new(self.registry)),
+            refusals: LogLimit::default(),
             events: broadcast::Sender::new(EVENTS),
         };
         Server { inner: Arc::new(inner), _kill: kill }

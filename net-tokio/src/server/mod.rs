@@ -23,6 +23,7 @@ use watertight_core::wire::GoAwayCode;
 use crate::forward::Forward;
 use crate::handshake::Refusal;
 use crate::listener::Listener;
+use crate::log_limit::LogLimit;
 use crate::redial::dial_newest;
 use crate::serve::Handler;
 use crate::stream::{DialError, TunnelStream};
@@ -68,6 +69,7 @@ struct Inner {
     /// Ends the accept loops.
     stop: CancellationToken,
     sessions: Mutex<Sessions>,
+    refusals: LogLimit,
     events: broadcast::Sender<ServerEvent>,
 }
 

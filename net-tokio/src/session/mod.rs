@@ -4,7 +4,6 @@
 mod books;
 mod clock;
 mod driver;
-mod log_limit;
 mod run;
 mod state;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use watertight_core::wire::GoAwayCode;
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
 
 use super::clock::Clock;
-use super::log_limit::LogLimit;
+use crate::log_limit::LogLimit;
 use crate::metrics::Meter;
 
 /// A session behind its lock. Handles lock, call and unlock; nobody holds it across an await.
@@ -20,6 +20,7 @@ use crate::metrics::Meter;
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     span: Span,
+    refusals: LogLimit,
     state: Mutex<State>,
 }
 
@@ -33,7 +34,6 @@ pub(crate) struct State {
     driver_is_due: bool,
     notices: VecDeque<Notice>,
     meter: Meter,
-    refusals: LogLimit,
 }
 
 /// What the adapter knows of a connection for as long as somebody holds it.
@@ -73,9 +73,8 @@ impl Shared {
             driver_is_due: false,
             notices: VecDeque::new(),
             meter: Meter::default(),
-            refusals: LogLimit::default(),
         };
-        Arc::new(Self { clock, span, state: Mutex::new(state) })
+        Arc::new(Self { clock, span, refusals: LogLimit::default(), state: Mutex::new(state) })
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
@@ -110,8 +109,7 @@ impl Shared {
     /// Whether one more refused dial may be logged for everybody to see; if so, how many were not
     /// before it.
     pub(crate) fn may_log_refusal(&self) -> Option<u64> {
-        let now = self.clock.now();
-        self.lock().refusals.pass(now)
+        self.refusals.pass()
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

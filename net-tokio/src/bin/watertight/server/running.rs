@@ -1,7 +1,8 @@
+use std::future::ready;
 use std::time::Duration;
 
 use tracing::info;
-use watertight::{AuthRequest, Forward, Listener, Server};
+use watertight::{Forward, Listener, Server};
 
 use super::ServerPlan;
 use crate::address::ListenAddr;
@@ -12,7 +13,6 @@ use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::tokens::TokenBook;
 
 /// A server with all that belongs to it.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl RunningServer {
 
 fn build(plan: &ServerPlan) -> Server {
     let tokens = plan.tokens.clone();
-    let builder = Server::builder(move |request| authenticate(tokens.clone(), request));
+    let builder = Server::builder(move |request| ready(tokens.current().check(&request)));
     let builder = builder.session(plan.session.clone()).registry(plan.registry.clone());
     let builder = match plan.handshake_timeout {
         Some(timeout) => builder.handshake_deadline(timeout),
@@ -144,20 +144,4 @@ fn build(plan: &ServerPlan) -> Server {
     } else {
         builder.allow_dials_by_policy(plan.allow_dial.clone()).build()
     }
-}
-
-async fn authenticate(
-    tokens: TokenBook,
-    request: AuthRequest,
-) -> Result<String, watertight::Refusal> {
-    let checked = tokens.current().check(&request);
-    if let Err(refusal) = &checked {
-        info!(
-            remote = ?request.remote,
-            client = ?request.client_key,
-            reason = refusal.reason,
-            "agent refused"
-        );
-    }
-    checked
 }
