@@ -64,7 +64,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (socket, from) = listener.accept().await?;
-                socket.set_nodelay(true)?;
+                // It fails where the other end is gone already, which reading finds out.
+                socket.set_nodelay(true).ok();
                 Ok(Accepted::Tcp(socket, from))
             }
             Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
@@ -73,11 +74,6 @@ impl Listener {
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
-    )
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

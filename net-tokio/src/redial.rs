@@ -26,12 +26,13 @@ pub(crate) async fn dial_newest(
             return Err(DialError::Timeout);
         }
         let result = dial(&tried, target, Some(left)).await;
-        match (result, newest()) {
-            // The session was on its way out and another one has taken over.
-            (Err(error), Ok(newer)) if is_stale(&error) && !Arc::ptr_eq(&newer, &tried) => {
-                tried = newer;
-            }
-            (result, _) => return result,
+        match result {
+            // The session was on its way out, and another one may have taken over.
+            Err(error) if is_stale(&error) => match newest() {
+                Ok(newer) if !Arc::ptr_eq(&newer, &tried) => tried = newer,
+                _ => return Err(error),
+            },
+            result => return result,
         }
     }
 }

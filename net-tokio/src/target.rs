@@ -75,6 +75,9 @@ impl FromStr for Target {
     type Err = InvalidTarget;
 
     fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        if text.contains(char::is_control) {
+            return Err(InvalidTarget::Form(text.to_string()));
+        }
         let (proto, address) =
             text.split_once('/').ok_or_else(|| InvalidTarget::Form(text.to_string()))?;
         match proto {
@@ -169,6 +172,9 @@ mod tests {
             "tcp/[::1]80",
         ] {
             assert!(matches!(error(text), InvalidTarget::HostPort(_)), "{text}");
+        }
+        for text in ["unix//tmp/x\nINFO forged", "tcp/web\u{1b}[2J:80"] {
+            assert!(!error(text).to_string().contains(char::is_control), "{text}");
         }
         for text in ["unix/run/x", "unix//", "unix//run/../etc/x"] {
             assert!(matches!(error(text), InvalidTarget::Path(_)), "{text}");

@@ -170,6 +170,24 @@ async fn the_newest_session_wins() {
     assert!(ledger.is_even(), "{ledger:?}");
 }
 
+#[tokio::test]
+async fn a_client_that_is_disconnected_loses_its_draining_sessions_too() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("tcp").await;
+    let mut held = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    let drained = tokio::spawn(tunnel.agent.shutdown(Duration::from_secs(600)));
+    until(|| tunnel.server.client(KEY).is_some_and(|client| client.going_away)).await;
+    let next = agent("tcp", tunnel.at, KEY).start();
+    in_time(next.connected()).await.unwrap();
+    until(|| tunnel.server.client(KEY).is_some_and(|client| !client.going_away)).await;
+
+    assert!(tunnel.server.disconnect(KEY, "no longer welcome"));
+    in_time(held.read(&mut [0])).await.unwrap_err();
+    drop(held);
+    in_time(drained).await.unwrap();
+    Tunnel { agent: next, ..tunnel }.end().await;
+}
+
 /// As in a rolling restart.
 #[tokio::test]
 async fn a_session_that_drains_keeps_its_connections_when_a_newer_one_comes() {

@@ -207,7 +207,7 @@ impl Session {
     /// something arrives within the linger time, and is then closed in both directions.
     ///
     /// # Errors
-    /// There is no such connection, or its dial is not answered yet.
+    /// There is no such connection, its dial is not answered yet, or the other end has cut it off.
     pub fn finish(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
         self.at(now);
         self.command(id, Signal::FinishWrite, "")

@@ -217,7 +217,8 @@ impl Session {
     /// that nobody reads holds much of them.
     fn text_limit(&self) -> usize {
         let long = self.outbox.queued_answers() <= LONG_TEXTS;
-        if long { self.config.limits.max_text } else { base::MAX_ERROR }
+        let most = self.config.limits.max_text;
+        if long { most } else { most.min(base::MAX_ERROR) }
     }
 
     fn base_end(&self, id: ConnectionId, tell: Tell, text: &str) -> Option<Body> {

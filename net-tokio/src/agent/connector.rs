@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
 use crate::endpoint::{ConnectOptions, Endpoint};
 use crate::handshake::{
     ClientHello, ConnectError, Connected, connect_byte_stream, connect_web_socket,
@@ -56,17 +59,28 @@ impl fmt::Debug for ByteStreams {
 }
 
 /// Where the token comes from, if it may change.
-#[derive(Clone)]
-pub(super) struct TokenSource(Arc<dyn Fn() -> String + Send + Sync>);
+pub(super) struct TokenSource {
+    ask: Arc<dyn Fn() -> String + Send + Sync>,
+    /// A question that outlived its attempt to connect: the next attempt waits for its answer, so
+    /// that one that is never answered blocks one thread only.
+    asked: Mutex<Option<JoinHandle<String>>>,
+}
 
 impl TokenSource {
     pub(super) fn new(token: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self(Arc::new(token))
+        Self { ask: Arc::new(token), asked: Mutex::new(None) }
     }
 
+    /// Cancel safe.
     async fn token(&self) -> Result<String, ConnectError> {
-        let source = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || source()).await.map_err(|_| ConnectError::Panicked)
+        let mut asked = self.asked.lock().await;
+        let answer = asked.get_or_insert_with(|| {
+            let ask = Arc::clone(&self.ask);
+            tokio::task::spawn_blocking(move || ask())
+        });
+        let token = answer.await;
+        *asked = None;
+        token.map_err(|_| ConnectError::Panicked)
     }
 }
 

@@ -36,12 +36,14 @@ impl Links {
             return false;
         }
         state.running.push(Arc::clone(link));
-        let excess = state.running.len().saturating_sub(1 + DRAINING);
-        for oldest in state.running.iter().take(excess) {
-            let text = "too many sessions of this agent drain";
-            oldest.command(|core, now| core.close(now, GoAwayCode::LIMIT, text));
-        }
         state.current = Some(Arc::clone(link));
+        let excess = state.running.len().saturating_sub(1 + DRAINING);
+        let oldest: Vec<_> = state.running.iter().take(excess).map(Arc::clone).collect();
+        drop(state);
+        for link in oldest {
+            let text = "too many sessions of this agent drain";
+            link.command(|core, now| core.close(now, GoAwayCode::LIMIT, text));
+        }
         true
     }
 
@@ -71,7 +73,9 @@ impl Links {
     pub(super) fn close(&self, act: impl Fn(&mut Session, Instant)) {
         let mut state = self.lock();
         state.closed = true;
-        for link in &state.running {
+        let running = state.running.clone();
+        drop(state);
+        for link in running {
             link.command(&act);
         }
     }
@@ -89,7 +93,10 @@ impl Links {
 
     /// Lets go of what ended sessions still hold for the application.
     pub(super) fn abandon(&self) {
-        self.lock().books.abandon();
+        let held = self.lock().books.held();
+        for link in held {
+            link.command(|core, now| core.abandon(now));
+        }
     }
 
     pub(super) fn ledger(&self) -> Ledger {

@@ -84,10 +84,10 @@ impl Inner {
         });
         // An agent that was shut down meanwhile drops the task, which ends the session.
         if self.links.add(&link) {
+            info!(server = %self.connector.endpoint, ?dialect, "connected");
+            self.status.send_replace(AgentStatus::Connected { dialect });
             self.tasks.spawn(task);
         }
-        info!(server = %self.connector.endpoint, ?dialect, "connected");
-        self.status.send_replace(AgentStatus::Connected { dialect });
         (link, receiver)
     }
 

@@ -263,7 +263,8 @@ impl<S: Socket> Copy<S> {
         let control = self.stream.control();
         match result {
             Ok(()) => {
-                self.whole = true;
+                // The end of a target may have come before everything was written to it.
+                self.whole = self.down_in_hand.is_empty();
                 Ok(self.copied)
             }
             Err(Failure::Socket(error)) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tracing::field::{Empty, display};
 use tracing::{debug, info, info_span};
 use watertight_core::Role;
+use watertight_core::wire::GoAwayCode;
 
 use super::auth::AuthRequest;
 use super::owner::{Leaving, SessionOwner};
@@ -13,7 +14,7 @@ use super::sessions::{Added, Admission, Place};
 use super::{Inner, ServerEvent};
 use crate::handshake::Refusal;
 use crate::metrics::handshake_refused;
-use crate::session::{RunOptions, prepare};
+use crate::session::{RunOptions, Shared, prepare};
 use crate::transport::Transport;
 
 impl Inner {
@@ -96,9 +97,12 @@ impl Inner {
             session,
             remote: *remote,
             dialect: *dialect,
-            replaced,
+            replaced: replaced.is_some(),
         });
         drop(sessions);
+        if let Some(old) = replaced {
+            tell_replaced(&old);
+        }
         span.record("number", display(session));
         info!(client = key, number = %session, "session started");
         let leaving = Leaving::new(Arc::clone(self), session, key.clone());
@@ -108,6 +112,16 @@ impl Inner {
         });
         Ok(())
     }
+}
+
+/// A session that drains takes no new dials, and its connections may run to their end; any other
+/// is closed.
+fn tell_replaced(old: &Shared) {
+    old.command(|core, now| {
+        if !core.is_going_away() {
+            core.close(now, GoAwayCode::REPLACED, "a newer session of this client took over");
+        }
+    });
 }
 
 fn shutting_down() -> Refusal {

@@ -156,6 +156,9 @@ impl Server {
 
     /// Dials every connection that `listener` accepts at a client. It ends with the server, or
     /// when the returned handle says so.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn forward(&self, listener: Listener, key: &str, target: &str) -> Forward {
         let name = format!("{key}={target}");
         // Shared by the dials, which are tasks of the server: they do not keep it alive.
@@ -183,15 +186,15 @@ impl Server {
         self.inner.sessions().client(key)
     }
 
-    /// Ends the client's session now, with all its connections, and tells the client `reason`.
-    /// `false` if it has none. Its agent comes back after a while, unless the authentication hook
+    /// Ends the client's sessions now, those that drain too, with all their connections, and tells
+    /// the client `reason`. `false` if it has none. Its agent comes back after a while, unless the authentication hook
     /// refuses it then. To remotedialer clients no reason can be told.
     pub fn disconnect(&self, key: &str, reason: &str) -> bool {
-        let session = self.inner.sessions().lookup(key);
-        if let Some(session) = &session {
+        let sessions = self.inner.sessions().of_client(key);
+        for session in &sessions {
             session.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, reason));
         }
-        session.is_some()
+        !sessions.is_empty()
     }
 
     /// The books of the server.
@@ -223,7 +226,10 @@ impl Server {
             });
         }
         inner.tasks.wind_down(FAREWELL).await;
-        inner.sessions().abandon();
+        let held = inner.sessions().held();
+        for session in held {
+            session.command(|core, now| core.abandon(now));
+        }
         self.ledger()
     }
 }
@@ -257,8 +263,10 @@ impl Inner {
     ) {
         let mut sessions = self.sessions();
         sessions.close();
-        for shared in sessions.running() {
-            shared.command(&act);
+        let running: Vec<_> = sessions.running().map(Arc::clone).collect();
+        drop(sessions);
+        for session in running {
+            session.command(&act);
         }
     }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::registry::{
     Candidate, Registry, RegistryError, RegistryLedger, RegistryLimits, SessionKey,
 };
-use watertight_core::wire::{Dialect, GoAwayCode};
+use watertight_core::wire::Dialect;
 use watertight_core::{Ledger, SessionEnd};
 
 use super::crowd::Crowd;
@@ -75,7 +75,33 @@ struct Running {
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) key: String,
-    _count: Arc<()>,
+    places: Arc<Places>,
+}
+
+/// How many places each client has that has some.
+type Places = Mutex<BTreeMap<String, usize>>;
+
+impl Place {
+    fn new(key: String, places: &Arc<Places>) -> Self {
+        *lock(places).entry(key.clone()).or_default() += 1;
+        Self { key, places: Arc::clone(places) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = lock(&self.places);
+        if let Some(count) = places.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                places.remove(&self.key);
+            }
+        }
+    }
+}
+
+fn lock(places: &Places) -> MutexGuard<'_, BTreeMap<String, usize>> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a session starts with.
@@ -89,8 +115,8 @@ pub(crate) struct Admission {
 /// What came of an [`Admission`].
 pub(crate) struct Added<R> {
     pub(crate) session: SessionKey,
-    /// Whether it took over from an older session.
-    pub(crate) replaced: bool,
+    /// The older session that it took over from, which is to be told.
+    pub(crate) replaced: Option<Arc<Shared>>,
     pub(crate) task: R,
 }
 
@@ -100,8 +126,7 @@ pub(crate) struct Sessions {
     running: BTreeMap<SessionKey, Running>,
     crowd: Crowd,
     books: Books,
-    /// Each [`Place`] has a clone of it.
-    places: Arc<()>,
+    places: Arc<Places>,
     max_agents: usize,
     closed: bool,
 }
@@ -114,24 +139,26 @@ impl Sessions {
             running: BTreeMap::new(),
             crowd: Crowd::default(),
             books: Books::default(),
-            places: Arc::new(()),
+            places: Arc::default(),
             closed: false,
         }
     }
 
     /// Keeps room for a session of this client. One that replaces another session always has it.
     pub(crate) fn reserve(&self, key: String) -> Result<Place, RegistryError> {
-        let reserved = Arc::strong_count(&self.places) - 1;
-        let taken = self.registry.ledger().agents.live + reserved as u64;
-        let full = taken >= self.max_agents as u64;
-        if full && self.registry.lookup_local(&key).is_none() {
-            return Err(RegistryError::TooManyAgents { limit: self.max_agents });
+        let is_new = |key: &String| self.registry.lookup_local(key).is_none();
+        if is_new(&key) && !lock(&self.places).contains_key(&key) {
+            let live = self.registry.ledger().agents.live;
+            let reserved = lock(&self.places).keys().filter(|key| is_new(key)).count();
+            if live + reserved as u64 >= self.max_agents as u64 {
+                return Err(RegistryError::TooManyAgents { limit: self.max_agents });
+            }
         }
-        Ok(Place { key, _count: Arc::clone(&self.places) })
+        Ok(Place::new(key, &self.places))
     }
 
     /// Registers a session, which `prepare` makes with a task that is still to be spawned among
-    /// `tasks`. The one that it replaces is closed, unless it drains.
+    /// `tasks`.
     pub(crate) fn add<R>(
         &mut self,
         admission: &Admission,
@@ -141,16 +168,7 @@ impl Sessions {
         let Admission { place: Place { key, .. }, remote, dialect } = admission;
         let inserted = self.registry.insert_agent(key)?;
         let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
-        if let Some(old) = replaced {
-            old.shared.command(|core, now| {
-                // One that drains takes no new dials, and its connections may run to their end.
-                if !core.is_going_away() {
-                    let text = "a newer session of this client took over";
-                    core.close(now, GoAwayCode::REPLACED, text);
-                }
-            });
-        }
-        let replaced = replaced.is_some();
+        let replaced = replaced.map(|old| Arc::clone(&old.shared));
         let session = inserted.session;
         let (shared, task) = prepare(session);
         self.crowd.enter(key, session, tasks);
@@ -212,9 +230,15 @@ impl Sessions {
         self.running.values().map(|running| &running.shared)
     }
 
-    /// Lets go of what ended sessions still hold for the application.
-    pub(crate) fn abandon(&mut self) {
-        self.books.abandon();
+    /// A client's sessions that are up: its newest, and those that drain.
+    pub(crate) fn of_client(&self, key: &str) -> Vec<Arc<Shared>> {
+        let running = self.running.values().filter(|running| running.key == key);
+        running.map(|running| Arc::clone(&running.shared)).collect()
+    }
+
+    /// Sessions that have ended and still hold something for the application.
+    pub(crate) fn held(&self) -> Vec<Arc<Shared>> {
+        self.books.held()
     }
 
     pub(crate) fn close(&mut self) {
@@ -278,17 +302,19 @@ mod tests {
     fn a_place_is_kept_until_it_is_given_back() {
         let limits = RegistryLimits { agents: 2, ..RegistryLimits::default() };
         let mut sessions = Sessions::new(limits);
-        sessions.registry.insert_agent("a").unwrap();
+        let full = RegistryError::TooManyAgents { limit: 2 };
+        let old = sessions.registry.insert_agent("a").unwrap().session;
         let place = sessions.reserve("b".into()).unwrap();
-        assert_eq!(
-            sessions.reserve("c".into()).unwrap_err(),
-            RegistryError::TooManyAgents { limit: 2 }
-        );
-        let again = sessions.reserve("a".into()).unwrap();
+        assert_eq!(sessions.reserve("c".into()).unwrap_err(), full);
         drop(place);
-        // The old session of the one that comes again may end before: its room is spoken for.
-        sessions.reserve("c".into()).unwrap_err();
+        let _place = sessions.reserve("c".into()).unwrap();
+
+        // One that comes again is counted once, also when its old session ends meanwhile.
+        let again = [(); 2].map(|()| sessions.reserve("a".into()).unwrap());
+        assert_eq!(sessions.reserve("d".into()).unwrap_err(), full);
+        sessions.registry.remove(old);
+        assert_eq!(sessions.reserve("d".into()).unwrap_err(), full);
         drop(again);
-        sessions.reserve("c".into()).unwrap();
+        sessions.reserve("d".into()).unwrap();
     }
 }

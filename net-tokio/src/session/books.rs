@@ -14,10 +14,14 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Takes in a session whose driver has ended.
+    /// Takes in a session that has ended.
     pub(crate) fn close(&mut self, session: Arc<Shared>) {
-        self.held.push(session);
-        self.settle();
+        let ledger = session.ledger();
+        if ledger.is_even() {
+            self.past.absorb(&ledger);
+        } else {
+            self.held.push(session);
+        }
     }
 
     /// The books of every session, those that run included.
@@ -29,12 +33,9 @@ impl Books {
         sum
     }
 
-    /// Lets go of what ended sessions still hold for the application.
-    pub(crate) fn abandon(&mut self) {
-        for session in &self.held {
-            session.command(|core, now| core.abandon(now));
-        }
-        self.settle();
+    /// Sessions that still hold something for the application.
+    pub(crate) fn held(&self) -> Vec<Arc<Shared>> {
+        self.held.clone()
     }
 
     /// Takes the books of what nobody holds any more into the past.

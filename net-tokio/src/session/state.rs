@@ -245,16 +245,24 @@ impl Drop for Locked<'_> {
 /// Those that are to be woken, which happens when it is dropped: outside the lock, for which they
 /// would have to wait, and which they may already need in their own clean-up.
 #[derive(Debug, Default)]
-struct Woken(Vec<Waker>);
+struct Woken {
+    /// Mostly there is one, which then needs no allocation.
+    first: Option<Waker>,
+    more: Vec<Waker>,
+}
 
 impl Woken {
     fn add(&mut self, waker: Option<Waker>) {
-        self.0.extend(waker);
+        if self.first.is_none() {
+            self.first = waker;
+        } else {
+            self.more.extend(waker);
+        }
     }
 }
 
 impl Drop for Woken {
     fn drop(&mut self) {
-        self.0.drain(..).for_each(Waker::wake);
+        self.first.take().into_iter().chain(self.more.drain(..)).for_each(Waker::wake);
     }
 }

@@ -44,6 +44,10 @@ impl Reader {
     ) -> Poll<Result<Received, TransportError>> {
         loop {
             if let Some(message) = decode_frame(&mut self.buffer, self.max_message)? {
+                if message.len() > MAX_CHUNK {
+                    // What follows a long message must not keep its buffer alive.
+                    self.buffer = BytesMut::from(&*self.buffer);
+                }
                 return Poll::Ready(Ok(Received::Message(message)));
             }
             if self.ended {

@@ -2,6 +2,8 @@ use std::io::{self, IoSlice};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 
+use watertight_core::wire::frame_prefix;
+
 use super::*;
 use crate::transport::tests::{
     MAX_MESSAGE, byte_stream, byte_streams, flush, next_message, numbered, recv,
@@ -54,6 +56,21 @@ async fn broken_lengths_are_the_peers_fault() {
             assert!(matches!(error, TransportError::Invalid(_)), "{error:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_follows_a_long_message_does_not_keep_its_memory() {
+    let (a, mut b) = duplex(2 * MAX_MESSAGE);
+    let mut transport = byte_stream(a);
+    b.write_all(&frame_prefix(MAX_MESSAGE)).await.unwrap();
+    b.write_all(&vec![7; MAX_MESSAGE]).await.unwrap();
+    b.write_all(&frame_prefix(5000)).await.unwrap();
+    b.write_all(&[8; 5000]).await.unwrap();
+    let long = next_message(&mut transport).await;
+    assert_eq!(long.len(), MAX_MESSAGE);
+    let short = next_message(&mut transport).await;
+    assert_eq!(short.len(), 5000);
+    assert!(long.is_unique(), "the short one is no slice of its buffer");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod plan;
 mod running;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::books::Books;
@@ -19,21 +19,21 @@ pub(crate) use running::RunningAgent;
 pub(crate) async fn run(options: AgentOptions, output: Output) -> Result<Books, Failure> {
     let plan = AgentPlan::of(options)?;
     let mut signals = Signals::install()?;
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
     let agent = RunningAgent::start(&plan).await?;
     agent.announce(output);
-    wait(&mut signals, &agent, output).await?;
+    wait(&mut signals, hangup, &agent, output).await;
     Ok(agent.stop(plan.drain_timeout, &mut signals).await)
 }
 
 /// Waits for the signal to stop. Meanwhile the agent is ready once its first session is up.
-async fn wait(signals: &mut Signals, agent: &RunningAgent, output: Output) -> Result<(), Failure> {
-    // What a server does with it happens here before each connection.
-    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
+async fn wait(signals: &mut Signals, mut hangup: Signal, agent: &RunningAgent, output: Output) {
     let mut ready = false;
     loop {
         tokio::select! {
             biased;
-            _ = signals.next() => return Ok(()),
+            _ = signals.next() => return,
+            // What a server does then, an agent does before each connection.
             _ = hangup.recv() => info!("the token file is read before the next connection"),
             Ok(()) = agent.agent.connected(), if !ready => {
                 output.ready();

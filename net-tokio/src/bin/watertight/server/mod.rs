@@ -3,7 +3,7 @@
 mod plan;
 mod running;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::books::Books;
 use crate::cli::ServerOptions;
@@ -18,20 +18,21 @@ pub(crate) use running::RunningServer;
 pub(crate) async fn run(options: ServerOptions, output: Output) -> Result<Books, Failure> {
     let plan = ServerPlan::of(options)?;
     let mut signals = Signals::install()?;
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
     let server = RunningServer::start(&plan).await?;
     server.announce(output);
-    wait_and_reload(&mut signals, &plan).await?;
+    wait_and_reload(&mut signals, hangup, &plan).await;
     Ok(server.stop(plan.drain_timeout, &mut signals).await)
 }
 
 /// Waits for the signal to stop. SIGHUP reads the files again that may change.
-async fn wait_and_reload(signals: &mut Signals, plan: &ServerPlan) -> Result<(), Failure> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
+async fn wait_and_reload(signals: &mut Signals, mut hangup: Signal, plan: &ServerPlan) {
     loop {
         tokio::select! {
             biased;
-            _ = signals.next() => return Ok(()),
-            _ = hangup.recv() => plan.reload(),
+            _ = signals.next() => return,
+            // On a thread that a file which does not answer may block.
+            _ = hangup.recv() => drop(tokio::task::spawn_blocking(plan.reload())),
         }
     }
 }

@@ -81,11 +81,12 @@ impl ServerPlan {
         }
     }
 
-    /// Reads tokens, certificate and key again. Bad files change nothing.
-    pub(crate) fn reload(&self) {
-        self.tokens.reload();
-        if let Some(tls) = &self.tls {
-            tls::reload(tls);
+    /// What reads tokens, certificate and key again. Bad files change nothing.
+    pub(crate) fn reload(&self) -> impl FnOnce() + use<> {
+        let (tokens, tls) = (self.tokens.clone(), self.tls.clone());
+        move || {
+            tokens.reload();
+            tls.as_ref().map(tls::reload);
         }
     }
 }
