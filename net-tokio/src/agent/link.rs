@@ -108,3 +108,30 @@ impl Links {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::Span;
+    use watertight_core::wire::Dialect;
+    use watertight_core::{Role, SessionConfig};
+
+    use super::*;
+    use crate::session::Clock;
+
+    #[tokio::test]
+    async fn of_too_many_draining_sessions_the_oldest_are_closed() {
+        let links = Links::default();
+        let sessions: Vec<_> = (0..DRAINING + 3)
+            .map(|_| {
+                let (clock, config) = (Clock::start(), SessionConfig::default());
+                let core = Session::new(clock.now(), Role::Connector, Dialect::Extended, config);
+                let session = Shared::new(clock, core, Span::none());
+                assert!(links.add(&session));
+                session
+            })
+            .collect();
+        let closed = sessions.iter().map(|session| session.lock().core.ended().is_some());
+        let expected: Vec<_> = (0..sessions.len()).map(|number| number < 2).collect();
+        assert_eq!(closed.collect::<Vec<_>>(), expected);
+    }
+}

@@ -164,3 +164,15 @@ async fn where_nothing_can_be_half_closed_the_end_of_the_socket_ends_both() {
     assert_eq!(copying.await.unwrap().unwrap(), Copied { sent: 9, received: 0 });
     assert!(!aborted.load(Relaxed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_ends_before_it_has_everything_sees_no_clean_end() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut target, aborted) = Wry::new(ALL, 64);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::Close));
+    far.write_all(&[7; 1000]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    target.shutdown().await.unwrap();
+    copying.await.unwrap().unwrap();
+    assert!(aborted.load(Relaxed));
+}
