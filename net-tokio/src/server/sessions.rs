@@ -307,10 +307,10 @@ mod tests {
         let place = sessions.reserve("b".into()).unwrap();
         assert_eq!(sessions.reserve("c".into()).unwrap_err(), full);
         drop(place);
-        let _place = sessions.reserve("c".into()).unwrap();
 
         // One that comes again is counted once, also when its old session ends meanwhile.
         let again = [(); 2].map(|()| sessions.reserve("a".into()).unwrap());
+        let _place = sessions.reserve("c".into()).unwrap();
         assert_eq!(sessions.reserve("d".into()).unwrap_err(), full);
         sessions.registry.remove(old);
         assert_eq!(sessions.reserve("d".into()).unwrap_err(), full);
