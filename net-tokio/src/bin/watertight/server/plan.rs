@@ -86,7 +86,9 @@ impl ServerPlan {
         let (tokens, tls) = (self.tokens.clone(), self.tls.clone());
         move || {
             tokens.reload();
-            tls.as_ref().map(tls::reload);
+            if let Some(tls) = &tls {
+                tls::reload(tls);
+            }
         }
     }
 }
