@@ -113,9 +113,15 @@ impl Session {
     ) -> Result<usize, WriteError> {
         let room = self.room(now, id)?;
         let max_data = self.max_data();
-        let taken = self.table.update(id, |row| row.send.push(data, room, max_data)).unwrap_or(0);
+        let taken = self.table.update(id, |row| {
+            let taken = row.send.push(data, room, max_data);
+            row.flag.took(taken);
+            taken
+        });
+        let taken = taken.unwrap_or(0);
         if taken > 0 {
             self.mark_ready(id);
+            self.review_stop(id);
         }
         Ok(taken)
     }
@@ -135,7 +141,7 @@ impl Session {
         }
         let limits = &self.config.limits;
         let budget = limits.send_budget.saturating_sub(self.table.totals().to_send);
-        let room = row.send.room(limits.send_buffer).min(budget);
+        let room = self.room_of(row).min(budget);
         if room > 0 {
             return Ok(room);
         }
@@ -198,6 +204,10 @@ impl Session {
         } else {
             self.review_flow(id);
             self.linger_anew(id);
+            if !self.extended() {
+                // One that may not write because it does not read.
+                self.review_writer(id);
+            }
         }
     }
 

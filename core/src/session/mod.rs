@@ -13,6 +13,7 @@ mod keepalive;
 mod lifecycle;
 mod numbers;
 mod outbox;
+mod probe;
 mod reconcile;
 mod seen;
 mod table;
@@ -137,8 +138,8 @@ pub struct Session {
     draining: bool,
     peer_going_away: bool,
     ended: Option<SessionEnd>,
-    /// The last message to the other end.
-    farewell: Option<Encoded>,
+    /// The last messages to the other end: at most one for each connection, and one.
+    farewell: VecDeque<Encoded>,
 }
 
 impl Session {
@@ -165,7 +166,7 @@ impl Session {
             draining: false,
             peer_going_away: false,
             ended: None,
-            farewell: None,
+            farewell: VecDeque::new(),
             config,
         };
         session.start();
@@ -197,8 +198,7 @@ impl Session {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         Ledger {
-            queued_control: (self.outbox.queued_control() + usize::from(self.farewell.is_some()))
-                as u64,
+            queued_control: (self.outbox.queued_control() + self.farewell.len()) as u64,
             armed_timers: (self.timers.len() + usize::from(self.stall_since().is_some())) as u64,
             ..self.table.ledger()
         }
