@@ -1,6 +1,8 @@
 //! A session with a model of a remotedialer end: whatever the two applications do, every byte
 //! arrives, neither end holds more than its bound, and nobody sleeps for ever.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
+
 mod support;
 
 use std::time::Duration;
@@ -267,9 +269,8 @@ fn probes_wait_for_a_reader_without_filling_it() {
 #[test]
 fn an_application_with_nothing_to_say_does_not_probe() {
     let mut link = Link::new(Role::Acceptor);
-    loop {
-        // Exactly what there is room for, so that nobody waits.
-        let Ok(room) = link.ours.session.room(link.now, link.id) else { break };
+    // Exactly what there is room for, so that nobody waits.
+    while let Ok(room) = link.ours.session.room(link.now, link.id) {
         link.we_write(room.min(64 * 1024));
         link.carry();
         if link.theirs.connections[&link.id].most_unread > FULL {

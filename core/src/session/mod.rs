@@ -31,7 +31,6 @@ use crate::timers::{Timer, Timers};
 use crate::wire::{DecodeLimits, Dialect, Encoded, Settings};
 use crate::{ConnectionId, Instant, Role};
 
-pub use commands::RouteTooLong;
 pub use config::{Limits, SessionConfig, Timing};
 pub use error::{Fault, NotPossible, OpenError, PeerMisbehaved, ReadError, SessionEnd, WriteError};
 pub use event::Event;
