@@ -312,6 +312,31 @@ fn r2_an_application_that_does_not_read_does_not_write_on_either() {
 }
 
 #[test]
+fn an_end_that_cannot_say_that_it_is_full_is_sent_little_between_two_signs() {
+    let mut link = Link::new(Role::Acceptor);
+    for _ in 0..3 {
+        // We hold it, so that it would not say Pause.
+        for _ in 0..40 {
+            link.they_write(32 * 1024);
+            link.carry();
+        }
+        for _ in 0..2 {
+            let before = link.written;
+            while link.we_write(64 * 1024) > 1 {
+                link.carry();
+            }
+            assert_eq!(link.written - before, MIB);
+            link.they_read(usize::MAX);
+            link.carry();
+        }
+        link.we_read();
+        link.carry();
+    }
+    link.settle();
+    link.assert_whole();
+}
+
+#[test]
 fn an_end_that_holds_one_that_has_finished_is_freed_at_once_and_once() {
     let mut link = asleep(1);
     link.arrive_here();
