@@ -37,6 +37,8 @@ mod copy;
 mod endpoint;
 mod forward;
 mod handshake;
+#[doc = include_str!("../INTEROP.md")]
+pub mod interop {}
 mod listener;
 mod log_limit;
 pub mod metrics;
