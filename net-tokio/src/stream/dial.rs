@@ -46,7 +46,9 @@ impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
         let kind = match &error {
             DialError::NotConnected(_) | DialError::NoServer => io::ErrorKind::HostUnreachable,
-            DialError::NotSent(OpenError::TargetTooLong { .. }) => io::ErrorKind::InvalidInput,
+            DialError::NotSent(OpenError::TargetTooLong { .. } | OpenError::NoAddress) => {
+                io::ErrorKind::InvalidInput
+            }
             DialError::NotSent(_) => io::ErrorKind::ResourceBusy,
             DialError::Refused { .. } => io::ErrorKind::ConnectionRefused,
             DialError::Timeout => io::ErrorKind::TimedOut,
