@@ -12,6 +12,7 @@ mod hand;
 mod support;
 
 mod dialect;
+mod discovery;
 mod limits;
 mod routes;
 mod streams;
@@ -59,8 +60,10 @@ impl Host {
 
     pub async fn is_up_with(&self, id: &str) {
         until(|| {
-            let peer = self.peer(id);
-            matches!(peer.outgoing, AgentStatus::Connected { .. }) && peer.incoming.is_some()
+            let peer = self.server.peers().into_iter().find(|peer| peer.id == id);
+            peer.is_some_and(|peer| {
+                matches!(peer.outgoing, AgentStatus::Connected { .. }) && peer.incoming.is_some()
+            })
         })
         .await;
     }
@@ -101,13 +104,17 @@ pub fn token(id: &str) -> String {
 }
 
 pub fn peer(id: &str, at: SocketAddr) -> Peer {
-    let reconnect = ReconnectConfig {
+    let endpoint = format!("ws://{at}").parse().unwrap();
+    Peer::new(endpoint, id, &token(id)).proxy(ProxyPolicy::None).reconnect(reconnect())
+}
+
+/// Soon enough for a test.
+pub fn reconnect() -> ReconnectConfig {
+    ReconnectConfig {
         initial: Duration::from_millis(10),
         max: Duration::from_millis(100),
         ..ReconnectConfig::default()
-    };
-    let endpoint = format!("ws://{at}").parse().unwrap();
-    Peer::new(endpoint, id, &token(id)).proxy(ProxyPolicy::None).reconnect(reconnect)
+    }
 }
 
 /// Two servers that are peers of each other.
