@@ -99,7 +99,7 @@ impl Sessions {
         removed
     }
 
-    pub(in crate::server) fn forget_stale(&mut self, peer: SessionKey, client: &str) {
+    pub(super) fn forget_stale(&mut self, peer: SessionKey, client: &str) {
         self.registry.forget_stale(peer, client);
         self.observe_routes();
     }
