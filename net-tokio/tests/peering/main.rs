@@ -22,10 +22,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use watertight::core::registry::RegistryLimits;
 use watertight::{
     Agent, AgentStatus, Peer, PeerIdentity, PeerInfo, ProxyPolicy, ReconnectConfig, Server,
-    TunnelStream,
+    ServerBuilder, TunnelStream,
 };
 
 use support::{agent, in_time, listen, server, until};
@@ -39,12 +38,11 @@ pub struct Host {
 
 impl Host {
     pub async fn start(id: &str) -> Self {
-        Self::with_limits(id, RegistryLimits::default()).await
+        Self::with(id, server()).await
     }
 
-    pub async fn with_limits(id: &str, limits: RegistryLimits) -> Self {
-        let identity = PeerIdentity::new(id, &token(id));
-        let server = server().registry(limits).peering(identity).build();
+    pub async fn with(id: &str, builder: ServerBuilder) -> Self {
+        let server = builder.peering(PeerIdentity::new(id, &token(id))).build();
         let at = listen(&server).await;
         Self { server, at, id: id.to_string() }
     }

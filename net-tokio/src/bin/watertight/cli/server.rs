@@ -173,7 +173,7 @@ pub(crate) struct ServerOptions {
     #[arg(env = "WATERTIGHT_SERVER_MAX_CLIENTS", hide_env_values = true)]
     pub(crate) max_clients: Option<NonZeroUsize>,
 
-    /// How many connections each agent's session may carry at once [default: 8192]
+    /// How many connections each agent's or peer's session may carry at once [default: 8192]
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CONNECTIONS", hide_env_values = true)]
     pub(crate) max_connections: Option<NonZeroUsize>,
