@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use watertight_core::registry::RegistryLimits;
 
@@ -32,6 +32,8 @@ pub(in crate::server) struct Known {
     pub(in crate::server) found_by: Option<u64>,
     /// Ends the attempts to connect to it.
     pub(in crate::server) stop: CancellationToken,
+    /// Ends the wait before the next one.
+    pub(in crate::server) hurry: Arc<Notify>,
     pub(in crate::server) status: watch::Receiver<AgentStatus>,
 }
 
@@ -180,6 +182,7 @@ mod tests {
             number,
             found_by: None,
             stop: CancellationToken::new(),
+            hurry: Arc::default(),
             status: watch::Sender::new(AgentStatus::Connecting).subscribe(),
         });
         book

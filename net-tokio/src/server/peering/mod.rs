@@ -112,12 +112,14 @@ impl Inner {
         }
         let ousted = sessions.oust(&peer.id);
         let (status, standing) = watch::channel(AgentStatus::Connecting);
-        let (number, stop) = (sessions.book_mut().number(), self.stop.child_token());
+        let number = sessions.book_mut().number();
+        let (stop, hurry) = (self.stop.child_token(), Arc::default());
         sessions.book_mut().insert(Known {
             peer: peer.clone(),
             number,
             found_by,
             stop: stop.clone(),
+            hurry: Arc::clone(&hurry),
             status: standing,
         });
         drop(sessions);
@@ -125,7 +127,7 @@ impl Inner {
             ousted.end("this peer is to be reached in another way");
         }
         info!(id = peer.id, endpoint = %peer.endpoint, "peer added");
-        link::start(self, &identity, &peer, number, stop, status);
+        link::start(self, &identity, &peer, number, link::Reins { stop, hurry, status });
         Ok(())
     }
 
