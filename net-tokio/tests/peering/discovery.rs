@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,11 +16,27 @@ use super::{Host, end_all, peer, says};
 
 /// What a name resolves to; `None` if the look-up fails.
 #[derive(Clone, Default)]
-struct Name(Arc<Mutex<Option<Vec<IpAddr>>>>);
+struct Name {
+    addresses: Arc<Mutex<Option<Vec<IpAddr>>>>,
+    look_ups: Arc<AtomicUsize>,
+}
 
 impl Name {
     fn set(&self, addresses: Option<&[IpAddr]>) {
-        *self.0.lock().unwrap() = addresses.map(<[IpAddr]>::to_vec);
+        *self.addresses.lock().unwrap() = addresses.map(<[IpAddr]>::to_vec);
+    }
+
+    fn look_up(&self) -> io::Result<Vec<IpAddr>> {
+        self.look_ups.fetch_add(1, Ordering::Relaxed);
+        let addresses = self.addresses.lock().unwrap().clone();
+        addresses.ok_or_else(|| io::Error::other("no answer"))
+    }
+
+    /// Waits until what it resolves to now has been taken in, also by the slowest of `servers`.
+    async fn is_taken_in(&self, servers: usize) {
+        let look_ups = || self.look_ups.load(Ordering::Relaxed);
+        let before = look_ups();
+        until(|| look_ups() > before + 10 * servers).await;
     }
 
     fn discovery(&self, port: u16) -> PeerDiscovery {
@@ -30,8 +47,8 @@ impl Name {
             .interval(Duration::from_millis(5))
             .reconnect(super::reconnect())
             .resolve_with(move || {
-                let addresses = name.0.lock().unwrap().clone();
-                async move { addresses.ok_or_else(|| io::Error::other("no answer")) }
+                let found = name.look_up();
+                async move { found }
             })
     }
 }
@@ -88,7 +105,7 @@ async fn every_address_of_a_name_is_a_peer_for_as_long_as_it_is_one() {
     // A failed look-up changes nothing; an address that goes is gone, with its routes.
     name.set(None);
     let before = a.peer("127.0.0.2").incoming.unwrap().session;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    name.is_taken_in(3).await;
     assert_eq!(a.peer("127.0.0.2").incoming.unwrap().session, before);
     name.set(Some(&[address(1), address(3)]));
     until(|| ids(&a) == ["127.0.0.3"] && ids(&c) == ["127.0.0.1"]).await;
@@ -149,8 +166,8 @@ async fn tls_goes_by_the_name_and_not_by_the_address() {
             .interval(Duration::from_millis(5))
             .reconnect(super::reconnect())
             .resolve_with(move || {
-                let addresses = resolved.0.lock().unwrap().clone();
-                async move { Ok(addresses.unwrap_or_default()) }
+                let found = resolved.look_up();
+                async move { found }
             })
     };
     a.server.discover_peers(find("peers.invalid")).unwrap();
