@@ -172,3 +172,41 @@ async fn a_client_that_is_nowhere_is_not_looked_for_in_circles() {
     }
     end_all(vec![speaker], vec![a, b]).await;
 }
+
+/// An agent that moves from server to server, and is dialled all the while.
+async fn wander(hosts: &[Host; 3], key: &str, moves: usize) {
+    let next = hosts.iter().cycle().skip(1);
+    for (host, from) in hosts.iter().cycle().zip(next).take(moves) {
+        let speaker = host.speaker(key, "here").await;
+        // It may be on its way.
+        if let Ok(mut stream) = in_time(from.server.dial(key, "tcp/greeting:1")).await {
+            assert_eq!(super::reads(&mut stream).await, "here");
+        }
+        end_all(vec![speaker], vec![]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_known_of_clients_that_wander_is_true_in_the_end() {
+    let hosts = [Host::start("a").await, Host::start("b").await, Host::start("c").await];
+    let [a, b, c] = &hosts;
+    join(a, b).await;
+    join(b, c).await;
+    join(c, a).await;
+    let keys: Vec<_> = (0..12).map(|number| format!("edge-{number}")).collect();
+    let wandering = keys.iter().map(|key| wander(&hosts, key, 12));
+    futures_util::future::join_all(wandering).await;
+    for host in &hosts {
+        until(|| host.server.peers().iter().all(|peer| peer.routes == 0)).await;
+    }
+    let mut settled = Vec::new();
+    for key in &keys {
+        settled.push(b.speaker(key, "settled").await);
+        a.finds(key, &["b"]).await;
+        c.finds(key, &["b"]).await;
+        assert_eq!(says(a, key).await, "settled");
+    }
+    end_all(settled, vec![]).await;
+    until(|| hosts.iter().all(|host| host.server.ledger().registry.routes.live == 0)).await;
+    end_all(vec![], hosts.into()).await;
+}
