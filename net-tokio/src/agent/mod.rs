@@ -2,6 +2,7 @@
 
 mod builder;
 mod connector;
+mod host;
 mod link;
 mod run;
 mod status;
@@ -9,7 +10,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Ledger, SessionConfig};
@@ -22,6 +23,8 @@ use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
+pub(crate) use builder::Home;
+pub(crate) use host::Host;
 pub use status::{AgentStatus, AgentStopped, WaitReason};
 
 use connector::Connector;
@@ -68,6 +71,10 @@ struct Inner {
     stop: CancellationToken,
     links: Links,
     status: watch::Sender<AgentStatus>,
+    /// Ends the wait before the next attempt to connect, if there is one.
+    hurry: Arc<Notify>,
+    /// Whoever keeps the sessions' books in place of the links.
+    host: Option<Arc<dyn Host>>,
 }
 
 impl Agent {

@@ -66,7 +66,18 @@ pub(crate) async fn dial(
     target: &str,
     within: Option<Duration>,
 ) -> Result<TunnelStream, DialError> {
-    let id = open(shared, target, within)?;
+    dial_client(shared, None, target, within).await
+}
+
+/// As [`dial`]. Where a `client` of a peer's is dialled which the peer turns out not to have, the
+/// session's owner is told, even if that is later: some peers do not answer dials.
+pub(crate) async fn dial_client(
+    shared: &Arc<Shared>,
+    client: Option<&str>,
+    target: &str,
+    within: Option<Duration>,
+) -> Result<TunnelStream, DialError> {
+    let id = open(shared, client, target, within)?;
     // From here on the stream owns the connection, also if this future is dropped.
     let stream = TunnelStream::new(Arc::clone(shared), id, target);
     let opened = poll_fn(|cx| poll_opened(shared, id, cx)).await;
@@ -79,6 +90,7 @@ pub(crate) async fn dial(
 
 fn open(
     shared: &Shared,
+    client: Option<&str>,
     target: &str,
     within: Option<Duration>,
 ) -> Result<ConnectionId, DialError> {
@@ -86,6 +98,9 @@ fn open(
     let mut state = shared.lock();
     let id = state.core.open(now, target, within)?;
     state.add_handle(id);
+    if let Some(handle) = state.handle(id) {
+        handle.client = client.map(Box::from);
+    }
     state.dispatch();
     state.wake_driver();
     Ok(id)

@@ -16,6 +16,7 @@ mod forward_spec;
 mod header_spec;
 mod log;
 mod output;
+mod peer_spec;
 mod proxy_spec;
 mod server;
 mod signals;
