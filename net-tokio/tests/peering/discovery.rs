@@ -1,7 +1,7 @@
 //! Peers that are found by name.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -112,6 +112,17 @@ async fn every_address_of_a_name_is_a_peer_for_as_long_as_it_is_one() {
     assert!(a.server.peers_of("edge").is_empty());
     a.is_up_with("127.0.0.3").await;
     end_all(vec![speaker], vec![a, b, c]).await;
+}
+
+#[tokio::test]
+async fn a_server_with_both_kinds_of_addresses_is_one_peer() {
+    let ([a], port) = hosts::<1>().await;
+    let name = Name::default();
+    name.set(Some(&[address(1), Ipv6Addr::LOCALHOST.into(), address(2)]));
+    a.server.discover_peers(name.discovery(port)).unwrap();
+    name.is_taken_in(1).await;
+    assert_eq!(ids(&a), ["127.0.0.2"]);
+    end_all(Vec::new(), vec![a]).await;
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ struct Resolver(Arc<dyn Fn() -> Resolving + Send + Sync>);
 
 /// How to find a server's peers: every address of a name is one, as a headless service of Kubernetes
 /// gives them. Each peer's id is its address as text, such as `10.0.0.7`, and so must this server's
-/// be.
+/// be; addresses of the other kind (IPv4, IPv6) than that are left out.
 ///
 /// See [`Server::discover_peers`](crate::Server::discover_peers).
 #[derive(Clone, Debug)]
@@ -188,7 +188,11 @@ impl Search {
     /// Removes the peers whose addresses are gone, and adds those that are new.
     fn take_in(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), PeerError> {
         let own = self.own.parse().map(|own: IpAddr| own.to_canonical()).ok();
-        let found = addresses.iter().filter(|address| Some(**address) != own);
+        // A name may give both kinds of addresses of each server, which has but one id.
+        let is_other = |address: &&IpAddr| {
+            own.is_none_or(|own| own != **address && own.is_ipv4() == address.is_ipv4())
+        };
+        let found = addresses.iter().filter(is_other);
         let peers: Vec<_> = found.map(|address| self.discovery.peer(*address)).collect();
         let ids: BTreeSet<_> = peers.iter().map(|peer| peer.id.as_str()).collect();
         let known = self.server.sessions().book().found_by(self.number);

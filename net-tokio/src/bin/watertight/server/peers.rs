@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -67,6 +68,12 @@ impl Who {
             warn!("there are no peers: name the other servers with --peer URL,ID");
         }
         check_ids(id, &self.given)?;
+        if self.found.is_some() && id.parse::<IpAddr>().is_err() {
+            return Err(Failure::configuration(format_args!(
+                "--peer-id {id:?} is no IP address: with --peer-dns each server's id is the address \
+                 by which the others find it"
+            )));
+        }
         let tls = tls::of_client(files.ca, files.certificate, files.key, TLS_OPTIONS)?;
         let read = |spec: PeerSpec| {
             let peer = spec.read(token);
