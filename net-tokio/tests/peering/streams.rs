@@ -109,7 +109,7 @@ async fn what_a_base_client_has_ended_is_not_kept_for_a_peer_that_does_nothing()
     });
     let agents = vec![agent.start()];
     b.finds("edge", &["a"]).await;
-    let mut idle = in_time(b.server.dial("edge", "greeting")).await.unwrap();
+    let mut idle = in_time(b.server.dial("edge", "tcp/greeting:1")).await.unwrap();
     assert_eq!(reads(&mut idle).await, "all there is");
     until(|| a.server.ledger().connections.live == 0).await;
     drop(idle);
