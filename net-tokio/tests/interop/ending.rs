@@ -21,20 +21,20 @@ pub(crate) struct Ending<'a> {
     before: &'a Rest,
     within: Duration,
     go_within: Duration,
-    excuses: Vec<&'static str>,
+    excuse: Option<&'static str>,
 }
 
 /// What an end says of itself when it is over.
 #[derive(Debug)]
 pub(crate) enum Said {
     Ours { added: u64, removed: u64 },
-    Go { before: GoFigures, after: GoFigures, row: Option<String> },
+    Go { before: GoFigures, after: GoFigures, row: Option<&'static str> },
 }
 
 impl Pair {
     /// Ends the scenario. Nothing goes on any more; `before` is what both ends held before.
     pub(crate) fn end(self, before: &Rest) -> Ending<'_> {
-        Ending { pair: self, before, within: PROMPTLY, go_within: PROMPTLY, excuses: Vec::new() }
+        Ending { pair: self, before, within: PROMPTLY, go_within: PROMPTLY, excuse: None }
     }
 }
 
@@ -52,8 +52,8 @@ impl Ending<'_> {
     }
 
     /// What a Go end may leave behind here is a flaw of its own, which `row` of `bugs.md` describes.
-    pub(crate) fn unless_go_leaks(mut self, row: &'static str) -> Self {
-        self.excuses.push(row);
+    pub(crate) const fn unless_go_leaks(mut self, row: &'static str) -> Self {
+        self.excuse = Some(row);
         self
     }
 
@@ -86,20 +86,28 @@ impl Ending<'_> {
     async fn go_is_back(&self, end: &End, before: &Held) -> Option<Said> {
         let (End::Go(end_of_go), Held::Go(figures)) = (end, before) else { return None };
         let settled = settles(end, false, before, self.go_within).await;
-        let after = end_of_go.figures().await;
-        let excused = settled.is_ok() || !self.excuses.is_empty();
-        assert!(excused, "the Go end leaks, and no row explains it: {figures:?}, then {after:?}");
-        let row = settled.is_err().then(|| self.excuses.join(", "));
+        let excused = settled.is_ok() || self.excuse.is_some();
+        assert!(excused, "the Go end leaks, and no row explains it: {before:?}, then {settled:?}");
+        let row = self.excuse.filter(|_| settled.is_err());
+        let after = match settled {
+            Ok(Held::Go(after)) => after,
+            _ => end_of_go.figures().await,
+        };
         Some(Said::Go { before: *figures, after, row })
     }
 }
 
 /// Waits until an end holds no more than before. `Err` is what it holds after `limit`.
-async fn settles(end: &End, is_server: bool, before: &Held, limit: Duration) -> Result<(), String> {
+async fn settles(
+    end: &End,
+    is_server: bool,
+    before: &Held,
+    limit: Duration,
+) -> Result<Held, String> {
     let until = Instant::now() + limit;
     loop {
         let now = match Held::by(end, is_server).await {
-            Ok(held) if held.is_within(before) => return Ok(()),
+            Ok(held) if held.is_within(before) => return Ok(held),
             Ok(held) => format!("{held:?}"),
             Err(busy) => busy,
         };

@@ -141,14 +141,10 @@ pub(crate) async fn resets() -> Target {
 
 /// Waits until a service has no connections left.
 pub(crate) async fn is_left(target: &Target, limit: Duration) {
-    eventually(
-        limit,
-        "the end of the target's connections",
-        async || match target.open() {
-            0 => Ok(()),
-            open => Err(format!("{open} are open")),
-        },
-    )
+    eventually(limit, "the end of the target's connections", async || match target.open() {
+        0 => Ok(()),
+        open => Err(format!("{open} are open")),
+    })
     .await;
 }
 

@@ -103,6 +103,12 @@ pub(crate) async fn link_cut(case: Case) {
     let (drip, echo, pair, before) = start(case, true).await;
     let transfers = Transfers::start(pair.forward(drip.at)).await;
     let limit = |end: &End| if end.is_go() { GO_MINUTE } else { SEEN };
+    // A Go client that has not had a pong yet would write to the dead link for ever.
+    eventually(PROMPTLY, "a ping", async || {
+        if pair.relay.heard().pings() > 0 { Ok(()) } else { Err("there was none".to_string()) }
+    })
+    .await;
+    is_served(pair.forward(echo.at)).await;
     pair.relay.cut();
     transfers.are_reset(limit(&pair.server)).await;
     is_left(&drip, limit(&pair.agent)).await;
