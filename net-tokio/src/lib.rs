@@ -59,8 +59,8 @@ pub use listener::Listener;
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use serve::DialRefusal;
 pub use server::{
-    AuthRequest, ClientInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector,
-    UpgradeService,
+    AuthRequest, ClientInfo, IncomingPeerInfo, Peer, PeerDirection, PeerError, PeerIdentity,
+    PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector, UpgradeService,
 };
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};

@@ -2,7 +2,8 @@
 //!
 //! Counters carry remotedialer's names where it counts the same thing, without its labels: a
 //! client key or an address as a label is a series that somebody else can invent. What belongs to
-//! one client is in the server's list of clients instead.
+//! one client is in the server's list of clients instead. Sessions with peer servers are counted
+//! under `peer="true"`, those with clients without the label.
 //!
 //! Round trips are there three times. `watertight_round_trip_seconds` is the distribution of what was
 //! measured over time. `watertight_sessions_round_trip_seconds` is how things stand: the round trips
@@ -17,7 +18,8 @@
 use std::time::Duration;
 
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 use watertight_core::{Cause, Ledger, Session};
 
@@ -34,6 +36,11 @@ const PENDING_DIALS: &str = "watertight_pending_dials";
 const ROUND_TRIP: &str = "watertight_round_trip_seconds";
 const MEASURED_SESSIONS: &str = "watertight_sessions_measured";
 const SUM_OF_ROUND_TRIPS: &str = "watertight_sessions_round_trip_seconds";
+const PEER_ATTEMPT: &str = "session_server_total_peer_ws_attempt";
+const PEER_CONNECTED: &str = "session_server_total_peer_ws_connected";
+const PEER_DISCONNECTED: &str = "session_server_total_peer_ws_disconnected";
+const LIVE_PEER_SESSIONS: &str = "watertight_peer_sessions";
+const PEER_ROUTES: &str = "watertight_peer_routes";
 const HANDSHAKES_REFUSED: &str = "watertight_handshakes_refused";
 
 /// Gives every metric its description. Call it once after the recorder is installed.
@@ -51,6 +58,11 @@ pub fn describe() {
     describe_histogram!(ROUND_TRIP, Unit::Seconds, "Round trips to the other end, smoothed");
     describe_gauge!(MEASURED_SESSIONS, "Sessions that are up whose round trip is known");
     describe_gauge!(SUM_OF_ROUND_TRIPS, Unit::Seconds, "Their round trips, smoothed, added up");
+    describe_counter!(PEER_ATTEMPT, "Attempts to connect to a peer server");
+    describe_counter!(PEER_CONNECTED, "Sessions with a peer server that this one connected to");
+    describe_counter!(PEER_DISCONNECTED, "Those of them that have ended");
+    describe_gauge!(LIVE_PEER_SESSIONS, "Sessions with peer servers that are up, both directions");
+    describe_gauge!(PEER_ROUTES, "Clients that peer servers have announced");
     describe_counter!(HANDSHAKES_REFUSED, "Handshakes refused, by reason");
 }
 
@@ -61,21 +73,67 @@ pub(crate) fn handshake_refused(reason: &'static str) {
 
 /// Counts a session from its start until its driver has ended.
 #[derive(Debug)]
-pub(crate) struct LiveSession;
+pub(crate) struct LiveSession {
+    peer: bool,
+}
 
 impl LiveSession {
-    pub(crate) fn start() -> Self {
-        counter!(ADD_SESSION).increment(1);
+    pub(crate) fn start(peer: bool) -> Self {
+        count_session(ADD_SESSION, peer);
         gauge!(LIVE_SESSIONS).increment(1.0);
-        Self
+        if peer {
+            gauge!(LIVE_PEER_SESSIONS).increment(1.0);
+        }
+        Self { peer }
     }
 }
 
 impl Drop for LiveSession {
     fn drop(&mut self) {
-        counter!(REMOVE_SESSION).increment(1);
+        count_session(REMOVE_SESSION, self.peer);
         gauge!(LIVE_SESSIONS).decrement(1.0);
+        if self.peer {
+            gauge!(LIVE_PEER_SESSIONS).decrement(1.0);
+        }
     }
+}
+
+fn count_session(name: &'static str, peer: bool) {
+    if peer {
+        counter!(name, "peer" => "true").increment(1);
+    } else {
+        counter!(name).increment(1);
+    }
+}
+
+/// Counts what becomes of the attempts to connect to one peer. The id is one that the operator gave,
+/// or that a search of the operator's found.
+#[derive(Debug)]
+pub(crate) struct PeerMeter {
+    id: SharedString,
+}
+
+impl PeerMeter {
+    pub(crate) fn new(id: &str) -> Self {
+        Self { id: id.to_string().into() }
+    }
+
+    pub(crate) fn attempt(&self) {
+        counter!(PEER_ATTEMPT, "peer" => self.id.clone()).increment(1);
+    }
+
+    pub(crate) fn connected(&self) {
+        counter!(PEER_CONNECTED, "peer" => self.id.clone()).increment(1);
+    }
+
+    pub(crate) fn disconnected(&self) {
+        counter!(PEER_DISCONNECTED, "peer" => self.id.clone()).increment(1);
+    }
+}
+
+/// The number of routes that one server remembers has changed.
+pub(crate) fn peer_routes(before: u64, now: u64) {
+    change(PEER_ROUTES, before, now);
 }
 
 /// Reports one session's books as they change.

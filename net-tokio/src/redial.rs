@@ -39,7 +39,7 @@ pub(crate) async fn dial_newest(
 
 /// Whether a dial failed because of the session it was tried on. The target may have been reached
 /// all the same, but nothing was said to it.
-fn is_stale(error: &DialError) -> bool {
+pub(crate) fn is_stale(error: &DialError) -> bool {
     matches!(
         error,
         DialError::SessionEnded(_) | DialError::NotSent(OpenError::Closed | OpenError::GoingAway)

@@ -142,7 +142,7 @@ async fn dial_by_policy(policy: &Policy, target: String) -> Result<Dialled, Dial
 
 /// Waits for the dial and refuses where it failed. A dial that nobody waits for any more is dropped
 /// where it stands.
-async fn answer<S>(
+pub(crate) async fn answer<S>(
     mut incoming: Incoming,
     dial: impl Future<Output = Result<S, DialRefusal>>,
 ) -> Option<(Incoming, S)> {

@@ -14,6 +14,7 @@ mod candidate;
 mod error;
 mod ledger;
 mod limits;
+mod no_such_client;
 mod peer_target;
 mod routes;
 mod session;
@@ -26,6 +27,7 @@ pub use candidate::Candidate;
 pub use error::RegistryError;
 pub use ledger::{RegistryLedger, Tally};
 pub use limits::RegistryLimits;
+pub use no_such_client::{no_such_client, says_no_such_client};
 pub use peer_target::{InvalidPeerTarget, Unspeakable, peer_target, split_peer_target};
 pub use session::{Entry, SessionKey, SessionKind};
 pub use transition::{Inserted, Removed};
@@ -209,6 +211,18 @@ impl Registry {
             let routes = agents.map(|(key, session)| RouteChange::Added(session.route(key)));
             routes.filter(move |change| change.check(dialect).is_ok())
         })
+    }
+
+    /// The one session of a peer in one direction, if it is up.
+    #[must_use]
+    pub fn peer(&self, kind: SessionKind, peer_id: &str) -> Option<SessionKey> {
+        if kind == SessionKind::Agent { None } else { self.names.get(kind, peer_id) }
+    }
+
+    /// How many routes a peer's session has announced that are remembered.
+    #[must_use]
+    pub fn routes_of(&self, peer: SessionKey) -> usize {
+        self.routes.of_peer(peer)
     }
 
     /// What is registered under this key.

@@ -3,7 +3,8 @@
 //! The Go end takes what stands before the first `/`, and of that what stands before the first
 //! `::`, for the client key. So it cannot be told of keys with either in them, nor of one that
 //! ends in `:`. Toward a watertight end, `%`, `/` and `:` in a key are percent-encoded, and any
-//! key can be told; without those three both forms are the same.
+//! key can be told; without those three both forms are the same. What such an end is asked for need
+//! not be of the form `proto/address` either.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -90,11 +91,11 @@ pub fn split_peer_target(
     dialect: Dialect,
     text: &str,
 ) -> Result<(Cow<'_, str>, &str), InvalidPeerTarget> {
-    let (head, _) = text.split_once('/').ok_or(InvalidPeerTarget::NoAddress)?;
-    if !head.contains("::") {
-        return Err(InvalidPeerTarget::NoClientKey);
+    if dialect == Dialect::Base && !text.contains('/') {
+        return Err(InvalidPeerTarget::NoAddress);
     }
-    let (client_key, target) = text.split_once("::").ok_or(InvalidPeerTarget::NoClientKey)?;
+    let split = text.split_once("::").filter(|(client_key, _)| !client_key.contains('/'));
+    let (client_key, target) = split.ok_or(InvalidPeerTarget::NoClientKey)?;
     match dialect {
         Dialect::Base => Ok((Cow::Borrowed(client_key), target)),
         Dialect::Extended => Ok((unescape(client_key)?, target)),
@@ -183,7 +184,9 @@ mod tests {
     #[test]
     fn a_watertight_peer_understands_any_key() {
         for key in ["a/b", "a::b", "a:", ":", "/", "%", "%2F", "a::tcp/b:1", "ключ"] {
-            there_and_back(Dialect::Extended, key, TARGET).unwrap();
+            for target in [TARGET, "greeting", "", "::", "a::b"] {
+                there_and_back(Dialect::Extended, key, target).unwrap();
+            }
         }
         let text = peer_target(Dialect::Extended, "a/b::%", TARGET);
         assert_eq!(text.as_deref(), Ok("a%2Fb%3A%3A%25::tcp/[::1]:80"));
@@ -201,7 +204,9 @@ mod tests {
     #[test]
     fn what_is_no_dial_through_a_client_is_refused() {
         let refused = |text| split_peer_target(Dialect::Extended, text).unwrap_err();
-        assert_eq!(refused("a::tcp"), InvalidPeerTarget::NoAddress);
+        let base = split_peer_target(Dialect::Base, "a::tcp");
+        assert_eq!(base, Err(InvalidPeerTarget::NoAddress));
+        assert_eq!(refused("tcp"), InvalidPeerTarget::NoClientKey);
         assert_eq!(refused("tcp/[::1]:80"), InvalidPeerTarget::NoClientKey);
         for text in ["a%::tcp/b:1", "a%2f::tcp/b:1", "a:b::tcp/b:1", "%é::tcp/b:1"] {
             assert_eq!(refused(text), InvalidPeerTarget::Escape);

@@ -87,6 +87,11 @@ impl Routes {
         self.counter.tally(self.live())
     }
 
+    /// How many routes a peer has.
+    pub(super) fn of_peer(&self, peer: SessionKey) -> usize {
+        self.by_peer.get(&peer).map_or(0, BTreeMap::len)
+    }
+
     fn live(&self) -> usize {
         self.by_peer.values().map(BTreeMap::len).sum()
     }
@@ -96,8 +101,7 @@ impl Routes {
     }
 
     fn check_room(&self, peer: SessionKey, limits: &RegistryLimits) -> Result<(), RegistryError> {
-        let of_peer = self.by_peer.get(&peer).map_or(0, BTreeMap::len);
-        if of_peer >= limits.routes_per_peer {
+        if self.of_peer(peer) >= limits.routes_per_peer {
             return Err(RegistryError::TooManyRoutesOfPeer { limit: limits.routes_per_peer });
         }
         if self.live() >= limits.routes {

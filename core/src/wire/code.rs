@@ -27,6 +27,9 @@ impl ResetCode {
     pub const NOT_LISTED: Self = Self(8);
     /// More Data came than there was room for.
     pub const OVERRUN: Self = Self(9);
+    /// A peer server has no session of the client that was to be dialled through it. Another one
+    /// may have; nobody was dialled.
+    pub const NO_SUCH_CLIENT: Self = Self(10);
 
     /// The number on the wire.
     #[must_use]
@@ -46,6 +49,7 @@ impl ResetCode {
             Self::STALLED => "stalled",
             Self::NOT_LISTED => "not listed",
             Self::OVERRUN => "overrun",
+            Self::NO_SUCH_CLIENT => "no such client",
             Self(_) => return None,
         })
     }

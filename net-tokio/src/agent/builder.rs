@@ -2,17 +2,19 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use watertight_core::{Reconnect, ReconnectConfig, SessionConfig};
 
 use super::connector::{ByteStreams, Connector, TokenSource};
 use super::link::Links;
 use super::run::keep_connected;
-use super::{Agent, AgentStatus, Inner};
+use super::{Agent, AgentStatus, Host, Inner};
 use crate::endpoint::{ConnectOptions, Endpoint, ProxyPolicy};
 use crate::handshake::ClientHello;
 use crate::policy::Policy;
@@ -21,6 +23,17 @@ use crate::stream::Incoming;
 use crate::tasks::Tasks;
 use crate::tls::ClientTls;
 use crate::transport::{Io, Masking, WebSocketOptions};
+
+/// Where an agent runs.
+pub(crate) struct Home {
+    pub(crate) tasks: Tasks,
+    /// Ends the agent's attempts to connect, not its sessions.
+    pub(crate) stop: CancellationToken,
+    pub(crate) status: watch::Sender<AgentStatus>,
+    pub(crate) host: Option<Arc<dyn Host>>,
+    /// In which its tasks run.
+    pub(crate) span: Span,
+}
 
 /// What an [`Agent`] is told before it starts. Only the endpoint and the key have no default.
 pub struct AgentBuilder {
@@ -42,10 +55,16 @@ impl Agent {
     /// dialled, it refuses every dial.
     #[must_use]
     pub fn builder(endpoint: Endpoint, key: &str) -> AgentBuilder {
-        AgentBuilder {
+        AgentBuilder::new(endpoint, ClientHello::new(key))
+    }
+}
+
+impl AgentBuilder {
+    pub(crate) fn new(endpoint: Endpoint, hello: ClientHello) -> Self {
+        Self {
             endpoint,
             options: ConnectOptions::default(),
-            hello: ClientHello::new(key),
+            hello,
             handler: Handler::by_policy(Policy::default()),
             session: SessionConfig::default(),
             reconnect: ReconnectConfig::default(),
@@ -56,9 +75,7 @@ impl Agent {
             masking: Masking::ByRole,
         }
     }
-}
 
-impl AgentBuilder {
     /// The token that proves to the server that the key is ours.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
@@ -187,6 +204,22 @@ impl AgentBuilder {
         self
     }
 
+    pub(crate) fn masking(mut self, masking: Masking) -> Self {
+        self.masking = masking;
+        self
+    }
+
+    pub(crate) fn handled_by(mut self, handler: Handler) -> Self {
+        self.handler = handler;
+        self
+    }
+
+    /// Connects to this address instead of those of the endpoint's host.
+    pub(crate) fn at_address(mut self, address: Option<IpAddr>) -> Self {
+        self.options.address = address;
+        self
+    }
+
     /// Starts the agent in the current runtime.
     ///
     /// # Panics
@@ -195,6 +228,18 @@ impl AgentBuilder {
     pub fn start(self) -> Agent {
         let tasks = Tasks::new();
         let kill = Arc::new(tasks.kill_on_drop());
+        let status = watch::Sender::new(AgentStatus::Connecting);
+        let stop = CancellationToken::new();
+        let home = Home { tasks, stop, status, host: None, span: Span::none() };
+        Agent { inner: self.run(home, Links::default()), _kill: kill }
+    }
+
+    /// Starts the agent as a part of something else, which sees to its end.
+    pub(crate) fn start_at(self, home: Home) {
+        self.run(home, Links::hosted());
+    }
+
+    fn run(self, home: Home, links: Links) -> Arc<Inner> {
         // Transports must take what the session takes.
         let session = self.session.within_bounds();
         let connector = Connector {
@@ -213,15 +258,16 @@ impl AgentBuilder {
             connector,
             handler: self.handler,
             session,
-            tasks,
-            stop: CancellationToken::new(),
-            links: Links::default(),
-            status: watch::Sender::new(AgentStatus::Connecting),
+            tasks: home.tasks,
+            stop: home.stop,
+            links,
+            status: home.status,
+            host: home.host,
         });
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
         let reconnect = Reconnect::new(self.reconnect, seed);
-        inner.tasks.spawn(keep_connected(Arc::clone(&inner), reconnect));
-        Agent { inner, _kill: kill }
+        inner.tasks.spawn(keep_connected(Arc::clone(&inner), reconnect).instrument(home.span));
+        inner
     }
 }
 

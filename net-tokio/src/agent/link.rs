@@ -24,10 +24,17 @@ struct State {
     /// Every session that is up, the current one included.
     running: Vec<Arc<Shared>>,
     books: Books,
+    /// Somebody else keeps the books of sessions that have ended.
+    hosted: bool,
     closed: bool,
 }
 
 impl Links {
+    /// Those of an agent whose host keeps the books.
+    pub(super) fn hosted() -> Self {
+        Self { state: Mutex::new(State { hosted: true, ..State::default() }), ..Self::default() }
+    }
+
     /// Takes in a session whose task is still to be spawned, so that it cannot end before;
     /// `false` if there are to be no more.
     pub(super) fn add(&self, link: &Arc<Shared>) -> bool {
@@ -58,7 +65,7 @@ impl Links {
         let mut state = self.lock();
         let before = state.running.len();
         state.running.retain(|running| !Arc::ptr_eq(running, link));
-        if state.running.len() < before {
+        if state.running.len() < before && !state.hosted {
             state.books.close(Arc::clone(link));
         }
         drop(state);

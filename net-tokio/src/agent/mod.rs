@@ -2,6 +2,7 @@
 
 mod builder;
 mod connector;
+mod host;
 mod link;
 mod run;
 mod status;
@@ -22,6 +23,8 @@ use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
+pub(crate) use builder::Home;
+pub(crate) use host::Host;
 pub use status::{AgentStatus, AgentStopped, WaitReason};
 
 use connector::Connector;
@@ -68,6 +71,8 @@ struct Inner {
     stop: CancellationToken,
     links: Links,
     status: watch::Sender<AgentStatus>,
+    /// Whoever keeps the sessions' books in place of the links.
+    host: Option<Arc<dyn Host>>,
 }
 
 impl Agent {

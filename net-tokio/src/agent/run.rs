@@ -56,6 +56,9 @@ impl Inner {
     async fn connect(
         self: &Arc<Self>,
     ) -> Result<(Arc<Shared>, watch::Receiver<LinkStatus>), WaitReason> {
+        if let Some(host) = &self.host {
+            host.connecting();
+        }
         let deadline = self.connector.deadline;
         let connected = tokio::time::timeout(deadline, self.connector.connect());
         let connected = connected.await.map_err(|_| WaitReason::Timeout(deadline))??;
@@ -76,6 +79,7 @@ impl Inner {
             dialect,
             config: self.session.clone(),
             span: info_span!("session", server = %self.connector.endpoint),
+            peer: self.host.is_some(),
         };
         let (link, task) = prepare(&self.tasks, transport, options, |children| LinkOwner {
             agent: Arc::clone(self),
@@ -83,12 +87,16 @@ impl Inner {
             status,
         });
         // An agent that was shut down meanwhile drops the task, which ends the session.
-        if self.links.add(&link) {
+        if self.links.add(&link) && self.is_wanted(&link, dialect) {
             info!(server = %self.connector.endpoint, ?dialect, "connected");
             self.status.send_replace(AgentStatus::Connected { dialect });
             self.tasks.spawn(task);
         }
         (link, receiver)
+    }
+
+    fn is_wanted(&self, link: &Arc<Shared>, dialect: Dialect) -> bool {
+        self.host.as_ref().is_none_or(|host| host.started(link, dialect))
     }
 
     /// Waits until the session is of no use for new dials, and returns where it stands then. A
@@ -122,8 +130,14 @@ impl Owner for LinkOwner {
             Notice::GoingAway { text, .. } => {
                 self.status.send_replace(Some(WaitReason::GoingAway(text)));
             }
+            // What is announced comes from peers that connect to a server, not from those that an
+            // agent connects to; and nothing is dialled through such.
+            Notice::ClientAdded(_) | Notice::ClientRemoved(_) | Notice::NoSuchClient { .. } => {}
             Notice::Closed(end) => {
                 self.agent.links.remove(shared);
+                if let Some(host) = &self.agent.host {
+                    host.ended(shared, end.clone());
+                }
                 self.status.send_replace(Some(end.into()));
             }
         }

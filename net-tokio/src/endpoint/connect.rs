@@ -1,4 +1,6 @@
+use std::borrow::Cow;
 use std::io;
+use std::net::IpAddr;
 
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::sync::OnceCell;
@@ -15,6 +17,8 @@ pub(crate) struct ConnectOptions {
     /// The system's roots if it is `None`.
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: ProxyPolicy,
+    /// Where to connect in place of the endpoint's host, by whose name TLS goes all the same.
+    pub(crate) address: Option<IpAddr>,
     system: SystemTls,
 }
 
@@ -39,6 +43,15 @@ impl ConnectOptions {
         }
     }
 
+    /// Where to connect, as it would stand in a URL.
+    fn place<'a>(&self, host: &'a str) -> Cow<'a, str> {
+        match self.address {
+            None => Cow::Borrowed(host),
+            Some(IpAddr::V4(address)) => Cow::Owned(address.to_string()),
+            Some(IpAddr::V6(address)) => Cow::Owned(format!("[{address}]")),
+        }
+    }
+
     pub(super) async fn system_tls(&self) -> io::Result<ClientTls> {
         self.system.get(ClientTls::system).await
     }
@@ -54,15 +67,20 @@ impl Endpoint {
                 Ok(Box::new(socket.map_err(|error| self.unreachable(error))?))
             }
             Kind::ByteStream { tls, host, port } => {
-                self.secure(*tls, host, self.reach(host, *port).await?, options).await
+                let socket = self.reach(&options.place(host), *port).await?;
+                self.secure(*tls, host, socket, options).await
             }
             Kind::WebSocket { tls, host, port, .. } => {
-                match options.proxy.toward(*tls, host, *port)? {
+                let place = options.place(host);
+                match options.proxy.toward(*tls, &place, *port)? {
                     Some(proxy) => {
-                        let socket = proxy.tunnel(host, *port, options).await?;
+                        let socket = proxy.tunnel(&place, *port, options).await?;
                         self.secure(*tls, host, socket, options).await
                     }
-                    None => self.secure(*tls, host, self.reach(host, *port).await?, options).await,
+                    None => {
+                        let socket = self.reach(&place, *port).await?;
+                        self.secure(*tls, host, socket, options).await
+                    }
                 }
             }
         }

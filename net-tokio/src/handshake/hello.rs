@@ -11,13 +11,15 @@ use super::{ConnectError, upgrade};
 
 const AGENT: &str = concat!("watertight/", env!("CARGO_PKG_VERSION"));
 
-/// What an agent says about itself.
+/// What an agent, or a server toward its peer, says about itself.
 #[derive(Clone)]
 pub(crate) struct ClientHello {
     key: String,
     token: String,
     headers: HeaderMap,
     base_dialect: bool,
+    /// Whether the key is a server's id.
+    peer: bool,
 }
 
 impl ClientHello {
@@ -27,7 +29,13 @@ impl ClientHello {
             token: String::new(),
             headers: HeaderMap::new(),
             base_dialect: false,
+            peer: false,
         }
+    }
+
+    /// That of a server toward its peer. Byte streams have no words for it.
+    pub(crate) fn of_peer(id: &str, token: &str) -> Self {
+        Self { token: token.to_string(), peer: true, ..Self::new(id) }
     }
 
     pub(crate) fn set_token(&mut self, token: &str) {
@@ -71,16 +79,24 @@ impl ClientHello {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(SEC_WEBSOCKET_KEY, header(web_socket_key, "the WebSocket's key")?);
-        headers.insert(upgrade::CLIENT_KEY, header(&self.key, "the client key")?);
-        if !self.token.is_empty() {
-            let mut token = header(&format!("Bearer {}", self.token), "the token")?;
-            token.set_sensitive(true);
-            headers.insert(AUTHORIZATION, token);
-        }
+        self.identify(headers)?;
         if self.offers_extension() {
             headers.insert(upgrade::PROTOCOL, upgrade::VERSION);
         }
         Ok(request)
+    }
+
+    fn identify(&self, headers: &mut HeaderMap) -> Result<(), ConnectError> {
+        if self.peer {
+            headers.insert(upgrade::PEER_ID, header(&self.key, "the peer id")?);
+            headers.insert(upgrade::PEER_TOKEN, secret(&self.token)?);
+            return Ok(());
+        }
+        headers.insert(upgrade::CLIENT_KEY, header(&self.key, "the client key")?);
+        if !self.token.is_empty() {
+            headers.insert(AUTHORIZATION, secret(&format!("Bearer {}", self.token))?);
+        }
+        Ok(())
     }
 }
 
@@ -95,9 +111,27 @@ fn header(text: &str, what: &'static str) -> Result<HeaderValue, ConnectError> {
     HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ConnectError::NotAHeader(what))
 }
 
+fn secret(token: &str) -> Result<HeaderValue, ConnectError> {
+    let mut token = header(token, "the token")?;
+    token.set_sensitive(true);
+    Ok(token)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_gives_its_own_two_headers_and_no_others() {
+        let hello = ClientHello::of_peer("10.0.0.7", "secret");
+        let request = hello.request("host:1", "/connect", "dGhlIHNhbXBsZSBub25jZQ==").unwrap();
+        let headers = request.headers();
+        assert_eq!(headers[upgrade::PEER_ID], "10.0.0.7");
+        assert_eq!(headers[upgrade::PEER_TOKEN], "secret");
+        assert!(!headers.contains_key(upgrade::CLIENT_KEY) && !headers.contains_key(AUTHORIZATION));
+        let shown = format!("{:?}", (&hello, headers));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
 
     #[test]
     fn the_request_is_an_upgrade_with_key_and_token() {

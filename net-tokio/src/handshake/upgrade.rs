@@ -14,6 +14,12 @@ use super::Refusal;
 /// The client key that the connector gives.
 pub(crate) const CLIENT_KEY: HeaderName = HeaderName::from_static("x-tunnel-id");
 
+/// The id that a peer server gives.
+pub(crate) const PEER_ID: HeaderName = HeaderName::from_static("x-api-tunnel-id");
+
+/// The token with which a peer server proves its id.
+pub(crate) const PEER_TOKEN: HeaderName = HeaderName::from_static("x-api-tunnel-token");
+
 /// The extension that the connector offers and the acceptor confirms, with its version.
 pub(crate) const PROTOCOL: HeaderName = HeaderName::from_static("watertight-protocol");
 
@@ -82,6 +88,12 @@ pub(crate) fn expect_in(headers: &mut HeaderMap) {
 /// The client key in the headers, if it is text.
 pub(crate) fn client_key(headers: &HeaderMap) -> Option<String> {
     text(headers.get(CLIENT_KEY)?)
+}
+
+/// The id and the token of an end that may be a peer server.
+pub(crate) fn peer_headers(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
+    let text = |name| std::str::from_utf8(headers.get(name)?.as_bytes()).ok();
+    (text(PEER_ID), text(PEER_TOKEN))
 }
 
 /// The token in `Authorization: Bearer …`.

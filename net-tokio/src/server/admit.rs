@@ -6,15 +6,15 @@ use std::sync::Arc;
 use tracing::field::{Empty, display};
 use tracing::{debug, info, info_span};
 use watertight_core::Role;
-use watertight_core::wire::GoAwayCode;
+use watertight_core::registry::SessionKind;
 
 use super::auth::AuthRequest;
 use super::owner::{Leaving, SessionOwner};
-use super::sessions::{Added, Admission, Place};
+use super::sessions::{Added, Admission, Newcomer, Place};
 use super::{Inner, ServerEvent};
 use crate::handshake::Refusal;
 use crate::metrics::handshake_refused;
-use crate::session::{RunOptions, Shared, prepare};
+use crate::session::{RunOptions, prepare};
 use crate::transport::Transport;
 
 impl Inner {
@@ -30,7 +30,12 @@ impl Inner {
     }
 
     /// Anybody can be refused all day.
-    fn log_refused(&self, client: Option<&str>, remote: Option<SocketAddr>, refusal: &Refusal) {
+    pub(super) fn log_refused(
+        &self,
+        client: Option<&str>,
+        remote: Option<SocketAddr>,
+        refusal: &Refusal,
+    ) {
         match self.refusals.pass() {
             Some(0) => info!(client, ?remote, %refusal, "session refused"),
             Some(left_out) => info!(client, ?remote, %refusal, left_out, "session refused"),
@@ -69,6 +74,8 @@ impl Inner {
         admission: Admission,
     ) -> Result<(), Refusal> {
         let Admission { place: Place { key, .. }, remote, dialect } = &admission;
+        let kind = SessionKind::Agent;
+        let newcomer = Newcomer { kind, key, remote: *remote, dialect: *dialect };
         // It outlives the handshake. Subscribers of spans and events may ask the server something:
         // they are called while nothing is locked.
         let span = info_span!(parent: None, "session", client = key, number = Empty);
@@ -77,6 +84,7 @@ impl Inner {
             dialect: *dialect,
             config: self.session.clone(),
             span: span.clone(),
+            peer: false,
         };
         let tasks = self.tasks.child();
         let mut sessions = self.sessions();
@@ -84,7 +92,7 @@ impl Inner {
             return Err(shutting_down());
         }
         let Added { session, replaced, task } = sessions
-            .add(&admission, tasks.clone(), |session| {
+            .add(&newcomer, Some(tasks.clone()), |session| {
                 prepare(&tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
                 })
@@ -101,27 +109,17 @@ impl Inner {
         });
         drop(sessions);
         if let Some(old) = replaced {
-            tell_replaced(&old);
+            old.retire("a newer session of this client took over");
         }
         span.record("number", display(session));
         info!(client = key, number = %session, "session started");
-        let leaving = Leaving::new(Arc::clone(self), session, key.clone());
+        let leaving = Leaving::new(Arc::clone(self), kind, session, key.clone());
         tasks.spawn(async move {
             let _leaving = leaving;
             task.await;
         });
         Ok(())
     }
-}
-
-/// A session that drains takes no new dials, and its connections may run to their end; any other
-/// is closed.
-fn tell_replaced(old: &Shared) {
-    old.command(|core, now| {
-        if !core.is_going_away() {
-            core.close(now, GoAwayCode::REPLACED, "a newer session of this client took over");
-        }
-    });
 }
 
 fn shutting_down() -> Refusal {

@@ -9,6 +9,7 @@ use watertight_core::SessionConfig;
 use watertight_core::registry::RegistryLimits;
 
 use super::auth::Authenticator;
+use super::peering::PeerIdentity;
 use super::sessions::Sessions;
 use super::{Inner, Server};
 use crate::log_limit::LogLimit;
@@ -31,6 +32,7 @@ pub struct ServerBuilder {
     handshake_deadline: Duration,
     max_handshakes: usize,
     connect_path: String,
+    identity: Option<PeerIdentity>,
 }
 
 impl ServerBuilder {
@@ -44,6 +46,7 @@ impl ServerBuilder {
             handshake_deadline: Duration::from_secs(10),
             max_handshakes: 1024,
             connect_path: "/connect".to_string(),
+            identity: None,
         }
     }
 
@@ -103,6 +106,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Who this server is to its peers, which [`Server::add_peer`] needs to know. None of the
+    /// peers' ids may be the same.
+    #[must_use]
+    pub fn peering(mut self, identity: PeerIdentity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
     /// Takes unmasked WebSocket frames from agents that are told the same. For simulations only:
     /// masks are the one thing on the wire that has no seed.
     #[doc(hidden)]
@@ -135,7 +146,7 @@ impl ServerBuilder {
             handshakes: Arc::new(Semaphore::new(max_handshakes)),
             tasks,
             stop: CancellationToken::new(),
-            sessions: Mutex::new(Sessions::new(self.registry)),
+            sessions: Mutex::new(Sessions::new(self.registry, self.identity)),
             refusals: LogLimit::default(),
             events: broadcast::Sender::new(EVENTS),
         };

@@ -1,8 +1,8 @@
-//! A client has one session, but its older ones need a while to go.
+//! A client or peer has one session, but its older ones need a while to go.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use watertight_core::registry::SessionKey;
+use watertight_core::registry::{SessionKey, SessionKind};
 
 use crate::tasks::Tasks;
 
@@ -11,16 +11,22 @@ use crate::tasks::Tasks;
 /// would gather sockets and tasks here.
 const LEAVING: usize = 4;
 
-/// The sessions of each client of which some task is still there, the oldest first.
+/// The sessions of each client, and of each peer that connects, of which some task is still there, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    clients: BTreeMap<String, VecDeque<(SessionKey, Tasks)>>,
+    clients: BTreeMap<(SessionKind, String), VecDeque<(SessionKey, Tasks)>>,
 }
 
 impl Crowd {
     /// Takes in a client's new session. Of the older ones, those that are too many are killed.
-    pub(super) fn enter(&mut self, client: &str, session: SessionKey, tasks: Tasks) {
-        let sessions = self.clients.entry(client.to_string()).or_default();
+    pub(super) fn enter(
+        &mut self,
+        kind: SessionKind,
+        client: &str,
+        session: SessionKey,
+        tasks: Tasks,
+    ) {
+        let sessions = self.clients.entry((kind, client.to_string())).or_default();
         sessions.push_back((session, tasks));
         while sessions.len() > 1 + LEAVING {
             let Some((_, oldest)) = sessions.pop_front() else { return };
@@ -29,11 +35,12 @@ impl Crowd {
     }
 
     /// The last task of a session is gone.
-    pub(super) fn leave(&mut self, client: &str, session: SessionKey) {
-        let Some(sessions) = self.clients.get_mut(client) else { return };
+    pub(super) fn leave(&mut self, kind: SessionKind, client: &str, session: SessionKey) {
+        let client = (kind, client.to_string());
+        let Some(sessions) = self.clients.get_mut(&client) else { return };
         sessions.retain(|(of, _)| *of != session);
         if sessions.is_empty() {
-            self.clients.remove(client);
+            self.clients.remove(&client);
         }
     }
 }
@@ -54,7 +61,7 @@ mod tests {
         let mut enter = |crowd: &mut Crowd, client: &str| {
             let (tasks, session) = (all.child(), registry.insert_agent(client).unwrap().session);
             tasks.spawn(std::future::pending());
-            crowd.enter(client, session, tasks.clone());
+            crowd.enter(SessionKind::Agent, client, session, tasks.clone());
             (session, tasks)
         };
         let other = enter(&mut crowd, "other");
@@ -64,15 +71,15 @@ mod tests {
         }
         assert_eq!(all.live(), 1 + LEAVING + 1);
 
-        crowd.leave("edge-7", sessions[4].0);
+        crowd.leave(SessionKind::Agent, "edge-7", sessions[4].0);
         let newest = enter(&mut crowd, "edge-7");
         tokio::task::yield_now().await;
         assert_eq!(all.live(), 1 + LEAVING + 2, "there was room for it");
 
         for (session, _) in sessions.iter().chain([&newest]) {
-            crowd.leave("edge-7", *session);
+            crowd.leave(SessionKind::Agent, "edge-7", *session);
         }
-        crowd.leave("other", other.0);
+        crowd.leave(SessionKind::Agent, "other", other.0);
         assert!(crowd.clients.is_empty());
     }
 }

@@ -6,7 +6,10 @@ mod auth;
 mod builder;
 mod connector;
 mod crowd;
+mod dial;
+mod event;
 mod owner;
+mod peering;
 mod sessions;
 mod upgrade;
 
@@ -24,7 +27,6 @@ use crate::forward::Forward;
 use crate::handshake::Refusal;
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
-use crate::redial::dial_newest;
 use crate::serve::Handler;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
@@ -34,7 +36,9 @@ use crate::transport::{Io, WebSocketOptions};
 pub use auth::AuthRequest;
 pub use builder::ServerBuilder;
 pub use connector::TunnelConnector;
-pub use sessions::{ClientInfo, ServerEvent, ServerLedger};
+pub use event::ServerEvent;
+pub use peering::{IncomingPeerInfo, Peer, PeerDirection, PeerError, PeerIdentity, PeerInfo};
+pub use sessions::{ClientInfo, ServerLedger};
 pub use upgrade::UpgradeService;
 
 use auth::Authenticator;
@@ -124,8 +128,12 @@ impl Server {
         UpgradeService::new(Arc::clone(&self.inner), None)
     }
 
-    /// Dials `target` on the side of the client's newest session. Cancel safe: dropping the
-    /// future gives the dial up on both ends.
+    /// Dials `target` on the side of the client's newest session, or through the peer that announced
+    /// the client last. Cancel safe: dropping the future gives the dial up on all ends.
+    ///
+    /// A peer that turns out not to have the client is asked once only, and the next one instead,
+    /// all within the one deadline. A remotedialer peer does not answer dials: through it the stream
+    /// comes at once, and fails where the dial does.
     ///
     /// # Errors
     /// See [`DialError`].
@@ -235,19 +243,6 @@ impl Server {
 }
 
 impl Inner {
-    async fn dial(
-        &self,
-        key: &str,
-        target: &str,
-        within: Option<Duration>,
-    ) -> Result<TunnelStream, DialError> {
-        let newest = || {
-            let found = self.sessions().lookup(key);
-            found.ok_or_else(|| DialError::NotConnected(key.to_string()))
-        };
-        dial_newest(newest, target, within.unwrap_or(self.session.timing.dial)).await
-    }
-
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }

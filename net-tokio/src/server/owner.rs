@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 use watertight_core::SessionEnd;
-use watertight_core::registry::SessionKey;
+use watertight_core::registry::{SessionKey, SessionKind};
 use watertight_core::session::Fault;
 
 use super::{Inner, ServerEvent};
@@ -54,6 +54,8 @@ impl Owner for SessionOwner {
             Notice::GoingAway { code, text } => {
                 info!(%code, text, "the client takes no new connections");
             }
+            // Clients announce nobody, and no dial of theirs is a peer's.
+            Notice::ClientAdded(_) | Notice::ClientRemoved(_) | Notice::NoSuchClient { .. } => {}
             Notice::Closed(end) => self.on_closed(end),
         }
     }
@@ -63,18 +65,24 @@ impl Owner for SessionOwner {
 #[derive(Debug)]
 pub(super) struct Leaving {
     server: Arc<Inner>,
+    kind: SessionKind,
     session: SessionKey,
     key: String,
 }
 
 impl Leaving {
-    pub(super) fn new(server: Arc<Inner>, session: SessionKey, key: String) -> Self {
-        Self { server, session, key }
+    pub(super) fn new(
+        server: Arc<Inner>,
+        kind: SessionKind,
+        session: SessionKey,
+        key: String,
+    ) -> Self {
+        Self { server, kind, session, key }
     }
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.server.sessions().leave(&self.key, self.session);
+        self.server.sessions().leave(self.kind, &self.key, self.session);
     }
 }

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use watertight_core::Ledger;
 use watertight_core::registry::{
-    Candidate, Registry, RegistryError, RegistryLedger, RegistryLimits, SessionKey,
+    Announcement, Candidate, Registry, RegistryError, RegistryLedger, RegistryLimits, SessionKey,
+    SessionKind,
 };
 use watertight_core::wire::Dialect;
-use watertight_core::{Ledger, SessionEnd};
 
 use super::crowd::Crowd;
+use super::peering::{PeerBook, PeerIdentity};
 use crate::session::{Books, Shared};
 use crate::tasks::Tasks;
 
@@ -62,12 +64,14 @@ impl ServerLedger {
 
 /// A session that is up.
 #[derive(Debug)]
-struct Running {
-    key: String,
-    shared: Arc<Shared>,
-    since: Instant,
-    remote: Option<SocketAddr>,
-    dialect: Dialect,
+pub(super) struct Running {
+    pub(super) kind: SessionKind,
+    /// The client's key or the peer's id.
+    pub(super) key: String,
+    pub(super) shared: Arc<Shared>,
+    pub(super) since: Instant,
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) dialect: Dialect,
 }
 
 /// Room for one session of a client, kept until it is dropped: whoever has it is not refused for
@@ -112,7 +116,22 @@ pub(crate) struct Admission {
     pub(crate) dialect: Dialect,
 }
 
-/// What came of an [`Admission`].
+/// Who begins a session.
+pub(crate) struct Newcomer<'a> {
+    pub(crate) kind: SessionKind,
+    /// The client's key or the peer's id.
+    pub(crate) key: &'a str,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) dialect: Dialect,
+}
+
+/// A session to dial on, and what to ask it for a client.
+pub(crate) struct Way {
+    pub(crate) candidate: Candidate,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What came of a [`Newcomer`].
 pub(crate) struct Added<R> {
     pub(crate) session: SessionKey,
     /// The older session that it took over from, which is to be told.
@@ -122,8 +141,11 @@ pub(crate) struct Added<R> {
 
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    registry: Registry,
-    running: BTreeMap<SessionKey, Running>,
+    pub(super) registry: Registry,
+    pub(super) running: BTreeMap<SessionKey, Running>,
+    pub(super) book: PeerBook,
+    /// Routes that the metrics tell of.
+    pub(super) routes: u64,
     crowd: Crowd,
     books: Books,
     places: Arc<Places>,
@@ -132,9 +154,11 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(limits: RegistryLimits) -> Self {
+    pub(crate) fn new(limits: RegistryLimits, identity: Option<PeerIdentity>) -> Self {
         Self {
             max_agents: limits.agents,
+            book: PeerBook::new(identity, limits.clone()),
+            routes: 0,
             registry: Registry::new(limits),
             running: BTreeMap::new(),
             crowd: Crowd::default(),
@@ -158,52 +182,76 @@ impl Sessions {
     }
 
     /// Registers a session, which `prepare` makes with a task that is still to be spawned among
-    /// `tasks`.
+    /// `tasks`, where there are some of the session's own.
     pub(crate) fn add<R>(
         &mut self,
-        admission: &Admission,
-        tasks: Tasks,
+        newcomer: &Newcomer<'_>,
+        tasks: Option<Tasks>,
         prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
     ) -> Result<Added<R>, RegistryError> {
-        let Admission { place: Place { key, .. }, remote, dialect } = admission;
-        let inserted = self.registry.insert_agent(key)?;
-        let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
-        let replaced = replaced.map(|old| Arc::clone(&old.shared));
+        let Newcomer { kind, key, remote, dialect } = *newcomer;
+        let inserted = match kind {
+            SessionKind::Agent => self.registry.insert_agent(key)?,
+            SessionKind::IncomingPeer => self.registry.insert_incoming_peer(key, dialect)?,
+            SessionKind::OutgoingPeer => self.registry.insert_outgoing_peer(key, dialect)?,
+        };
+        self.announce(inserted.announce);
+        let replaced = inserted.replaced.and_then(|old| self.shared(old));
         let session = inserted.session;
         let (shared, task) = prepare(session);
-        self.crowd.enter(key, session, tasks);
-        let running = Running {
-            key: key.clone(),
-            shared,
-            since: Instant::now(),
-            remote: *remote,
-            dialect: *dialect,
-        };
+        if let Some(tasks) = tasks {
+            self.crowd.enter(kind, key, session, tasks);
+        }
+        let since = Instant::now();
+        let running = Running { kind, key: key.to_string(), shared, since, remote, dialect };
         self.running.insert(session, running);
+        self.observe_routes();
         Ok(Added { session, replaced, task })
     }
 
     /// A session's driver has ended.
     pub(crate) fn remove(&mut self, session: SessionKey) {
-        self.registry.remove(session);
+        if let Some(removed) = self.registry.remove(session) {
+            self.announce(removed.announce);
+            self.observe_routes();
+        }
         if let Some(running) = self.running.remove(&session) {
             self.books.close(running.shared);
         }
     }
 
-    /// A session's last task is gone.
-    pub(crate) fn leave(&mut self, client: &str, session: SessionKey) {
-        self.crowd.leave(client, session);
+    /// Tells the peers what changed. Under the books' lock, so that they are told in the order in
+    /// which it did.
+    fn announce(&self, announcements: Vec<Announcement>) {
+        for Announcement { peer, change } in announcements {
+            if let Some(running) = self.running.get(&peer) {
+                running.shared.announce(change);
+            }
+        }
     }
 
-    /// Where to dial a client: its newest session.
-    pub(crate) fn lookup(&self, key: &str) -> Option<Arc<Shared>> {
-        self.registry.lookup(key).find_map(|candidate| match candidate {
-            Candidate::Local(session) => {
-                self.running.get(&session).map(|running| Arc::clone(&running.shared))
-            }
-            Candidate::Peer { .. } => None,
+    /// A session's last task is gone.
+    pub(crate) fn leave(&mut self, kind: SessionKind, key: &str, session: SessionKey) {
+        self.crowd.leave(kind, key, session);
+    }
+
+    pub(crate) fn shared(&self, session: SessionKey) -> Option<Arc<Shared>> {
+        self.running.get(&session).map(|running| Arc::clone(&running.shared))
+    }
+
+    /// The best way to a client, other than those that were tried.
+    pub(crate) fn way(&self, key: &str, tried: &[SessionKey]) -> Option<Way> {
+        let mut candidates = self.registry.lookup(key);
+        candidates.find_map(|candidate| {
+            let session = candidate.session();
+            let untried = !tried.contains(&session);
+            untried.then(|| self.shared(session))?.map(|shared| Way { candidate, shared })
         })
+    }
+
+    /// The client's own session, if it is connected here.
+    pub(crate) fn lookup_local(&self, key: &str) -> Option<Arc<Shared>> {
+        self.shared(self.registry.lookup_local(key)?)
     }
 
     pub(crate) fn clients(&self) -> Vec<ClientInfo> {
@@ -232,7 +280,8 @@ impl Sessions {
 
     /// A client's sessions that are up: its newest, and those that drain.
     pub(crate) fn of_client(&self, key: &str) -> Vec<Arc<Shared>> {
-        let running = self.running.values().filter(|running| running.key == key);
+        let is_its = |running: &&Running| running.kind == SessionKind::Agent && running.key == key;
+        let running = self.running.values().filter(is_its);
         running.map(|running| Arc::clone(&running.shared)).collect()
     }
 
@@ -266,34 +315,6 @@ impl Running {
     }
 }
 
-/// What happened to a client's session. Events come in the order in which it happened.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum ServerEvent {
-    /// A client's session is up.
-    Connected {
-        /// The client.
-        key: String,
-        /// The session.
-        session: SessionKey,
-        /// The address it connected from, where it has one.
-        remote: Option<SocketAddr>,
-        /// What it speaks.
-        dialect: Dialect,
-        /// Whether it took over from an older session of the same client.
-        replaced: bool,
-    },
-    /// A session has ended. A client whose session was replaced is still connected.
-    Gone {
-        /// The client.
-        key: String,
-        /// The session, which was announced as connected before.
-        session: SessionKey,
-        /// Why.
-        end: SessionEnd,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,7 +322,7 @@ mod tests {
     #[test]
     fn a_place_is_kept_until_it_is_given_back() {
         let limits = RegistryLimits { agents: 2, ..RegistryLimits::default() };
-        let mut sessions = Sessions::new(limits);
+        let mut sessions = Sessions::new(limits, None);
         let full = RegistryError::TooManyAgents { limit: 2 };
         let old = sessions.registry.insert_agent("a").unwrap().session;
         let place = sessions.reserve("b".into()).unwrap();

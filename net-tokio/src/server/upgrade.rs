@@ -16,6 +16,7 @@ use watertight_core::Role;
 
 use super::Inner;
 use super::auth::{AuthRequest, Origin};
+use super::peering::{Claim, PeerAdmission};
 use super::sessions::{Admission, Place};
 use crate::handshake::{Refusal, upgrade};
 use crate::metrics::handshake_refused;
@@ -77,9 +78,18 @@ impl UpgradeService {
             remote: (self.remote_from)(&parts.extensions),
             certificates: Vec::new(),
         });
-        let request = AuthRequest::of_upgrade(parts, &origin);
-        let place = welcome_in_time(&self.server, request).await?;
-        let admission = Admission { place, remote: origin.remote, dialect: accepted.dialect };
+        let (remote, dialect) = (origin.remote, accepted.dialect);
+        let admission = match self.server.claim(&parts.headers, remote)? {
+            Claim::Proved { id, number } => {
+                Welcome::Peer(PeerAdmission { id, number, remote, dialect })
+            }
+            claim => {
+                let request = AuthRequest::of_upgrade(parts, &origin);
+                let place = welcome_in_time(&self.server, request).await;
+                let place = place.map_err(|refusal| claim.explain(refusal))?;
+                Welcome::Client(Admission { place, remote, dialect })
+            }
+        };
         let server = Arc::clone(&self.server);
         self.server.tasks.spawn(start(server, upgraded, admission).in_current_span());
         Ok(accepted.response)
@@ -97,6 +107,12 @@ impl UpgradeService {
     }
 }
 
+/// Who is to have a session.
+enum Welcome {
+    Client(Admission),
+    Peer(PeerAdmission),
+}
+
 /// The embedder's hook may wait for somebody who never answers.
 async fn welcome_in_time(server: &Inner, request: AuthRequest) -> Result<Place, Refusal> {
     let place = tokio::time::timeout(server.handshake_deadline, server.welcome(request)).await;
@@ -108,7 +124,7 @@ async fn welcome_in_time(server: &Inner, request: AuthRequest) -> Result<Place, 
 }
 
 /// Starts the session once the HTTP server has let go of the socket.
-async fn start(server: Arc<Inner>, upgraded: OnUpgrade, admission: Admission) {
+async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
     let deadline = server.handshake_deadline;
     let io = match tokio::time::timeout(deadline, upgraded).await {
         Ok(Ok(io)) => TokioIo::new(io),
@@ -116,7 +132,11 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, admission: Admission) {
         Err(_) => return debug!("the HTTP server did not hand the socket over in time"),
     };
     let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, server.web_socket).await;
-    if let Err(refusal) = server.admit(transport, admission) {
+    let admitted = match welcome {
+        Welcome::Client(admission) => server.admit(transport, admission),
+        Welcome::Peer(admission) => server.admit_peer(transport, &admission),
+    };
+    if let Err(refusal) = admitted {
         info!(%refusal, "session refused");
     }
 }

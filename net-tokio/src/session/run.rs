@@ -26,6 +26,8 @@ pub(crate) struct RunOptions {
     pub(crate) dialect: Dialect,
     pub(crate) config: SessionConfig,
     pub(crate) span: Span,
+    /// Whether the other end is a server's peer.
+    pub(crate) peer: bool,
 }
 
 /// Makes a session on a transport, and the task that drives it. `owner` is made with the group of
@@ -42,10 +44,10 @@ pub(crate) fn prepare<T: Transport + Unpin, O: Owner + Unpin>(
     let clock = Clock::start();
     let core = Session::new(clock.now(), options.role, options.dialect, options.config);
     let shared = Shared::new(clock, core, options.span.clone());
-    let children = tasks.child();
+    let (children, peer) = (tasks.child(), options.peer);
     let driver = Driver::new(Arc::clone(&shared), transport, owner(&children));
     let task = async move {
-        let live = LiveSession::start();
+        let live = LiveSession::start(peer);
         driver.await;
         drop(live);
         children.wind_down(GRACE).await;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{Span, info_span};
-use watertight_core::wire::GoAwayCode;
+use watertight_core::registry::{RouteChange, says_no_such_client};
+use watertight_core::wire::{ClientRoute, GoAwayCode};
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
 
 use super::clock::Clock;
@@ -46,6 +47,8 @@ pub(crate) struct Handle {
     pub(crate) end: Option<ConnectionEnd>,
     pub(crate) read_deadline: Option<Instant>,
     pub(crate) write_deadline: Option<Instant>,
+    /// The client that was dialled, where that was through a peer which does not answer dials.
+    pub(crate) client: Option<Box<str>>,
 }
 
 impl Handle {
@@ -58,8 +61,21 @@ impl Handle {
 /// What the driver passes on to the session's owner.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    Incoming { id: ConnectionId, target: String, within: Duration },
-    GoingAway { code: GoAwayCode, text: String },
+    Incoming {
+        id: ConnectionId,
+        target: String,
+        within: Duration,
+    },
+    GoingAway {
+        code: GoAwayCode,
+        text: String,
+    },
+    ClientAdded(ClientRoute),
+    ClientRemoved(ClientRoute),
+    /// A peer turned out not to have a client that was dialled through it.
+    NoSuchClient {
+        client: Box<str>,
+    },
     Closed(SessionEnd),
 }
 
@@ -99,6 +115,30 @@ impl Shared {
             state.observe();
         }
         result
+    }
+
+    /// Another session took over. One that drains takes no new dials, and its connections may run
+    /// to their end; any other is closed.
+    pub(crate) fn retire(&self, text: &str) {
+        self.command(|core, now| {
+            if !core.is_going_away() {
+                core.close(now, GoAwayCode::REPLACED, text);
+            }
+        });
+    }
+
+    /// Tells a peer of a client. It only queues, and wakes nobody but the driver, so that the
+    /// caller may hold the server's books: what is told must not overtake what was told before.
+    pub(crate) fn announce(&self, change: RouteChange) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let (route, reachable) = match change {
+            RouteChange::Added(route) => (route, true),
+            RouteChange::Removed(route) => (route, false),
+        };
+        // The registry leaves out what a peer would not understand.
+        state.core.announce(now, route, reachable).ok();
+        state.wake_driver();
     }
 
     /// The span of a connection, which either end dialled.
@@ -144,17 +184,26 @@ impl State {
                 self.with_handle(id, |handle, woken| woken.add(handle.writer.take()))
             }
             Event::Ended(id) => self.with_handle(id, Handle::wake_both),
-            Event::Retired { id, end } => self.with_handle(id, |handle, woken| {
-                handle.end = Some(end);
-                handle.wake_both(woken);
-            }),
+            Event::Retired { id, end } => self.on_retired(id, end),
             Event::GoingAway { code, text } => {
                 self.notices.push_back(Notice::GoingAway { code, text });
             }
             Event::Closed(end) => self.notices.push_back(Notice::Closed(end)),
-            // Peers' announcements concern only sessions with peers, and there are none here yet.
+            Event::ClientAdded(route) => self.notices.push_back(Notice::ClientAdded(route)),
+            Event::ClientRemoved(route) => self.notices.push_back(Notice::ClientRemoved(route)),
+            // The core's newer versions may have more to tell.
             _ => {}
         }
+    }
+
+    fn on_retired(&mut self, id: ConnectionId, end: ConnectionEnd) {
+        let Some(handle) = self.handles.get_mut(&id) else { return };
+        let dialled = handle.client.take();
+        if let Some(client) = dialled.filter(|client| says_no_such_client(&end.text, client)) {
+            self.notices.push_back(Notice::NoSuchClient { client });
+        }
+        handle.end = Some(end);
+        handle.wake_both(&mut self.woken);
     }
 
     fn with_handle(&mut self, id: ConnectionId, act: impl FnOnce(&mut Handle, &mut Woken)) {

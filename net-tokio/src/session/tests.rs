@@ -86,6 +86,7 @@ fn options(role: Role) -> RunOptions {
         dialect: Dialect::Extended,
         config: SessionConfig::default(),
         span: Span::none(),
+        peer: false,
     }
 }
 

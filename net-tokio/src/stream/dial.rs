@@ -64,7 +64,18 @@ pub(crate) async fn dial(
     target: &str,
     within: Option<Duration>,
 ) -> Result<TunnelStream, DialError> {
-    let id = open(shared, target, within)?;
+    dial_client(shared, None, target, within).await
+}
+
+/// As [`dial`]. Where the other end does not answer dials and says later that it has no such client,
+/// the session's owner is told.
+pub(crate) async fn dial_client(
+    shared: &Arc<Shared>,
+    client: Option<&str>,
+    target: &str,
+    within: Option<Duration>,
+) -> Result<TunnelStream, DialError> {
+    let id = open(shared, client, target, within)?;
     // From here on the stream owns the connection, also if this future is dropped.
     let stream = TunnelStream::new(Arc::clone(shared), id, target);
     let opened = poll_fn(|cx| poll_opened(shared, id, cx)).await;
@@ -77,6 +88,7 @@ pub(crate) async fn dial(
 
 fn open(
     shared: &Shared,
+    client: Option<&str>,
     target: &str,
     within: Option<Duration>,
 ) -> Result<ConnectionId, DialError> {
@@ -84,6 +96,9 @@ fn open(
     let mut state = shared.lock();
     let id = state.core.open(now, target, within)?;
     state.add_handle(id);
+    if let Some(handle) = state.handle(id) {
+        handle.client = client.map(Box::from);
+    }
     state.dispatch();
     state.wake_driver();
     Ok(id)

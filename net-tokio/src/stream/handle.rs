@@ -96,6 +96,20 @@ impl Handle {
         Poll::Pending
     }
 
+    /// As [`poll_ended`](Self::poll_ended), in the place of a blocked write.
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.shared.lock();
+        if state.core.over(self.id).is_some() {
+            return Poll::Ready(());
+        }
+        let Some(handle) = state.handle(self.id) else { return Poll::Ready(()) };
+        if handle.end.is_some() {
+            return Poll::Ready(());
+        }
+        handle.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// How many bytes a write would take now; never zero.
     pub(super) fn poll_room(
         &self,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::Span;
 use watertight_core::session::NotPossible;
-use watertight_core::wire::ResetCode;
+use watertight_core::wire::{Dialect, ResetCode};
 use watertight_core::{ConnectionEnd, ConnectionId};
 
 use super::TunnelStream;
@@ -58,6 +58,11 @@ impl Incoming {
     /// Cancel safe.
     pub async fn withdrawn(&mut self) -> ConnectionEnd {
         poll_fn(|cx| self.poll_withdrawn(cx)).await
+    }
+
+    /// What the other end speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.shared.lock().core.dialect()
     }
 
     pub(crate) fn span(&self) -> &Span {

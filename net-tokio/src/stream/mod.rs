@@ -20,7 +20,7 @@ use watertight_core::wire::ResetCode;
 use crate::session::Shared;
 
 pub use dial::DialError;
-pub(crate) use dial::dial;
+pub(crate) use dial::{dial, dial_client};
 pub use incoming::Incoming;
 pub use split::{ReadHalf, StreamControl, WriteHalf};
 

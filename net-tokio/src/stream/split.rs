@@ -131,7 +131,13 @@ impl WriteHalf {
         Poll::Ready(Ok(written))
     }
 
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Resolves when nothing more travels in either direction. Takes the place of a blocked write.
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.handle.poll_closed(cx)
+    }
+
+    /// See [`TunnelStream::poll_room`](crate::TunnelStream::poll_room).
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.handle.poll_room(cx, &mut self.timer)
     }
 

@@ -183,6 +183,11 @@ impl ClientTls {
         Self(config)
     }
 
+    /// Whether this is a clone of the other one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// As [`from_pem_files`](Self::from_pem_files), from PEM texts.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod environment;
 mod help;
 mod http;
 mod lifecycle;
+mod peers;
 mod process;
 mod proxy;
 mod refusals;

@@ -15,6 +15,7 @@ mod failure;
 mod forward_spec;
 mod log;
 mod output;
+mod peer_spec;
 mod proxy_spec;
 mod server;
 mod signals;

@@ -34,13 +34,14 @@ pub(crate) fn reload(tls: &ServerTls) {
     }
 }
 
-/// Whom an agent trusts and who it is, where that differs from the default.
-pub(crate) fn of_agent(
+/// Whom this end trusts when it connects and who it is, where that differs from the default.
+pub(crate) fn of_client(
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    options: [&str; 2],
 ) -> Result<Option<ClientTls>, Failure> {
-    let identity = pair(certificate, key, ["--client-cert", "--client-key"])?;
+    let identity = pair(certificate, key, options)?;
     if ca.is_none() && identity.is_none() {
         return Ok(None);
     }

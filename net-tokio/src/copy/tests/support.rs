@@ -36,6 +36,7 @@ fn session(tasks: &Tasks, io: DuplexStream, role: Role, owner: Dialled) -> Arc<S
         dialect: Dialect::Extended,
         config: SessionConfig::default(),
         span: Span::none(),
+        peer: false,
     };
     let transport = ByteStream::new(io, BytesMut::new(), 1 << 20);
     let (shared, task) = prepare(tasks, transport, options, |_| owner);

@@ -26,7 +26,7 @@ fn client(info: &ClientInfo) -> Value {
     })
 }
 
-fn dialect(dialect: Dialect) -> &'static str {
+pub(super) fn dialect(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Extended => "watertight",
         Dialect::Base => "remotedialer",

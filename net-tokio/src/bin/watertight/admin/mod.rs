@@ -9,6 +9,7 @@ mod answer;
 mod clients;
 mod guard;
 mod metrics;
+mod peers;
 mod proxy;
 mod routes;
 

@@ -6,12 +6,13 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, only_get, text, typed};
-use super::{Slot, State, clients, guard, proxy};
+use super::{Slot, State, clients, guard, peers, proxy};
 
 const INDEX: &str = "\
 /healthz                              ok, or 503 while the server drains
 /metrics                              metrics for Prometheus
 /clients                              connected agents and the ledger, as JSON
+/peers                                other servers and how things stand with them, as JSON
 /client/{key}/{scheme}/{host}/{path}  HTTP to what the agent with this key can reach; the scheme is
                                       http or https, and the host may have a port";
 
@@ -28,7 +29,7 @@ pub(super) async fn answer(
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     Ok(match request.uri().path() {
-        "/" | "/healthz" | "/metrics" | "/clients" if !reads => only_get(),
+        "/" | "/healthz" | "/metrics" | "/clients" | "/peers" if !reads => only_get(),
         "/" => text(StatusCode::OK, INDEX),
         "/healthz" => health(&state),
         "/metrics" => typed(
@@ -37,6 +38,7 @@ pub(super) async fn answer(
             state.metrics.render(),
         ),
         "/clients" => typed(StatusCode::OK, "application/json", clients::list(&state.server)),
+        "/peers" => typed(StatusCode::OK, "application/json", peers::list(&state.server)),
         _ => text(StatusCode::NOT_FOUND, &format!("nothing here; there is\n{INDEX}")),
     })
 }

@@ -47,7 +47,12 @@ impl AgentPlan {
         }
         Ok(Self {
             token: options.token_file.map(AgentToken::of_file).transpose()?.map(Arc::new),
-            tls: tls::of_agent(options.ca, options.client_cert, options.client_key)?,
+            tls: tls::of_client(
+                options.ca,
+                options.client_cert,
+                options.client_key,
+                ["--client-cert", "--client-key"],
+            )?,
             proxy: options.proxy.map(|proxy| proxy.0),
             forwards: options.forward,
             session: session(options.silence),

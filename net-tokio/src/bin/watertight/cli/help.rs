@@ -38,6 +38,10 @@ Examples:
     curl http://127.0.0.1:9090/clients
     curl http://127.0.0.1:9090/client/edge-7/http/localhost:3000/api/status
 
+  Two servers that reach each other's agents; the second one the other way round:
+    watertight server ... --peer-id a --peer-token-file /etc/watertight/peer-token \\
+      --peer wss://b.example.com/connect,b
+
 The token file:
   # any agent may use this one
   6b1f0c5e9a

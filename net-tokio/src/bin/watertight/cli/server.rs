@@ -11,11 +11,13 @@ use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::connect_path::ConnectPath;
 use crate::forward_spec::ServerForward;
+use crate::peer_spec::PeerSpec;
 use crate::silence::Silence;
 
 const LISTENING: &str = "Listening";
 const ACCESS: &str = "Who may connect, and what they may do";
 const FORWARDING: &str = "Reaching the agents' networks";
+const PEERS: &str = "Other servers (peers)";
 const LIMITS: &str = "Limits";
 
 /// The options of `watertight server`, from whichever source.
@@ -86,7 +88,7 @@ pub(crate) struct ServerOptions {
 
     /// Where the admin server listens: a port (on 127.0.0.1), HOST:PORT on loopback, or unix:/path
     ///
-    /// It serves /healthz, /metrics, /clients and /client/{key}/{scheme}/{host}/{path}, an HTTP
+    /// It serves /healthz, /metrics, /clients, /peers and /client/{key}/{scheme}/{host}/{path}, an HTTP
     /// proxy into the agents' networks. It asks nobody for a password: whoever reaches it can do
     /// whatever the agents' policies allow. That is why it does not listen on other interfaces.
     /// Other than on a Unix socket, it answers only requests whose Host is localhost or a loopback
@@ -95,6 +97,43 @@ pub(crate) struct ServerOptions {
     #[arg(env = "WATERTIGHT_SERVER_ADMIN", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
     pub(crate) admin: Option<AdminAddr>,
+
+    /// Another server, whose agents are reached through it and which reaches ours; repeatable
+    ///
+    /// URL is where the other server takes agents, ws:// or wss://; ID is its --peer-id; TOKEN is
+    /// what it shows to this server, and the same as ours if it is left out. Both servers name each
+    /// other, so that each connects to the other one; remotedialer's peers are understood. Other
+    /// users of this machine can see command lines: a TOKEN is better given in the --config file or
+    /// the environment, one peer a line.
+    #[arg(long, value_name = "URL,ID[,TOKEN]", value_delimiter = '\n', help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER", hide_env_values = true)]
+    #[serde(deserialize_with = "text::list")]
+    pub(crate) peer: Vec<PeerSpec>,
+
+    /// The name by which the peers know this server
+    #[arg(long, value_name = "ID", help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER_ID", hide_env_values = true)]
+    pub(crate) peer_id: Option<String>,
+
+    /// A file whose first line, comments aside, is the token that this server shows to its peers
+    #[arg(long, value_name = "FILE", help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) peer_token_file: Option<PathBuf>,
+
+    /// Authorities (PEM) that the peers' certificates are checked against, instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER_CA", hide_env_values = true)]
+    pub(crate) peer_ca: Option<PathBuf>,
+
+    /// Certificate chain (PEM) that this server shows to peers which ask for one; needs --peer-key
+    #[arg(long, value_name = "FILE", help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER_CERT", hide_env_values = true)]
+    pub(crate) peer_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of that certificate
+    #[arg(long, value_name = "FILE", help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER_KEY", hide_env_values = true)]
+    pub(crate) peer_key: Option<PathBuf>,
 
     /// How long a socket may take from being accepted to an agent's session [default: 10s]
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
@@ -141,6 +180,12 @@ impl ServerOptions {
             allow_dial: first(self.allow_dial, others.allow_dial),
             forward: first(self.forward, others.forward),
             admin: self.admin.or(others.admin),
+            peer: first(self.peer, others.peer),
+            peer_id: self.peer_id.or(others.peer_id),
+            peer_token_file: self.peer_token_file.or(others.peer_token_file),
+            peer_ca: self.peer_ca.or(others.peer_ca),
+            peer_cert: self.peer_cert.or(others.peer_cert),
+            peer_key: self.peer_key.or(others.peer_key),
             handshake_timeout: self.handshake_timeout.or(others.handshake_timeout),
             silence: self.silence.or(others.silence),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),

@@ -60,6 +60,12 @@ mod tests {
             allow-dial = "localhost:80"
             forward = "127.0.0.1:2=key=web:80"
             admin = "9090"
+            peer = ["wss://b.example:1/connect,b", "ws://c:1,c,token"]
+            peer-id = "a"
+            peer-token-file = "peer-token"
+            peer-ca = "ca.pem"
+            peer-cert = "c.pem"
+            peer-key = "k.pem"
             handshake-timeout = "3s"
             silence = "1m"
             drain-timeout = "1m30s"
@@ -82,6 +88,7 @@ mod tests {
         .unwrap();
         assert_eq!(options.server.listen.len(), 2);
         assert_eq!(options.server.forward.len(), 1);
+        assert_eq!(options.server.peer.len(), 2);
         assert_eq!(options.server.drain_timeout.unwrap().as_secs(), 90);
         assert_eq!(options.server.handshake_timeout.unwrap().0.as_secs(), 3);
         assert!(options.server.silence.is_some() && options.agent.silence.is_some());

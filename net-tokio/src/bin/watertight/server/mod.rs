@@ -1,5 +1,6 @@
 //! `watertight server`
 
+mod peers;
 mod plan;
 mod running;
 

@@ -5,6 +5,7 @@ use watertight::core::SessionConfig;
 use watertight::core::registry::RegistryLimits;
 use watertight::{Policy, ServerTls};
 
+use super::peers::PeerPlan;
 use crate::address::{AdminAddr, ListenAddr};
 use crate::cli::ServerOptions;
 use crate::failure::Failure;
@@ -30,16 +31,18 @@ pub(crate) struct ServerPlan {
     /// The library's default if there is none.
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) drain_timeout: Duration,
+    pub(crate) peers: Option<PeerPlan>,
 }
 
 impl ServerPlan {
-    pub(crate) fn of(options: ServerOptions) -> Result<Self, Failure> {
+    pub(crate) fn of(mut options: ServerOptions) -> Result<Self, Failure> {
         if options.listen.is_empty() {
             return Err(Failure::configuration(
                 "no address for agents to connect to: give --listen ADDR, such as \
                  --listen 0.0.0.0:7000, or `listen` under [server] in the --config file",
             ));
         }
+        let peers = PeerPlan::of(&mut options)?;
         let token_file = options.token_file.ok_or_else(|| {
             Failure::configuration(
                 "no tokens, so no agent could connect: give --token-file FILE, whose lines are \
@@ -55,6 +58,7 @@ impl ServerPlan {
             registry: registry(options.max_clients),
             handshake_timeout: options.handshake_timeout.map(|time| time.0),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
+            peers,
             ..Self::new(options.listen, options.forward, options.admin, TokenBook::default())
         })
     }
@@ -78,6 +82,7 @@ impl ServerPlan {
             registry: RegistryLimits::default(),
             handshake_timeout: None,
             drain_timeout: DRAIN_TIMEOUT,
+            peers: None,
         }
     }
 

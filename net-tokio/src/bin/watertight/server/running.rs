@@ -79,6 +79,9 @@ impl RunningServer {
                 Listener::Unix(listener) => server.listen_unix(listener),
             }
         }
+        for peer in plan.peers.iter().flat_map(|plan| &plan.peers) {
+            server.add_peer(peer.clone()).map_err(Failure::configuration)?;
+        }
         Ok(running)
     }
 
@@ -137,6 +140,10 @@ fn build(plan: &ServerPlan) -> Server {
     };
     let builder = match &plan.connect_path {
         Some(path) => builder.connect_path(path),
+        None => builder,
+    };
+    let builder = match &plan.peers {
+        Some(peers) => builder.peering(peers.identity.clone()),
         None => builder,
     };
     if plan.allow_dial.is_empty() {

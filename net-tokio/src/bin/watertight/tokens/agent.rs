@@ -6,6 +6,8 @@ use tracing::warn;
 use super::file::{read_token, warn_if_exposed};
 use crate::failure::Failure;
 
+const OPTION: &str = "--token-file";
+
 /// An agent's token. A file is read again before each connection, so that the token can be changed
 /// without a restart.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(crate) struct AgentToken {
 
 impl AgentToken {
     pub(crate) fn of_file(file: PathBuf) -> Result<Self, Failure> {
-        let token = Mutex::new(read_token(&file)?);
+        let token = Mutex::new(read_token(&file, OPTION)?);
         warn_if_exposed(&file);
         Ok(Self { file: Some(file), token })
     }
@@ -30,7 +32,7 @@ impl AgentToken {
     pub(crate) fn current(&self) -> String {
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = &self.file {
-            match read_token(file) {
+            match read_token(file, OPTION) {
                 Ok(read) => *token = read,
                 Err(failure) => warn!(%failure, "the token stays what it was"),
             }

@@ -15,14 +15,15 @@ const OTHERS_READ: u32 = 0o004;
 
 /// Reads a server's file: `TOKEN` or `KEY TOKEN` a line.
 pub(super) fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
-    let tokens = parse_tokens(&read(path)?).map_err(|problem| bad(path, &problem))?;
+    let content = text_file::read(path, "the token file", "--token-file")?;
+    let tokens = parse_tokens(&content).map_err(|problem| bad(path, &problem))?;
     warn_if_exposed(path);
     Ok(tokens)
 }
 
-/// Reads an agent's file: the first line that counts is the token.
-pub(crate) fn read_token(path: &Path) -> Result<String, Failure> {
-    let content = read(path)?;
+/// Reads the file of one token, which the operator gave with `option`: the first line that counts.
+pub(crate) fn read_token(path: &Path, option: &str) -> Result<String, Failure> {
+    let content = text_file::read(path, "the token file", option)?;
     let (number, line) = lines(&content).next().ok_or_else(|| {
         bad(path, &Problem { line: None, text: "there is no token in it: put one on a line" })
     })?;
@@ -44,10 +45,6 @@ fn bad(path: &Path, problem: &Problem) -> Failure {
         Some(line) => format!("{path}:{line}: {text}"),
         None => format!("{path}: {text}"),
     })
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    text_file::read(path, "the token file", "--token-file")
 }
 
 /// The lines that count, with their numbers.

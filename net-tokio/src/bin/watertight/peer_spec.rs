@@ -1,0 +1,105 @@
+//! Peers, in the operator's words.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+use watertight::{Endpoint, InvalidEndpoint, Peer};
+
+/// `URL,ID` or `URL,ID,TOKEN`, as it was given: read later, so that no complaint shows the token.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PeerSpec(String);
+
+/// Why a peer cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum BadPeer {
+    #[error("expected URL,ID or URL,ID,TOKEN, such as wss://b.example.com/connect,b")]
+    NoId,
+    #[error("no id after the URL {0}: give the other server's --peer-id")]
+    EmptyId(Endpoint),
+    #[error("no token after the second comma of peer {0:?}: leave the comma out if it is ours")]
+    EmptyToken(String),
+    #[error("peers are reached by ws:// or wss://, not by {0}")]
+    NotAWebSocket(Endpoint),
+    #[error("{0}")]
+    Url(#[from] InvalidEndpoint),
+}
+
+impl PeerSpec {
+    /// The peer. Where its token is left out it is `ours`.
+    pub(crate) fn read(&self, ours: &str) -> Result<Peer, BadPeer> {
+        let mut parts = self.0.splitn(3, ',').map(str::trim);
+        let (url, id) = (parts.next().unwrap_or_default(), parts.next().ok_or(BadPeer::NoId)?);
+        let endpoint: Endpoint = url.parse()?;
+        if !endpoint.to_string().starts_with("ws") {
+            return Err(BadPeer::NotAWebSocket(endpoint));
+        }
+        if id.is_empty() {
+            return Err(BadPeer::EmptyId(endpoint));
+        }
+        match parts.next() {
+            Some("") => Err(BadPeer::EmptyToken(id.to_string())),
+            token => Ok(Peer::new(endpoint, id, token.unwrap_or(ours))),
+        }
+    }
+
+    /// The id alone.
+    pub(crate) fn id(&self) -> &str {
+        self.0.split(',').nth(1).unwrap_or_default().trim()
+    }
+
+    pub(crate) fn is_over_tls(&self) -> bool {
+        self.0.trim_start().starts_with("wss:")
+    }
+}
+
+impl FromStr for PeerSpec {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_string()))
+    }
+}
+
+impl fmt::Debug for PeerSpec {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PeerSpec").field(&self.id()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, BadPeer> {
+        let peer = PeerSpec(text.to_string()).read("ours");
+        peer.map(|peer| format!("{peer:?}"))
+    }
+
+    #[test]
+    fn a_peer_has_a_url_and_an_id() {
+        for text in ["ws://b:1,b", "wss://b.example/connect, b ,secret,with,commas"] {
+            let shown = read(text).unwrap();
+            assert!(shown.contains("\"b\"") && !shown.contains("secret"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_to_write_and_no_secret() {
+        for (text, why) in [
+            ("ws://b:1", "URL,ID"),
+            ("", "URL,ID"),
+            ("ws://b:1,,secret", "--peer-id"),
+            ("ws://b:1,b,", "second comma"),
+            ("b:1,b,secret", "ws://"),
+            ("tls://b:1,b,secret", "not by tls://b:1"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains("secret"), "{text}: {error}");
+        }
+        let shown = format!("{:?}", PeerSpec("ws://b:1,b,secret".to_string()));
+        assert_eq!(shown, "PeerSpec(\"b\")");
+    }
+}

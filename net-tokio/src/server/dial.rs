@@ -1,0 +1,92 @@
+//! Dials on whichever session leads to the client.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::registry::{Candidate, Unspeakable};
+use watertight_core::session::OpenError;
+use watertight_core::wire::{Dialect, ResetCode};
+
+use super::Inner;
+use super::sessions::Way;
+use crate::redial::is_stale;
+use crate::stream::{DialError, TunnelStream, dial_client};
+
+impl Inner {
+    /// Dials the client here, or through the peers that announced it, the latest first. All of it
+    /// takes `within` at most.
+    ///
+    /// Cancel safe: dropping the future gives the dial up on all ends.
+    pub(super) async fn dial(
+        &self,
+        key: &str,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<TunnelStream, DialError> {
+        let (started, within) = (Instant::now(), within.unwrap_or(self.session.timing.dial));
+        let mut tried = Vec::new();
+        let mut failed = None;
+        loop {
+            let Some(way) = self.sessions().way(key, &tried) else {
+                return Err(failed.unwrap_or_else(|| DialError::NotConnected(key.to_string())));
+            };
+            let left = within.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(DialError::Timeout);
+            }
+            match way.dial(key, target, left).await {
+                Err(error) if way.has_no_client(&error) => {
+                    self.sessions().forget_stale(way.candidate.session(), key);
+                }
+                Err(error) if way.is_blocked(&error) => failed = Some(error),
+                result => return result,
+            }
+            // A session is tried once, also where its peer announces the client again meanwhile.
+            tried.push(way.candidate.session());
+        }
+    }
+}
+
+impl Way {
+    async fn dial(
+        &self,
+        key: &str,
+        target: &str,
+        within: Duration,
+    ) -> Result<TunnelStream, DialError> {
+        let asked = self.candidate.target(key, target).map_err(|error| unspeakable(error, key))?;
+        let client = match self.candidate {
+            Candidate::Peer { dialect: Dialect::Base, .. } => Some(key),
+            _ => None,
+        };
+        dial_client(&self.shared, client, &asked, Some(within)).await
+    }
+
+    /// Whether it is a peer that does not have the client which it announced.
+    fn has_no_client(&self, error: &DialError) -> bool {
+        let no_such =
+            matches!(error, DialError::Refused { code: Some(ResetCode::NO_SUCH_CLIENT), .. });
+        no_such && self.is_peer()
+    }
+
+    /// Whether the dial failed on the way to the client, to which nothing was said: there may be
+    /// another way.
+    fn is_blocked(&self, error: &DialError) -> bool {
+        let not_by_peer = matches!(error, DialError::NotSent(_) | DialError::NotConnected(_));
+        is_stale(error) || (self.is_peer() && not_by_peer)
+    }
+
+    fn is_peer(&self) -> bool {
+        matches!(self.candidate, Candidate::Peer { .. })
+    }
+}
+
+/// A peer that speaks the base protocol cannot be told what to dial.
+fn unspeakable(error: Unspeakable, key: &str) -> DialError {
+    match error {
+        Unspeakable::TargetTooLong { length, limit } => {
+            OpenError::TargetTooLong { length, limit }.into()
+        }
+        _ => DialError::NotConnected(key.to_string()),
+    }
+}

@@ -1,0 +1,212 @@
+//! The servers that one server takes for its peers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use watertight_core::registry::RegistryLimits;
+
+use super::error::check_id;
+use super::{Peer, PeerError, PeerIdentity};
+use crate::agent::AgentStatus;
+use crate::handshake::Refusal;
+
+/// The peers, by their ids.
+#[derive(Debug)]
+pub(in crate::server) struct PeerBook {
+    identity: Option<Arc<PeerIdentity>>,
+    limits: RegistryLimits,
+    peers: BTreeMap<String, Known>,
+    last: u64,
+}
+
+/// A server that is a peer now.
+#[derive(Debug)]
+pub(in crate::server) struct Known {
+    pub(in crate::server) peer: Peer,
+    /// Another one with the same id later has another number.
+    pub(in crate::server) number: u64,
+    /// Ends the attempts to connect to it.
+    pub(in crate::server) stop: CancellationToken,
+    pub(in crate::server) status: watch::Receiver<AgentStatus>,
+}
+
+/// What an end that wants a session says about being a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Claim {
+    /// Nothing.
+    None,
+    /// It is this peer, and has proved it.
+    Proved { id: String, number: u64 },
+    /// It may be one, but has not proved it.
+    Unproved,
+    /// It is this server itself, or one that goes by the same id.
+    Oneself(String),
+}
+
+impl Claim {
+    /// A refusal of an end that made this claim. Agents of others may have such headers, too, so
+    /// that it was asked who it is as a client.
+    pub(in crate::server) fn explain(&self, refusal: Refusal) -> Refusal {
+        if *self != Self::Unproved || refusal.status.is_server_error() {
+            return refusal;
+        }
+        let reason = format!("unknown peer id, or wrong token; as a client: {}", refusal.reason);
+        Refusal { reason, ..refusal }
+    }
+}
+
+impl PeerBook {
+    pub(in crate::server) fn new(identity: Option<PeerIdentity>, limits: RegistryLimits) -> Self {
+        Self { identity: identity.map(Arc::new), limits, peers: BTreeMap::new(), last: 0 }
+    }
+
+    /// Who this server is to peers.
+    pub(in crate::server) fn identity(&self) -> Option<Arc<PeerIdentity>> {
+        self.identity.clone()
+    }
+
+    /// A number for a peer.
+    pub(in crate::server) fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Whether this can be a peer. Room is there for one whose id is known already.
+    pub(in crate::server) fn check(&self, peer: &Peer) -> Result<(), PeerError> {
+        let identity = self.identity.as_ref().ok_or(PeerError::NoIdentity)?;
+        check_id(&peer.id, &self.limits)?;
+        if peer.id == identity.id {
+            return Err(PeerError::OwnId(peer.id.clone()));
+        }
+        if peer.token.is_empty() {
+            return Err(PeerError::EmptyToken(peer.id.clone()));
+        }
+        if peer.endpoint.web_socket().is_none() {
+            return Err(PeerError::NotAWebSocket(peer.endpoint.to_string()));
+        }
+        let limit = self.limits.peers;
+        if self.peers.len() >= limit && !self.peers.contains_key(&peer.id) {
+            return Err(PeerError::TooMany { limit });
+        }
+        Ok(())
+    }
+
+    pub(in crate::server) fn insert(&mut self, known: Known) {
+        self.peers.insert(known.peer.id.clone(), known);
+    }
+
+    pub(in crate::server) fn remove(&mut self, id: &str) -> Option<Known> {
+        self.peers.remove(id)
+    }
+
+    pub(in crate::server) fn get(&self, id: &str) -> Option<&Known> {
+        self.peers.get(id)
+    }
+
+    /// Whether the peer that had this number is still one.
+    pub(in crate::server) fn is_current(&self, id: &str, number: u64) -> bool {
+        self.peers.get(id).is_some_and(|known| known.number == number)
+    }
+
+    /// In the order of their ids.
+    pub(in crate::server) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.peers.values()
+    }
+
+    /// Whether an end that gives this id and token is a peer. Every peer is compared, whichever it
+    /// is, and whether there is one with this id: the time tells nothing about ids and, of tokens
+    /// of one length, nothing about the token.
+    pub(in crate::server) fn claim(&self, id: Option<&str>, token: Option<&str>) -> Claim {
+        let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+        let (Some(id), Some(token), true, true) = (id, token, given(id), given(token)) else {
+            return Claim::None;
+        };
+        let mut proved = None;
+        for known in self.peers.values() {
+            if bool::from(same(&known.peer.id, id) & same(&known.peer.token, token)) {
+                proved = Some(known);
+            }
+        }
+        let own = self
+            .identity
+            .as_ref()
+            .map_or(Choice::from(0), |own| same(&own.id, id) & same(&own.token, token));
+        match proved {
+            Some(known) => Claim::Proved { id: id.to_string(), number: known.number },
+            None if own.into() => Claim::Oneself(id.to_string()),
+            None => Claim::Unproved,
+        }
+    }
+}
+
+fn same(known: &str, given: &str) -> Choice {
+    known.as_bytes().ct_eq(given.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> PeerBook {
+        let limits = RegistryLimits { peers: 1, key: 8, ..RegistryLimits::default() };
+        let mut book = PeerBook::new(Some(PeerIdentity::new("a", "a-token")), limits);
+        let number = book.number();
+        book.insert(Known {
+            peer: peer("ws://b:1", "b", "b-token"),
+            number,
+            stop: CancellationToken::new(),
+            status: watch::Sender::new(AgentStatus::Connecting).subscribe(),
+        });
+        book
+    }
+
+    fn peer(endpoint: &str, id: &str, token: &str) -> Peer {
+        Peer::new(endpoint.parse().unwrap(), id, token)
+    }
+
+    #[test]
+    fn a_peer_has_both_its_id_and_its_token() {
+        let book = book();
+        let claim = |id, token| book.claim(Some(id), Some(token));
+        assert_eq!(claim("b", "b-token"), Claim::Proved { id: "b".into(), number: 1 });
+        for (id, token) in [("b", "a-token"), ("b", "b-toke"), ("c", "b-token"), ("a", "b-token")] {
+            assert_eq!(claim(id, token), Claim::Unproved, "{id} {token}");
+        }
+        assert_eq!(claim("a", "a-token"), Claim::Oneself("a".into()));
+        for (id, token) in [(None, Some("b-token")), (Some("b"), None), (Some("b"), Some(""))] {
+            assert_eq!(book.claim(id, token), Claim::None, "{id:?} {token:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_no_peer_any_more_proves_nothing() {
+        let mut book = book();
+        assert!(book.is_current("b", 1) && !book.is_current("b", 2));
+        book.remove("b").unwrap();
+        assert!(!book.is_current("b", 1));
+        assert_eq!(book.claim(Some("b"), Some("b-token")), Claim::Unproved);
+    }
+
+    #[test]
+    fn what_can_be_no_peer_says_why() {
+        let book = book();
+        book.check(&peer("wss://elsewhere", "b", "t")).unwrap();
+        for (endpoint, id, token, why) in [
+            ("ws://c:1", "c", "t", "1 peers, which is the limit"),
+            ("ws://c:1", "a", "t", "own"),
+            ("ws://c:1", "", "t", "an id"),
+            ("ws://c:1", "too-long-", "t", "9 bytes"),
+            ("ws://c:1", "b", "", "a token"),
+            ("tcp://c:1", "b", "t", "ws:// or wss://"),
+        ] {
+            let error = book.check(&peer(endpoint, id, token)).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        let stranger = PeerBook::new(None, RegistryLimits::default());
+        let error = stranger.check(&peer("ws://c:1", "c", "t")).unwrap_err();
+        assert_eq!(error, PeerError::NoIdentity);
+    }
+}

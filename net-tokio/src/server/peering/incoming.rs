@@ -1,0 +1,196 @@
+//! Servers that connect to this one as its peers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tracing::field::{Empty, display};
+use tracing::{debug, info, info_span, warn};
+use watertight_core::registry::{RegistryError, SessionKey, SessionKind};
+use watertight_core::session::Fault;
+use watertight_core::wire::{ClientRoute, Dialect, ResetCode};
+use watertight_core::{Role, SessionEnd};
+
+use super::PeerDirection;
+use super::book::Claim;
+use crate::handshake::Refusal;
+use crate::log_limit::LogLimit;
+use crate::metrics::handshake_refused;
+use crate::server::owner::Leaving;
+use crate::server::sessions::{Added, Newcomer};
+use crate::server::{Inner, ServerEvent};
+use crate::session::{Notice, Owner, RunOptions, Shared, prepare};
+use crate::stream::Incoming;
+use crate::transport::Transport;
+
+/// A peer that has proved who it is, and is to have a session.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct PeerAdmission {
+    pub(in crate::server) id: String,
+    /// Of the peer in the book when it proved it.
+    pub(in crate::server) number: u64,
+    pub(in crate::server) remote: Option<SocketAddr>,
+    pub(in crate::server) dialect: Dialect,
+}
+
+impl Inner {
+    /// Whether an end that wants a session is a peer, by the headers of its request. One that is
+    /// this server itself is refused.
+    pub(in crate::server) fn claim(
+        &self,
+        headers: &http::HeaderMap,
+        remote: Option<SocketAddr>,
+    ) -> Result<Claim, Refusal> {
+        let (id, token) = crate::handshake::upgrade::peer_headers(headers);
+        let claim = self.sessions().book().claim(id, token);
+        match claim {
+            Claim::Oneself(id) => {
+                let refusal = Refusal::forbidden(format!(
+                    "peer id {id:?} is this server's own: it connected to itself, or two servers \
+                     have one id"
+                ));
+                handshake_refused("authentication");
+                self.log_refused(Some(&id), remote, &refusal);
+                Err(refusal)
+            }
+            claim => Ok(claim),
+        }
+    }
+
+    /// Starts the session of a peer.
+    ///
+    /// # Errors
+    /// It is no peer any more, or the server has begun to shut down.
+    pub(in crate::server) fn admit_peer<T: Transport + Unpin>(
+        self: &Arc<Self>,
+        transport: T,
+        admission: &PeerAdmission,
+    ) -> Result<(), Refusal> {
+        let PeerAdmission { id, number, remote, dialect } = admission;
+        let span = info_span!(parent: None, "session", peer = id, number = Empty);
+        let options = RunOptions {
+            role: Role::Acceptor,
+            dialect: *dialect,
+            config: self.session.clone(),
+            span: span.clone(),
+            peer: true,
+        };
+        let tasks = self.tasks.child();
+        let mut sessions = self.sessions();
+        if sessions.is_closed() {
+            return Err(Refusal::unavailable("the server is shutting down"));
+        }
+        if !sessions.book().is_current(id, *number) {
+            return Err(Refusal::unauthorized("this server is no peer any more"));
+        }
+        let kind = SessionKind::IncomingPeer;
+        let newcomer = Newcomer { kind, key: id, remote: *remote, dialect: *dialect };
+        let Added { session, replaced, task } = sessions
+            .add(&newcomer, Some(tasks.clone()), |session| {
+                let owner = PeerOwner {
+                    server: Arc::clone(self),
+                    session,
+                    id: id.clone(),
+                    refusals: LogLimit::default(),
+                };
+                prepare(&tasks, transport, options, |_| owner)
+            })
+            .map_err(|error| Refusal::unavailable(error.to_string()))?;
+        if let Some(shared) = sessions.shared(session) {
+            shared.lock().core.trust_routes();
+        }
+        self.announce(ServerEvent::PeerConnected {
+            id: id.clone(),
+            session,
+            direction: PeerDirection::Incoming,
+            dialect: *dialect,
+        });
+        drop(sessions);
+        if let Some(old) = replaced {
+            old.retire("a newer session of this peer took over");
+        }
+        span.record("number", display(session));
+        info!(peer = id, number = %session, "session of a peer started");
+        let leaving =
+            Leaving::new(Arc::clone(self), SessionKind::IncomingPeer, session, id.clone());
+        tasks.spawn(async move {
+            let _leaving = leaving;
+            task.await;
+        });
+        Ok(())
+    }
+}
+
+/// Belongs to the driver of one session in which a peer connected to this server.
+#[derive(Debug)]
+struct PeerOwner {
+    server: Arc<Inner>,
+    session: SessionKey,
+    id: String,
+    /// A peer may announce nonsense all day.
+    refusals: LogLimit,
+}
+
+impl PeerOwner {
+    /// An announcement that is refused changes nothing else.
+    fn on_route(&self, client: &str, result: Result<(), RegistryError>) {
+        // What a replaced session still says does not count.
+        let Err(error) = result.or_else(|error| match error {
+            RegistryError::Gone => Ok(()),
+            error => Err(error),
+        }) else {
+            return;
+        };
+        match self.refusals.pass() {
+            Some(0) => warn!(?client, %error, "a peer's route is not taken"),
+            Some(left_out) => warn!(?client, %error, left_out, "a peer's route is not taken"),
+            None => debug!(?client, %error, "a peer's route is not taken"),
+        }
+    }
+
+    fn on_added(&self, route: ClientRoute) {
+        let client = route.client_key.clone();
+        let result = self.server.sessions().peer_added_client(self.session, route);
+        self.on_route(&client, result);
+    }
+
+    fn on_removed(&self, route: &ClientRoute) {
+        let result = self.server.sessions().peer_removed_client(self.session, route);
+        self.on_route(&route.client_key, result);
+    }
+
+    fn on_closed(&self, end: SessionEnd) {
+        match end.fault() {
+            Fault::None => info!(%end, "session of a peer ended"),
+            Fault::Peer | Fault::Transport => warn!(%end, "session of a peer ended"),
+        }
+        let mut sessions = self.server.sessions();
+        sessions.remove(self.session);
+        self.server.announce(ServerEvent::PeerGone {
+            id: self.id.clone(),
+            session: self.session,
+            direction: PeerDirection::Incoming,
+            end,
+        });
+    }
+}
+
+impl Owner for PeerOwner {
+    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
+        match notice {
+            Notice::Incoming { id, target, within } => {
+                let incoming = Incoming::new(Arc::clone(shared), id, target, within);
+                let text = "this server dials through this session and takes no dials on it";
+                incoming.refuse(ResetCode::DIAL_REFUSED, text);
+            }
+            Notice::ClientAdded(route) => self.on_added(route),
+            Notice::ClientRemoved(route) => self.on_removed(&route),
+            Notice::NoSuchClient { client } => {
+                self.server.sessions().forget_stale(self.session, &client);
+            }
+            Notice::GoingAway { code, text } => {
+                info!(%code, text, "the peer takes no new connections");
+            }
+            Notice::Closed(end) => self.on_closed(end),
+        }
+    }
+}

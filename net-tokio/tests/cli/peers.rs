@@ -1,0 +1,119 @@
+//! Two servers, each a process, that dial through each other.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http::get;
+use crate::process::{Process, eventually, program, run};
+use crate::tunnel::{KEY, agent_arguments, folder, owned, path, server_arguments, write};
+use crate::{refusals, target};
+
+/// A port that nobody listens on now. Each server is told where the other one will listen.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn server(folder: &TempDir, port: u16, peering: &[&str]) -> Process {
+    let listen = format!("127.0.0.1:{port}");
+    let (tokens, token) = (path(folder, "tokens"), path(folder, "peer-token"));
+    write(&folder.path().join("peer-token"), "# between servers\nshared\n");
+    let common = ["server", "--listen", &listen, "--token-file", &tokens, "--admin", "0"];
+    let arguments = [&common[..], &["--peer-token-file", &token], peering].concat();
+    Process::ready(&arguments)
+}
+
+fn peers(server: &Process) -> Value {
+    get(&server.address("admin"), "/peers").json()
+}
+
+#[test]
+fn an_agent_of_one_server_is_reached_through_the_other() {
+    let folder = folder();
+    let (at_a, at_b) = (free_port(), free_port());
+    let to_b = format!("ws://127.0.0.1:{at_b}/connect,b");
+    let to_a = format!("ws://127.0.0.1:{at_a},a,shared");
+    let a = server(&folder, at_a, &["--peer-id", "a", "--peer", &to_b]);
+    let b = server(&folder, at_b, &["--peer-id", "b", "--peer", &to_a]);
+    let allowed = owned(&["--allow", "127.0.0.1:*"]);
+    let agent = Process::ready(&[agent_arguments(&folder, &a), allowed].concat());
+    let shown =
+        eventually("the route", || Some(peers(&b)).filter(|of| of["peers"][0]["routes"] == 1));
+    assert_eq!(shown["peers"][0]["id"], "a");
+    assert_eq!(shown["peers"][0]["incoming"]["dialect"], "watertight");
+    eventually("both ways", || {
+        let shown = peers(&a);
+        (shown["peers"][0]["outgoing"]["state"] == "connected").then_some(())
+    });
+    let port = target::start().rsplit_once(':').unwrap().1.to_string();
+    let through = format!("/client/{}/http/127.0.0.1:{port}/hello", KEY.replace(' ', "%20"));
+    let answer = get(&b.address("admin"), &through);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let metrics = get(&b.address("admin"), "/metrics").body;
+    for line in [
+        "watertight_peer_routes 1",
+        "session_server_total_add_websocket_session{peer=\"true\"}",
+        "session_server_total_peer_ws_connected{peer=\"a\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    for process in [agent, a, b] {
+        let ended = process.stop();
+        assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
+        assert!(!ended.stderr.contains("shared"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named_without_the_token() {
+    let folder = folder();
+    write(&folder.path().join("peer-token"), "shared\n");
+    let (token, none) = (path(&folder, "peer-token"), path(&folder, "none"));
+    let who = ["--peer-id", "a", "--peer-token-file", token.as_str()];
+    let with = |more: &[&str]| [&who[..], more].concat().iter().map(|s| s.to_string()).collect();
+    let cases: [(Vec<String>, &str); 10] = [
+        (owned(&["--peer", "ws://b:1,b"]), "--peer-id"),
+        (owned(&["--peer", "ws://b:1,b", "--peer-id", "a"]), "--peer-token-file"),
+        (owned(&["--peer-token-file", &token]), "--peer-id"),
+        (owned(&["--peer-id", "a", "--peer-token-file", &none]), "with --peer-token-file"),
+        (with(&["--peer", "b:1,b,secret"]), "ws://"),
+        (with(&["--peer", "ws://b:1"]), "URL,ID"),
+        (with(&["--peer", "tcp://b:1,b,secret"]), "ws:// or wss://"),
+        (with(&["--peer", "ws://b:1,a,secret"]), "itself"),
+        (with(&["--peer", "ws://b:1,b", "--peer", "ws://c:1,b"]), "twice"),
+        (with(&["--peer", "ws://b:1,b", "--peer-ca", &token]), "wss://"),
+    ];
+    for (arguments, text) in cases {
+        let failed = run(&[server_arguments(&folder), arguments.clone()].concat());
+        assert_eq!(failed.code, 2, "{arguments:?}: {}", failed.stderr);
+        assert!(failed.stderr.contains(text), "{text} is missing in\n{}", failed.stderr);
+        assert!(!failed.stderr.contains("secret"), "{}", failed.stderr);
+    }
+}
+
+#[test]
+fn the_environment_may_hold_the_peers() {
+    let folder = folder();
+    write(&folder.path().join("peer-token"), "shared\n");
+    let mut command = program(&[server_arguments(&folder), owned(&["--admin", "0"])].concat());
+    command.env("WATERTIGHT_SERVER_PEER_ID", "a");
+    command.env("WATERTIGHT_SERVER_PEER_TOKEN_FILE", path(&folder, "peer-token"));
+    command.env("WATERTIGHT_SERVER_PEER", "ws://127.0.0.1:1,b,one\nws://127.0.0.1:1,c,two\n");
+    let server = Process::ready_with(command);
+    let shown = peers(&server);
+    let ids: Vec<_> = shown["peers"].as_array().unwrap().iter().map(|peer| &peer["id"]).collect();
+    assert_eq!(ids, ["b", "c"]);
+    assert!(shown["peers"][0]["incoming"].is_null(), "{shown}");
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn a_server_without_peers_lists_none() {
+    let folder = folder();
+    let server = Process::ready(&[server_arguments(&folder), owned(&["--admin", "0"])].concat());
+    assert_eq!(peers(&server)["peers"], serde_json::json!([]));
+    let refused = refusals::connect_with(&server, None, None);
+    assert!(!refused.body.contains("peer"), "{refused:?}");
+    assert_eq!(server.stop().code, 0);
+}

@@ -1,0 +1,52 @@
+//! A peer that does wrong harms nobody else.
+
+use tokio::net::TcpListener;
+use tokio_tungstenite::accept_async;
+use watertight::core::registry::RegistryLimits;
+use watertight::core::wire::Dialect;
+
+use super::hand::HandPeer;
+use super::support::{Target, agent, in_time, until};
+use super::{Host, echoes, end_all, join, peer};
+
+#[tokio::test]
+async fn announcements_beyond_the_limit_change_nothing() {
+    let limits = RegistryLimits { routes_per_peer: 3, ..RegistryLimits::default() };
+    let (a, b) = (Host::with_limits("a", limits).await, Host::start("b").await);
+    join(&a, &b).await;
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    a.server.add_peer(peer("c", nobody)).unwrap();
+    let greedy = HandPeer::connect(a.at, "c", Dialect::Base, |_, _, _| {});
+    let greedy = in_time(greedy).await.unwrap();
+    for number in 0..100 {
+        greedy.announce(&format!("edge-{number}"), number);
+    }
+    until(|| a.peer("c").routes == 3).await;
+    let speaker = b.speaker("real", "at b").await;
+    a.finds("real", &["b"]).await;
+    assert_eq!(super::says(&a, "real").await, "at b");
+    assert!(greedy.is_up() && a.peer("c").incoming.is_some());
+    assert_eq!(a.peer("c").routes, 3);
+    end_all(vec![speaker], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_delays_nobody() {
+    let (target, a, b) = (Target::echo().await, Host::start("a").await, Host::start("b").await);
+    join(&a, &b).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    a.server.add_peer(peer("stalled", listener.local_addr().unwrap())).unwrap();
+    // Upgraded, and never read from.
+    let stalled = accept_async(in_time(listener.accept()).await.unwrap().0).await.unwrap();
+    for round in 0..30 {
+        // Each is announced to the one that does not read, too.
+        let key = format!("edge-{round}");
+        let agent = agent("tcp", a.at, &key).policy(super::support::loopback()).start();
+        b.finds(&key, &["a"]).await;
+        echoes(in_time(b.server.dial(&key, &target.target())).await.unwrap()).await;
+        end_all(vec![agent], vec![]).await;
+        b.finds(&key, &[]).await;
+    }
+    drop(stalled);
+    end_all(vec![], vec![a, b]).await;
+}

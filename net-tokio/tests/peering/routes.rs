@@ -1,0 +1,147 @@
+//! Where a client is looked for.
+
+use std::time::Duration;
+
+use watertight::core::Event;
+use watertight::core::wire::Dialect;
+use watertight::{DialError, ResetCode};
+
+use super::hand::HandPeer;
+use super::support::{in_time, until};
+use super::{Host, end_all, join, pair, peer, says};
+
+#[tokio::test]
+async fn a_key_may_have_any_character() {
+    let (a, b) = pair().await;
+    for key in ["a/b", "a::tcp/b", ":", "100%", "%2F", "Küche: 2. Stock/links", "ключ"] {
+        let speaker = a.speaker(key, "here").await;
+        b.finds(key, &["a"]).await;
+        assert_eq!(says(&b, key).await, "here", "{key}");
+        end_all(vec![speaker], vec![]).await;
+        b.finds(key, &[]).await;
+    }
+    end_all(vec![], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_moves_is_found_where_it_is() {
+    let (a, b) = pair().await;
+    let c = Host::start("c").await;
+    join(&a, &c).await;
+    join(&b, &c).await;
+    let first = a.speaker("edge", "at a").await;
+    c.finds("edge", &["a"]).await;
+    assert_eq!(says(&c, "edge").await, "at a");
+    // Both servers announce it for a while: the newer one wins.
+    let second = b.speaker("edge", "at b").await;
+    c.finds("edge", &["b", "a"]).await;
+    assert_eq!(says(&c, "edge").await, "at b");
+    end_all(vec![first], vec![]).await;
+    c.finds("edge", &["b"]).await;
+    // Its own wins over all.
+    let third = c.speaker("edge", "at c").await;
+    until(|| c.server.client("edge").is_some()).await;
+    assert_eq!(says(&c, "edge").await, "at c");
+    end_all(vec![third], vec![]).await;
+    assert_eq!(says(&c, "edge").await, "at b");
+    end_all(vec![second], vec![a, b, c]).await;
+}
+
+#[tokio::test]
+async fn what_was_connected_before_is_announced_too() {
+    let (a, b) = (Host::start("a").await, Host::start("b").await);
+    // More than fit into one batch.
+    let mut agents = Vec::new();
+    for number in 0..300 {
+        let key = format!("edge-{number:03}");
+        let agent = super::support::agent("tcp", a.at, &key);
+        agents.push(agent.start());
+    }
+    until(|| a.server.clients().len() == agents.len()).await;
+    join(&a, &b).await;
+    until(|| b.peer("a").routes == agents.len()).await;
+    b.finds("edge-299", &["a"]).await;
+    drop(agents);
+    until(|| b.peer("a").routes == 0).await;
+    end_all(vec![], vec![a, b]).await;
+}
+
+/// A peer that has no client it announced.
+async fn liar(to: &Host, id: &str) -> HandPeer {
+    let peer = HandPeer::connect(to.at, id, Dialect::Extended, |core, now, event| {
+        if let Event::Incoming { id, .. } = event {
+            core.refuse(now, id, ResetCode::NO_SUCH_CLIENT, "not here").unwrap();
+        }
+    });
+    in_time(peer).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stale_route_is_tried_once() {
+    let (a, b) = pair().await;
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    b.server.add_peer(peer("liar", nobody)).unwrap();
+    let liar = liar(&b, "liar").await;
+    let speaker = a.speaker("edge", "at a").await;
+    b.finds("edge", &["a"]).await;
+    liar.announce("edge", 7);
+    liar.announce("ghost", 8);
+    b.finds("edge", &["liar", "a"]).await;
+    assert_eq!(says(&b, "edge").await, "at a");
+    assert_eq!(b.server.peers_of("edge"), ["a"]);
+
+    b.finds("ghost", &["liar"]).await;
+    let error = in_time(b.server.dial("ghost", "greeting")).await.unwrap_err();
+    assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
+    assert!(b.server.peers_of("ghost").is_empty() && liar.is_up());
+    end_all(vec![speaker], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_ends_takes_its_routes_along_and_the_next_one_is_dialled() {
+    let (a, b) = pair().await;
+    let c = Host::start("c").await;
+    join(&a, &c).await;
+    join(&b, &c).await;
+    let (first, second) = (a.speaker("edge", "at a").await, b.speaker("edge", "at b").await);
+    until(|| c.server.peers_of("edge").len() == 2).await;
+    drop(b.server);
+    c.finds("edge", &["a"]).await;
+    assert_eq!(says(&c, "edge").await, "at a");
+    drop(second);
+    end_all(vec![first], vec![a, c]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_drains_takes_no_new_dials_of_peers() {
+    let (a, b) = pair().await;
+    let target = super::support::Target::echo().await;
+    let agents = vec![a.agent("edge").await];
+    b.finds("edge", &["a"]).await;
+    let held = in_time(b.server.dial("edge", &target.target())).await.unwrap();
+    let shutdown = tokio::spawn(a.server.shutdown(Duration::from_secs(600)));
+    until(|| b.peer("a").incoming.is_none_or(|incoming| incoming.going_away)).await;
+    in_time(b.server.dial("edge", &target.target())).await.unwrap_err();
+    // What is open runs to its end.
+    super::echoes(held).await;
+    assert!(in_time(shutdown).await.unwrap().is_even());
+    end_all(agents, vec![b]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_nowhere_is_not_looked_for_in_circles() {
+    let (a, b) = pair().await;
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    a.server.add_peer(peer("liar", nobody)).unwrap();
+    let liar = liar(&a, "liar").await;
+    liar.announce("ghost", 1);
+    a.finds("ghost", &["liar"]).await;
+    let speaker = a.speaker("edge", "at a").await;
+    b.finds("edge", &["a"]).await;
+    assert!(b.server.peers_of("ghost").is_empty(), "what a peer announced was announced");
+    for host in [&a, &b] {
+        let error = in_time(host.server.dial("ghost", "greeting")).await.unwrap_err();
+        assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
+    }
+    end_all(vec![speaker], vec![a, b]).await;
+}

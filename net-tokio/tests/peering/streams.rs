@@ -1,0 +1,141 @@
+//! What travels through two servers arrives as through one.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use watertight::core::Cause;
+use watertight::{ConnectionEnd, DialError, ResetCode};
+
+use super::support::{Target, agent, in_time, until};
+use super::{echoes, end_all, pair};
+
+#[tokio::test]
+async fn each_server_dials_through_the_other() {
+    let (target, (a, b)) = (Target::echo().await, pair().await);
+    let agents = vec![a.agent("left").await, b.agent("right").await];
+    a.finds("right", &["b"]).await;
+    b.finds("left", &["a"]).await;
+    for _ in 0..3 {
+        echoes(in_time(a.server.dial("right", &target.target())).await.unwrap()).await;
+        echoes(in_time(b.server.dial("left", &target.target())).await.unwrap()).await;
+    }
+    // What is listed is what is here.
+    assert_eq!(a.server.clients().len(), 1);
+    end_all(agents, vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn an_answer_after_end_of_file_arrives() {
+    let (target, (a, b)) = (Target::count().await, pair().await);
+    let agents = vec![a.agent("edge").await];
+    b.finds("edge", &["a"]).await;
+    let mut stream = in_time(b.server.dial("edge", &target.target())).await.unwrap();
+    in_time(stream.write_all(&vec![1; 3 << 20])).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    in_time(stream.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer, (3u64 << 20).to_be_bytes());
+    drop(stream);
+    end_all(agents, vec![a, b]).await;
+}
+
+fn end(error: &io::Error) -> &ConnectionEnd {
+    error.get_ref().and_then(|source| source.downcast_ref()).unwrap()
+}
+
+#[tokio::test]
+async fn a_reset_is_passed_on_in_both_directions() {
+    let (a, b) = pair().await;
+    let (ends, mut ended) = mpsc::unbounded_channel();
+    let agent = agent("ws", a.at, "edge").handler(move |dial| {
+        let ends = ends.clone();
+        async move {
+            let resets = dial.target() == "resets";
+            let mut stream = dial.accept().unwrap();
+            stream.write_all(b"x").await.unwrap();
+            if resets {
+                stream.read_u8().await.unwrap();
+                return stream.reset(ResetCode::from(77), "no more of this");
+            }
+            let error = stream.read_u8().await.unwrap_err();
+            ends.send(error).unwrap();
+        }
+    });
+    let agents = vec![agent.start()];
+    b.finds("edge", &["a"]).await;
+
+    let mut stream = in_time(b.server.dial("edge", "resets")).await.unwrap();
+    assert_eq!(in_time(stream.read_u8()).await.unwrap(), b'x');
+    stream.write_all(b"y").await.unwrap();
+    let error = in_time(stream.read_u8()).await.unwrap_err();
+    assert_eq!(error.to_string(), "no more of this");
+    assert_eq!(end(&error).code, Some(ResetCode::from(77)));
+    assert!(error.source().is_none_or(|source| source.to_string() == "no more of this"));
+
+    let mut stream = in_time(b.server.dial("edge", "waits")).await.unwrap();
+    assert_eq!(in_time(stream.read_u8()).await.unwrap(), b'x');
+    stream.reset(ResetCode::from(78), "nor of this");
+    let error = in_time(ended.recv()).await.unwrap();
+    assert_eq!((end(&error).cause, end(&error).code), (Cause::PeerReset, Some(78.into())));
+    end_all(agents, vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_dropped_stream_is_dropped_everywhere() {
+    let (target, (a, b)) = (Target::pour().await, pair().await);
+    let agents = vec![a.agent("edge").await];
+    b.finds("edge", &["a"]).await;
+    let mut stream = in_time(b.server.dial("edge", &target.target())).await.unwrap();
+    in_time(stream.read_u8()).await.unwrap();
+    drop(stream);
+    until(|| a.server.ledger().connections.live == 0).await;
+    end_all(agents, vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_target_is_the_answer() {
+    let (a, b) = pair().await;
+    let agents = vec![a.agent("edge").await];
+    b.finds("edge", &["a"]).await;
+    let error = in_time(b.server.dial("edge", "tcp/192.0.2.1:80")).await.unwrap_err();
+    let DialError::Refused { code, text } = error else { panic!("{error:?}") };
+    assert_eq!(code, Some(ResetCode::DIAL_REFUSED));
+    assert!(text.contains("not allowed"), "{text}");
+    assert_eq!(b.server.peers_of("edge"), ["a"], "the route is as good as it was");
+    end_all(agents, vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_dial_that_is_given_up_is_given_up_at_the_client() {
+    let (a, b) = pair().await;
+    let (dials, mut dialled) = mpsc::unbounded_channel();
+    let agent = agent("ws", a.at, "edge").handler(move |mut dial| {
+        let dials = dials.clone();
+        async move {
+            dials.send("asked").unwrap();
+            dial.withdrawn().await;
+            dials.send("withdrawn").unwrap();
+        }
+    });
+    let agents = vec![agent.start()];
+    b.finds("edge", &["a"]).await;
+    let server = b.server.clone();
+    let dial = tokio::spawn(async move { server.dial("edge", "nowhere").await.map(drop) });
+    assert_eq!(in_time(dialled.recv()).await.unwrap(), "asked");
+    dial.abort();
+    assert_eq!(in_time(dialled.recv()).await.unwrap(), "withdrawn");
+
+    let within = Some(Duration::from_millis(200));
+    let error = in_time(b.server.dial_within("edge", "nowhere", within)).await.unwrap_err();
+    // Whichever end's clock is first.
+    let late = match &error {
+        DialError::Timeout => true,
+        DialError::Refused { code, .. } => *code == Some(ResetCode::DIAL_TIMEOUT),
+        _ => false,
+    };
+    assert!(late, "{error:?}");
+    end_all(agents, vec![a, b]).await;
+}

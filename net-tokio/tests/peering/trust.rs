@@ -1,0 +1,169 @@
+//! Who is a peer, and for how long.
+
+use std::net::SocketAddr;
+
+use tokio::io::AsyncReadExt;
+use tokio_tungstenite::tungstenite::Error;
+use watertight::core::Event;
+use watertight::core::wire::Dialect;
+use watertight::{AgentStatus, DialError, Peer, PeerDirection, PeerError, ServerEvent};
+
+use super::hand::HandPeer;
+use super::support::{Target, in_time, listen, server, until};
+use super::{Host, end_all, join, pair, peer};
+
+fn nobody() -> SocketAddr {
+    ([127, 0, 0, 1], 1).into()
+}
+
+/// Why this server has no session with a peer that it connects to.
+async fn reason(host: &Host, id: &str) -> String {
+    let mut reason = None;
+    until(|| {
+        if let AgentStatus::Waiting { reason: why, .. } = host.peer(id).outgoing {
+            reason = Some(why.to_string());
+        }
+        reason.is_some()
+    })
+    .await;
+    reason.unwrap()
+}
+
+#[tokio::test]
+async fn only_a_peer_with_its_token_is_one() {
+    let (a, b) = (Host::start("a").await, Host::start("b").await);
+    a.server.add_peer(b.as_peer()).unwrap();
+    // Not known at all, then with another token.
+    let unknown = reason(&a, "b").await;
+    assert!(unknown.contains("401") && unknown.contains("unknown peer id, or wrong"), "{unknown}");
+    let endpoint = format!("ws://{}", a.at).parse().unwrap();
+    b.server.add_peer(Peer::new(endpoint, "a", "another token")).unwrap();
+    let refused = HandPeer::connect(b.at, "a", Dialect::Base, |_, _, _| {}).await;
+    let Err(Error::Http(answer)) = refused else { panic!("it was let in") };
+    let text = String::from_utf8(answer.body().clone().unwrap_or_default()).unwrap();
+    assert!(answer.status() == 401 && text.contains("wrong token"), "{answer:?}");
+    assert!(b.peer("a").incoming.is_none());
+    // With the right one it comes by itself.
+    b.server.add_peer(a.as_peer()).unwrap();
+    b.is_up_with("a").await;
+    end_all(vec![], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn agents_of_others_may_have_a_peers_headers() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let endpoint = format!("ws://{at}").parse().unwrap();
+    let agent = watertight::Agent::builder(endpoint, "edge").token(super::support::TOKEN);
+    let (id, with) = ("x-api-tunnel-id", "x-api-tunnel-token");
+    let agent = agent
+        .header(http::HeaderName::from_static(id), http::HeaderValue::from_static("edge"))
+        .header(http::HeaderName::from_static(with), http::HeaderValue::from_static("other"))
+        .start();
+    in_time(agent.connected()).await.unwrap();
+    until(|| server.client("edge").is_some()).await;
+    assert!(agent.shutdown(std::time::Duration::ZERO).await.is_even());
+    assert!(server.shutdown(std::time::Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn a_server_that_finds_itself_is_told() {
+    let a = Host::start("a").await;
+    assert_eq!(a.server.add_peer(a.as_peer()), Err(PeerError::OwnId("a".into())));
+    a.server.add_peer(peer("b", a.at)).unwrap();
+    let reason = reason(&a, "b").await;
+    assert!(reason.contains("403") && reason.contains("this server's own"), "{reason}");
+    end_all(vec![], vec![a]).await;
+}
+
+#[tokio::test]
+async fn a_server_without_an_id_has_no_peers() {
+    let (stranger, at) = (server().build(), nobody());
+    assert_eq!(stranger.add_peer(peer("b", at)), Err(PeerError::NoIdentity));
+    assert!(!stranger.remove_peer("b") && stranger.peers().is_empty());
+    assert!(stranger.shutdown(std::time::Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn a_peer_that_is_removed_is_gone_at_once() {
+    let (target, (a, b)) = (Target::echo().await, pair().await);
+    let agents = vec![a.agent("left").await, b.agent("right").await];
+    a.finds("right", &["b"]).await;
+    b.finds("left", &["a"]).await;
+    let mut ours = in_time(a.server.dial("right", &target.target())).await.unwrap();
+    let mut theirs = in_time(b.server.dial("left", &target.target())).await.unwrap();
+
+    assert!(b.server.remove_peer("a") && !b.server.remove_peer("a"));
+    assert!(b.server.peers().is_empty() && b.server.peers_of("left").is_empty());
+    let registry = b.server.ledger().registry;
+    assert_eq!((registry.peers.live, registry.routes.live), (0, 0));
+    let error = in_time(b.server.dial("left", &target.target())).await.unwrap_err();
+    assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
+    in_time(ours.read_u8()).await.unwrap_err();
+    in_time(theirs.read_u8()).await.unwrap_err();
+    // It comes again, and is none any more.
+    until(|| {
+        let outgoing = a.peer("b").outgoing;
+        matches!(outgoing, AgentStatus::Waiting { reason, .. } if reason.to_string().contains("401"))
+    })
+    .await;
+    assert!(a.peer("b").incoming.is_none());
+    drop((ours, theirs));
+    end_all(agents, vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn the_same_peer_again_is_nothing_and_another_one_takes_its_place() {
+    let (a, b) = pair().await;
+    let session = a.peer("b").incoming.unwrap().session;
+    a.server.add_peer(b.as_peer()).unwrap();
+    assert_eq!(a.peer("b").incoming.unwrap().session, session);
+    let mut events = a.server.subscribe();
+    a.server.add_peer(b.as_peer().base_dialect()).unwrap();
+    assert!(a.peer("b").incoming.is_none_or(|incoming| incoming.session != session));
+    let mut gone = Vec::new();
+    while gone.len() < 2 {
+        if let ServerEvent::PeerGone { id, direction, .. } = in_time(events.recv()).await.unwrap() {
+            assert_eq!(id, "b");
+            gone.push(direction);
+        }
+    }
+    assert!(gone.contains(&PeerDirection::Incoming) && gone.contains(&PeerDirection::Outgoing));
+    a.is_up_with("b").await;
+    assert_eq!(b.peer("a").incoming.unwrap().dialect, Dialect::Base);
+    end_all(vec![], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_peer_dials_nothing_on_the_session_in_which_it_announces() {
+    let a = Host::start("a").await;
+    a.server.add_peer(peer("b", nobody())).unwrap();
+    let (ends, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let b = HandPeer::connect(a.at, "b", Dialect::Extended, move |_, _, event| {
+        if let Event::Retired { end, .. } = event {
+            ends.send(end.to_string()).unwrap();
+        }
+    });
+    let b = in_time(b).await.unwrap();
+    let speaker = a.speaker("edge", "at a").await;
+    b.command(|session, now| {
+        session.open(now, "edge::greeting/x", None).unwrap();
+    });
+    let end = in_time(ended.recv()).await.unwrap();
+    assert!(end.contains("takes no dials"), "{end}");
+    assert!(b.is_up());
+    end_all(vec![speaker], vec![a]).await;
+}
+
+#[tokio::test]
+async fn a_newer_session_of_a_peer_takes_over() {
+    let (a, b) = (Host::start("a").await, Host::start("b").await);
+    join(&a, &b).await;
+    let before = a.peer("b").incoming.unwrap().session;
+    let again = HandPeer::connect(a.at, "b", Dialect::Base, |_, _, _| {});
+    let again = in_time(again).await.unwrap();
+    until(|| a.peer("b").incoming.is_some_and(|incoming| incoming.session != before)).await;
+    assert_eq!(a.server.ledger().registry.peers.live, 2);
+    drop(again);
+    end_all(vec![], vec![a, b]).await;
+}
