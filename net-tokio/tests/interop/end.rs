@@ -33,11 +33,22 @@ impl End {
         }
     }
 
-    /// The keys of a server's clients.
-    pub(crate) async fn clients(&self) -> Vec<String> {
+    /// Whether a server has a session of this client, or a peer of it has.
+    pub(crate) async fn reaches(&self, key: &str) -> bool {
         match self {
-            Self::Ours(server) => server.clients().await,
-            Self::Go(server) => server.clients().await,
+            Self::Ours(server) => {
+                server.clients().await.iter().any(|client| client == key)
+                    || server.routes().await > 0
+            }
+            Self::Go(server) => server.reaches(key).await,
+        }
+    }
+
+    /// Whether a server of ours has a session with each of its peers in both directions.
+    pub(crate) async fn is_peered(&self) -> bool {
+        match self {
+            Self::Ours(server) => server.is_peered().await,
+            Self::Go(_) => true,
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::processes::{Answer, PATIENCE, Process, exchange, get, in_time, quiet_command};
+use crate::processes::{Answer, PATIENCE, Process, exchange, in_time, quiet_command};
 
 /// A version of remotedialer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +67,14 @@ impl GoEnd {
         self.forwards[&target]
     }
 
-    /// The keys of a server's clients.
-    pub(crate) async fn clients(&self) -> Vec<String> {
-        let answer = get(self.address("control"), "/clients").await;
-        answer.body.split_whitespace().map(String::from).collect()
+    /// Whether a server has a session of this client, or a peer of it has.
+    pub(crate) async fn reaches(&self, key: &str) -> bool {
+        let path = format!("/reaches?client={key}");
+        self.ask("GET", &path).await.body == "true"
     }
 
     pub(crate) async fn figures(&self) -> GoFigures {
-        let metrics = get(self.address("control"), "/metrics").await;
-        assert_eq!(metrics.status, 200, "{metrics:?}");
+        let metrics = self.ask("GET", "/metrics").await;
         let sum = |name: &str| sum_of(&metrics.body, name);
         GoFigures {
             added: sum("session_server_total_add_connections"),
@@ -84,10 +83,14 @@ impl GoEnd {
         }
     }
 
-    /// Asks its control server to do something.
     pub(crate) async fn post(&self, path: &str) -> Answer {
+        self.ask("POST", path).await
+    }
+
+    /// Asks its control server. Over HTTP/1.0 an answer comes in one piece.
+    async fn ask(&self, method: &str, path: &str) -> Answer {
         let at = self.address("control");
-        let head = format!("POST {path} HTTP/1.0\r\nHost: {at}\r\nContent-Length: 0\r\n\r\n");
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {at}\r\nContent-Length: 0\r\n\r\n");
         let answer = Answer::read(&exchange(at, head.as_bytes()).await.unwrap());
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         answer

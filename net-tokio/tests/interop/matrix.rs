@@ -19,8 +19,9 @@ macro_rules! tests {
 }
 
 macro_rules! tests_with_go {
-    ($pair:ident, $kind:expr) => {
+    ($pair:ident, $kind:expr $(, $more:ident)*) => {
         mod $pair {
+            #[allow(unused_imports, reason = "peers are of the newest version")]
             use crate::go::Version;
             use crate::pair::Kind;
 
@@ -30,17 +31,19 @@ macro_rules! tests_with_go {
                 [
                     request_response one_gibibyte_each_way sixty_four_connections_at_once
                     slow_reader stopped_reader dial_refused dial_hangs forbidden_target
-                    close_from_each_end both_ends_dial agent_killed server_killed link_cut
-                    idle_for_two_minutes ten_thousand_short_connections
+                    close_from_each_end agent_killed server_killed link_cut
+                    idle_for_two_minutes ten_thousand_short_connections $($more)*
                 ]
             }
         }
     };
 }
 
-tests_with_go! { go_server, Kind::GoServer(Version::V0_6_2) }
-tests_with_go! { go_client, Kind::GoClient(Version::V0_6_2) }
-tests_with_go! { go_server_v0_6_1, Kind::GoServer(Version::V0_6_1) }
+tests_with_go! { go_server, Kind::GoServer(Version::V0_6_2), both_ends_dial }
+tests_with_go! { go_client, Kind::GoClient(Version::V0_6_2), both_ends_dial }
+tests_with_go! { go_server_v0_6_1, Kind::GoServer(Version::V0_6_1), both_ends_dial }
+tests_with_go! { ours_through_go_peer, Kind::OursThroughGo }
+tests_with_go! { go_through_our_peer, Kind::GoThroughOurs }
 
 mod ours_in_base {
     use crate::pair::Kind;

@@ -1,12 +1,12 @@
 use std::net::SocketAddr;
 
-use tempfile::TempDir;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
+use crate::builder::PairBuilder;
 use crate::end::End;
-use crate::go::{GoEnd, Version};
-use crate::processes::{KEY, PATIENCE, TOKEN, Watertight, Witness, eventually, write_private};
-use crate::relay::{Offer, Relay};
+use crate::go::Version;
+use crate::processes::{KEY, PATIENCE, Witness, eventually};
+use crate::relay::Relay;
 use crate::services::connect;
 
 /// Which ends meet.
@@ -18,6 +18,10 @@ pub(crate) enum Kind {
     GoClient(Version),
     /// Both ours, with the offer of the extension taken out on the way.
     OursInBase,
+    /// Our server, whose peer is remotedialer's, to which our agent is connected.
+    OursThroughGo,
+    /// remotedialer's server, whose peer is ours, to which remotedialer's client is connected.
+    GoThroughOurs,
 }
 
 /// A scenario for a pair.
@@ -27,33 +31,17 @@ pub(crate) struct Case {
     pub(crate) scenario: &'static str,
 }
 
-/// A server and an agent, each a process, with a relay between them.
+/// A server and an agent, each a process, with a relay between them. Or with a peer of the server
+/// between them; then the relay is between server and peer.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) server: End,
+    pub(crate) peer: Option<End>,
     pub(crate) agent: End,
     pub(crate) relay: Relay,
-    builder: PairBuilder,
-    _turn: Option<SemaphorePermit<'static>>,
+    pub(crate) builder: PairBuilder,
+    pub(crate) _turn: Option<SemaphorePermit<'static>>,
 }
-
-/// What a pair is started with.
-#[derive(Debug)]
-pub(crate) struct PairBuilder {
-    case: Case,
-    /// What the server dials at the agent.
-    forwards: Vec<SocketAddr>,
-    /// What the agent dials at the server.
-    backwards: Vec<SocketAddr>,
-    /// What nobody may dial.
-    forbidden: Vec<SocketAddr>,
-    args: Vec<String>,
-    sleeps: bool,
-    folder: TempDir,
-}
-
-/// Scenarios that keep a processor busy at the same time.
-static BUSY: Semaphore = Semaphore::const_new(2);
 
 impl Kind {
     pub(crate) const fn name(self) -> &'static str {
@@ -63,23 +51,35 @@ impl Kind {
             Self::GoClient(Version::V0_6_2) => "go_client",
             Self::GoClient(Version::V0_6_1) => "go_client_v0_6_1",
             Self::OursInBase => "ours_in_base",
+            Self::OursThroughGo => "ours_through_go_peer",
+            Self::GoThroughOurs => "go_through_our_peer",
+        }
+    }
+}
+
+impl Kind {
+    /// The version of remotedialer that serves, if any does.
+    pub(crate) const fn go_server(self) -> Option<Version> {
+        match self {
+            Self::GoServer(version) => Some(version),
+            Self::GoThroughOurs => Some(Version::V0_6_2),
+            Self::GoClient(_) | Self::OursInBase | Self::OursThroughGo => None,
+        }
+    }
+
+    /// The version of remotedialer that is the agent, if any is.
+    pub(crate) const fn go_client(self) -> Option<Version> {
+        match self {
+            Self::GoClient(version) => Some(version),
+            Self::GoThroughOurs => Some(Version::V0_6_2),
+            Self::GoServer(_) | Self::OursInBase | Self::OursThroughGo => None,
         }
     }
 }
 
 impl Pair {
     pub(crate) fn of(case: Case) -> PairBuilder {
-        let folder = tempfile::tempdir().unwrap();
-        write_private(&folder.path().join("token"), TOKEN);
-        PairBuilder {
-            case,
-            forwards: Vec::new(),
-            backwards: Vec::new(),
-            forbidden: Vec::new(),
-            args: Vec::new(),
-            sleeps: false,
-            folder,
-        }
+        PairBuilder::new(case)
     }
 
     /// A pair whose server has forwards to `targets`.
@@ -107,143 +107,62 @@ impl Pair {
     }
 
     /// Kills the agent, and starts another one in its place.
-    pub(crate) async fn replace_agent(self, meanwhile: impl AsyncFnOnce(&End)) -> Self {
-        let Self { server, agent, relay, builder, _turn } = self;
-        agent.kill().await;
-        meanwhile(&server).await;
-        let agent = builder.start_agent(&relay).await;
-        await_client(&server).await;
-        Self { server, agent, relay, builder, _turn }
+    pub(crate) async fn replace_agent(mut self, meanwhile: impl AsyncFnOnce(&End)) -> Self {
+        self.agent.kill().await;
+        meanwhile(&self.server).await;
+        self.agent = self.builder.start_agent(agents_connect_to(&self.relay, &self.peer)).await;
+        are_connected(&self.server, &self.peer).await;
+        self
     }
 
     /// Kills the server, and starts another one in its place.
-    pub(crate) async fn replace_server(self, meanwhile: impl AsyncFnOnce(&End)) -> Self {
-        let Self { server, agent, relay, builder, _turn } = self;
-        server.kill().await;
-        meanwhile(&agent).await;
-        let server = builder.start_server().await;
-        relay.redirect(server.agents());
-        await_client(&server).await;
-        Self { server, agent, relay, builder, _turn }
-    }
-}
-
-impl PairBuilder {
-    /// What the server dials at the agent.
-    pub(crate) fn forward(mut self, target: SocketAddr) -> Self {
-        self.forwards.push(target);
+    pub(crate) async fn replace_server(mut self, meanwhile: impl AsyncFnOnce(&End)) -> Self {
+        self.server.kill().await;
+        meanwhile(&self.agent).await;
+        self.server = self.builder.start_server(self.peer.as_ref()).await;
+        self.relay.redirect(self.server.agents());
+        are_connected(&self.server, &self.peer).await;
         self
     }
 
-    /// What the server dials at the agent, who forbids it.
-    pub(crate) fn forbidden(mut self, target: SocketAddr) -> Self {
-        self.forbidden.push(target);
-        self.forward(target)
+    /// All ends, from the agent on, and what each is here.
+    pub(crate) fn ends(&self) -> Vec<(&'static str, &End)> {
+        let peer = self.peer.as_ref().map(|peer| ("peer", peer));
+        let (agent, server) = (("agent", &self.agent), ("server", &self.server));
+        [agent].into_iter().chain(peer).chain([server]).collect()
     }
 
-    /// What the agent dials at the server.
-    pub(crate) fn backward(mut self, target: SocketAddr) -> Self {
-        self.backwards.push(target);
-        self
+    /// The same, to be ended one after the other.
+    pub(crate) fn into_ends(self) -> Vec<End> {
+        [self.agent].into_iter().chain(self.peer).chain([self.server]).collect()
     }
 
-    /// More arguments of our ends, servers and agents.
-    pub(crate) fn ours<const N: usize>(mut self, args: [&str; N]) -> Self {
-        self.args.extend(args.map(String::from));
-        self
+    /// The end that connects to the server.
+    pub(crate) fn connector(&self) -> &End {
+        self.peer.as_ref().unwrap_or(&self.agent)
     }
 
-    /// This one mostly waits, and may do so beside any number of others.
-    pub(crate) const fn sleeps(mut self) -> Self {
-        self.sleeps = true;
-        self
-    }
-
-    pub(crate) async fn start(self) -> Pair {
-        let turn = if self.sleeps { None } else { Some(BUSY.acquire().await.unwrap()) };
-        let server = self.start_server().await;
-        let offer =
-            if self.case.kind == Kind::OursInBase { Offer::TakenOut } else { Offer::Passed };
-        let relay = Relay::to(server.agents(), offer).await;
-        let agent = self.start_agent(&relay).await;
-        await_client(&server).await;
-        Pair { server, agent, relay, builder: self, _turn: turn }
-    }
-
-    async fn start_server(&self) -> End {
-        let Kind::GoServer(version) = self.case.kind else { return self.start_our_server().await };
-        let allow = list(&self.backwards);
-        let mut server =
-            GoEnd::start(version, &["server", "--token", TOKEN, "--allow", &allow]).await;
-        for target in &self.forwards {
-            server.open_forward(KEY, *target).await;
-        }
-        End::Go(server)
-    }
-
-    async fn start_our_server(&self) -> End {
-        let token_file = self.token_file();
-        let args = ["server", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        let mut args = owned(&args);
-        args.extend(owned(&["--token-file", &token_file]));
-        for target in &self.forwards {
-            args.extend(["--forward".to_string(), format!("127.0.0.1:0={KEY}={target}")]);
-        }
-        for target in &self.backwards {
-            args.extend(["--allow-dial".to_string(), target.to_string()]);
-        }
-        args.extend(self.args.iter().cloned());
-        End::Ours(Watertight::start(args).await)
-    }
-
-    async fn start_agent(&self, relay: &Relay) -> End {
-        let url = format!("ws://{}/connect", relay.at);
-        let allowed: Vec<_> =
-            self.forwards.iter().filter(|at| !self.forbidden.contains(at)).copied().collect();
-        let Kind::GoClient(version) = self.case.kind else {
-            return self.start_our_agent(&url, &allowed).await;
-        };
-        let allow = list(&allowed);
-        let args = ["client", "--connect", &url, "--key", KEY, "--token", TOKEN, "--allow", &allow];
-        let mut agent = GoEnd::start(version, &args).await;
-        for target in &self.backwards {
-            agent.open_forward(KEY, *target).await;
-        }
-        End::Go(agent)
-    }
-
-    async fn start_our_agent(&self, url: &str, allowed: &[SocketAddr]) -> End {
-        let token_file = self.token_file();
-        let mut args =
-            owned(&["agent", "--connect", url, "--key", KEY, "--token-file", &token_file]);
-        for target in allowed {
-            args.extend(["--allow".to_string(), target.to_string()]);
-        }
-        for target in &self.backwards {
-            args.extend(["--forward".to_string(), format!("127.0.0.1:0={target}")]);
-        }
-        args.extend(self.args.iter().cloned());
-        End::Ours(Watertight::start(args).await)
-    }
-
-    fn token_file(&self) -> String {
-        self.folder.path().join("token").display().to_string()
+    /// Whether a Go end hands on what the server dials, or dials it itself.
+    pub(crate) fn is_behind_go(&self) -> bool {
+        self.agent.is_go() || self.connector().is_go()
     }
 }
 
-fn owned(args: &[&str]) -> Vec<String> {
-    args.iter().copied().map(String::from).collect()
+/// Where an agent connects.
+pub(crate) fn agents_connect_to(relay: &Relay, peer: &Option<End>) -> SocketAddr {
+    peer.as_ref().map_or(relay.at, End::agents)
 }
 
-fn list(targets: &[SocketAddr]) -> String {
-    targets.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// Waits until the agent's session is up.
-pub(crate) async fn await_client(server: &End) {
-    eventually(PATIENCE, "a session of the agent", async || {
-        let clients = server.clients().await;
-        if clients == [KEY] { Ok(()) } else { Err(format!("{clients:?}")) }
+/// Waits until all sessions are up, and the server knows of the agent's.
+pub(crate) async fn are_connected(server: &End, peer: &Option<End>) {
+    eventually(PATIENCE, "all sessions", async || {
+        let servers = [server].into_iter().chain(peer);
+        for server in servers {
+            if !server.is_peered().await {
+                return Err("the servers are not connected".to_string());
+            }
+        }
+        if server.reaches(KEY).await { Ok(()) } else { Err("the agent is not".to_string()) }
     })
     .await;
 }

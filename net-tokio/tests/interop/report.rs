@@ -6,28 +6,17 @@ use std::path::Path;
 use crate::ending::Said;
 use crate::pair::Case;
 
-/// What is known at the end of a scenario.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) case: Case,
-    pub(crate) server: Said,
-    pub(crate) agent: Said,
-}
-
-/// Prints a line, and adds it to the table of this run, which CI shows and counts.
-pub(crate) fn report(line: &Line) {
-    println!("{line}");
+/// Prints what the ends of a scenario say, and adds it to the table of this run, which CI shows and
+/// counts.
+pub(crate) fn report(case: Case, ends: &[(&str, Said)]) {
+    let name = format!("{}::{}", case.kind.name(), case.scenario);
+    let ends: Vec<_> = ends.iter().map(|(role, said)| format!("{role}: {said}")).collect();
+    let line = format!("{name:54} {}\n", ends.join("; "));
+    print!("{line}");
     let table = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop.txt");
     let mut table = OpenOptions::new().append(true).create(true).open(table).unwrap();
     // One write: other tests write, too.
-    table.write_all(format!("{line}\n").as_bytes()).unwrap();
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = format!("{}::{}", self.case.kind.name(), self.case.scenario);
-        write!(f, "{name:52} server: {}; agent: {}", self.server, self.agent)
-    }
+    table.write_all(line.as_bytes()).unwrap();
 }
 
 impl fmt::Display for Said {

@@ -14,12 +14,9 @@ const KEPT: u64 = 16 << 20;
 /// How long cleaning up may take where nothing has to be waited for.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
 
-/// What both ends of a pair hold when nothing goes on.
+/// What the ends of a pair hold when nothing goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rest {
-    pub(crate) server: Held,
-    pub(crate) agent: Held,
-}
+pub(crate) struct Rest(pub(crate) Vec<Held>);
 
 /// What an end holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,40 +45,42 @@ impl Rest {
     }
 
     async fn now(pair: &Pair) -> Result<Self, String> {
-        Ok(Self {
-            server: Held::by(&pair.server, true).await?,
-            agent: Held::by(&pair.agent, false).await?,
-        })
+        let mut all = Vec::new();
+        for (_, end) in pair.ends() {
+            all.push(Held::by(end).await?);
+        }
+        Ok(Self(all))
     }
 
-    fn is_within(&self, other: &Self) -> bool {
-        self.server.is_within(&other.server) && self.agent.is_within(&other.agent)
+    fn is_within(&self, before: &Self) -> bool {
+        self.0.iter().zip(&before.0).all(|(now, before)| now.is_within(before))
     }
 
-    /// Bytes by which the memory of our ends has grown since.
+    /// Bytes by which the memory of the end of ours has grown that has grown most.
     pub(crate) fn growth(&self, pair: &Pair) -> u64 {
-        self.server.growth(&pair.server).max(self.agent.growth(&pair.agent))
+        let ends = pair.ends().into_iter().zip(&self.0);
+        ends.map(|((_, end), before)| before.growth(end)).max().unwrap_or(0)
     }
 }
 
 impl Held {
     /// `Err` while something goes on.
-    pub(crate) async fn by(end: &End, is_server: bool) -> Result<Self, String> {
+    pub(crate) async fn by(end: &End) -> Result<Self, String> {
         match end {
-            End::Ours(end) => Self::by_ours(end, is_server).await,
+            End::Ours(end) => Self::by_ours(end).await,
             End::Go(end) => Ok(Self::Go(end.figures().await)),
         }
     }
 
-    async fn by_ours(end: &Watertight, is_server: bool) -> Result<Self, String> {
-        let books = if is_server {
+    async fn by_ours(end: &Watertight) -> Result<Self, String> {
+        let books = if end.addresses("admin server").is_empty() {
+            None
+        } else {
             let books = end.books().await;
             if !books.is_quiet() {
                 return Err(format!("{books:?}"));
             }
             Some((books.live(), books.tasks()))
-        } else {
-            None
         };
         Ok(Self::Ours { books, fds: end.fds(), resident: end.resident() })
     }

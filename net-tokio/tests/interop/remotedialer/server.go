@@ -16,7 +16,7 @@ import (
 // runServer runs a server, which is a peer of others if it has a peer id. Beside what newControl
 // gives, its test has:
 //
-//	GET    /clients                        the keys of the connected clients, one a line
+//	GET    /reaches?client=KEY             whether it has a session of that client, or a peer has
 //	POST   /peers?url=URL&id=ID&token=T    connects to a peer, which presents T; repeats for ever
 //	DELETE /peers?id=ID                    no longer
 func runServer(args []string) error {
@@ -40,8 +40,8 @@ func runServer(args []string) error {
 			return through(context.Background(), network, address)
 		}, nil
 	})
-	control.HandleFunc("GET /clients", func(rw http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(rw, strings.Join(server.ListClients(), "\n"))
+	control.HandleFunc("GET /reaches", func(rw http.ResponseWriter, req *http.Request) {
+		fmt.Fprint(rw, server.HasSession(req.URL.Query().Get("client")))
 	})
 	control.HandleFunc("POST /peers", func(_ http.ResponseWriter, req *http.Request) {
 		query := req.URL.Query()

@@ -75,12 +75,10 @@ pub(crate) async fn agent_killed(case: Case) {
 
 /// Waits until no connection is left in a server's books.
 async fn has_nothing(server: &End) {
-    eventually(PROMPTLY, "an even ledger of the server", async || {
-        match Held::by(server, true).await? {
-            Held::Ours { books: Some((0, _)), .. } => Ok(()),
-            Held::Go(figures) if figures.open() == 0 => Ok(()),
-            held => Err(format!("{held:?}")),
-        }
+    eventually(PROMPTLY, "an even ledger of the server", async || match Held::by(server).await? {
+        Held::Ours { books: Some((0, _)), .. } => Ok(()),
+        Held::Go(figures) if figures.open() == 0 => Ok(()),
+        held => Err(format!("{held:?}")),
     })
     .await;
 }
@@ -111,11 +109,10 @@ pub(crate) async fn link_cut(case: Case) {
     is_served(pair.forward(echo.at)).await;
     pair.relay.cut();
     transfers.are_reset(limit(&pair.server)).await;
-    is_left(&drip, limit(&pair.agent)).await;
-    eventually(limit(&pair.agent), "another session", async || {
-        let clients = pair.server.clients().await;
-        let back = pair.relay.connections() == 2 && clients == [KEY];
-        back.then_some(()).ok_or(format!("{clients:?}"))
+    is_left(&drip, limit(pair.connector())).await;
+    eventually(limit(pair.connector()), "another session", async || {
+        let back = pair.relay.connections() == 2 && pair.server.reaches(KEY).await;
+        back.then_some(()).ok_or(format!("{} connections", pair.relay.connections()))
     })
     .await;
     is_served(pair.forward(echo.at)).await;

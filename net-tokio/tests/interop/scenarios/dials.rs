@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::ending::GO_MINUTE;
-use crate::pair::{Case, Pair, await_client};
-use crate::processes::{Clogged, Target, in_time};
+use crate::pair::{Case, Pair};
+use crate::processes::{Clogged, Target, eventually, in_time};
 use crate::rest::{PROMPTLY, Rest};
 use crate::services::{connect, echoes, is_reset, is_served};
 
@@ -73,8 +74,7 @@ pub(crate) async fn forbidden_target(case: Case) {
         if pair.agent.is_go() {
             // It ends the whole session (bugs.md, R13), and comes back.
             is_reset(&mut bystander, PROMPTLY).await;
-            let sessions = pair.relay.connections();
-            in_time("another session", another_session(&pair, sessions)).await;
+            is_served_again(pair.forward(echo.at)).await;
             bystander = connect(pair.forward(echo.at)).await;
         }
         echoes(&mut bystander).await;
@@ -84,9 +84,16 @@ pub(crate) async fn forbidden_target(case: Case) {
     pair.end(&before).all_is_back().await;
 }
 
-async fn another_session(pair: &Pair, than: u64) {
-    while pair.relay.connections() <= than {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    await_client(&pair.server).await;
+/// Waits until connections are served that are not, for want of a session.
+async fn is_served_again(at: SocketAddr) {
+    eventually(PROMPTLY, "another session", async || {
+        let mut socket = connect(at).await;
+        let echoed = async {
+            socket.write_u8(7).await?;
+            socket.read_u8().await
+        };
+        let echoed = in_time("an echo", echoed).await;
+        echoed.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
 }

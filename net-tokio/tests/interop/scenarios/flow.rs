@@ -70,7 +70,7 @@ pub(crate) async fn stopped_reader(case: Case) {
     settled("the source's standstill", || pour.sent()).await;
     witness.is_undisturbed().await;
     drop(reader);
-    if !pair.agent.is_go() {
+    if !pair.is_behind_go() {
         // It keeps a writer for ever that is paused when its connection ends.
         is_left(&pour, PROMPTLY).await;
     }
