@@ -21,6 +21,8 @@ pub enum Timer {
     Dial(ConnectionId),
     /// The application has not answered the other end's dial.
     Accept(ConnectionId),
+    /// A connection that a remotedialer end has paused looks whether it may go on.
+    Probe(ConnectionId),
     /// A half-closed or abandoned connection has not come to its end.
     Linger(ConnectionId),
 }
@@ -74,8 +76,9 @@ impl Timers {
 
     /// How many timers belong to connections.
     pub(crate) fn of_connections(&self) -> usize {
-        let of_connection =
-            |timer: &Timer| matches!(timer, Timer::Dial(_) | Timer::Accept(_) | Timer::Linger(_));
+        let of_connection = |timer: &Timer| {
+            matches!(timer, Timer::Dial(_) | Timer::Accept(_) | Timer::Probe(_) | Timer::Linger(_))
+        };
         self.armed.keys().filter(|timer| of_connection(timer)).count()
     }
 

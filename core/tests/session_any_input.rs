@@ -330,7 +330,7 @@ impl Case {
             Command::Release => session.release(now, id),
             Command::Announce => {
                 let route = ClientRoute { client_key: "k".repeat(which.into()), session_key: 1 };
-                drop(session.announce(now, route, which.is_multiple_of(2)));
+                session.announce(now, route, which.is_multiple_of(2)).ok();
             }
             Command::Drain => session.drain(now, "", millis(100 * u64::from(which))),
         }

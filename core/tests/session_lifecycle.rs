@@ -8,8 +8,8 @@ mod support;
 use bytes::Bytes;
 use support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, millis, pattern, seconds};
 use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
-use watertight_core::wire::{Body, Dialect, GoAwayCode, ResetCode};
-use watertight_core::{Cause, Event, Role};
+use watertight_core::wire::{Body, ClientRoute, Dialect, GoAwayCode, ResetCode};
+use watertight_core::{Cause, Event, Role, SessionConfig};
 
 #[test]
 fn r7_an_idle_connection_holds_no_bytes_after_a_burst() {
@@ -522,6 +522,23 @@ fn targets_that_the_other_end_would_cut_are_not_sent() {
     assert!(pair.server.session.open(pair.now, &long[..266], None).is_ok());
     let mut pair = Pair::new(Dialect::Extended);
     assert!(pair.server.session.open(pair.now, &long, None).is_ok());
+}
+
+#[test]
+fn what_would_end_a_remotedialer_ends_session_is_not_sent() {
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, SessionConfig::default());
+    let now = lone.now;
+    assert_eq!(lone.end.session.open(now, "no-address", None), Err(OpenError::NoAddress));
+    let route = |client_key: &str| ClientRoute { client_key: client_key.into(), session_key: 1 };
+    // Neither can be read as a key and a number.
+    for key in ["a/b", ""] {
+        lone.end.session.announce(now, route(key), true).unwrap_err();
+    }
+    lone.end.session.announce(now, route(&"k".repeat(99)), true).unwrap_err();
+    assert!(lone.hears().is_empty());
+    lone.end.session.announce(now, route(&"k".repeat(98)), true).unwrap();
+    assert_eq!(lone.hears().len(), 1);
+    lone.assert_even_after_the_transport();
 }
 
 #[test]

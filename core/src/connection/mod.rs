@@ -1,5 +1,6 @@
 //! One dialled stream inside a session: a row of its table.
 
+mod pause_flag;
 mod phase;
 mod recv;
 mod send;
@@ -13,6 +14,7 @@ use crate::ledger::Cause;
 use crate::timers::Timer;
 use crate::wire::ResetCode;
 
+pub(crate) use pause_flag::PauseFlag;
 pub use phase::Violation;
 pub(crate) use phase::{Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell};
 pub(crate) use recv::RecvBuffer;
@@ -52,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) send: SendBuffer,
     pub(crate) recv: RecvBuffer,
+    /// Pause and Resume (base dialect).
+    pub(crate) flag: PauseFlag,
     /// What the other end said when it ended the connection, or we did.
     pub(crate) farewell: Option<Box<(Option<ResetCode>, String)>>,
     /// The deadline that is armed for the current phase.
@@ -74,6 +78,7 @@ impl Connection {
             phase,
             send: SendBuffer::new(send_limit),
             recv,
+            flag: PauseFlag::default(),
             farewell: None,
             timer: None,
             announced,
@@ -82,6 +87,11 @@ impl Connection {
             owes_flow: false,
             wants_budget: false,
         }
+    }
+
+    /// Bytes that may be taken from the application, for at most `capacity` to be queued.
+    pub(crate) fn room(&self, capacity: usize) -> usize {
+        self.send.room(capacity).min(self.flag.room())
     }
 
     /// How the connection ended, for the application.

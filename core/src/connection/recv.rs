@@ -28,8 +28,6 @@ pub(crate) struct RecvBuffer {
     /// How far `granted` runs ahead of what was consumed when a grant is made.
     window: u64,
     last_grant: Option<Instant>,
-    /// We asked the other end to stop (base dialect).
-    pub(crate) pausing: bool,
     /// The application found nothing to read and waits to be told.
     pub(crate) wants_data: bool,
 }
@@ -44,7 +42,6 @@ impl RecvBuffer {
             granted: window,
             window,
             last_grant: None,
-            pausing: false,
             wants_data: false,
         }
     }

@@ -21,8 +21,6 @@ pub(crate) struct SendBuffer {
     queued: usize,
     written: u64,
     limit: u64,
-    /// The other end asked us to stop (base dialect).
-    paused: bool,
     /// The application met a closed door and waits to be told.
     pub(crate) wants_room: bool,
 }
@@ -36,7 +34,6 @@ impl SendBuffer {
             queued: 0,
             written: 0,
             limit,
-            paused: false,
             wants_room: false,
         }
     }
@@ -64,9 +61,6 @@ impl SendBuffer {
 
     /// How many bytes [`push`](Self::push) may take now, for at most `capacity` to be queued.
     pub(crate) fn room(&self, capacity: usize) -> usize {
-        if self.paused {
-            return 0;
-        }
         let credit = usize::try_from(self.limit - self.written).unwrap_or(usize::MAX);
         capacity.saturating_sub(self.queued).min(credit)
     }
@@ -108,10 +102,6 @@ impl SendBuffer {
     pub(crate) fn add_credit(&mut self, bytes: u64) -> Option<()> {
         self.limit = self.limit.checked_add(bytes)?;
         Some(())
-    }
-
-    pub(crate) fn set_paused(&mut self, paused: bool) {
-        self.paused = paused;
     }
 
     /// Bytes accepted from the application and not sent yet.
@@ -169,14 +159,5 @@ mod tests {
         let runs: std::vec::Vec<_> = sent.chunk_by(|a, b| a == b).map(<[u8]>::len).collect();
         assert_eq!(runs, [1, 5000, 3, 4, 2048, 2047]);
         assert_eq!(send.chunks.capacity() + send.gathering.capacity(), 0);
-    }
-
-    #[test]
-    fn a_paused_connection_accepts_nothing() {
-        let mut send = SendBuffer::new(u64::MAX);
-        send.set_paused(true);
-        assert_eq!(send.room(10), 0);
-        send.set_paused(false);
-        assert_eq!(send.room(10), 10);
     }
 }

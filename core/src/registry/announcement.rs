@@ -28,13 +28,18 @@ impl RouteChange {
     /// It would take it for another one.
     pub fn check(&self, dialect: Dialect) -> Result<(), Unspeakable> {
         let (Self::Added(route) | Self::Removed(route)) = self;
-        check_key(dialect, &route.client_key)?;
-        let length = encoded_len(route);
-        if dialect == Dialect::Base && length > base::MAX_ROUTE {
-            return Err(Unspeakable::RouteTooLong { length, limit: base::MAX_ROUTE });
-        }
-        Ok(())
+        check_route(dialect, route)
     }
+}
+
+/// Whether a peer of this dialect takes the route for what it is.
+pub(crate) fn check_route(dialect: Dialect, route: &ClientRoute) -> Result<(), Unspeakable> {
+    check_key(dialect, &route.client_key)?;
+    let length = encoded_len(route);
+    if dialect == Dialect::Base && length > base::MAX_ROUTE {
+        return Err(Unspeakable::RouteTooLong { length, limit: base::MAX_ROUTE });
+    }
+    Ok(())
 }
 
 impl From<RouteChange> for Body {

@@ -22,6 +22,7 @@ mod transition;
 
 use alloc::collections::BTreeMap;
 
+pub(crate) use announcement::check_route;
 pub use announcement::{Announcement, RouteChange};
 pub use candidate::Candidate;
 pub use error::RegistryError;

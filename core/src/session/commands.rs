@@ -2,12 +2,13 @@
 
 use core::time::Duration;
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 
 use bytes::Bytes;
 
 use super::{Control, Event, NotPossible, OpenError, ReadError, Session, WriteError};
 use crate::connection::{Connection, Phase, RecvHalf, SendHalf, Signal};
+use crate::registry::{Unspeakable, check_route};
 use crate::timers::Timer;
 use crate::wire::{Body, ClientRoute, ResetCode, base};
 use crate::{ConnectionId, Instant};
@@ -56,6 +57,8 @@ impl Session {
             Err(OpenError::Closed)
         } else if self.is_going_away() {
             Err(OpenError::GoingAway)
+        } else if !self.extended() && !target.contains('/') {
+            Err(OpenError::NoAddress)
         } else if target.len() > max_target {
             Err(OpenError::TargetTooLong { length: target.len(), limit: max_target })
         } else if connections >= limits.max_connections || connections as u64 >= peer_connections {
@@ -113,9 +116,15 @@ impl Session {
     ) -> Result<usize, WriteError> {
         let room = self.room(now, id)?;
         let max_data = self.max_data();
-        let taken = self.table.update(id, |row| row.send.push(data, room, max_data)).unwrap_or(0);
+        let taken = self.table.update(id, |row| {
+            let taken = row.send.push(data, room, max_data);
+            row.flag.took(taken);
+            taken
+        });
+        let taken = taken.unwrap_or(0);
         if taken > 0 {
             self.mark_ready(id);
+            self.review_stop(id);
         }
         Ok(taken)
     }
@@ -135,7 +144,7 @@ impl Session {
         }
         let limits = &self.config.limits;
         let budget = limits.send_budget.saturating_sub(self.table.totals().to_send);
-        let room = row.send.room(limits.send_buffer).min(budget);
+        let room = self.room_of(row).min(budget);
         if room > 0 {
             return Ok(room);
         }
@@ -198,6 +207,10 @@ impl Session {
         } else {
             self.review_flow(id);
             self.linger_anew(id);
+            if !self.extended() {
+                // One that may not write because it does not read.
+                self.review_writer(id);
+            }
         }
     }
 
@@ -240,18 +253,16 @@ impl Session {
     /// The two take turns for a route: what is taken back was announced, and it is announced once.
     ///
     /// # Errors
-    /// The announcement is longer than the other end reads.
+    /// The other end would take it for another route, or end the session over it: see
+    /// [`Unspeakable`].
     pub fn announce(
         &mut self,
         now: Instant,
         route: ClientRoute,
         reachable: bool,
-    ) -> Result<(), RouteTooLong> {
+    ) -> Result<(), Unspeakable> {
         let now = self.at(now);
-        let length = route.client_key.len() + 1 + decimal_digits(route.session_key);
-        if !self.extended() && length > base::MAX_ROUTE {
-            return Err(RouteTooLong { client_key: route.client_key, length });
-        }
+        check_route(self.dialect, &route)?;
         if self.ended.is_none() {
             self.outbox.push_route(now, route, reachable);
         }
@@ -265,18 +276,4 @@ impl Session {
             Ok(false) | Err(_) => Err(NotPossible(id)),
         }
     }
-}
-
-/// An announcement that a remotedialer end would cut.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the announcement of client {client_key:?} takes {length} bytes, more than a peer reads")]
-pub struct RouteTooLong {
-    /// The client.
-    pub client_key: String,
-    /// What its announcement takes.
-    pub length: usize,
-}
-
-fn decimal_digits(number: i64) -> usize {
-    number.to_string().len()
 }

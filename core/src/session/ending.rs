@@ -1,5 +1,6 @@
 //! Drain, close, and every other end of a session.
 
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -7,9 +8,9 @@ use core::time::Duration;
 use super::lifecycle::head;
 use super::turns::Turns;
 use super::{Control, Event, Fault, PeerMisbehaved, Session, SessionEnd};
-use crate::connection::Signal;
+use crate::connection::{Connection, Phase, Signal};
 use crate::timers::Timer;
-use crate::wire::{Body, GoAwayCode, Message, ResetCode, printable};
+use crate::wire::{Body, Encoded, GoAwayCode, Message, ResetCode, printable};
 use crate::{ConnectionId, Instant};
 
 impl Session {
@@ -41,7 +42,7 @@ impl Session {
     /// its handles.
     pub fn abandon(&mut self, now: Instant) {
         self.close(now, GoAwayCode::SHUTDOWN, "abandoned");
-        self.farewell = None;
+        self.farewell = VecDeque::new();
         let ids: Vec<_> = self.table.ids().collect();
         for id in ids {
             self.apply(id, Signal::Abort(ResetCode::CANCELLED), "").ok();
@@ -53,7 +54,7 @@ impl Session {
         self.at(now);
         self.end(SessionEnd::Transport(printable(reason)));
         // Nobody can be told any more.
-        self.farewell = None;
+        self.farewell = VecDeque::new();
     }
 
     /// The transport delivered something that is no message of the protocol: a text message, a
@@ -103,8 +104,22 @@ impl Session {
         debug_assert!(self.outbox.is_empty() && self.timers.len() == 0, "an ended session acts");
     }
 
-    fn farewell_for(&self, end: &SessionEnd) -> Option<crate::wire::Encoded> {
-        let reachable = self.extended() && !matches!(end, SessionEnd::PeerClosed { .. });
+    /// The last words: why, or in the base dialect, which has no words for that, what wakes the
+    /// writers that would sleep on at the other end when the session is gone (bug R6).
+    fn farewell_for(&self, end: &SessionEnd) -> VecDeque<Encoded> {
+        if self.extended() {
+            return self.go_away_for(end).into_iter().collect();
+        }
+        let asleep = |row: &Connection| {
+            let there = row.announced && !matches!(row.phase, Phase::Over { .. });
+            there && row.flag.may_be_set(row.send.sent())
+        };
+        let rows = self.table.iter().filter(|(_, row)| asleep(row));
+        rows.map(|(id, _)| Message::new(id, Body::Resume).encode()).collect()
+    }
+
+    fn go_away_for(&self, end: &SessionEnd) -> Option<Encoded> {
+        let reachable = !matches!(end, SessionEnd::PeerClosed { .. });
         let code = match end {
             SessionEnd::Closed { code, .. } => *code,
             SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_)) => GoAwayCode::LIMIT,

@@ -137,6 +137,9 @@ pub enum OpenError {
         /// What is allowed.
         limit: usize,
     },
+    /// The target is no `proto/address`; a remotedialer end would end the session over it.
+    #[error("a target without an address: `proto/address` is expected")]
+    NoAddress,
     /// One end's limit on connections is reached.
     #[error("{0} connections are open, which is the limit")]
     TooManyConnections(usize),

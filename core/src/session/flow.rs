@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{Event, Session};
+use crate::connection::Connection;
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
 
@@ -32,7 +33,7 @@ impl Session {
         let due = if self.extended() {
             row.recv.grant_is_due()
         } else {
-            self.should_pause(row.recv.unread(), row.recv.pausing) != row.recv.pausing
+            self.should_pause(row) != row.flag.holds() || row.flag.is_due()
         };
         // Where nothing more is taken in, the other end has nothing to hear of it.
         if due && row.phase.delivers() {
@@ -71,19 +72,19 @@ impl Session {
     }
 
     fn pause_message(&mut self, id: ConnectionId) -> Option<Body> {
-        let row = self.table.get(id)?;
-        let pausing = row.recv.pausing;
-        let pause = self.should_pause(row.recv.unread(), pausing);
-        self.table.update(id, |row| row.recv.pausing = pause)?;
-        match (pausing, pause) {
-            (false, true) => Some(Body::Pause),
-            (true, false) => Some(Body::Resume),
-            _ => None,
-        }
+        let holds = self.should_pause(self.table.get(id)?);
+        let pause = self.table.update(id, |row| {
+            row.flag.set_holds(holds);
+            row.flag.message()
+        })??;
+        self.review_stop(id);
+        self.review_writer(id);
+        Some(if pause { Body::Pause } else { Body::Resume })
     }
 
-    /// Whether a connection toward a remotedialer end should be paused, with this much unread.
-    fn should_pause(&self, unread: usize, pausing: bool) -> bool {
+    /// Whether a connection toward a remotedialer end should be paused, with what is unread.
+    fn should_pause(&self, row: &Connection) -> bool {
+        let (unread, pausing) = (row.recv.unread(), row.flag.holds());
         let limits = &self.config.limits;
         let tight = self.table.totals().received > limits.unread_budget / 2;
         let above = if tight {
@@ -117,7 +118,7 @@ impl Session {
     pub(super) fn review_writer(&mut self, id: ConnectionId) {
         let capacity = self.config.limits.send_buffer;
         let room = self.table.get(id).is_some_and(|row| {
-            row.send.wants_room && row.send.queued() <= capacity / 2 && row.send.room(capacity) > 0
+            row.send.wants_room && row.send.queued() <= capacity / 2 && self.room_of(row) > 0
         });
         if room {
             self.wake_writer(id);

@@ -144,7 +144,13 @@ impl Session {
         if self.extended() {
             return Err(PeerMisbehaved::NotAllowed("Pause and Resume"));
         }
-        self.table.update(id, |row| row.send.set_paused(paused));
+        let now = self.now;
+        self.table.update(id, |row| match paused {
+            true => row.flag.on_pause(now),
+            false => row.flag.on_resume(),
+        });
+        self.review_flow(id);
+        self.review_stop(id);
         self.review_writer(id);
         Ok(())
     }

@@ -80,12 +80,15 @@ impl Session {
         });
         self.table.check();
         self.rearm(id, phase);
+        self.review_stop(id);
         match phase {
             Phase::Open { send, recv } => {
                 if recv == RecvHalf::Finished {
                     self.on_received_all(id);
                 }
                 if send == SendHalf::Finishing {
+                    self.table.update(id, |row| row.flag.on_finished());
+                    self.review_flow(id);
                     self.mark_ready(id);
                 }
             }
@@ -209,7 +212,19 @@ impl Session {
             self.base_end(id, tell, text)
         };
         if let Some(body) = body {
+            if tell != Tell::Echo {
+                self.free_writer(id);
+            }
             self.outbox.push(self.now, Control::Connection { id, body });
+        }
+    }
+
+    /// A writer that sleeps at a remotedialer end sleeps on when its connection is gone, so it is
+    /// woken first (bug R6).
+    fn free_writer(&mut self, id: ConnectionId) {
+        let sleeps = self.table.get(id).is_some_and(|row| row.flag.may_be_set(row.send.sent()));
+        if sleeps && !self.extended() {
+            self.outbox.push(self.now, Control::Connection { id, body: Body::Resume });
         }
     }
 

@@ -13,6 +13,7 @@ mod keepalive;
 mod lifecycle;
 mod numbers;
 mod outbox;
+mod probe;
 mod reconcile;
 mod seen;
 mod table;
@@ -30,7 +31,6 @@ use crate::timers::{Timer, Timers};
 use crate::wire::{DecodeLimits, Dialect, Encoded, Settings};
 use crate::{ConnectionId, Instant, Role};
 
-pub use commands::RouteTooLong;
 pub use config::{Limits, SessionConfig, Timing};
 pub use error::{Fault, NotPossible, OpenError, PeerMisbehaved, ReadError, SessionEnd, WriteError};
 pub use event::Event;
@@ -137,8 +137,8 @@ pub struct Session {
     draining: bool,
     peer_going_away: bool,
     ended: Option<SessionEnd>,
-    /// The last message to the other end.
-    farewell: Option<Encoded>,
+    /// The last messages to the other end: at most one for each connection, and one.
+    farewell: VecDeque<Encoded>,
 }
 
 impl Session {
@@ -165,7 +165,7 @@ impl Session {
             draining: false,
             peer_going_away: false,
             ended: None,
-            farewell: None,
+            farewell: VecDeque::new(),
             config,
         };
         session.start();
@@ -197,8 +197,7 @@ impl Session {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         Ledger {
-            queued_control: (self.outbox.queued_control() + usize::from(self.farewell.is_some()))
-                as u64,
+            queued_control: (self.outbox.queued_control() + self.farewell.len()) as u64,
             armed_timers: (self.timers.len() + usize::from(self.stall_since().is_some())) as u64,
             ..self.table.ledger()
         }

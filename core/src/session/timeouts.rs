@@ -45,6 +45,7 @@ impl Session {
             Timer::Silence => self.on_silence_timer(now),
             Timer::Reconcile => self.on_reconcile_timer(now),
             Timer::Drain => self.end(SessionEnd::Drained),
+            Timer::Probe(id) => self.on_probe_timer(now, id),
             Timer::Dial(id) | Timer::Accept(id) | Timer::Linger(id) => self.on_deadline(id, timer),
             // The stall is computed from the outbox and never armed here.
             Timer::Stall => {}

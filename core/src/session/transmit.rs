@@ -27,14 +27,14 @@ impl Session {
         if transmit.is_none() {
             self.end_if_drained();
         }
-        transmit.or_else(|| self.farewell.take().map(Transmit::Message))
+        transmit.or_else(|| self.farewell.pop_front().map(Transmit::Message))
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send, or to end: a
     /// session that drains and has nothing more to do ends there.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        !self.outbox.is_empty() || self.farewell.is_some() || self.is_drained()
+        !self.outbox.is_empty() || !self.farewell.is_empty() || self.is_drained()
     }
 
     fn next_transmit(&mut self, now: Instant) -> Option<Transmit> {

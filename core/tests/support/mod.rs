@@ -10,6 +10,7 @@ mod config;
 mod end;
 mod lone;
 mod pair;
+pub(crate) mod remotedialer;
 
 use std::time::Duration;
 

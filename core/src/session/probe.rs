@@ -1,0 +1,47 @@
+//! Writers that a remotedialer end has stopped, and how they find out that they may go on.
+
+use super::Session;
+use crate::connection::{Connection, PauseFlag, Phase, SendHalf};
+use crate::timers::Timer;
+use crate::{ConnectionId, Instant};
+
+impl Session {
+    /// Bytes that may be taken from the application now, the session's budget apart.
+    pub(super) fn room_of(&self, row: &Connection) -> usize {
+        let limits = &self.config.limits;
+        // While such an end reads what we send, it forgets that it is to wait for our reader (bug
+        // R2). An application here that does not read may not write on and on, either.
+        if row.flag.holds() && row.recv.unread() > limits.unread_cap / 2 {
+            return 0;
+        }
+        row.room(limits.send_buffer)
+    }
+
+    /// A connection was stopped or may go on: it probes for as long as it is stopped.
+    pub(super) fn review_stop(&mut self, id: ConnectionId) {
+        if self.extended() {
+            return;
+        }
+        let Some(row) = self.table.get(id) else { return };
+        let writes = matches!(row.phase, Phase::Open { send: SendHalf::Open, .. });
+        let stopped = writes && row.flag.is_stopped();
+        let probes = row.timer == Some(Timer::Probe(id));
+        if stopped && !probes {
+            self.set_timer(id, Some((Timer::Probe(id), PauseFlag::first_look())));
+        } else if probes && !stopped {
+            self.set_timer(id, None);
+        }
+    }
+
+    pub(super) fn on_probe_timer(&mut self, now: Instant, id: ConnectionId) {
+        let after = self.table.update(id, |row| {
+            row.timer = None;
+            let waits = row.send.wants_room || row.send.queued() > 0;
+            row.flag.look(now, waits)
+        });
+        let Some(after) = after else { return };
+        self.set_timer(id, Some((Timer::Probe(id), after)));
+        self.review_flow(id);
+        self.review_writer(id);
+    }
+}
