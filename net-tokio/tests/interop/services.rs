@@ -151,9 +151,21 @@ pub(crate) async fn is_left(target: &Target, limit: Duration) {
 /// Connects to a forward. When this is dropped, it is with a reset: an orderly end of it may be a
 /// half-close, and our ends wait for an answer then.
 pub(crate) async fn connect(at: SocketAddr) -> TcpStream {
-    let socket = in_time("a local connection", TcpStream::connect(at)).await.unwrap();
-    socket.set_zero_linger().unwrap();
-    socket
+    try_connect(at).await.unwrap()
+}
+
+/// The same where the connection may be reset as soon as it is there.
+pub(crate) async fn try_connect(at: SocketAddr) -> io::Result<TcpStream> {
+    let socket = in_time("a local connection", TcpStream::connect(at)).await?;
+    socket.set_zero_linger().map(|()| socket)
+}
+
+/// Demands that a connection of its own is cut off.
+pub(crate) async fn is_refused(at: SocketAddr, limit: Duration) {
+    match try_connect(at).await {
+        Ok(mut socket) => is_reset(&mut socket, limit).await,
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+    }
 }
 
 /// Sends a byte on a connection to a service that echoes, and gets it back.

@@ -44,7 +44,7 @@ pub(crate) async fn one_gibibyte_each_way(case: Case) {
     let before = Rest::of(&pair).await;
 
     let mut witness = pair.witness(echo.at).await;
-    let all = Exchange { seed: 1, up: 64 * MIB, down: 64 * MIB };
+    let all = Exchange { seed: 1, up: 1024 * MIB, down: 1024 * MIB };
     in_time("a gibibyte each way", all.with(pair.forward(service.at))).await;
     witness.is_undisturbed().await;
     witness.end().await;

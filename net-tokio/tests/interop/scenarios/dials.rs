@@ -1,5 +1,6 @@
 //! Dials that fail.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::ending::GO_MINUTE;
 use crate::pair::{Case, Pair};
 use crate::processes::{Clogged, Target, eventually, in_time};
 use crate::rest::{PROMPTLY, Rest};
-use crate::services::{connect, echoes, is_reset, is_served};
+use crate::services::{connect, echoes, is_refused, is_reset, is_served, try_connect};
 
 /// How long our ends give a dial, and some.
 const DIAL: Duration = Duration::from_secs(15 + 5);
@@ -24,7 +25,7 @@ pub(crate) async fn dial_refused(case: Case) {
 
     let mut witness = pair.witness(echo.at).await;
     for _ in 0..20 {
-        is_reset(&mut connect(pair.forward(closed)).await, PROMPTLY).await;
+        is_refused(pair.forward(closed), PROMPTLY).await;
     }
     witness.is_undisturbed().await;
     witness.end().await;
@@ -49,7 +50,7 @@ pub(crate) async fn dial_hangs(case: Case) {
     let mut waiting = JoinSet::new();
     for _ in 0..10 {
         // One waits, another one goes at once.
-        waiting.spawn(async move { is_reset(&mut connect(at).await, limit).await });
+        waiting.spawn(is_refused(at, limit));
         drop(connect(at).await);
     }
     while let Some(ended) = waiting.join_next().await {
@@ -70,7 +71,7 @@ pub(crate) async fn forbidden_target(case: Case) {
     let mut bystander = connect(pair.forward(echo.at)).await;
     echoes(&mut bystander).await;
     for _ in 0..3 {
-        is_reset(&mut connect(pair.forward(forbidden.at)).await, PROMPTLY).await;
+        is_refused(pair.forward(forbidden.at), PROMPTLY).await;
         if pair.agent.is_go() {
             // It ends the whole session (bugs.md, R13), and comes back.
             is_reset(&mut bystander, PROMPTLY).await;
@@ -87,12 +88,12 @@ pub(crate) async fn forbidden_target(case: Case) {
 /// Waits until connections are served that are not, for want of a session.
 async fn is_served_again(at: SocketAddr) {
     eventually(PROMPTLY, "another session", async || {
-        let mut socket = connect(at).await;
         let echoed = async {
+            let mut socket = try_connect(at).await?;
             socket.write_u8(7).await?;
             socket.read_u8().await
         };
-        let echoed = in_time("an echo", echoed).await;
+        let echoed: io::Result<u8> = in_time("an echo", echoed).await;
         echoed.map(drop).map_err(|error| error.to_string())
     })
     .await;

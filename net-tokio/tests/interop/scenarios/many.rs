@@ -24,13 +24,13 @@ pub(crate) async fn ten_thousand_short_connections(case: Case) {
     let pair = Pair::start(case, &[answering.at, echo.at]).await;
     let ports = [pair.forward(answering.at), pair.forward(echo.at)];
     // What comes later is measured against ends that have seen many.
-    crowd(ports, 10, 2).await;
+    crowd(ports, ROUNDS / 10, 9).await;
     let before = Rest::of(&pair).await;
-    crowd(ports, ROUNDS, 3).await;
+    crowd(ports, ROUNDS, 10).await;
     pair.end(&before).within(LINGER).all_is_back().await;
 }
 
-/// Opens and closes connections, a hundred at a time, in the first `ways` of [`come_and_go`].
+/// Opens and closes connections, a hundred at a time, in the first `ways` of the ten in [`come_and_go`].
 async fn crowd(ports: [SocketAddr; 2], rounds: usize, ways: usize) {
     let mut all = JoinSet::new();
     for lane in 0..LANES {
@@ -49,15 +49,15 @@ async fn crowd(ports: [SocketAddr; 2], rounds: usize, ways: usize) {
 async fn come_and_go([answering, echo]: [SocketAddr; 2], way: usize) {
     match way {
         // The target ends it.
-        0 => {
+        0..5 => {
             let (mut socket, mut answer) = (connect(answering).await, Vec::new());
             socket.write_u8(1).await.unwrap();
             socket.read_to_end(&mut answer).await.unwrap();
             assert_eq!(answer.len(), ANSWER);
         }
         // The client cuts it off.
-        1 => echoes(&mut connect(echo).await).await,
-        // The client ends it in good order.
+        5..9 => echoes(&mut connect(echo).await).await,
+        // The client ends it in good order, after which a server of ours waits for an answer.
         _ => echoes(&mut TcpStream::connect(echo).await.unwrap()).await,
     }
 }
