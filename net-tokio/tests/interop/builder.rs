@@ -191,7 +191,7 @@ async fn start_go_server(version: Version, more: &[&str]) -> GoEnd {
 }
 
 /// Tells a Go server of a peer, which it connects to from then on.
-async fn add_peer(server: &End, peer: SocketAddr, id: &str) {
+pub(crate) async fn add_peer(server: &End, peer: SocketAddr, id: &str) {
     let End::Go(server) = server else { unreachable!("ours are told when they start") };
     server.post(&format!("/peers?url={}&id={id}&token={PEER_TOKEN}", url(peer))).await;
 }

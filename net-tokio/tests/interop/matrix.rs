@@ -45,6 +45,16 @@ tests_with_go! { go_server_v0_6_1, Kind::GoServer(Version::V0_6_1), both_ends_di
 tests_with_go! { ours_through_go_peer, Kind::OursThroughGo }
 tests_with_go! { go_through_our_peer, Kind::GoThroughOurs }
 
+mod peers {
+    use crate::pair::Kind;
+
+    tests! {
+        Kind::Peers,
+        ignored: "needs Go; run: cargo test -p watertight --test interop -- --ignored",
+        [dials_crossing]
+    }
+}
+
 mod ours_in_base {
     use crate::pair::Kind;
 

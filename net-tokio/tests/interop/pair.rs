@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     OursThroughGo,
     /// remotedialer's server, whose peer is ours, to which remotedialer's client is connected.
     GoThroughOurs,
+    /// Our server and remotedialer's as peers, with agents of both kinds on each.
+    Peers,
 }
 
 /// A scenario for a pair.
@@ -53,6 +55,7 @@ impl Kind {
             Self::OursInBase => "ours_in_base",
             Self::OursThroughGo => "ours_through_go_peer",
             Self::GoThroughOurs => "go_through_our_peer",
+            Self::Peers => "peers",
         }
     }
 }
@@ -63,7 +66,7 @@ impl Kind {
         match self {
             Self::GoServer(version) => Some(version),
             Self::GoThroughOurs => Some(Version::V0_6_2),
-            Self::GoClient(_) | Self::OursInBase | Self::OursThroughGo => None,
+            Self::GoClient(_) | Self::OursInBase | Self::OursThroughGo | Self::Peers => None,
         }
     }
 
@@ -72,7 +75,7 @@ impl Kind {
         match self {
             Self::GoClient(version) => Some(version),
             Self::GoThroughOurs => Some(Version::V0_6_2),
-            Self::GoServer(_) | Self::OursInBase | Self::OursThroughGo => None,
+            Self::GoServer(_) | Self::OursInBase | Self::OursThroughGo | Self::Peers => None,
         }
     }
 }
@@ -130,11 +133,6 @@ impl Pair {
         let peer = self.peer.as_ref().map(|peer| ("peer", peer));
         let (agent, server) = (("agent", &self.agent), ("server", &self.server));
         [agent].into_iter().chain(peer).chain([server]).collect()
-    }
-
-    /// The same, to be ended one after the other.
-    pub(crate) fn into_ends(self) -> Vec<End> {
-        [self.agent].into_iter().chain(self.peer).chain([self.server]).collect()
     }
 
     /// The end that connects to the server.

@@ -11,6 +11,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::frames::{Frames, Heard};
 
+/// How much the path holds in each of its buffers: as much as many real ones, and less than sockets
+/// on the loopback grow to.
+const HOLDS: usize = 512 << 10;
+
 /// The path between an agent and its server. The agent connects here.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -97,8 +101,12 @@ async fn connect(mut agent: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut cuts = shared.cuts.subscribe();
     let at = *shared.server.lock().unwrap();
     let mut server = TcpStream::connect(at).await?;
-    agent.set_nodelay(true)?;
-    server.set_nodelay(true)?;
+    for socket in [&agent, &server] {
+        socket.set_nodelay(true)?;
+        let socket = socket2::SockRef::from(socket);
+        socket.set_recv_buffer_size(HOLDS)?;
+        socket.set_send_buffer_size(HOLDS)?;
+    }
     let request = read_head(&mut agent).await?;
     server.write_all(without_offer(request, shared.offer).as_bytes()).await?;
     shared.connections.fetch_add(1, Ordering::Relaxed);

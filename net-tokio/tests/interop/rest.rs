@@ -10,7 +10,7 @@ const STILL: Duration = Duration::from_millis(200);
 
 /// What a process may keep of the memory that it needed for a while: half as much again as in
 /// `processes/rest.rs`, because an end holds more unread bytes in the base dialect.
-const KEPT: u64 = 24 << 20;
+pub(crate) const KEPT: u64 = 24 << 20;
 
 /// How long cleaning up may take where nothing has to be waited for.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ impl Rest {
     }
 
     fn is_within(&self, before: &Self) -> bool {
-        self.0.iter().zip(&before.0).all(|(now, before)| now.is_within(before))
+        self.0.iter().zip(&before.0).all(|(now, before)| now.is_within(before, KEPT))
     }
 
     /// Bytes by which the memory of the end of ours has grown that has grown most.
@@ -87,8 +87,8 @@ impl Held {
     }
 
     /// Whether nothing is held beyond what `before` says: connections, tasks and file descriptors
-    /// exactly, memory but for what the allocator keeps.
-    pub(crate) fn is_within(&self, before: &Self) -> bool {
+    /// exactly, memory but for the bytes that the allocator may have kept.
+    pub(crate) fn is_within(&self, before: &Self, kept: u64) -> bool {
         match (self, before) {
             (
                 Self::Ours { books, fds, resident },
@@ -97,7 +97,7 @@ impl Held {
                 let within =
                     |now: &(u64, u64), then: &(u64, u64)| now.0 == then.0 && now.1 <= then.1;
                 let books = books.zip(*books_before).is_none_or(|(now, then)| within(&now, &then));
-                books && fds <= fds_before && *resident <= resident_before + KEPT
+                books && fds <= fds_before && *resident <= resident_before + kept
             }
             (Self::Go(now), Self::Go(before)) => {
                 now.open() == before.open() && now.goroutines <= before.goroutines

@@ -36,7 +36,8 @@ async fn crossing(forward: SocketAddr, backward: SocketAddr) {
     }
 }
 
-async fn talk(at: SocketAddr, name: u8, number: u64) {
+/// A connection to a service that [says its name](named) and echoes. What it says is its own.
+pub(super) async fn talk(at: SocketAddr, name: u8, number: u64) {
     let mut socket = connect(at).await;
     assert_eq!(socket.read_u8().await.unwrap(), name);
     for round in 0..10 {

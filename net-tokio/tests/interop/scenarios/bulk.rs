@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
+use super::flow::UNREAD;
 use crate::pair::{Case, Pair};
 use crate::processes::{Target, in_time, pattern};
 use crate::rest::Rest;
@@ -48,7 +49,7 @@ pub(crate) async fn one_gibibyte_each_way(case: Case) {
     in_time("a gibibyte each way", all.with(pair.forward(service.at))).await;
     witness.is_undisturbed().await;
     witness.end().await;
-    pair.end(&before).all_is_back().await;
+    pair.end(&before).kept(UNREAD).all_is_back().await;
 }
 
 pub(crate) async fn sixty_four_connections_at_once(case: Case) {
@@ -58,14 +59,14 @@ pub(crate) async fn sixty_four_connections_at_once(case: Case) {
     sixty_four(pair.forward(service.at)).await;
     let before = Rest::of(&pair).await;
     sixty_four(pair.forward(service.at)).await;
-    pair.end(&before).all_is_back().await;
+    pair.end(&before).kept(UNREAD).all_is_back().await;
 }
 
 async fn sixty_four(at: SocketAddr) {
     let mut all = JoinSet::new();
     for seed in 0..64 {
         // Of different lengths, so that they do not all end at the same time.
-        let exchange = Exchange { seed, up: 4 * MIB - seed * 777, down: 4 * MIB + seed * 999 };
+        let exchange = Exchange { seed, up: MIB - seed * 777, down: MIB + seed * 999 };
         all.spawn(exchange.with(at));
     }
     while let Some(done) = in_time("an exchange", all.join_next()).await {
