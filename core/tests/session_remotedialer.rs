@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::remotedialer::{FULL, Remotedialer};
 use support::{End, Item, TARGET, assert_same, config, millis, pattern, seconds};
-use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
+use watertight_core::wire::{Body, Dialect, GoAwayCode, Message, ResetCode};
 use watertight_core::{ConnectionId, Instant, Role, SessionConfig};
 
 const MIB: usize = 1 << 20;
@@ -290,6 +290,65 @@ fn an_application_with_nothing_to_say_does_not_probe() {
     }
     assert_eq!(messages, 0);
     link.assert_goes_on();
+}
+
+#[test]
+fn r2_an_application_that_does_not_read_does_not_write_on_either() {
+    let config = config(|config| {
+        config.limits.unread_cap = MIB;
+        config.limits.pause_above = MIB / 4;
+    });
+    let mut link = Link::with(Role::Acceptor, config);
+    for _ in 0..10 {
+        link.they_write(64 * 1024);
+    }
+    link.arrive_here();
+    link.send();
+    assert_eq!(link.we_write(1000), 0, "half of what this end bears is unread");
+    link.we_read();
+    assert_eq!(link.we_write(1000), 1000);
+    link.settle();
+    link.assert_whole();
+}
+
+#[test]
+fn an_end_that_cannot_say_that_it_is_full_is_sent_little_between_two_signs() {
+    let mut link = Link::new(Role::Acceptor);
+    for _ in 0..3 {
+        // We hold it, so that it would not say Pause.
+        for _ in 0..40 {
+            link.they_write(32 * 1024);
+            link.carry();
+        }
+        for _ in 0..2 {
+            let before = link.written;
+            while link.we_write(64 * 1024) > 1 {
+                link.carry();
+            }
+            assert_eq!(link.written - before, MIB);
+            link.they_read(usize::MAX);
+            link.carry();
+        }
+        link.we_read();
+        link.carry();
+    }
+    link.settle();
+    link.assert_whole();
+}
+
+#[test]
+fn an_end_that_holds_one_that_has_finished_is_freed_at_once_and_once() {
+    let mut link = asleep(1);
+    link.arrive_here();
+    link.ours.session.finish(link.now, link.id).unwrap();
+    link.carry();
+    link.we_read();
+    assert_eq!(link.read.len(), 1000, "the answer of a target that has not read everything yet");
+    // One that says it again, as two ends of ours do that free each other, is not answered again.
+    let pause = Message::new(link.id, Body::Pause).encode().to_bytes();
+    link.ours.take(link.now, Item::Message(pause));
+    link.send();
+    assert!(link.pipe.is_empty());
 }
 
 /// Their writer asleep on the flag in each of the ways there are.

@@ -12,6 +12,8 @@
 //!   [`Server::upgrade_service`] mounts the WebSocket in axum, hyper or tower, and any [`Io`] can carry a
 //!   session ([`Server::serve_io`], [`AgentBuilder::connect_with`]).
 //! - **HTTP through the tunnel**: [`Server::connector`] is a connector for hyper and its kin.
+//! - **Several servers**: [`Server::add_peer`] makes two servers dial through each other, so that a
+//!   client is reached from all of them; [`Server::discover_peers`] finds the others by name.
 //! - **The books**: [`Server::ledger`] and [`Agent::ledger`] say at any time what was added, removed
 //!   and is held, tasks included. [`Server::shutdown`] and [`Agent::shutdown`] drain, wait until
 //!   every task is gone and return them; [`ServerLedger::is_even`] is worth an assertion in your tests.
@@ -37,6 +39,8 @@ mod copy;
 mod endpoint;
 mod forward;
 mod handshake;
+#[doc = include_str!("../INTEROP.md")]
+pub mod interop {}
 mod listener;
 mod log_limit;
 pub mod metrics;
@@ -59,8 +63,9 @@ pub use listener::Listener;
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use serve::DialRefusal;
 pub use server::{
-    AuthRequest, ClientInfo, IncomingPeerInfo, Peer, PeerDirection, PeerError, PeerIdentity,
-    PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector, UpgradeService,
+    AuthRequest, ClientInfo, IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery, PeerError,
+    PeerIdentity, PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector,
+    UpgradeService,
 };
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};

@@ -298,7 +298,7 @@ async fn both_ends_dial_at_once_in_both_dialects() {
         };
         let up = async {
             for _ in 0..50 {
-                echoes(tunnel.agent.dial("anything").await.unwrap()).await;
+                echoes(tunnel.agent.dial("any/thing").await.unwrap()).await;
             }
         };
         tokio::join!(down, up);

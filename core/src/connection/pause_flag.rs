@@ -129,10 +129,6 @@ impl PauseFlag {
             return None;
         }
         self.told = self.wanted();
-        if self.told == Told::Cleared {
-            // From here on the other end says by itself when it is full.
-            self.blind = 0;
-        }
         Some(self.told == Told::Set)
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 use watertight_core::{Reconnect, ReconnectConfig, SessionConfig};
@@ -30,6 +30,8 @@ pub(crate) struct Home {
     /// Ends the agent's attempts to connect, not its sessions.
     pub(crate) stop: CancellationToken,
     pub(crate) status: watch::Sender<AgentStatus>,
+    /// Ends the wait before the next attempt, if it is waiting.
+    pub(crate) hurry: Arc<Notify>,
     pub(crate) host: Option<Arc<dyn Host>>,
     /// In which its tasks run.
     pub(crate) span: Span,
@@ -230,7 +232,8 @@ impl AgentBuilder {
         let kill = Arc::new(tasks.kill_on_drop());
         let status = watch::Sender::new(AgentStatus::Connecting);
         let stop = CancellationToken::new();
-        let home = Home { tasks, stop, status, host: None, span: Span::none() };
+        let (hurry, span) = (Arc::default(), Span::none());
+        let home = Home { tasks, stop, status, hurry, host: None, span };
         Agent { inner: self.run(home, Links::default()), _kill: kill }
     }
 
@@ -262,6 +265,7 @@ impl AgentBuilder {
             stop: home.stop,
             links,
             status: home.status,
+            hurry: home.hurry,
             host: home.host,
         });
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(()));

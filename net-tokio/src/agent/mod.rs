@@ -10,7 +10,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Ledger, SessionConfig};
@@ -71,6 +71,8 @@ struct Inner {
     stop: CancellationToken,
     links: Links,
     status: watch::Sender<AgentStatus>,
+    /// Ends the wait before the next attempt to connect, if there is one.
+    hurry: Arc<Notify>,
     /// Whoever keeps the sessions' books in place of the links.
     host: Option<Arc<dyn Host>>,
 }

@@ -47,6 +47,7 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
         tokio::select! {
             biased;
             () = inner.stop.cancelled() => return,
+            () = inner.hurry.notified() => {}
             () = tokio::time::sleep(delay) => {}
         }
     }

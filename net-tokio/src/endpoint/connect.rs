@@ -86,6 +86,17 @@ impl Endpoint {
         }
     }
 
+    /// Every address of the host, by the system's resolver. Cancel safe.
+    pub(crate) async fn addresses(&self) -> io::Result<Vec<IpAddr>> {
+        match &self.0 {
+            Kind::Unix(_) => Err(io::Error::other("a Unix socket has no address")),
+            Kind::ByteStream { host, port, .. } | Kind::WebSocket { host, port, .. } => {
+                let found = lookup_host((unbracketed(host), *port)).await?;
+                Ok(found.map(|address| address.ip()).collect())
+            }
+        }
+    }
+
     async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         reach(host, port).await.map_err(|error| self.unreachable(error))
     }

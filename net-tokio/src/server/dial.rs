@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use watertight_core::registry::{Candidate, Unspeakable};
 use watertight_core::session::OpenError;
-use watertight_core::wire::{Dialect, ResetCode};
+use watertight_core::wire::ResetCode;
 
 use super::Inner;
 use super::sessions::Way;
@@ -35,9 +35,8 @@ impl Inner {
                 return Err(DialError::Timeout);
             }
             match way.dial(key, target, left).await {
-                Err(error) if way.has_no_client(&error) => {
-                    self.sessions().forget_stale(way.candidate.session(), key);
-                }
+                // The session's owner forgets the route.
+                Err(error) if way.has_no_client(&error) => {}
                 Err(error) if way.is_blocked(&error) => failed = Some(error),
                 result => return result,
             }
@@ -55,10 +54,7 @@ impl Way {
         within: Duration,
     ) -> Result<TunnelStream, DialError> {
         let asked = self.candidate.target(key, target).map_err(|error| unspeakable(error, key))?;
-        let client = match self.candidate {
-            Candidate::Peer { dialect: Dialect::Base, .. } => Some(key),
-            _ => None,
-        };
+        let client = self.is_peer().then_some(key);
         dial_client(&self.shared, client, &asked, Some(within)).await
     }
 

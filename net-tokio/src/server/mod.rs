@@ -37,7 +37,9 @@ pub use auth::AuthRequest;
 pub use builder::ServerBuilder;
 pub use connector::TunnelConnector;
 pub use event::ServerEvent;
-pub use peering::{IncomingPeerInfo, Peer, PeerDirection, PeerError, PeerIdentity, PeerInfo};
+pub use peering::{
+    IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery, PeerError, PeerIdentity, PeerInfo,
+};
 pub use sessions::{ClientInfo, ServerLedger};
 pub use upgrade::UpgradeService;
 

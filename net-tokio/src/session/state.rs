@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{Span, info_span};
 use watertight_core::registry::{RouteChange, says_no_such_client};
-use watertight_core::wire::{ClientRoute, GoAwayCode};
+use watertight_core::wire::{ClientRoute, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
 
 use super::clock::Clock;
@@ -47,7 +47,7 @@ pub(crate) struct Handle {
     pub(crate) end: Option<ConnectionEnd>,
     pub(crate) read_deadline: Option<Instant>,
     pub(crate) write_deadline: Option<Instant>,
-    /// The client that was dialled, where that was through a peer which does not answer dials.
+    /// The client that was dialled through a peer, until the peer is known to have it.
     pub(crate) client: Option<Box<str>>,
 }
 
@@ -72,7 +72,8 @@ pub(crate) enum Notice {
     },
     ClientAdded(ClientRoute),
     ClientRemoved(ClientRoute),
-    /// A peer turned out not to have a client that was dialled through it.
+    /// A peer turned out not to have a client that was dialled through it. It comes in order with
+    /// what the peer announces, so that a client which comes back to it meanwhile is not forgotten.
     NoSuchClient {
         client: Box<str>,
     },
@@ -172,8 +173,11 @@ impl State {
                 self.notices.push_back(Notice::Incoming { id, target, within });
             }
             Event::Opened(id) => {
+                // In the base dialect it says nothing.
+                let answered = self.core.dialect() == Dialect::Extended;
                 self.with_handle(id, |handle, woken| {
                     handle.opened = true;
+                    handle.client.take_if(|_| answered);
                     handle.wake_both(woken);
                 });
             }
@@ -199,7 +203,7 @@ impl State {
     fn on_retired(&mut self, id: ConnectionId, end: ConnectionEnd) {
         let Some(handle) = self.handles.get_mut(&id) else { return };
         let dialled = handle.client.take();
-        if let Some(client) = dialled.filter(|client| says_no_such_client(&end.text, client)) {
+        if let Some(client) = dialled.filter(|client| lacks_client(&end, client)) {
             self.notices.push_back(Notice::NoSuchClient { client });
         }
         handle.end = Some(end);
@@ -257,6 +261,14 @@ impl State {
 
     pub(crate) fn forget_driver(&mut self) {
         self.driver = None;
+    }
+}
+
+/// Whether a dial ended because the peer does not have the client.
+fn lacks_client(end: &ConnectionEnd, client: &str) -> bool {
+    match end.code {
+        Some(code) => code == ResetCode::NO_SUCH_CLIENT,
+        None => says_no_such_client(&end.text, client),
     }
 }
 

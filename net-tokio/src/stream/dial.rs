@@ -46,7 +46,9 @@ impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
         let kind = match &error {
             DialError::NotConnected(_) | DialError::NoServer => io::ErrorKind::HostUnreachable,
-            DialError::NotSent(OpenError::TargetTooLong { .. }) => io::ErrorKind::InvalidInput,
+            DialError::NotSent(OpenError::TargetTooLong { .. } | OpenError::NoAddress) => {
+                io::ErrorKind::InvalidInput
+            }
             DialError::NotSent(_) => io::ErrorKind::ResourceBusy,
             DialError::Refused { .. } => io::ErrorKind::ConnectionRefused,
             DialError::Timeout => io::ErrorKind::TimedOut,
@@ -67,8 +69,8 @@ pub(crate) async fn dial(
     dial_client(shared, None, target, within).await
 }
 
-/// As [`dial`]. Where the other end does not answer dials and says later that it has no such client,
-/// the session's owner is told.
+/// As [`dial`]. Where a `client` of a peer's is dialled which the peer turns out not to have, the
+/// session's owner is told, even if that is later: some peers do not answer dials.
 pub(crate) async fn dial_client(
     shared: &Arc<Shared>,
     client: Option<&str>,

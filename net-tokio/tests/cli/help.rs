@@ -27,6 +27,7 @@ fn help_of_the_commands_has_options_groups_and_examples() {
         "--max-clients",
         "--peer ",
         "--peer-id",
+        "--peer-dns",
         "--peer-token-file",
         "--peer-ca",
         "Other servers (peers):",

@@ -6,6 +6,7 @@ mod admin;
 mod configuration;
 mod demo;
 mod environment;
+mod headers;
 mod help;
 mod http;
 mod lifecycle;

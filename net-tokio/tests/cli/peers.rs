@@ -72,7 +72,9 @@ fn what_is_missing_or_wrong_is_named_without_the_token() {
     let (token, none) = (path(&folder, "peer-token"), path(&folder, "none"));
     let who = ["--peer-id", "a", "--peer-token-file", token.as_str()];
     let with = |more: &[&str]| [&who[..], more].concat().iter().map(|s| s.to_string()).collect();
-    let cases: [(Vec<String>, &str); 10] = [
+    let cases: [(Vec<String>, &str); 12] = [
+        (owned(&["--peer-dns", "ws://b:1"]), "--peer-id"),
+        (with(&["--peer-dns", "tcp://b:1"]), "ws:// or wss://"),
         (owned(&["--peer", "ws://b:1,b"]), "--peer-id"),
         (owned(&["--peer", "ws://b:1,b", "--peer-id", "a"]), "--peer-token-file"),
         (owned(&["--peer-token-file", &token]), "--peer-id"),
@@ -106,6 +108,24 @@ fn the_environment_may_hold_the_peers() {
     assert_eq!(ids, ["b", "c"]);
     assert!(shown["peers"][0]["incoming"].is_null(), "{shown}");
     assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn peers_are_found_by_name() {
+    let folder = folder();
+    let (at_a, at_b) = (free_port(), free_port());
+    let to_b = format!("ws://127.0.0.1:{at_b},127.0.0.2");
+    let a = server(&folder, at_a, &["--peer-id", "127.0.0.1", "--peer", &to_b]);
+    let name = format!("ws://localhost:{at_a}");
+    let b = server(&folder, at_b, &["--peer-id", "127.0.0.2", "--peer-dns", &name]);
+    eventually("a session in each direction", || {
+        let shown = peers(&b);
+        let found = shown["peers"].as_array().unwrap().iter().find(|of| of["id"] == "127.0.0.1");
+        let found = found.filter(|of| of["outgoing"]["state"] == "connected");
+        found.filter(|of| of["address"] == "127.0.0.1" && !of["incoming"].is_null()).map(|_| ())
+    });
+    assert_eq!(a.stop().code, 0);
+    assert_eq!(b.stop().code, 0);
 }
 
 #[test]

@@ -105,9 +105,13 @@ async fn drive(
                 Transmit::Message(message) => Message::Binary(message.to_bytes()),
                 Transmit::TransportPing(payload) => Message::Ping(payload),
             };
-            if socket.send(message).await.is_err() {
+            if socket.feed(message).await.is_err() {
                 return;
             }
+        }
+        // What is said in one turn arrives together.
+        if socket.flush().await.is_err() {
+            return;
         }
         tokio::select! {
             command = commands.recv() => match command {

@@ -6,13 +6,13 @@ use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::Dialect;
 
 use super::hand::HandPeer;
-use super::support::{Target, agent, in_time, until};
+use super::support::{Target, agent, in_time, server, until};
 use super::{Host, echoes, end_all, join, peer};
 
 #[tokio::test]
 async fn announcements_beyond_the_limit_change_nothing() {
     let limits = RegistryLimits { routes_per_peer: 3, ..RegistryLimits::default() };
-    let (a, b) = (Host::with_limits("a", limits).await, Host::start("b").await);
+    let (a, b) = (Host::with("a", server().registry(limits)).await, Host::start("b").await);
     join(&a, &b).await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     a.server.add_peer(peer("c", nobody)).unwrap();

@@ -12,6 +12,7 @@ mod hand;
 mod support;
 
 mod dialect;
+mod discovery;
 mod limits;
 mod routes;
 mod streams;
@@ -21,10 +22,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use watertight::core::registry::RegistryLimits;
 use watertight::{
     Agent, AgentStatus, Peer, PeerIdentity, PeerInfo, ProxyPolicy, ReconnectConfig, Server,
-    TunnelStream,
+    ServerBuilder, TunnelStream,
 };
 
 use support::{agent, in_time, listen, server, until};
@@ -38,12 +38,11 @@ pub struct Host {
 
 impl Host {
     pub async fn start(id: &str) -> Self {
-        Self::with_limits(id, RegistryLimits::default()).await
+        Self::with(id, server()).await
     }
 
-    pub async fn with_limits(id: &str, limits: RegistryLimits) -> Self {
-        let identity = PeerIdentity::new(id, &token(id));
-        let server = server().registry(limits).peering(identity).build();
+    pub async fn with(id: &str, builder: ServerBuilder) -> Self {
+        let server = builder.peering(PeerIdentity::new(id, &token(id))).build();
         let at = listen(&server).await;
         Self { server, at, id: id.to_string() }
     }
@@ -59,8 +58,10 @@ impl Host {
 
     pub async fn is_up_with(&self, id: &str) {
         until(|| {
-            let peer = self.peer(id);
-            matches!(peer.outgoing, AgentStatus::Connected { .. }) && peer.incoming.is_some()
+            let peer = self.server.peers().into_iter().find(|peer| peer.id == id);
+            peer.is_some_and(|peer| {
+                matches!(peer.outgoing, AgentStatus::Connected { .. }) && peer.incoming.is_some()
+            })
         })
         .await;
     }
@@ -101,13 +102,17 @@ pub fn token(id: &str) -> String {
 }
 
 pub fn peer(id: &str, at: SocketAddr) -> Peer {
-    let reconnect = ReconnectConfig {
+    let endpoint = format!("ws://{at}").parse().unwrap();
+    Peer::new(endpoint, id, &token(id)).proxy(ProxyPolicy::None).reconnect(reconnect())
+}
+
+/// Soon enough for a test.
+pub fn reconnect() -> ReconnectConfig {
+    ReconnectConfig {
         initial: Duration::from_millis(10),
         max: Duration::from_millis(100),
         ..ReconnectConfig::default()
-    };
-    let endpoint = format!("ws://{at}").parse().unwrap();
-    Peer::new(endpoint, id, &token(id)).proxy(ProxyPolicy::None).reconnect(reconnect)
+    }
 }
 
 /// Two servers that are peers of each other.

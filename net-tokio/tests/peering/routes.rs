@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watertight::core::Event;
-use watertight::core::wire::Dialect;
+use watertight::core::wire::{ClientRoute, Dialect};
 use watertight::{DialError, ResetCode};
 
 use super::hand::HandPeer;
@@ -88,13 +88,40 @@ async fn a_stale_route_is_tried_once() {
     liar.announce("ghost", 8);
     b.finds("edge", &["liar", "a"]).await;
     assert_eq!(says(&b, "edge").await, "at a");
-    assert_eq!(b.server.peers_of("edge"), ["a"]);
+    b.finds("edge", &["a"]).await;
 
     b.finds("ghost", &["liar"]).await;
     let error = in_time(b.server.dial("ghost", "greeting")).await.unwrap_err();
     assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
-    assert!(b.server.peers_of("ghost").is_empty() && liar.is_up());
+    b.finds("ghost", &[]).await;
+    assert!(liar.is_up());
     end_all(vec![speaker], vec![a, b]).await;
+}
+
+/// The refusal and the announcement arrive together.
+#[tokio::test]
+async fn a_client_that_comes_back_while_a_dial_is_refused_is_not_forgotten() {
+    let b = Host::start("b").await;
+    b.server.add_peer(peer("a", ([127, 0, 0, 1], 1).into())).unwrap();
+    let mut number = 1;
+    let a = HandPeer::connect(b.at, "a", Dialect::Extended, move |core, now, event| {
+        if let Event::Incoming { id, .. } = event {
+            core.refuse(now, id, ResetCode::NO_SUCH_CLIENT, "not now").unwrap();
+            number += 1;
+            let route = ClientRoute { client_key: "edge".into(), session_key: number };
+            core.announce(now, route, true).unwrap();
+        }
+    });
+    let a = in_time(a).await.unwrap();
+    a.announce("edge", 1);
+    for _ in 0..20 {
+        b.finds("edge", &["a"]).await;
+        let error = in_time(b.server.dial("edge", "greeting")).await.unwrap_err();
+        assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
+    }
+    b.finds("edge", &["a"]).await;
+    assert_eq!(b.peer("a").routes, 1);
+    end_all(vec![], vec![b]).await;
 }
 
 #[tokio::test]
@@ -144,4 +171,42 @@ async fn a_client_that_is_nowhere_is_not_looked_for_in_circles() {
         assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
     }
     end_all(vec![speaker], vec![a, b]).await;
+}
+
+/// An agent that moves from server to server, and is dialled all the while.
+async fn wander(hosts: &[Host; 3], key: &str, moves: usize) {
+    let next = hosts.iter().cycle().skip(1);
+    for (host, from) in hosts.iter().cycle().zip(next).take(moves) {
+        let speaker = host.speaker(key, "here").await;
+        // It may be on its way.
+        if let Ok(mut stream) = in_time(from.server.dial(key, "tcp/greeting:1")).await {
+            assert_eq!(super::reads(&mut stream).await, "here");
+        }
+        end_all(vec![speaker], vec![]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_known_of_clients_that_wander_is_true_in_the_end() {
+    let hosts = [Host::start("a").await, Host::start("b").await, Host::start("c").await];
+    let [a, b, c] = &hosts;
+    join(a, b).await;
+    join(b, c).await;
+    join(c, a).await;
+    let keys: Vec<_> = (0..12).map(|number| format!("edge-{number}")).collect();
+    let wandering = keys.iter().map(|key| wander(&hosts, key, 12));
+    futures_util::future::join_all(wandering).await;
+    for host in &hosts {
+        until(|| host.server.peers().iter().all(|peer| peer.routes == 0)).await;
+    }
+    let mut settled = Vec::new();
+    for key in &keys {
+        settled.push(b.speaker(key, "settled").await);
+        a.finds(key, &["b"]).await;
+        c.finds(key, &["b"]).await;
+        assert_eq!(says(a, key).await, "settled");
+    }
+    end_all(settled, vec![]).await;
+    until(|| hosts.iter().all(|host| host.server.ledger().registry.routes.live == 0)).await;
+    end_all(vec![], hosts.into()).await;
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use watertight::core::Cause;
+use watertight::core::{Cause, SessionConfig};
 use watertight::{ConnectionEnd, DialError, ResetCode};
 
-use super::support::{Target, agent, in_time, until};
-use super::{echoes, end_all, pair};
+use super::support::{Target, agent, in_time, server, until};
+use super::{Host, echoes, end_all, join, pair, reads};
 
 #[tokio::test]
 async fn each_server_dials_through_the_other() {
@@ -92,6 +92,27 @@ async fn a_dropped_stream_is_dropped_everywhere() {
     in_time(stream.read_u8()).await.unwrap();
     drop(stream);
     until(|| a.server.ledger().connections.live == 0).await;
+    end_all(agents, vec![a, b]).await;
+}
+
+/// It cannot half-close, so that its end is that of both directions.
+#[tokio::test]
+async fn what_a_base_client_has_ended_is_not_kept_for_a_peer_that_does_nothing() {
+    let mut config = SessionConfig::default();
+    config.timing.linger = Duration::from_millis(50);
+    let (a, b) = (Host::with("a", server().session(config)).await, Host::start("b").await);
+    join(&a, &b).await;
+    let agent = agent("ws", a.at, "edge").base_dialect().handler(|dial| async move {
+        let mut stream = dial.accept().unwrap();
+        stream.write_all(b"all there is").await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    let agents = vec![agent.start()];
+    b.finds("edge", &["a"]).await;
+    let mut idle = in_time(b.server.dial("edge", "greeting")).await.unwrap();
+    assert_eq!(reads(&mut idle).await, "all there is");
+    until(|| a.server.ledger().connections.live == 0).await;
+    drop(idle);
     end_all(agents, vec![a, b]).await;
 }
 

@@ -1,12 +1,15 @@
 //! Who is a peer, and for how long.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Error;
 use watertight::core::Event;
 use watertight::core::wire::Dialect;
-use watertight::{AgentStatus, DialError, Peer, PeerDirection, PeerError, ServerEvent};
+use watertight::{
+    AgentStatus, DialError, Peer, PeerDirection, PeerError, ReconnectConfig, ServerEvent,
+};
 
 use super::hand::HandPeer;
 use super::support::{Target, in_time, listen, server, until};
@@ -62,8 +65,8 @@ async fn agents_of_others_may_have_a_peers_headers() {
         .start();
     in_time(agent.connected()).await.unwrap();
     until(|| server.client("edge").is_some()).await;
-    assert!(agent.shutdown(std::time::Duration::ZERO).await.is_even());
-    assert!(server.shutdown(std::time::Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
 #[tokio::test]
@@ -81,7 +84,7 @@ async fn a_server_without_an_id_has_no_peers() {
     let (stranger, at) = (server().build(), nobody());
     assert_eq!(stranger.add_peer(peer("b", at)), Err(PeerError::NoIdentity));
     assert!(!stranger.remove_peer("b") && stranger.peers().is_empty());
-    assert!(stranger.shutdown(std::time::Duration::ZERO).await.is_even());
+    assert!(stranger.shutdown(Duration::ZERO).await.is_even());
 }
 
 #[tokio::test]
@@ -153,6 +156,18 @@ async fn a_peer_dials_nothing_on_the_session_in_which_it_announces() {
     assert!(end.contains("takes no dials"), "{end}");
     assert!(b.is_up());
     end_all(vec![speaker], vec![a]).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_connects_is_connected_to_without_a_wait() {
+    let (a, b) = (Host::start("a").await, Host::start("b").await);
+    let hour = Duration::from_secs(3600);
+    let slow = ReconnectConfig { initial: hour, max: hour, ..ReconnectConfig::default() };
+    a.server.add_peer(b.as_peer().reconnect(slow)).unwrap();
+    reason(&a, "b").await;
+    b.server.add_peer(a.as_peer()).unwrap();
+    a.is_up_with("b").await;
+    end_all(vec![], vec![a, b]).await;
 }
 
 #[tokio::test]

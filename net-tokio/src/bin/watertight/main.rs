@@ -13,6 +13,7 @@ mod demo;
 mod descriptors;
 mod failure;
 mod forward_spec;
+mod header_spec;
 mod log;
 mod output;
 mod peer_spec;

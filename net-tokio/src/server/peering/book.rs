@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use watertight_core::registry::RegistryLimits;
 
@@ -28,8 +28,12 @@ pub(in crate::server) struct Known {
     pub(in crate::server) peer: Peer,
     /// Another one with the same id later has another number.
     pub(in crate::server) number: u64,
+    /// The search that found it, if it was not given by its id.
+    pub(in crate::server) found_by: Option<u64>,
     /// Ends the attempts to connect to it.
     pub(in crate::server) stop: CancellationToken,
+    /// Ends the wait before the next one.
+    pub(in crate::server) hurry: Arc<Notify>,
     pub(in crate::server) status: watch::Receiver<AgentStatus>,
 }
 
@@ -68,7 +72,7 @@ impl PeerBook {
         self.identity.clone()
     }
 
-    /// A number for a peer.
+    /// A number for a peer or a search.
     pub(in crate::server) fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
@@ -76,22 +80,41 @@ impl PeerBook {
 
     /// Whether this can be a peer. Room is there for one whose id is known already.
     pub(in crate::server) fn check(&self, peer: &Peer) -> Result<(), PeerError> {
-        let identity = self.identity.as_ref().ok_or(PeerError::NoIdentity)?;
+        let own = self.check_any(peer)?;
         check_id(&peer.id, &self.limits)?;
-        if peer.id == identity.id {
-            return Err(PeerError::OwnId(peer.id.clone()));
-        }
-        if peer.token.is_empty() {
-            return Err(PeerError::EmptyToken(peer.id.clone()));
-        }
-        if peer.endpoint.web_socket().is_none() {
-            return Err(PeerError::NotAWebSocket(peer.endpoint.to_string()));
+        if peer.id == own {
+            return Err(PeerError::OwnId(own));
         }
         let limit = self.limits.peers;
         if self.peers.len() >= limit && !self.peers.contains_key(&peer.id) {
             return Err(PeerError::TooMany { limit });
         }
         Ok(())
+    }
+
+    /// Whether a peer can be like this, whatever its id. This server's own id.
+    pub(in crate::server) fn check_any(&self, peer: &Peer) -> Result<String, PeerError> {
+        let identity = self.identity.as_ref().ok_or(PeerError::NoIdentity)?;
+        if peer.token.is_empty() {
+            return Err(PeerError::EmptyToken(peer.id.clone()));
+        }
+        if peer.endpoint.web_socket().is_none() {
+            return Err(PeerError::NotAWebSocket(peer.endpoint.to_string()));
+        }
+        Ok(identity.id.clone())
+    }
+
+    /// The ids of the peers that a search found.
+    pub(in crate::server) fn found_by(&self, search: u64) -> Vec<String> {
+        let found = self.peers.values().filter(|known| known.found_by == Some(search));
+        found.map(|known| known.peer.id.clone()).collect()
+    }
+
+    /// The peer is not, or no longer, one that was found.
+    pub(in crate::server) fn claim_by_id(&mut self, id: &str) {
+        if let Some(known) = self.peers.get_mut(id) {
+            known.found_by = None;
+        }
     }
 
     pub(in crate::server) fn insert(&mut self, known: Known) {
@@ -157,7 +180,9 @@ mod tests {
         book.insert(Known {
             peer: peer("ws://b:1", "b", "b-token"),
             number,
+            found_by: None,
             stop: CancellationToken::new(),
+            hurry: Arc::default(),
             status: watch::Sender::new(AgentStatus::Connecting).subscribe(),
         });
         book

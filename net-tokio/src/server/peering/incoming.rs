@@ -104,7 +104,12 @@ impl Inner {
             direction: PeerDirection::Incoming,
             dialect: *dialect,
         });
+        let hurry = sessions.book().get(id).map(|known| Arc::clone(&known.hurry));
         drop(sessions);
+        if let Some(hurry) = hurry {
+            // It is there: no use in waiting before it is tried again.
+            hurry.notify_waiters();
+        }
         if let Some(old) = replaced {
             old.retire("a newer session of this peer took over");
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info_span;
 use watertight_core::SessionEnd;
@@ -23,14 +23,20 @@ use crate::tasks::Tasks;
 /// How many clients are announced before others may have the books again.
 const BATCH: usize = 256;
 
-/// Starts to connect to a peer, again and again until `stop`.
+/// What the book has in hand of a link.
+pub(super) struct Reins {
+    pub(super) stop: CancellationToken,
+    pub(super) hurry: Arc<Notify>,
+    pub(super) status: watch::Sender<AgentStatus>,
+}
+
+/// Starts to connect to a peer, again and again until it is stopped.
 pub(super) fn start(
     server: &Arc<Inner>,
     identity: &PeerIdentity,
     peer: &Peer,
     number: u64,
-    stop: CancellationToken,
-    status: watch::Sender<AgentStatus>,
+    Reins { stop, hurry, status }: Reins,
 ) {
     let tasks = server.tasks.child();
     let link = PeerLink {
@@ -58,7 +64,7 @@ pub(super) fn start(
         None => builder,
     };
     let span = info_span!(parent: None, "peer", id = peer.id);
-    builder.start_at(Home { tasks, stop, status, host: Some(Arc::new(link)), span });
+    builder.start_at(Home { tasks, stop, status, hurry, host: Some(Arc::new(link)), span });
 }
 
 /// Keeps a peer's outgoing sessions among those of the server.

@@ -6,6 +6,7 @@
 //! one of them.
 
 mod book;
+mod discovery;
 mod error;
 mod incoming;
 mod info;
@@ -24,6 +25,7 @@ use super::{Inner, Server};
 use crate::agent::AgentStatus;
 
 pub(super) use book::{Claim, PeerBook};
+pub use discovery::PeerDiscovery;
 pub use error::PeerError;
 pub(super) use incoming::PeerAdmission;
 pub use info::{IncomingPeerInfo, PeerDirection, PeerInfo};
@@ -48,14 +50,30 @@ impl Server {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn add_peer(&self, peer: Peer) -> Result<(), PeerError> {
-        self.inner.add_peer(peer)
+        self.inner.add_peer(peer, None)
+    }
+
+    /// Looks for peers until the server ends: each address that is found is one, and no longer one
+    /// when it is not found any more. An address that is this server's own id is left out. A look-up
+    /// that fails changes nothing.
+    ///
+    /// Peers that are [given](Self::add_peer) by their ids stay as they are given, whatever is
+    /// found. One that is found and [removed](Self::remove_peer) by hand is found again.
+    ///
+    /// # Errors
+    /// None of them could be a peer, see [`PeerError`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn discover_peers(&self, discovery: PeerDiscovery) -> Result<(), PeerError> {
+        self.inner.discover_peers(discovery)
     }
 
     /// Ends the peer with this id: it is not connected to any more and no longer authorised, the
     /// clients that it announced are not found there any more, and its sessions in both directions
     /// are closed now, with all their connections. `false` if there is none.
     pub fn remove_peer(&self, id: &str) -> bool {
-        self.inner.remove_peer(id)
+        self.inner.remove_peer(id, None)
     }
 
     /// The peers, in the order of their ids.
@@ -73,23 +91,35 @@ impl Server {
 }
 
 impl Inner {
-    fn add_peer(self: &Arc<Self>, peer: Peer) -> Result<(), PeerError> {
+    /// `found_by` is the search that found the peer, if it was one: it leaves those alone that it
+    /// did not find.
+    fn add_peer(self: &Arc<Self>, peer: Peer, found_by: Option<u64>) -> Result<(), PeerError> {
         let mut sessions = self.sessions();
         if sessions.is_closed() {
             return Err(PeerError::ShuttingDown);
         }
         sessions.book().check(&peer)?;
         let identity = sessions.book().identity().ok_or(PeerError::NoIdentity)?;
-        if sessions.book().get(&peer.id).is_some_and(|known| known.peer.is(&peer)) {
-            return Ok(());
+        if let Some(known) = sessions.book().get(&peer.id) {
+            let same = known.peer.is(&peer);
+            if found_by.is_none() && same {
+                sessions.book_mut().claim_by_id(&peer.id);
+                return Ok(());
+            }
+            if same || (found_by.is_some() && known.found_by != found_by) {
+                return Ok(());
+            }
         }
         let ousted = sessions.oust(&peer.id);
         let (status, standing) = watch::channel(AgentStatus::Connecting);
-        let (number, stop) = (sessions.book_mut().number(), self.stop.child_token());
+        let number = sessions.book_mut().number();
+        let (stop, hurry) = (self.stop.child_token(), Arc::default());
         sessions.book_mut().insert(Known {
             peer: peer.clone(),
             number,
+            found_by,
             stop: stop.clone(),
+            hurry: Arc::clone(&hurry),
             status: standing,
         });
         drop(sessions);
@@ -97,12 +127,12 @@ impl Inner {
             ousted.end("this peer is to be reached in another way");
         }
         info!(id = peer.id, endpoint = %peer.endpoint, "peer added");
-        link::start(self, &identity, &peer, number, stop, status);
+        link::start(self, &identity, &peer, number, link::Reins { stop, hurry, status });
         Ok(())
     }
 
-    fn remove_peer(&self, id: &str) -> bool {
-        let ousted = self.sessions().oust(id);
+    fn remove_peer(&self, id: &str, found_by: Option<u64>) -> bool {
+        let ousted = self.sessions().oust_found_by(id, found_by);
         let Some(ousted) = ousted else { return false };
         info!(id, "peer removed");
         ousted.end("this server is no peer any more");

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use watertight_core::ReconnectConfig;
 
@@ -53,7 +54,10 @@ impl Peer {
             address: None,
             tls: None,
             proxy: ProxyPolicy::default(),
-            reconnect: ReconnectConfig::default(),
+            reconnect: ReconnectConfig {
+                max: Duration::from_secs(5),
+                ..ReconnectConfig::default()
+            },
             base_dialect: false,
         }
     }
@@ -80,7 +84,8 @@ impl Peer {
         self
     }
 
-    /// How long to wait before connecting again.
+    /// How long to wait before connecting again: 5 s at most, unless set. A peer that connects to
+    /// this server is connected to at once.
     #[must_use]
     pub fn reconnect(mut self, config: ReconnectConfig) -> Self {
         self.reconnect = config;

@@ -51,6 +51,15 @@ impl Sessions {
         Some(Ousted { stop, sessions })
     }
 
+    /// The same, unless the peer is to be one that this search found, and is not.
+    pub(super) fn oust_found_by(&mut self, id: &str, search: Option<u64>) -> Option<Ousted> {
+        let known = self.book.get(id)?;
+        if search.is_some() && known.found_by != search {
+            return None;
+        }
+        self.oust(id)
+    }
+
     /// Announces to a peer at most so many clients after this one; the last of them if there may be
     /// more.
     pub(super) fn announce_some(
@@ -90,7 +99,7 @@ impl Sessions {
         removed
     }
 
-    pub(in crate::server) fn forget_stale(&mut self, peer: SessionKey, client: &str) {
+    pub(super) fn forget_stale(&mut self, peer: SessionKey, client: &str) {
         self.registry.forget_stale(peer, client);
         self.observe_routes();
     }

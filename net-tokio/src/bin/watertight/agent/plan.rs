@@ -8,6 +8,7 @@ use watertight::{ClientTls, Endpoint, Policy, ProxyPolicy};
 use crate::cli::AgentOptions;
 use crate::failure::Failure;
 use crate::forward_spec::AgentForward;
+use crate::header_spec::HeaderSpec;
 use crate::signals::DRAIN_TIMEOUT;
 use crate::silence::session;
 use crate::tls;
@@ -19,6 +20,7 @@ pub(crate) struct AgentPlan {
     pub(crate) endpoint: Endpoint,
     pub(crate) key: String,
     pub(crate) token: Option<Arc<AgentToken>>,
+    pub(crate) headers: Vec<HeaderSpec>,
     pub(crate) policy: Policy,
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: Option<ProxyPolicy>,
@@ -45,8 +47,15 @@ impl AgentPlan {
                  wss:// or tls://"
             )));
         }
+        if !options.header.is_empty() && !is_web_socket(&endpoint) {
+            return Err(Failure::configuration(format_args!(
+                "--header is for the upgrade to a WebSocket, which {endpoint} goes without: \
+                 --connect to ws:// or wss://"
+            )));
+        }
         Ok(Self {
             token: options.token_file.map(AgentToken::of_file).transpose()?.map(Arc::new),
+            headers: options.header,
             tls: tls::of_client(
                 options.ca,
                 options.client_cert,
@@ -67,6 +76,7 @@ impl AgentPlan {
             endpoint,
             key,
             token: None,
+            headers: Vec::new(),
             policy,
             tls: None,
             proxy: None,
@@ -75,6 +85,11 @@ impl AgentPlan {
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+}
+
+fn is_web_socket(endpoint: &Endpoint) -> bool {
+    let url = endpoint.to_string();
+    url.starts_with("ws:") || url.starts_with("wss:")
 }
 
 fn is_over_tls(endpoint: &Endpoint) -> bool {

@@ -62,6 +62,10 @@ impl RunningAgent {
 fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
     let builder = builder.session(plan.session.clone());
+    let builder = plan
+        .headers
+        .iter()
+        .fold(builder, |builder, header| builder.header(header.name.clone(), header.value.clone()));
     let builder = match &plan.token {
         Some(token) => {
             let token = Arc::clone(token);

@@ -9,6 +9,7 @@ use super::{duration, first};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::forward_spec::AgentForward;
+use crate::header_spec::HeaderSpec;
 use crate::proxy_spec::ProxySpec;
 use crate::silence::Silence;
 
@@ -57,6 +58,16 @@ pub(crate) struct AgentOptions {
     #[arg(long, value_name = "FILE", help_heading = IDENTITY)]
     #[arg(env = "WATERTIGHT_AGENT_TOKEN_FILE", hide_env_values = true)]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// A header of the upgrade request, for servers that know their agents by others than
+    /// Authorization; repeatable
+    ///
+    /// Rancher's, for one, want X-API-Tunnel-Token and X-API-Tunnel-Params. Others see a command
+    /// line: secrets are better off in the environment, one header a line, or in the --config file.
+    #[arg(long, value_name = "NAME: VALUE", value_delimiter = '\n', help_heading = IDENTITY)]
+    #[arg(env = "WATERTIGHT_AGENT_HEADER", hide_env_values = true)]
+    #[serde(deserialize_with = "text::list")]
+    pub(crate) header: Vec<HeaderSpec>,
 
     /// Certificate chain (PEM) for a server that wants one; needs --client-key
     #[arg(long, value_name = "FILE", help_heading = IDENTITY)]
@@ -113,6 +124,7 @@ impl AgentOptions {
             proxy: self.proxy.or(others.proxy),
             key: self.key.or(others.key),
             token_file: self.token_file.or(others.token_file),
+            header: first(self.header, others.header),
             client_cert: self.client_cert.or(others.client_cert),
             client_key: self.client_key.or(others.client_key),
             allow: first(self.allow, others.allow),

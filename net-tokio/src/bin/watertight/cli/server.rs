@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
+use watertight::Endpoint;
 
 use super::{NonZeroTime, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
@@ -110,6 +111,17 @@ pub(crate) struct ServerOptions {
     #[serde(deserialize_with = "text::list")]
     pub(crate) peer: Vec<PeerSpec>,
 
+    /// A name at whose every address there is a peer, such as wss://HEADLESS-SERVICE:PORT/connect
+    ///
+    /// The name is looked up every 5s, and peers come and go with its addresses; a look-up that
+    /// fails changes nothing. Each server's --peer-id must be its own address, as the name has it:
+    /// that one is left out. All show one token, that of --peer-token-file. Certificates are
+    /// checked by the name.
+    #[arg(long, value_name = "URL", help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER_DNS", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) peer_dns: Option<Endpoint>,
+
     /// The name by which the peers know this server
     #[arg(long, value_name = "ID", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_ID", hide_env_values = true)]
@@ -161,7 +173,7 @@ pub(crate) struct ServerOptions {
     #[arg(env = "WATERTIGHT_SERVER_MAX_CLIENTS", hide_env_values = true)]
     pub(crate) max_clients: Option<NonZeroUsize>,
 
-    /// How many connections each agent's session may carry at once [default: 8192]
+    /// How many connections each agent's or peer's session may carry at once [default: 8192]
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CONNECTIONS", hide_env_values = true)]
     pub(crate) max_connections: Option<NonZeroUsize>,
@@ -181,6 +193,7 @@ impl ServerOptions {
             forward: first(self.forward, others.forward),
             admin: self.admin.or(others.admin),
             peer: first(self.peer, others.peer),
+            peer_dns: self.peer_dns.or(others.peer_dns),
             peer_id: self.peer_id.or(others.peer_id),
             peer_token_file: self.peer_token_file.or(others.peer_token_file),
             peer_ca: self.peer_ca.or(others.peer_ca),

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
-use watertight::{Peer, PeerIdentity};
+use watertight::{Endpoint, Peer, PeerDiscovery, PeerIdentity};
 
 use crate::cli::ServerOptions;
 use crate::failure::Failure;
@@ -15,39 +15,77 @@ use crate::tokens::read_token;
 pub(crate) struct PeerPlan {
     pub(crate) identity: PeerIdentity,
     pub(crate) peers: Vec<Peer>,
+    pub(crate) discovery: Option<PeerDiscovery>,
 }
 
 impl PeerPlan {
     /// `None` if there are no peers. Takes the peers' options.
     pub(crate) fn of(options: &mut ServerOptions) -> Result<Option<Self>, Failure> {
-        let specs = std::mem::take(&mut options.peer);
+        let who = Who { given: std::mem::take(&mut options.peer), found: options.peer_dns.take() };
         let (id, token_file) = (options.peer_id.take(), options.peer_token_file.take());
         let files = TlsFiles {
             ca: options.peer_ca.take(),
             certificate: options.peer_cert.take(),
             key: options.peer_key.take(),
         };
-        let Some((id, token)) = identity(id, token_file.as_deref(), !specs.is_empty())? else {
-            files.check_use(&specs)?;
-            return Ok(None);
-        };
-        if specs.is_empty() {
+        files.check_use(&who)?;
+        who.check()?;
+        match identity(id, token_file.as_deref(), !who.is_nobody())? {
+            Some((id, token)) => who.plan(&id, &token, files).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Whom the options name.
+struct Who {
+    given: Vec<PeerSpec>,
+    found: Option<Endpoint>,
+}
+
+impl Who {
+    fn is_nobody(&self) -> bool {
+        self.given.is_empty() && self.found.is_none()
+    }
+
+    fn is_over_tls(&self) -> bool {
+        let found = self.found.iter().any(|url| url.to_string().starts_with("wss:"));
+        found || self.given.iter().any(PeerSpec::is_over_tls)
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        match self.found.iter().find(|url| !url.to_string().starts_with("ws")) {
+            Some(url) => Err(Failure::configuration(format_args!(
+                "--peer-dns {url}: peers are reached by ws:// or wss://"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn plan(self, id: &str, token: &str, files: TlsFiles) -> Result<PeerPlan, Failure> {
+        if self.is_nobody() {
             warn!("there are no peers: name the other servers with --peer URL,ID");
         }
-        files.check_use(&specs)?;
-        check_ids(&id, &specs)?;
+        check_ids(id, &self.given)?;
         let tls = tls::of_client(files.ca, files.certificate, files.key, TLS_OPTIONS)?;
-        let mut peers = Vec::new();
-        for spec in specs {
-            let peer = spec
-                .read(&token)
-                .map_err(|error| Failure::configuration(format_args!("--peer: {error}")))?;
-            peers.push(match &tls {
+        let read = |spec: PeerSpec| {
+            let peer = spec.read(token);
+            let peer =
+                peer.map_err(|error| Failure::configuration(format_args!("--peer: {error}")));
+            peer.map(|peer| match &tls {
                 Some(tls) => peer.tls(tls.clone()),
                 None => peer,
-            });
-        }
-        Ok(Some(Self { identity: PeerIdentity::new(&id, &token), peers }))
+            })
+        };
+        let peers = self.given.into_iter().map(read).collect::<Result<_, _>>()?;
+        let discovery = self.found.map(|url| {
+            let discovery = PeerDiscovery::new(url, token);
+            match &tls {
+                Some(tls) => discovery.tls(tls.clone()),
+                None => discovery,
+            }
+        });
+        Ok(PeerPlan { identity: PeerIdentity::new(id, token), peers, discovery })
     }
 }
 
@@ -61,12 +99,12 @@ struct TlsFiles {
 
 impl TlsFiles {
     /// What nothing is done with was meant for something else.
-    fn check_use(&self, specs: &[PeerSpec]) -> Result<(), Failure> {
+    fn check_use(&self, who: &Who) -> Result<(), Failure> {
         let given = self.ca.is_some() || self.certificate.is_some() || self.key.is_some();
-        if given && !specs.iter().any(PeerSpec::is_over_tls) {
+        if given && !who.is_over_tls() {
             return Err(Failure::configuration(
-                "--peer-ca, --peer-cert and --peer-key are for TLS, and no --peer is reached over \
-                 it: use wss://",
+                "--peer-ca, --peer-cert and --peer-key are for TLS, and no peer is reached over it: \
+                 use wss://",
             ));
         }
         Ok(())
@@ -94,8 +132,8 @@ fn identity(
 }
 
 fn check_id(id: &str) -> Result<(), Failure> {
-    if id.trim() != id || id.contains(|character: char| character.is_control() || character == ',')
-    {
+    let cannot_be = |character: char| character.is_control() || character == ',';
+    if id.trim() != id || id.contains(cannot_be) {
         return Err(Failure::configuration(format_args!(
             "--peer-id {id:?} has blanks at its ends, commas or control characters: leave them out"
         )));

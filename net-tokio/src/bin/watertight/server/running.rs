@@ -82,6 +82,9 @@ impl RunningServer {
         for peer in plan.peers.iter().flat_map(|plan| &plan.peers) {
             server.add_peer(peer.clone()).map_err(Failure::configuration)?;
         }
+        if let Some(discovery) = plan.peers.as_ref().and_then(|plan| plan.discovery.clone()) {
+            server.discover_peers(discovery).map_err(Failure::configuration)?;
+        }
         Ok(running)
     }
 

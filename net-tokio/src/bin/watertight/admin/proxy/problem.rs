@@ -60,7 +60,9 @@ fn dial_status(error: &DialError) -> StatusCode {
         DialError::Timeout | DialError::Refused { code: Some(ResetCode::DIAL_TIMEOUT), .. } => {
             StatusCode::GATEWAY_TIMEOUT
         }
-        DialError::NotSent(OpenError::TargetTooLong { .. }) => StatusCode::BAD_REQUEST,
+        DialError::NotSent(OpenError::TargetTooLong { .. } | OpenError::NoAddress) => {
+            StatusCode::BAD_REQUEST
+        }
         // The tunnel is full or going away; the same request may go through later.
         DialError::NotSent(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_GATEWAY,

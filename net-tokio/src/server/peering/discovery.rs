@@ -1,0 +1,213 @@
+//! Peers that are found by name, and watched for change.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tracing::{Instrument, info, info_span, warn};
+use watertight_core::ReconnectConfig;
+
+use super::{Peer, PeerError};
+use crate::endpoint::{Endpoint, ProxyPolicy};
+use crate::server::Inner;
+use crate::tls::ClientTls;
+
+type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+
+/// Whatever tells the addresses of the peers.
+#[derive(Clone)]
+struct Resolver(Arc<dyn Fn() -> Resolving + Send + Sync>);
+
+/// How to find a server's peers: every address of a name is one, as a headless service of Kubernetes
+/// gives them. Each peer's id is its address as text, such as `10.0.0.7`, and so must this server's
+/// be.
+///
+/// See [`Server::discover_peers`](crate::Server::discover_peers).
+#[derive(Clone, Debug)]
+pub struct PeerDiscovery {
+    /// What all of them have in common; it has no address, and its id is for errors only.
+    template: Peer,
+    resolver: Resolver,
+    interval: Duration,
+}
+
+impl PeerDiscovery {
+    /// Finds the servers at every address of the host of `endpoint`, a `ws` or `wss` one, all of
+    /// which show `token` to this server when they connect.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, token: &str) -> Self {
+        let (place, name) = (endpoint.clone(), endpoint.to_string());
+        Self {
+            template: Peer::new(endpoint, &name, token),
+            resolver: Resolver::new(move || {
+                let place = place.clone();
+                async move { place.addresses().await }
+            }),
+            interval: Duration::from_secs(5),
+        }
+    }
+
+    /// Asks `resolve` for the addresses instead of the system's resolver. It is not asked again
+    /// before it has answered. Where it panics, the look-up has failed.
+    #[must_use]
+    pub fn resolve_with<F, A>(mut self, resolve: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+    {
+        self.resolver = Resolver::new(resolve);
+        self
+    }
+
+    /// How long to wait between two look-ups: 5 s unless set.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// See [`Peer::tls`]. Certificates are checked by the endpoint's host, not by the address.
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.template = self.template.tls(tls);
+        self
+    }
+
+    /// See [`Peer::proxy`].
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxyPolicy) -> Self {
+        self.template = self.template.proxy(proxy);
+        self
+    }
+
+    /// See [`Peer::reconnect`].
+    #[must_use]
+    pub fn reconnect(mut self, config: ReconnectConfig) -> Self {
+        self.template = self.template.reconnect(config);
+        self
+    }
+
+    fn peer(&self, address: IpAddr) -> Peer {
+        Peer { id: address.to_string(), ..self.template.clone() }.address(address)
+    }
+}
+
+impl Resolver {
+    fn new<F, A>(resolve: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+    {
+        let resolve = Arc::new(resolve);
+        Self(Arc::new(move || {
+            let resolve = Arc::clone(&resolve);
+            Box::pin(async move { resolve().await })
+        }))
+    }
+
+    /// A panic of the embedder's ends this look-up, not the search.
+    async fn resolve(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let mut resolving = (self.0)();
+        let addresses = poll_fn(|cx| {
+            // What panicked is not polled again.
+            let polled = catch_unwind(AssertUnwindSafe(|| resolving.as_mut().poll(cx)));
+            polled.unwrap_or_else(|_| Poll::Ready(Err(io::Error::other("the resolver panicked"))))
+        })
+        .await?;
+        Ok(addresses.iter().map(IpAddr::to_canonical).collect())
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl Inner {
+    pub(super) fn discover_peers(
+        self: &Arc<Self>,
+        discovery: PeerDiscovery,
+    ) -> Result<(), PeerError> {
+        let mut sessions = self.sessions();
+        if sessions.is_closed() {
+            return Err(PeerError::ShuttingDown);
+        }
+        let endpoint = discovery.template.endpoint.to_string();
+        // Whether any address can be a peer, but for room, is known before there is one.
+        let own = sessions.book().check_any(&discovery.template)?;
+        let number = sessions.book_mut().number();
+        drop(sessions);
+        let search = Search { server: Arc::clone(self), discovery, number, own, complaint: None };
+        let span = info_span!(parent: None, "discovery", endpoint);
+        self.tasks.spawn(search.run().instrument(span));
+        Ok(())
+    }
+}
+
+/// A running search.
+struct Search {
+    server: Arc<Inner>,
+    discovery: PeerDiscovery,
+    /// By which the peers that it found are known.
+    number: u64,
+    /// This server's id.
+    own: String,
+    /// What was last wrong. It is logged when it changes.
+    complaint: Option<String>,
+}
+
+impl Search {
+    async fn run(mut self) {
+        let stop = self.server.stop.clone();
+        let looking = async {
+            loop {
+                let problem = match self.discovery.resolver.resolve().await {
+                    Ok(addresses) => self.take_in(&addresses).err().map(|error| error.to_string()),
+                    // Nothing is known of the peers, which stay what they are.
+                    Err(error) => Some(format!("cannot look the peers up: {error}")),
+                };
+                self.complain(problem);
+                tokio::time::sleep(self.discovery.interval).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = looking => {}
+        }
+    }
+
+    /// Removes the peers whose addresses are gone, and adds those that are new.
+    fn take_in(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), PeerError> {
+        let own = self.own.parse().map(|own: IpAddr| own.to_canonical()).ok();
+        let found = addresses.iter().filter(|address| Some(**address) != own);
+        let peers: Vec<_> = found.map(|address| self.discovery.peer(*address)).collect();
+        let ids: BTreeSet<_> = peers.iter().map(|peer| peer.id.as_str()).collect();
+        let known = self.server.sessions().book().found_by(self.number);
+        for id in known.iter().filter(|id| !ids.contains(id.as_str())) {
+            self.server.remove_peer(id, Some(self.number));
+        }
+        // One that cannot be added keeps none of the others out.
+        let added = peers.into_iter().map(|peer| self.server.add_peer(peer, Some(self.number)));
+        added.fold(Ok(()), Result::and)
+    }
+
+    fn complain(&mut self, problem: Option<String>) {
+        if problem == self.complaint {
+            return;
+        }
+        match &problem {
+            Some(problem) => warn!(problem, "not every peer is known"),
+            None => info!("the peers are known again"),
+        }
+        self.complaint = problem;
+    }
+}
