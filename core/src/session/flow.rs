@@ -86,10 +86,10 @@ impl Session {
     fn should_pause(&self, row: &Connection) -> bool {
         let (unread, pausing) = (row.recv.unread(), row.flag.holds());
         let limits = &self.config.limits;
-        let tight = self.table.totals().received > limits.unread_budget / 2;
+        let tight = self.table.totals().received > limits.unread_budget / 4;
         let above = if tight {
             // However many connections there are, those that obey stay within the budget.
-            limits.resume_below.min(limits.unread_budget / 4 / self.table.len().max(1))
+            limits.resume_below.min(limits.unread_budget / 8 / self.table.len().max(1))
         } else if pausing {
             limits.resume_below
         } else {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod books;
+mod clogged;
 mod http;
 mod process;
 mod program;
@@ -14,13 +15,14 @@ mod watertight;
 mod witness;
 
 pub(crate) use books::Books;
+pub(crate) use clogged::Clogged;
 pub(crate) use http::{Answer, exchange, get};
 pub(crate) use process::{Finished, Process};
 pub(crate) use program::{found, quiet_command, run};
 pub(crate) use rest::Rest;
 pub(crate) use target::{Target, pattern};
 pub(crate) use tls::Authority;
-pub(crate) use tunnel::{KEY, LAB_TOKEN, TOKEN, Tunnel, TunnelBuilder};
+pub(crate) use tunnel::{KEY, LAB_TOKEN, TOKEN, Tunnel, TunnelBuilder, write_private};
 pub(crate) use watertight::{Ended, Watertight};
 pub(crate) use witness::Witness;
 

@@ -184,7 +184,7 @@ impl TunnelBuilder {
 }
 
 /// Writes a file that others cannot read, as the program wants it of its tokens.
-fn write_private(path: &Path, content: &str) {
+pub(crate) fn write_private(path: &Path, content: &str) {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
     file.write_all(content.as_bytes()).unwrap();
 }

@@ -88,6 +88,26 @@ impl Watertight {
         clients.iter().map(|client| client["key"].as_str().unwrap().to_string()).collect()
     }
 
+    /// What the admin server says about its peers.
+    async fn peers(&self) -> Vec<Value> {
+        let answer = get(self.admin(), "/peers").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let mut listed: Value = serde_json::from_str(&answer.body).unwrap();
+        serde_json::from_value(listed["peers"].take()).unwrap()
+    }
+
+    /// How many clients of its peers a server knows.
+    pub(crate) async fn routes(&self) -> u64 {
+        self.peers().await.iter().map(|peer| peer["routes"].as_u64().unwrap()).sum()
+    }
+
+    /// Whether a server has a session with each of its peers in both directions.
+    pub(crate) async fn is_peered(&self) -> bool {
+        let is_up =
+            |peer: &Value| peer["outgoing"]["state"] == "connected" && !peer["incoming"].is_null();
+        self.peers().await.iter().all(is_up)
+    }
+
     /// A server's books while it runs.
     pub(crate) async fn books(&self) -> Books {
         Books::new(self.overview().await["server"].take())

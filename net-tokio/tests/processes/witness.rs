@@ -24,7 +24,10 @@ pub(crate) struct Witness {
 
 impl Witness {
     pub(crate) async fn start(at: SocketAddr) -> Self {
-        let socket = TcpStream::connect(at).await.unwrap();
+        Self::over(TcpStream::connect(at).await.unwrap()).await
+    }
+
+    pub(crate) async fn over(socket: TcpStream) -> Self {
         let (sender, rounds) = watch::channel(0);
         let task = tokio::spawn(go_round(socket, sender));
         let mut witness = Self { rounds, task };

@@ -1,0 +1,146 @@
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+
+use crate::builder::PairBuilder;
+use crate::end::End;
+use crate::go::GoFigures;
+use crate::pair::{Case, Pair};
+use crate::relay::Relay;
+use crate::report::report;
+use crate::rest::{Held, KEPT, PROMPTLY, Rest};
+
+/// How long a Go end is given to let go of a connection or a session by itself: it waits for as
+/// long for a dial and for a sign of life.
+pub(crate) const GO_MINUTE: Duration = Duration::from_secs(75);
+
+/// How a scenario ends: with all ends at rest, as they were before it.
+#[derive(Debug)]
+#[must_use = "a scenario ends with `all_is_back`"]
+pub(crate) struct Ending<'a> {
+    case: Case,
+    ends: Vec<(&'static str, End)>,
+    /// What the ends need until they have ended.
+    _path: Option<(Relay, PairBuilder, Option<SemaphorePermit<'static>>)>,
+    before: &'a Rest,
+    within: Duration,
+    go_within: Duration,
+    kept: u64,
+    excuse: Option<&'static str>,
+}
+
+/// What an end says of itself when it is over.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Ours { added: u64, removed: u64 },
+    Go { before: GoFigures, after: GoFigures, row: Option<&'static str> },
+}
+
+impl Pair {
+    /// Ends the scenario. Nothing goes on any more; `before` is what they held before.
+    pub(crate) fn end(self, before: &Rest) -> Ending<'_> {
+        let case = self.case();
+        let names: Vec<_> = self.ends().into_iter().map(|(name, _)| name).collect();
+        let Self { server, peer, agent, relay, builder, _turn } = self;
+        let ends = [agent].into_iter().chain(peer).chain([server]);
+        let ends = names.into_iter().zip(ends).collect();
+        Ending { _path: Some((relay, builder, _turn)), ..Ending::of(case, ends, before) }
+    }
+}
+
+impl<'a> Ending<'a> {
+    /// The end of a scenario of these ends, with names for the report, which end in this order.
+    pub(crate) const fn of(case: Case, ends: Vec<(&'static str, End)>, before: &'a Rest) -> Self {
+        let (within, go_within) = (PROMPTLY, PROMPTLY);
+        Self { case, ends, _path: None, before, within, go_within, kept: KEPT, excuse: None }
+    }
+
+    /// Cleaning up has to wait for deadlines.
+    pub(crate) const fn within(mut self, limit: Duration) -> Self {
+        self.within = limit;
+        self
+    }
+
+    /// Cleaning up has to wait for deadlines of a Go end, which are longer than ours.
+    pub(crate) const fn go_within(mut self, limit: Duration) -> Self {
+        self.go_within = limit;
+        self
+    }
+
+    /// Bytes of memory that an end of ours may keep because it has needed them.
+    pub(crate) const fn kept(mut self, bytes: u64) -> Self {
+        self.kept = bytes;
+        self
+    }
+
+    /// What a Go end may leave behind here is a flaw of its own, which `row` of `bugs.md` describes.
+    pub(crate) const fn unless_go_leaks(mut self, row: &'static str) -> Self {
+        self.excuse = Some(row);
+        self
+    }
+
+    /// Demands that nothing is left of the scenario on either end, ends both, demands that
+    /// nothing at all is left of ours, and reports.
+    pub(crate) async fn all_is_back(self) {
+        let ends: Vec<_> = self.ends.iter().zip(&self.before.0).collect();
+        // Ours first: theirs may take a minute.
+        for ((name, end), before) in ends.iter().filter(|((_, end), _)| !end.is_go()) {
+            let now = self.settles(end, before, self.within).await;
+            assert!(now.is_ok(), "{name} not back to {before:?} in {:?}: {now:?}", self.within);
+        }
+        let mut said = Vec::new();
+        for ((_, end), before) in &ends {
+            said.push(self.go_is_back(end, before).await);
+        }
+        let mut lines = Vec::new();
+        for ((name, end), said) in self.ends.into_iter().zip(said) {
+            lines.push((name, over(end, said).await));
+        }
+        report(self.case, &lines);
+    }
+
+    async fn go_is_back(&self, end: &End, before: &Held) -> Option<Said> {
+        let (End::Go(end_of_go), Held::Go(figures)) = (end, before) else { return None };
+        let settled = self.settles(end, before, self.go_within).await;
+        let excused = settled.is_ok() || self.excuse.is_some();
+        assert!(excused, "the Go end leaks, and no row explains it: {before:?}, then {settled:?}");
+        let row = self.excuse.filter(|_| settled.is_err());
+        let after = match settled {
+            Ok(Held::Go(after)) => after,
+            _ => end_of_go.figures().await,
+        };
+        Some(Said::Go { before: *figures, after, row })
+    }
+
+    /// Waits until an end holds no more than before. `Err` is what it holds after `limit`.
+    async fn settles(&self, end: &End, before: &Held, limit: Duration) -> Result<Held, String> {
+        let until = Instant::now() + limit;
+        loop {
+            let now = match Held::by(end).await {
+                Ok(held) if held.is_within(before, self.kept) => return Ok(held),
+                Ok(held) => format!("{held:?}"),
+                Err(busy) => busy,
+            };
+            if Instant::now() > until {
+                return Err(now);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Ends an end, and demands that nothing is left of one of ours.
+async fn over(end: End, said: Option<Said>) -> Said {
+    match end {
+        End::Ours(end) => {
+            let ended = end.terminate().await;
+            ended.is_even();
+            Said::Ours { added: ended.ledger.added(), removed: ended.ledger.removed() }
+        }
+        End::Go(end) => {
+            end.kill().await;
+            said.unwrap()
+        }
+    }
+}

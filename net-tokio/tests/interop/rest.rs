@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use crate::end::End;
+use crate::go::GoFigures;
+use crate::pair::Pair;
+use crate::processes::{PATIENCE, Watertight, eventually};
+
+/// How long an end must hold the same for it to be at rest.
+const STILL: Duration = Duration::from_millis(200);
+
+/// What a process may keep of the memory that it needed for a while: half as much again as in
+/// `processes/rest.rs`, because an end holds more unread bytes in the base dialect.
+pub(crate) const KEPT: u64 = 24 << 20;
+
+/// How long cleaning up may take where nothing has to be waited for.
+pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
+
+/// What the ends of a pair hold when nothing goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rest(pub(crate) Vec<Held>);
+
+/// What an end holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Ours {
+        /// Of a server, whose books can be read while it runs: connections and tasks.
+        books: Option<(u64, u64)>,
+        fds: usize,
+        resident: u64,
+    },
+    Go(GoFigures),
+}
+
+impl Rest {
+    /// Waits until nothing changes any more.
+    pub(crate) async fn of(pair: &Pair) -> Self {
+        eventually(PATIENCE, "rest", async || {
+            let first = Self::now(pair).await?;
+            tokio::time::sleep(STILL).await;
+            let second = Self::now(pair).await?;
+            // A connection may have been closed between the two.
+            let still = first.is_within(&second) && second.is_within(&first);
+            if still { Ok(second) } else { Err(format!("{first:?}, then {second:?}")) }
+        })
+        .await
+    }
+
+    async fn now(pair: &Pair) -> Result<Self, String> {
+        let mut all = Vec::new();
+        for (_, end) in pair.ends() {
+            all.push(Held::by(end).await?);
+        }
+        Ok(Self(all))
+    }
+
+    fn is_within(&self, before: &Self) -> bool {
+        self.0.iter().zip(&before.0).all(|(now, before)| now.is_within(before, KEPT))
+    }
+
+    /// Bytes by which the memory of the end of ours has grown that has grown most.
+    pub(crate) fn growth(&self, pair: &Pair) -> u64 {
+        let ends = pair.ends().into_iter().zip(&self.0);
+        ends.map(|((_, end), before)| before.growth(end)).max().unwrap_or(0)
+    }
+}
+
+impl Held {
+    /// `Err` while something goes on.
+    pub(crate) async fn by(end: &End) -> Result<Self, String> {
+        match end {
+            End::Ours(end) => Self::by_ours(end).await,
+            End::Go(end) => Ok(Self::Go(end.figures().await)),
+        }
+    }
+
+    async fn by_ours(end: &Watertight) -> Result<Self, String> {
+        let books = if end.addresses("admin server").is_empty() {
+            None
+        } else {
+            let books = end.books().await;
+            if !books.is_quiet() {
+                return Err(format!("{books:?}"));
+            }
+            Some((books.live(), books.tasks()))
+        };
+        Ok(Self::Ours { books, fds: end.fds(), resident: end.resident() })
+    }
+
+    /// Whether nothing is held beyond what `before` says: connections, tasks and file descriptors
+    /// exactly, memory but for the bytes that the allocator may have kept.
+    pub(crate) fn is_within(&self, before: &Self, kept: u64) -> bool {
+        match (self, before) {
+            (
+                Self::Ours { books, fds, resident },
+                Self::Ours { books: books_before, fds: fds_before, resident: resident_before },
+            ) => {
+                let within =
+                    |now: &(u64, u64), then: &(u64, u64)| now.0 == then.0 && now.1 <= then.1;
+                let books = books.zip(*books_before).is_none_or(|(now, then)| within(&now, &then));
+                books && fds <= fds_before && *resident <= resident_before + kept
+            }
+            (Self::Go(now), Self::Go(before)) => {
+                now.open() == before.open() && now.goroutines <= before.goroutines
+            }
+            _ => false,
+        }
+    }
+
+    fn growth(&self, now: &End) -> u64 {
+        match self {
+            Self::Ours { resident, .. } => now.resident().saturating_sub(*resident),
+            Self::Go(_) => 0,
+        }
+    }
+}
+
+impl GoFigures {
+    /// Connections that were added and not removed; more removed than added are negative ones.
+    pub(crate) fn open(&self) -> i128 {
+        i128::from(self.added) - i128::from(self.removed)
+    }
+}

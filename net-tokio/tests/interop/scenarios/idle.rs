@@ -1,0 +1,37 @@
+//! A session on which nothing goes on.
+
+use std::time::Duration;
+
+use crate::pair::{Case, Pair};
+use crate::processes::Target;
+use crate::rest::Rest;
+use crate::services::{connect, echoes, is_served};
+
+/// Longer than twice the minute between two lists of connections, and than any end's patience.
+const IDLE: Duration = Duration::from_secs(130);
+
+pub(crate) async fn idle_for_two_minutes(case: Case) {
+    let echo = Target::echo().await;
+    let pair = Pair::of(case).forward(echo.at).sleeps().start().await;
+    is_served(pair.forward(echo.at)).await;
+    let before = Rest::of(&pair).await;
+
+    let mut sockets = Vec::new();
+    for _ in 0..10 {
+        let mut socket = connect(pair.forward(echo.at)).await;
+        echoes(&mut socket).await;
+        sockets.push(socket);
+    }
+    tokio::time::sleep(IDLE).await;
+    let heard = pair.relay.heard();
+    let (pings, lists) = (heard.pings(), heard.sync_connections());
+    // One in five seconds, and one in a minute.
+    assert!((20..=27).contains(&pings) && (1..=3).contains(&lists), "{pings} {lists}");
+    for socket in &mut sockets {
+        echoes(socket).await;
+    }
+    is_served(pair.forward(echo.at)).await;
+    assert_eq!(pair.relay.connections(), 1, "it was another session");
+    drop(sockets);
+    pair.end(&before).all_is_back().await;
+}
