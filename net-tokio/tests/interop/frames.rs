@@ -123,6 +123,7 @@ mod tests {
     use super::*;
 
     /// Frames with a mask of zeros, except the third.
+    #[rustfmt::skip]
     const SAID: &[u8] = &[
         0x89, 0x80, 0, 0, 0, 0, // a ping
         0x82, 0x86, 0, 0, 0, 0, 2, 0, 16, 1, 2, 3, // SyncConnections
