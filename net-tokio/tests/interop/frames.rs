@@ -123,40 +123,12 @@ mod tests {
     use super::*;
 
     /// Frames with a mask of zeros, except the third.
+    #[rustfmt::skip]
     const SAID: &[u8] = &[
-        0x89,
-        0x80,
-        0,
-        0,
-        0,
-        0, // a ping
-        0x82,
-        0x86,
-        0,
-        0,
-        0,
-        0,
-        2,
-        0,
-        16,
-        1,
-        2,
-        3, // SyncConnections
-        0x82,
-        0x83,
-        1,
-        2,
-        3,
-        4,
-        1 ^ 1,
-        2,
-        3 ^ 2, // Data, empty
-        0x89,
-        0x80,
-        0,
-        0,
-        0,
-        0, // a ping
+        0x89, 0x80, 0, 0, 0, 0, // a ping
+        0x82, 0x86, 0, 0, 0, 0, 2, 0, 16, 1, 2, 3, // SyncConnections
+        0x82, 0x83, 1, 2, 3, 4, 0, 2, 1, // Data, empty
+        0x89, 0x80, 0, 0, 0, 0, // a ping
     ];
 
     #[test]

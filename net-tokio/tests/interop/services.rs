@@ -124,7 +124,7 @@ pub(crate) async fn answers_and_closes(total: usize) -> Target {
             socket.write_all(&pattern(0, total)).await.ok();
             socket.shutdown().await.ok();
             // Until the client has gone: unread bytes would make a reset of the close.
-            socket.read(&mut [0]).await.ok();
+            socket.read_u8().await.ok();
         }
     })
     .await
