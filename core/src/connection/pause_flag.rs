@@ -22,6 +22,9 @@
 //!   probes a closed window). If that end has read what it had, it says Resume.
 //! - While we pause it, it cannot say that it is full, so it is sent no more than [`BLIND`] between
 //!   two signs that it reads.
+//! - While we pause it and its bytes arrive all the same, Pause goes out with each of our messages:
+//!   it forgets the last one by reading, but once its writer has met the flag, only our Resume wakes
+//!   it.
 
 use core::time::Duration;
 
@@ -57,6 +60,8 @@ pub(crate) struct PauseFlag {
     blind: usize,
     /// Bytes that may be sent although nothing may.
     probe: usize,
+    /// Bytes arrived since Pause was last said: the other end's writer is awake.
+    awake: bool,
     /// We send nothing more, so it does not matter whether the other end holds us.
     finished: bool,
     /// The other end held us after that, and its writer was told to go on.
@@ -129,6 +134,7 @@ impl PauseFlag {
             return None;
         }
         self.told = self.wanted();
+        self.awake = false;
         Some(self.told == Told::Set)
     }
 
@@ -148,8 +154,18 @@ impl PauseFlag {
         }
     }
 
+    /// Bytes arrived.
+    pub(crate) const fn on_data(&mut self) {
+        self.awake = true;
+    }
+
     /// Bytes were taken from the application.
     pub(crate) fn took(&mut self, bytes: usize) {
+        if self.holds && self.awake && self.told == Told::Set {
+            // That end clears the flag when it reads them, and says so in vain for as long as its
+            // writer keeps the way here busy. A writer that once meets the flag sleeps for good.
+            self.told = Told::ClearedItself;
+        }
         if self.is_blind() {
             self.blind = self.blind.saturating_add(bytes);
         }

@@ -125,6 +125,9 @@ impl Session {
         if taken > 0 {
             self.mark_ready(id);
             self.review_stop(id);
+            if !self.extended() {
+                self.review_flow(id);
+            }
         }
         Ok(taken)
     }
@@ -207,10 +210,6 @@ impl Session {
         } else {
             self.review_flow(id);
             self.linger_anew(id);
-            if !self.extended() {
-                // One that may not write because it does not read.
-                self.review_writer(id);
-            }
         }
     }
 

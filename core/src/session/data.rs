@@ -38,6 +38,7 @@ impl Session {
     fn after_data(&mut self, id: ConnectionId) {
         self.wake_reader(id);
         if !self.extended() {
+            self.table.update(id, |row| row.flag.on_data());
             self.review_flow(id);
             // A half-closed connection lingers for as long as something comes.
             self.linger_anew(id);

@@ -8,13 +8,7 @@ use crate::{ConnectionId, Instant};
 impl Session {
     /// Bytes that may be taken from the application now, the session's budget apart.
     pub(super) fn room_of(&self, row: &Connection) -> usize {
-        let limits = &self.config.limits;
-        // While such an end reads what we send, it forgets that it is to wait for our reader (bug
-        // R2). An application here that does not read may not write on and on, either.
-        if row.flag.holds() && row.recv.unread() > limits.unread_cap / 2 {
-            return 0;
-        }
-        row.room(limits.send_buffer)
+        row.room(self.config.limits.send_buffer)
     }
 
     /// A connection was stopped or may go on: it probes for as long as it is stopped.
