@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use watertight_core::wire::ResetCode;
 
 use crate::stream::TunnelStream;
@@ -41,6 +41,9 @@ pub(crate) struct Copied {
 /// half-closed one, or one whose last bytes the socket does not take. Long enough for an answer
 /// that takes its time; short enough that they do not pile up behind an end that never closes.
 const IDLE: Duration = Duration::from_secs(300);
+
+/// Between two looks at a socket that is not read, because the tunnel takes nothing.
+const WATCH: Duration = Duration::from_secs(5);
 
 /// How long the socket may take for what came before a connection's failure.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -77,6 +80,8 @@ pub(crate) async fn copy<S: Socket>(
         down: Down::Flowing,
         down_in_hand: Vec::new(),
         limit: None,
+        up_waits: false,
+        watch: None,
         whole: false,
     };
     let result = (&mut copy).await;
@@ -96,6 +101,10 @@ struct Copy<S: Socket> {
     down_in_hand: Vec<Bytes>,
     /// The deadline that is running, and what it was set to.
     limit: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Whether the tunnel takes nothing now, so that the socket is not read.
+    up_waits: bool,
+    /// When a socket that is not read is looked at next.
+    watch: Option<Pin<Box<Sleep>>>,
     /// Whether both directions came to their end.
     whole: bool,
 }
@@ -127,6 +136,7 @@ enum Failure {
 
 impl<S: Socket> Copy<S> {
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.up_waits = true;
         if !self.up_in_hand.is_empty() {
             let written = ready!(self.stream.poll_write_bytes(cx, &mut self.up_in_hand));
             self.up_took(written.map(drop));
@@ -140,6 +150,7 @@ impl<S: Socket> Copy<S> {
                 return Poll::Ready(Ok(()));
             }
         };
+        self.up_waits = false;
         let data = ready!(read(&mut self.socket, cx, room)).map_err(Failure::Socket)?;
         if data.is_empty() {
             self.up = Up::Done;
@@ -226,6 +237,7 @@ impl<S: Socket> Copy<S> {
 
     /// Nothing moves: is there an end that nobody has seen, or a deadline that has passed?
     fn poll_blocked(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Result<(), Failure>> {
+        self.watch_unread(cx).map_err(Failure::Socket)?;
         let reads = self.down == Down::Flowing && self.down_in_hand.is_empty();
         let ended = if reads { Poll::Pending } else { self.stream.poll_ended(cx) };
         let half_closed = (self.up != Up::Flowing) != (self.down == Down::Done);
@@ -244,6 +256,20 @@ impl<S: Socket> Copy<S> {
             }
         };
         self.poll_limit(cx, limit, moved && limit == IDLE)
+    }
+
+    /// A socket that is not read does not tell that it was reset: it is asked from time to time.
+    fn watch_unread(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.up != Up::Flowing || !self.up_waits {
+            self.watch = None;
+            return Ok(());
+        }
+        let watch = self.watch.get_or_insert_with(|| Box::pin(tokio::time::sleep(WATCH)));
+        while watch.as_mut().poll(cx).is_ready() {
+            self.socket.failure().map_or(Ok(()), Err)?;
+            watch.as_mut().reset(Instant::now() + WATCH);
+        }
+        Ok(())
     }
 
     fn poll_limit(

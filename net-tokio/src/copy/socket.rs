@@ -32,6 +32,11 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     /// Makes the coming close a reset, where the socket knows the difference, so that its other
     /// end does not take a truncated stream for a whole one.
     fn abort(&self) {}
+
+    /// Whether the socket has failed, for one that is neither read nor written. Told once.
+    fn failure(&self) -> Option<io::Error> {
+        None
+    }
 }
 
 impl Socket for TcpStream {
@@ -39,9 +44,18 @@ impl Socket for TcpStream {
         // Best effort: the socket is about to be closed.
         socket2::SockRef::from(self).set_linger(Some(Duration::ZERO)).ok();
     }
+
+    fn failure(&self) -> Option<io::Error> {
+        self.take_error().ok().flatten()
+    }
 }
 
-impl Socket for UnixStream {}
+impl Socket for UnixStream {
+    fn failure(&self) -> Option<io::Error> {
+        self.take_error().ok().flatten()
+    }
+}
+
 impl Socket for BoxIo {}
 
 /// Reads at most `room` bytes through the thread's scratch buffer; empty at the end.

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use super::*;
@@ -137,6 +138,25 @@ async fn the_tunnel_is_told_what_is_wrong_with_the_socket() {
         assert_eq!(told.kind(), ErrorKind::ConnectionReset);
         assert!(told.to_string().contains("the cable is cut"), "{told}");
     }
+}
+
+/// A client that gives up while its target reads nothing.
+#[tokio::test(start_paused = true)]
+async fn a_reset_is_seen_while_the_tunnel_takes_nothing() {
+    let (stream, far) = streams().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let more_than_all_take = vec![0; 64 << 20];
+    tokio::time::timeout(WATCH * 3, client.write_all(&more_than_all_take)).await.unwrap_err();
+    assert!(!copying.is_finished(), "a client may wait for as long as it likes");
+    client.set_zero_linger().unwrap();
+    drop(client);
+    let copied = tokio::time::timeout(WATCH * 2, copying).await.unwrap();
+    let error = copied.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    drop(far);
 }
 
 #[tokio::test(start_paused = true)]
