@@ -542,6 +542,37 @@ fn what_would_end_a_remotedialer_ends_session_is_not_sent() {
 }
 
 #[test]
+fn half_closed_connections_toward_a_remotedialer_end_make_room_for_others() {
+    let few = config(|config| config.limits.max_connections = 2);
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, few);
+    let ids = [(); 2].map(|()| {
+        let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
+        lone.hears();
+        id
+    });
+    assert_eq!(
+        lone.end.session.open(lone.now, TARGET, None),
+        Err(OpenError::TooManyConnections(2))
+    );
+    // The second one finishes first.
+    for id in ids.into_iter().rev() {
+        lone.end.session.finish(lone.now, id).unwrap();
+        lone.wait(millis(10));
+    }
+    lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.end.poll_events();
+    assert_eq!(lone.end.cause(ids[1]), Some(Cause::LingerTimeout));
+    assert_eq!(lone.end.cause(ids[0]), None);
+    // The other end's dials find room as well.
+    lone.hears();
+    lone.dials(1);
+    assert_eq!(lone.end.cause(ids[0]), Some(Cause::LingerTimeout));
+    let heard = lone.hears();
+    assert_eq!(heard, [(ids[0].get(), Body::Error { text: "EOF".into() })]);
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
 fn dials_and_connections_have_their_limits_at_both_ends() {
     let few = config(|config| {
         config.limits.max_dials = 2;

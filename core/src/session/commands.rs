@@ -29,6 +29,7 @@ impl Session {
         within: Option<Duration>,
     ) -> Result<ConnectionId, OpenError> {
         let now = self.at(now);
+        self.make_room();
         self.may_open(target)?;
         let within = within.unwrap_or(self.config.timing.dial);
         let id = self.numbers.allot();

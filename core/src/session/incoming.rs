@@ -19,6 +19,7 @@ impl Session {
         deadline: i64,
     ) -> Handled {
         self.take_number(id)?;
+        self.make_room();
         if let Some((code, text)) = self.reason_to_refuse() {
             self.answer_refused(id, code, text);
             return Ok(());

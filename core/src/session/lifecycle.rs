@@ -145,6 +145,26 @@ impl Session {
         }
     }
 
+    /// Where there is no room for another connection, the one ends that has lingered longest
+    /// without a word of its own end: half-closed toward an end that knows no half-close.
+    pub(super) fn make_room(&mut self) {
+        if self.extended() || self.table.len() < self.config.limits.max_connections {
+            return;
+        }
+        let half_closed = |(timer, _)| match timer {
+            Timer::Linger(id) => {
+                let phase = self.table.get(id)?.phase;
+                matches!(phase, Phase::Open { send: SendHalf::Finished, .. }).then_some(id)
+            }
+            _ => None,
+        };
+        let longest = self.timers.iter().find_map(half_closed);
+        if let Some(id) = longest {
+            // The table has no violation for this signal.
+            self.apply(id, Signal::Deadline, "").ok();
+        }
+    }
+
     pub(super) fn set_timer(&mut self, id: ConnectionId, deadline: Option<(Timer, Duration)>) {
         let timer = deadline.map(|(timer, _)| timer);
         let before = self.table.update(id, |row| core::mem::replace(&mut row.timer, timer));
