@@ -349,6 +349,56 @@ fn an_end_that_cannot_say_that_it_is_full_is_sent_little_between_two_signs() {
 }
 
 #[test]
+fn an_end_that_gets_full_of_the_last_bytes_can_answer_all_the_same() {
+    let mut link = Link::new(Role::Acceptor);
+    // They hold nearly as much as they want to, and we have a full queue.
+    while link.written < FULL - 64 * 1024 {
+        link.we_write(64 * 1024);
+        link.carry();
+    }
+    while link.we_write(64 * 1024) > 0 {}
+    // One message after the other, until they are full.
+    while link.theirs.outbox.is_empty() {
+        let Some(Item::Message(message)) = link.ours.transmit(link.now) else { panic!() };
+        link.theirs.take(message);
+    }
+    link.arrive_here();
+    link.ours.session.finish(link.now, link.id).unwrap();
+    link.carry();
+    // They answer before they have read everything, as many do; then they read all of it.
+    link.they_write(1000);
+    link.carry();
+    link.they_read(usize::MAX);
+    link.carry();
+    link.we_read();
+    assert_eq!(link.read.len(), 1000);
+}
+
+#[test]
+fn an_application_that_was_idle_while_it_was_held_does_not_wait_long() {
+    let mut link = Link::new(Role::Acceptor);
+    while link.theirs.connections[&link.id].most_unread <= FULL {
+        let room = link.ours.session.room(link.now, link.id).unwrap();
+        link.we_write(room.min(64 * 1024));
+        link.carry();
+    }
+    link.wait(seconds(100));
+    link.they_read(usize::MAX);
+    link.wait(millis(500));
+    assert_eq!(link.we_write(1000), 0, "they have not said that they read");
+    for _ in 0..10 {
+        link.wait(millis(10));
+        link.we_write(1000);
+        link.carry();
+        link.they_read(usize::MAX);
+        link.carry();
+    }
+    assert!(link.we_write(1000) > 1, "after 100 ms");
+    link.settle();
+    link.assert_whole();
+}
+
+#[test]
 fn an_end_that_holds_one_that_has_finished_is_freed_at_once_and_once() {
     let mut link = asleep(1);
     link.arrive_here();

@@ -64,7 +64,8 @@ pub(crate) struct PauseFlag {
     awake: bool,
     /// We send nothing more, so it does not matter whether the other end holds us.
     finished: bool,
-    /// The other end held us after that, and its writer was told to go on.
+    /// The other end held us after that and after the last message, and its writer was told to go
+    /// on.
     freed: bool,
 }
 
@@ -90,8 +91,8 @@ impl PauseFlag {
     /// Pause arrived.
     pub(crate) fn on_pause(&mut self, now: Instant) {
         if self.finished {
-            // Full of our last bytes. It is freed once: two ends that free each other whenever
-            // they are told to wait would never stop.
+            // Full of our last bytes. It is freed once after each message: two ends that free each
+            // other whenever they are told to wait would never stop.
             if !core::mem::replace(&mut self.freed, true) {
                 self.told = Told::Set;
             }
@@ -166,9 +167,8 @@ impl PauseFlag {
             // writer keeps the way here busy. A writer that once meets the flag sleeps for good.
             self.told = Told::ClearedItself;
         }
-        if self.is_blind() {
-            self.blind = self.blind.saturating_add(bytes);
-        }
+        // One that is full says so when it is sent something while it can.
+        self.blind = if self.is_blind() { self.blind.saturating_add(bytes) } else { 0 };
         self.probe = self.probe.saturating_sub(bytes);
     }
 
@@ -201,6 +201,16 @@ impl PauseFlag {
         }
         let (divisor, [least, most]) = if held.looks { (16, LOOK) } else { (8, REST) };
         (for_so_long / divisor).clamp(least, most)
+    }
+
+    /// Bytes went out: the other end may be full of them.
+    pub(crate) const fn on_sent(&mut self) {
+        self.freed = false;
+    }
+
+    /// Whether the other end holds us and is not asked whether we may go on.
+    pub(crate) fn rests(&self) -> bool {
+        self.held.is_some_and(|held| !held.looks)
     }
 
     /// Our application writes nothing more: there is nothing to ask for.

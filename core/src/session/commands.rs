@@ -159,7 +159,11 @@ impl Session {
     }
 
     fn wait_for_room(&mut self, id: ConnectionId) -> Result<usize, WriteError> {
-        self.table.update(id, |row| row.send.wants_room = true);
+        let waited =
+            self.table.update(id, |row| core::mem::replace(&mut row.send.wants_room, true));
+        if waited == Some(false) {
+            self.probe_soon(id);
+        }
         Err(WriteError::Blocked)
     }
 

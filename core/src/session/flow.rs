@@ -30,13 +30,14 @@ impl Session {
     /// After bytes arrived or were read: does the other end have to hear of it?
     pub(super) fn review_flow(&mut self, id: ConnectionId) {
         let Some(row) = self.table.get(id) else { return };
-        let due = if self.extended() {
-            row.recv.grant_is_due()
-        } else {
-            self.should_pause(row) != row.flag.holds() || row.flag.is_due()
-        };
         // Where nothing more is taken in, the other end has nothing to hear of it.
-        if due && row.phase.delivers() {
+        let due = if self.extended() {
+            row.phase.delivers() && row.recv.grant_is_due()
+        } else {
+            let pause = row.phase.delivers() && self.should_pause(row);
+            row.phase.is_live() && (pause != row.flag.holds() || row.flag.is_due())
+        };
+        if due {
             self.mark_flow(id);
         }
     }
@@ -72,7 +73,8 @@ impl Session {
     }
 
     fn pause_message(&mut self, id: ConnectionId) -> Option<Body> {
-        let holds = self.should_pause(self.table.get(id)?);
+        let row = self.table.get(id)?;
+        let holds = row.phase.delivers() && self.should_pause(row);
         let pause = self.table.update(id, |row| {
             row.flag.set_holds(holds);
             row.flag.message()

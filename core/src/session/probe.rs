@@ -27,6 +27,15 @@ impl Session {
         }
     }
 
+    /// An application that had nothing to send has something now: nobody has asked for it whether
+    /// it may.
+    pub(super) fn probe_soon(&mut self, id: ConnectionId) {
+        let rests = |row: &Connection| row.timer == Some(Timer::Probe(id)) && row.flag.rests();
+        if self.table.get(id).is_some_and(rests) {
+            self.set_timer(id, Some((Timer::Probe(id), PauseFlag::first_look())));
+        }
+    }
+
     pub(super) fn on_probe_timer(&mut self, now: Instant, id: ConnectionId) {
         let after = self.table.update(id, |row| {
             row.timer = None;

@@ -130,6 +130,9 @@ impl Session {
         if more {
             self.mark_ready(id);
         }
+        if !self.extended() {
+            self.table.update(id, |row| row.flag.on_sent());
+        }
         self.review_writer(id);
         self.linger_anew(id);
         if !self.budget_waiters.is_empty() {

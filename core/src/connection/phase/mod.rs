@@ -193,6 +193,11 @@ impl Phase {
         }
     }
 
+    /// Whether the other end has the connection, too, as far as we know.
+    pub(crate) const fn is_live(self) -> bool {
+        !matches!(self, Self::Over { .. } | Self::Dialing(Early::Over))
+    }
+
     /// Whether bytes that arrive are kept for the application.
     pub(crate) const fn delivers(self) -> bool {
         matches!(self, Self::Dialing(Early::Open) | Self::Open { recv: RecvHalf::Open, .. })
