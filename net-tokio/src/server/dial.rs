@@ -34,14 +34,18 @@ impl Inner {
             if left.is_zero() {
                 return Err(DialError::Timeout);
             }
-            match way.dial(key, target, left).await {
+            // A session is tried once, also where its peer announces the client again meanwhile.
+            tried.push(way.candidate.session());
+            // A peer that has stalled leaves time for the next one.
+            let shares = way.is_peer() && self.sessions().way(key, &tried).is_some();
+            let share = if shares { left / 2 } else { left };
+            match way.dial(key, target, share).await {
                 // The session's owner forgets the route.
                 Err(error) if way.has_no_client(&error) => {}
                 Err(error) if way.is_blocked(&error) => failed = Some(error),
+                Err(error @ DialError::Timeout) if shares => failed = Some(error),
                 result => return result,
             }
-            // A session is tried once, also where its peer announces the client again meanwhile.
-            tried.push(way.candidate.session());
         }
     }
 }

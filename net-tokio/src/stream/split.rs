@@ -64,7 +64,8 @@ impl ReadHalf {
         self.handle.poll_read(cx, max, &mut self.timer)
     }
 
-    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Whether nothing more travels, and then whether everything had arrived.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
         self.handle.poll_ended(cx)
     }
 

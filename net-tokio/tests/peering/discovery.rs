@@ -185,7 +185,7 @@ async fn tls_goes_by_the_name_and_not_by_the_address() {
     a.is_up_with("127.0.0.2").await;
     end_all(vec![], vec![a]).await;
 
-    let c = Host::start("c").await;
+    let c = Host::start("127.0.0.9").await;
     c.server.discover_peers(find("other.invalid")).unwrap();
     until(|| {
         let peers = c.server.peers();
@@ -210,7 +210,10 @@ async fn what_nobody_can_be_found_by_is_refused() {
     assert_eq!(refused(&stranger, &url, "t"), PeerError::NoIdentity);
     assert!(matches!(refused(&a.server, &url, ""), PeerError::EmptyToken(_)));
     assert!(matches!(refused(&a.server, "tcp://localhost:1", "t"), PeerError::NotAWebSocket(_)));
-    end_all(vec![], vec![a]).await;
+    let named = Host::start("named").await;
+    let id = PeerError::IdNotAnAddress("named".to_string());
+    assert_eq!(refused(&named.server, &url, "t"), id);
+    end_all(vec![], vec![a, named]).await;
     assert!(stranger.shutdown(Duration::ZERO).await.is_even());
 }
 

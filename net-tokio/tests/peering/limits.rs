@@ -1,5 +1,8 @@
 //! A peer that does wrong harms nobody else.
 
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio_tungstenite::accept_async;
 use watertight::core::registry::RegistryLimits;
@@ -49,4 +52,23 @@ async fn a_peer_that_reads_nothing_delays_nobody() {
     }
     drop(stalled);
     end_all(vec![], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_no_dial_leaves_time_for_another() {
+    let (a, b) = (Host::start("a").await, Host::start("b").await);
+    join(&a, &b).await;
+    let speaker = b.speaker("edge", "at b").await;
+    a.finds("edge", &["b"]).await;
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    a.server.add_peer(peer("c", nobody)).unwrap();
+    let silent = HandPeer::connect(a.at, "c", Dialect::Extended, |_, _, _| {});
+    let silent = in_time(silent).await.unwrap();
+    silent.announce("edge", 1);
+    a.finds("edge", &["c", "b"]).await;
+    let dial = a.server.dial_within("edge", "tcp/greeting:1", Some(Duration::from_secs(2)));
+    let mut greeting = String::new();
+    in_time(dial).await.unwrap().read_to_string(&mut greeting).await.unwrap();
+    assert_eq!(greeting, "at b");
+    end_all(vec![speaker], vec![a, b]).await;
 }

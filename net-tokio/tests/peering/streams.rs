@@ -160,3 +160,30 @@ async fn a_dial_that_is_given_up_is_given_up_at_the_client() {
     assert!(late, "{error:?}");
     end_all(agents, vec![a, b]).await;
 }
+
+/// What was written before it is not waited for, because the target will never read it.
+#[tokio::test]
+async fn a_reset_is_passed_on_to_a_target_that_reads_nothing() {
+    let (a, b) = pair().await;
+    let (sender, mut ended) = mpsc::channel(1);
+    let agent = agent("ws", a.at, "edge").handler(move |dial| {
+        let sender = sender.clone();
+        async move {
+            let mut stream = dial.accept().unwrap();
+            // It writes now and then, as one that lives.
+            while stream.write_all(b".").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            sender.send(()).await.unwrap();
+        }
+    });
+    let agents = vec![agent.start()];
+    b.finds("edge", &["a"]).await;
+    let mut stream = in_time(b.server.dial("edge", "stalls")).await.unwrap();
+    let filling = stream.write_all(&[1; 1 << 20]);
+    tokio::time::timeout(Duration::from_millis(500), filling).await.unwrap_err();
+    stream.reset(ResetCode::CANCELLED, "given up");
+    in_time(ended.recv()).await.unwrap();
+    until(|| a.server.ledger().connections.live == 0).await;
+    end_all(agents, vec![a, b]).await;
+}

@@ -143,7 +143,8 @@ impl Inner {
         let endpoint = discovery.template.endpoint.to_string();
         // Whether any address can be a peer, but for room, is known before there is one.
         let own = sessions.book().check_any(&discovery.template)?;
-        let number = sessions.book_mut().number();
+        let Ok(address) = own.parse::<IpAddr>() else { return Err(PeerError::IdNotAnAddress(own)) };
+        let (own, number) = (address.to_canonical(), sessions.book_mut().number());
         drop(sessions);
         let search = Search { server: Arc::clone(self), discovery, number, own, complaint: None };
         let span = info_span!(parent: None, "discovery", endpoint);
@@ -159,7 +160,7 @@ struct Search {
     /// By which the peers that it found are known.
     number: u64,
     /// This server's id.
-    own: String,
+    own: IpAddr,
     /// What was last wrong. It is logged when it changes.
     complaint: Option<String>,
 }
@@ -187,11 +188,9 @@ impl Search {
 
     /// Removes the peers whose addresses are gone, and adds those that are new.
     fn take_in(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), PeerError> {
-        let own = self.own.parse().map(|own: IpAddr| own.to_canonical()).ok();
         // A name may give both kinds of addresses of each server, which has but one id.
-        let is_other = |address: &&IpAddr| {
-            own.is_none_or(|own| own != **address && own.is_ipv4() == address.is_ipv4())
-        };
+        let is_other =
+            |address: &&IpAddr| self.own != **address && self.own.is_ipv4() == address.is_ipv4();
         let found = addresses.iter().filter(is_other);
         let peers: Vec<_> = found.map(|address| self.discovery.peer(*address)).collect();
         let ids: BTreeSet<_> = peers.iter().map(|peer| peer.id.as_str()).collect();

@@ -11,6 +11,9 @@ pub enum PeerError {
     /// The peer's id is this server's.
     #[error("peer id {0:?} is this server's own")]
     OwnId(String),
+    /// Peers are to be found by their addresses, and this server's id is none.
+    #[error("this server's id {0:?} is no IP address, by which peers that are found know it")]
+    IdNotAnAddress(String),
     /// The peer has no id.
     #[error("a peer needs an id: the one that it shows when it connects")]
     EmptyId,

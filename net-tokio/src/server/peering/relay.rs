@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
@@ -15,6 +16,9 @@ use watertight_core::ConnectionEnd;
 use watertight_core::wire::ResetCode;
 
 use crate::stream::{ReadHalf, StreamControl, TunnelStream, WriteHalf};
+
+/// How long a stream may take for what came before the other one's failure.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How one direction came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +82,7 @@ async fn both(
 /// The stream that is read failed.
 async fn pass(from: &mut ReadHalf, to: &mut WriteHalf, half_closes: bool) -> io::Result<Passed> {
     loop {
-        let Ok(room) = poll_fn(|cx| to.poll_room(cx)).await else { return Ok(Passed::Dead) };
+        let Ok(room) = room(from, to).await? else { return Ok(Passed::Dead) };
         let Some(piece) = next(from, to, room).await else { return Ok(Passed::Dead) };
         let piece = piece?;
         let end = piece.is_empty();
@@ -89,6 +93,39 @@ async fn pass(from: &mut ReadHalf, to: &mut WriteHalf, half_closes: bool) -> io:
             (Ok(()), true) => return Ok(Passed::EndOfBoth),
             // Streams that are always ready let other tasks run.
             (Ok(()), false) => tokio::task::coop::consume_budget().await,
+        }
+    }
+}
+
+/// Waits for room in a stream. The inner result is its own.
+///
+/// # Errors
+/// The stream that is read has failed, and what came before that has no room, either.
+async fn room(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<io::Result<usize>> {
+    let either = poll_fn(|cx| match to.poll_room(cx) {
+        Poll::Ready(room) => Poll::Ready(Some(room)),
+        // A clean end can wait for its turn.
+        Poll::Pending => match from.poll_ended(cx) {
+            Poll::Ready(false) => Poll::Ready(None),
+            Poll::Ready(true) | Poll::Pending => Poll::Pending,
+        },
+    });
+    if let Some(room) = either.await {
+        return Ok(room);
+    }
+    match tokio::time::timeout(LAST_WORDS, poll_fn(|cx| to.poll_room(cx))).await {
+        Ok(room) => Ok(room),
+        Err(_) => Err(failure(from).await),
+    }
+}
+
+/// How a stream failed, without what came before that.
+async fn failure(from: &mut ReadHalf) -> io::Error {
+    loop {
+        match from.read_bytes(usize::MAX).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return io::ErrorKind::UnexpectedEof.into(),
+            Err(error) => return error,
         }
     }
 }
