@@ -11,6 +11,7 @@ use watertight_core::wire::Dialect;
 
 use super::Inner;
 use super::auth::{AuthRequest, Origin};
+use super::peering::Claim;
 use super::sessions::Admission;
 use super::upgrade::UpgradeService;
 use crate::handshake::{Refusal, receive_hello};
@@ -114,7 +115,7 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
         }
     };
     let request = AuthRequest::of_hello(&hello, &origin);
-    match server.welcome(request).await {
+    match server.welcome(request, &Claim::None).await {
         Ok(place) => match pending.accept().await {
             Ok(transport) => {
                 let dialect = Dialect::Extended;

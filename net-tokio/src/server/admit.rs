@@ -10,6 +10,7 @@ use watertight_core::registry::SessionKind;
 
 use super::auth::AuthRequest;
 use super::owner::{Leaving, SessionOwner};
+use super::peering::Claim;
 use super::sessions::{Added, Admission, Newcomer, Place};
 use super::{Inner, ServerEvent};
 use crate::handshake::Refusal;
@@ -19,13 +20,18 @@ use crate::transport::Transport;
 
 impl Inner {
     /// The place of an end that may have a session.
-    pub(super) async fn welcome(&self, request: AuthRequest) -> Result<Place, Refusal> {
+    pub(super) async fn welcome(
+        &self,
+        request: AuthRequest,
+        claim: &Claim,
+    ) -> Result<Place, Refusal> {
         let (key, remote) = (request.client_key.clone(), request.remote);
         let answer = self.authenticator.authenticate(request).await;
         let answer = answer.and_then(|key| self.check_key(key));
         let answer = answer.inspect_err(|_| handshake_refused("authentication"));
         let place = answer
             .and_then(|key| self.reserve(key).inspect_err(|_| handshake_refused("unavailable")));
+        let place = place.map_err(|refusal| claim.explain(refusal));
         place.inspect_err(|refusal| self.log_refused(key.as_deref(), remote, refusal))
     }
 

@@ -36,8 +36,8 @@ impl Inner {
             }
             // A session is tried once, also where its peer announces the client again meanwhile.
             tried.push(way.candidate.session());
-            // A peer that has stalled leaves time for the next one.
-            let shares = way.is_peer() && self.sessions().way(key, &tried).is_some();
+            // A client or peer that has stalled leaves time for the next way.
+            let shares = self.sessions().way(key, &tried).is_some();
             let share = if shares { left / 2 } else { left };
             match way.dial(key, target, share).await {
                 // The session's owner forgets the route.

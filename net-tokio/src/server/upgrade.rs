@@ -85,8 +85,7 @@ impl UpgradeService {
             }
             claim => {
                 let request = AuthRequest::of_upgrade(parts, &origin);
-                let place = welcome_in_time(&self.server, request).await;
-                let place = place.map_err(|refusal| claim.explain(refusal))?;
+                let place = welcome_in_time(&self.server, request, &claim).await?;
                 Welcome::Client(Admission { place, remote, dialect })
             }
         };
@@ -114,8 +113,13 @@ enum Welcome {
 }
 
 /// The embedder's hook may wait for somebody who never answers.
-async fn welcome_in_time(server: &Inner, request: AuthRequest) -> Result<Place, Refusal> {
-    let place = tokio::time::timeout(server.handshake_deadline, server.welcome(request)).await;
+async fn welcome_in_time(
+    server: &Inner,
+    request: AuthRequest,
+    claim: &Claim,
+) -> Result<Place, Refusal> {
+    let place =
+        tokio::time::timeout(server.handshake_deadline, server.welcome(request, claim)).await;
     place.unwrap_or_else(|_| {
         handshake_refused("timeout");
         debug!("no answer from the authentication hook in time");

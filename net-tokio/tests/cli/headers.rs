@@ -30,3 +30,12 @@ fn headers_are_for_web_sockets() {
     assert_eq!(finished.code, 2);
     assert!(finished.stderr.contains("--header is for the upgrade"), "{finished:?}");
 }
+
+#[test]
+fn a_header_that_cannot_be_read_is_not_shown() {
+    let agent = ["agent", "--connect", "ws://127.0.0.1:1", "--key", "edge", "--header", "secret"];
+    let finished = run(&agent);
+    assert_eq!(finished.code, 2);
+    assert!(finished.stderr.contains("--header: expected `NAME: VALUE`"), "{finished:?}");
+    assert!(!finished.stderr.contains("secret"), "{finished:?}");
+}

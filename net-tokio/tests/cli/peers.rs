@@ -72,10 +72,11 @@ fn what_is_missing_or_wrong_is_named_without_the_token() {
     let (token, none) = (path(&folder, "peer-token"), path(&folder, "none"));
     let who = ["--peer-id", "a", "--peer-token-file", token.as_str()];
     let with = |more: &[&str]| [&who[..], more].concat().iter().map(|s| s.to_string()).collect();
-    let cases: [(Vec<String>, &str); 13] = [
+    let cases: [(Vec<String>, &str); 14] = [
         (owned(&["--peer-dns", "ws://b:1"]), "--peer-id"),
         (with(&["--peer-dns", "tcp://b:1"]), "ws:// or wss://"),
         (with(&["--peer-dns", "ws://b:1"]), "is no IP address"),
+        (with(&["--peer-dns", "ws://b:1/connect,b"]), "a URL alone"),
         (owned(&["--peer", "ws://b:1,b"]), "--peer-id"),
         (owned(&["--peer", "ws://b:1,b", "--peer-id", "a"]), "--peer-token-file"),
         (owned(&["--peer-token-file", &token]), "--peer-id"),

@@ -72,3 +72,23 @@ async fn a_peer_that_answers_no_dial_leaves_time_for_another() {
     assert_eq!(greeting, "at b");
     end_all(vec![speaker], vec![a, b]).await;
 }
+
+/// One that is connected in two places, and is stuck where it is asked first.
+#[tokio::test]
+async fn a_client_that_answers_no_dial_here_is_tried_through_a_peer() {
+    let (a, b) = (Host::start("a").await, Host::start("b").await);
+    join(&a, &b).await;
+    let stuck = agent("tcp", a.at, "edge").handler(|dial| async move {
+        let _dial = dial;
+        std::future::pending().await
+    });
+    let stuck = stuck.start();
+    let speaker = b.speaker("edge", "at b").await;
+    a.finds("edge", &["b"]).await;
+    in_time(stuck.connected()).await.unwrap();
+    let dial = a.server.dial_within("edge", "tcp/greeting:1", Some(Duration::from_secs(2)));
+    let mut greeting = String::new();
+    in_time(dial).await.unwrap().read_to_string(&mut greeting).await.unwrap();
+    assert_eq!(greeting, "at b");
+    end_all(vec![stuck, speaker], vec![a, b]).await;
+}

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use tracing::warn;
 use watertight::core::SessionConfig;
 use watertight::{ClientTls, Endpoint, Policy, ProxyPolicy};
@@ -20,7 +21,7 @@ pub(crate) struct AgentPlan {
     pub(crate) endpoint: Endpoint,
     pub(crate) key: String,
     pub(crate) token: Option<Arc<AgentToken>>,
-    pub(crate) headers: Vec<HeaderSpec>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) policy: Policy,
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: Option<ProxyPolicy>,
@@ -55,7 +56,7 @@ impl AgentPlan {
         }
         Ok(Self {
             token: options.token_file.map(AgentToken::of_file).transpose()?.map(Arc::new),
-            headers: options.header,
+            headers: headers(&options.header)?,
             tls: tls::of_client(
                 options.ca,
                 options.client_cert,
@@ -85,6 +86,13 @@ impl AgentPlan {
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+}
+
+fn headers(specs: &[HeaderSpec]) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
+    let read = |spec: &HeaderSpec| {
+        spec.read().map_err(|error| Failure::configuration(format_args!("--header: {error}")))
+    };
+    specs.iter().map(read).collect()
 }
 
 fn is_web_socket(endpoint: &Endpoint) -> bool {

@@ -65,7 +65,7 @@ fn start(plan: &AgentPlan) -> Agent {
     let builder = plan
         .headers
         .iter()
-        .fold(builder, |builder, header| builder.header(header.name.clone(), header.value.clone()));
+        .fold(builder, |builder, (name, value)| builder.header(name.clone(), value.clone()));
     let builder = match &plan.token {
         Some(token) => {
             let token = Arc::clone(token);

@@ -55,6 +55,12 @@ impl Who {
     }
 
     fn check(&self) -> Result<(), Failure> {
+        if let Some(url) = self.found.iter().find(|url| url.to_string().contains(',')) {
+            return Err(Failure::configuration(format_args!(
+                "--peer-dns {url}: a URL alone is expected, because ids are addresses and the token \
+                 is that of --peer-token-file"
+            )));
+        }
         match self.found.iter().find(|url| !url.to_string().starts_with("ws")) {
             Some(url) => Err(Failure::configuration(format_args!(
                 "--peer-dns {url}: peers are reached by ws:// or wss://"

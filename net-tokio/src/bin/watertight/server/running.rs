@@ -73,17 +73,18 @@ impl RunningServer {
         for (forward, bound) in plan.forwards.iter().zip(sockets.forwards) {
             running.forward(forward, bound);
         }
-        for bound in sockets.agents {
-            match running.take_up("agents", bound) {
-                Listener::Tcp(listener) => server.listen(listener, plan.tls.clone()),
-                Listener::Unix(listener) => server.listen_unix(listener),
-            }
-        }
+        // Before anybody can connect: a peer that is not known yet would be refused.
         for peer in plan.peers.iter().flat_map(|plan| &plan.peers) {
             server.add_peer(peer.clone()).map_err(Failure::configuration)?;
         }
         if let Some(discovery) = plan.peers.as_ref().and_then(|plan| plan.discovery.clone()) {
             server.discover_peers(discovery).map_err(Failure::configuration)?;
+        }
+        for bound in sockets.agents {
+            match running.take_up("agents", bound) {
+                Listener::Tcp(listener) => server.listen(listener, plan.tls.clone()),
+                Listener::Unix(listener) => server.listen_unix(listener),
+            }
         }
         Ok(running)
     }

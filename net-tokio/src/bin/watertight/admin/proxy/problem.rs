@@ -14,7 +14,10 @@ pub(super) enum Problem {
          /client/edge-7/http/localhost:3000/status"
     )]
     Malformed(String),
-    #[error("client {key:?} is not connected; /clients lists those that are")]
+    #[error(
+        "client {key:?} is not connected; /clients lists those that are, /peers the servers through \
+         which others are reached"
+    )]
     UnknownClient { key: String },
     #[error("client {key:?} cannot reach {target}: {error}")]
     Dial { key: String, target: String, error: DialError },
