@@ -36,8 +36,8 @@ impl Held {
         Self { fds: self.fds.min(other.fds), resident: self.resident.min(other.resident) }
     }
 
-    fn is_more_than(&self, before: &Self) -> bool {
-        self.fds > before.fds || self.resident > before.resident + KEPT
+    fn is_more_than(&self, before: &Self, kept: u64) -> bool {
+        self.fds > before.fds || self.resident > before.resident + kept
     }
 }
 
@@ -61,12 +61,17 @@ impl Rest {
     /// Waits until both ends hold what they held before: connections, tasks and file descriptors
     /// exactly, memory but for what the allocator keeps.
     pub(crate) async fn returns(&self, tunnel: &Tunnel, limit: Duration) {
+        self.returns_but_for(tunnel, limit, KEPT).await;
+    }
+
+    /// The same, where the allocator may keep so many bytes of what was needed at once.
+    pub(crate) async fn returns_but_for(&self, tunnel: &Tunnel, limit: Duration, kept: u64) {
         eventually(limit, &format!("back to {self:?}"), async || {
             let now = Self::now(tunnel).await?;
             let more = now.live != self.live
                 || now.tasks > self.tasks
-                || now.server.is_more_than(&self.server)
-                || now.agent.is_more_than(&self.agent);
+                || now.server.is_more_than(&self.server, kept)
+                || now.agent.is_more_than(&self.agent, kept);
             if more { Err(format!("{now:?}")) } else { Ok(()) }
         })
         .await;
