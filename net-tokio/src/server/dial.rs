@@ -43,7 +43,7 @@ impl Inner {
                 // The session's owner forgets the route.
                 Err(error) if way.has_no_client(&error) => {}
                 Err(error) if way.is_blocked(&error) => failed = Some(error),
-                Err(error @ DialError::Timeout) if shares => failed = Some(error),
+                Err(error) if shares && is_late(&error) => failed = Some(error),
                 result => return result,
             }
         }
@@ -79,6 +79,14 @@ impl Way {
     fn is_peer(&self) -> bool {
         matches!(self.candidate, Candidate::Peer { .. })
     }
+}
+
+/// Whether the answer did not come in time, whichever end says so first.
+fn is_late(error: &DialError) -> bool {
+    matches!(
+        error,
+        DialError::Timeout | DialError::Refused { code: Some(ResetCode::DIAL_TIMEOUT), .. }
+    )
 }
 
 /// A peer that speaks the base protocol cannot be told what to dial.
