@@ -391,8 +391,7 @@ async fn a_reader_stops_in_full_flight() {
     drop(reader);
     witness.end().await;
     is_left(&pour, PROMPTLY).await;
-    // The pages of a whole window may be with the thread that read it, until it needs some again.
-    before.returns_but_for(&tunnel, PROMPTLY, WINDOW + UNREAD).await;
+    before.returns(&tunnel, PROMPTLY).await;
     tunnel.end().await;
 }
 

@@ -9,7 +9,7 @@ use crate::go::GoFigures;
 use crate::pair::{Case, Pair};
 use crate::relay::Relay;
 use crate::report::report;
-use crate::rest::{Held, KEPT, PROMPTLY, Rest};
+use crate::rest::{Held, PROMPTLY, Rest};
 
 /// How long a Go end is given to let go of a connection or a session by itself: it waits for as
 /// long for a dial and for a sign of life.
@@ -26,15 +26,23 @@ pub(crate) struct Ending<'a> {
     before: &'a Rest,
     within: Duration,
     go_within: Duration,
-    kept: u64,
     excuse: Option<&'static str>,
 }
 
 /// What an end says of itself when it is over.
 #[derive(Debug)]
 pub(crate) enum Said {
-    Ours { added: u64, removed: u64 },
-    Go { before: GoFigures, after: GoFigures, row: Option<&'static str> },
+    Ours {
+        added: u64,
+        removed: u64,
+        /// Bytes of memory that it keeps.
+        growth: u64,
+    },
+    Go {
+        before: GoFigures,
+        after: GoFigures,
+        row: Option<&'static str>,
+    },
 }
 
 impl Pair {
@@ -53,7 +61,7 @@ impl<'a> Ending<'a> {
     /// The end of a scenario of these ends, with names for the report, which end in this order.
     pub(crate) const fn of(case: Case, ends: Vec<(&'static str, End)>, before: &'a Rest) -> Self {
         let (within, go_within) = (PROMPTLY, PROMPTLY);
-        Self { case, ends, _path: None, before, within, go_within, kept: KEPT, excuse: None }
+        Self { case, ends, _path: None, before, within, go_within, excuse: None }
     }
 
     /// Cleaning up has to wait for deadlines.
@@ -65,12 +73,6 @@ impl<'a> Ending<'a> {
     /// Cleaning up has to wait for deadlines of a Go end, which are longer than ours.
     pub(crate) const fn go_within(mut self, limit: Duration) -> Self {
         self.go_within = limit;
-        self
-    }
-
-    /// Bytes of memory that an end of ours may keep because it has needed them.
-    pub(crate) const fn kept(mut self, bytes: u64) -> Self {
-        self.kept = bytes;
         self
     }
 
@@ -94,8 +96,8 @@ impl<'a> Ending<'a> {
             said.push(self.go_is_back(end, before).await);
         }
         let mut lines = Vec::new();
-        for ((name, end), said) in self.ends.into_iter().zip(said) {
-            lines.push((name, over(end, said).await));
+        for (((name, end), said), before) in self.ends.into_iter().zip(said).zip(&self.before.0) {
+            lines.push((name, over(end, before, said).await));
         }
         report(self.case, &lines);
     }
@@ -118,7 +120,7 @@ impl<'a> Ending<'a> {
         let until = Instant::now() + limit;
         loop {
             let now = match Held::by(end).await {
-                Ok(held) if held.is_within(before, self.kept) => return Ok(held),
+                Ok(held) if held.is_within(before) => return Ok(held),
                 Ok(held) => format!("{held:?}"),
                 Err(busy) => busy,
             };
@@ -131,12 +133,13 @@ impl<'a> Ending<'a> {
 }
 
 /// Ends an end, and demands that nothing is left of one of ours.
-async fn over(end: End, said: Option<Said>) -> Said {
+async fn over(end: End, before: &Held, said: Option<Said>) -> Said {
+    let growth = before.growth(&end);
     match end {
         End::Ours(end) => {
             let ended = end.terminate().await;
             ended.is_even();
-            Said::Ours { added: ended.ledger.added(), removed: ended.ledger.removed() }
+            Said::Ours { added: ended.ledger.added(), removed: ended.ledger.removed(), growth }
         }
         End::Go(end) => {
             end.kill().await;

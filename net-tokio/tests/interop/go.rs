@@ -30,6 +30,7 @@ pub(crate) struct GoFigures {
     pub(crate) added: u64,
     /// `session_server_total_remove_connections`
     pub(crate) removed: u64,
+    /// Those that work for the tunnel.
     pub(crate) goroutines: u64,
 }
 
@@ -79,7 +80,7 @@ impl GoEnd {
         GoFigures {
             added: sum("session_server_total_add_connections"),
             removed: sum("session_server_total_remove_connections"),
-            goroutines: sum("go_goroutines"),
+            goroutines: self.ask("GET", "/goroutines").await.body.parse().unwrap(),
         }
     }
 

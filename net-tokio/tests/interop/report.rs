@@ -22,8 +22,9 @@ pub(crate) fn report(case: Case, ends: &[(&str, Said)]) {
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ours { added, removed } => {
-                write!(f, "ours, added {added} removed {removed}, even")
+            Self::Ours { added, removed, growth } => {
+                let mib = growth.div_ceil(1 << 20);
+                write!(f, "ours, added {added} removed {removed}, even, {mib} MiB kept")
             }
             Self::Go { before, after, row } => {
                 let (added, removed) = (after.added, after.removed);

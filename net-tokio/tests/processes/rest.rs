@@ -6,9 +6,9 @@ use super::{PATIENCE, Tunnel, Watertight, eventually};
 const STILL: Duration = Duration::from_millis(200);
 
 /// What a process may keep of the memory that it needed for a while. The allocator gives a page
-/// back only when all of it is free, and each thread has pages of its own: up to 12 MB were seen
+/// back only when all of it is free, and each thread has pages of its own: up to 8 MB were seen
 /// after rounds of 200 transfers, and no more after more of them.
-const KEPT: u64 = 16 << 20;
+const KEPT: u64 = 12 << 20;
 
 /// What both ends of a tunnel hold when nothing goes on.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ impl Held {
         Self { fds: self.fds.min(other.fds), resident: self.resident.min(other.resident) }
     }
 
-    fn is_more_than(&self, before: &Self, kept: u64) -> bool {
-        self.fds > before.fds || self.resident > before.resident + kept
+    fn is_more_than(&self, before: &Self) -> bool {
+        self.fds > before.fds || self.resident > before.resident + KEPT
     }
 }
 
@@ -61,17 +61,12 @@ impl Rest {
     /// Waits until both ends hold what they held before: connections, tasks and file descriptors
     /// exactly, memory but for what the allocator keeps.
     pub(crate) async fn returns(&self, tunnel: &Tunnel, limit: Duration) {
-        self.returns_but_for(tunnel, limit, KEPT).await;
-    }
-
-    /// The same, where the allocator may keep so many bytes of what was needed at once.
-    pub(crate) async fn returns_but_for(&self, tunnel: &Tunnel, limit: Duration, kept: u64) {
         eventually(limit, &format!("back to {self:?}"), async || {
             let now = Self::now(tunnel).await?;
             let more = now.live != self.live
                 || now.tasks > self.tasks
-                || now.server.is_more_than(&self.server, kept)
-                || now.agent.is_more_than(&self.agent, kept);
+                || now.server.is_more_than(&self.server)
+                || now.agent.is_more_than(&self.agent);
             if more { Err(format!("{now:?}")) } else { Ok(()) }
         })
         .await;

@@ -168,5 +168,8 @@ fn command() -> Command {
     for name in settings.filter(|name| name.to_string_lossy().starts_with("WATERTIGHT_")) {
         command.env_remove(name);
     }
+    // The allocator gives memory back when it is used again some time later; a process at rest
+    // would hold what it no longer needs.
+    command.env("MIMALLOC_PURGE_DELAY", "0");
     command
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use super::flow::UNREAD;
 use crate::pair::{Case, Pair};
 use crate::processes::{Target, in_time, pattern};
 use crate::rest::Rest;
@@ -49,7 +48,7 @@ pub(crate) async fn one_gibibyte_each_way(case: Case) {
     in_time("a gibibyte each way", all.with(pair.forward(service.at))).await;
     witness.is_undisturbed().await;
     witness.end().await;
-    pair.end(&before).kept(UNREAD).all_is_back().await;
+    pair.end(&before).all_is_back().await;
 }
 
 pub(crate) async fn sixty_four_connections_at_once(case: Case) {
@@ -59,7 +58,7 @@ pub(crate) async fn sixty_four_connections_at_once(case: Case) {
     sixty_four(pair.forward(service.at)).await;
     let before = Rest::of(&pair).await;
     sixty_four(pair.forward(service.at)).await;
-    pair.end(&before).kept(UNREAD).all_is_back().await;
+    pair.end(&before).all_is_back().await;
 }
 
 async fn sixty_four(at: SocketAddr) {

@@ -12,7 +12,7 @@ use crate::ending::Ending;
 use crate::go::{GoEnd, Version};
 use crate::pair::Case;
 use crate::processes::{PATIENCE, TOKEN, Target, Watertight, eventually, in_time, write_private};
-use crate::rest::{Held, Rest};
+use crate::rest::Rest;
 use crate::services::named;
 
 /// The agents: their keys, and what they are.
@@ -117,18 +117,8 @@ impl Fleet {
 
     /// What all hold when nothing goes on: the agents, then the servers.
     async fn rest(&self) -> Rest {
-        let ends = || self.agents.iter().chain([&self.theirs, &self.ours]);
-        eventually(PATIENCE, "rest", async || {
-            let mut held = Vec::new();
-            for end in ends() {
-                match Held::by(end).await? {
-                    Held::Go(figures) if figures.open() != 0 => return Err(format!("{figures:?}")),
-                    at_rest => held.push(at_rest),
-                }
-            }
-            Ok(Rest(held))
-        })
-        .await
+        let ends: Vec<_> = self.agents.iter().chain([&self.theirs, &self.ours]).collect();
+        Rest::of_all(&ends).await
     }
 }
 

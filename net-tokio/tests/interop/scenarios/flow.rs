@@ -18,8 +18,8 @@ const MIB: u64 = 1 << 20;
 const CHUNK: usize = 64 << 10;
 
 /// How far the memory of an end of ours may grow for a connection whose reader stops: in the base
-/// dialect, all that is under way has to find room in it. The allocator keeps some of that.
-pub(super) const UNREAD: u64 = 64 * MIB;
+/// dialect, all that is under way has to find room in it.
+const UNREAD: u64 = 64 * MIB;
 
 pub(crate) async fn slow_reader(case: Case) {
     let (pour, echo) = (Target::pour(32 * MIB).await, Target::echo().await);
@@ -40,7 +40,7 @@ pub(crate) async fn slow_reader(case: Case) {
     assert_eq!(in_time("the end", socket.read(&mut chunk)).await.unwrap(), 0);
     witness.is_undisturbed().await;
     witness.end().await;
-    pair.end(&before).kept(UNREAD).all_is_back().await;
+    pair.end(&before).all_is_back().await;
 }
 
 pub(crate) async fn stopped_reader(case: Case) {
@@ -78,7 +78,7 @@ pub(crate) async fn stopped_reader(case: Case) {
     drop(deaf);
     in_time("the writer's end", writer.end()).await;
     witness.end().await;
-    pair.end(&before).kept(UNREAD).unless_go_leaks("R6").all_is_back().await;
+    pair.end(&before).unless_go_leaks("R6").all_is_back().await;
 }
 
 /// A client with little room for what it does not read.
