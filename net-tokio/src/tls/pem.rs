@@ -1,6 +1,8 @@
 use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
-use std::{fmt, fs};
 
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -9,6 +11,9 @@ use tokio_rustls::rustls::RootCertStore;
 use super::TlsError;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Bytes in a file; all public authorities together are a fiftieth of it. A device never ends.
+const MAX_LEN: u64 = 16 << 20;
 
 /// Where certificates or a key stand, for errors to name.
 pub(super) enum Pem<'a> {
@@ -48,7 +53,9 @@ impl Pem<'_> {
 
     fn text(&self) -> Result<Cow<'_, [u8]>, TlsError> {
         match self {
-            Self::File(path) => fs::read(path).map(Cow::Owned).map_err(|error| self.wrong(&error)),
+            Self::File(path) => {
+                read_bounded(path).map(Cow::Owned).map_err(|error| self.wrong(&error))
+            }
             Self::Text(_, text) => Ok(Cow::Borrowed(text)),
         }
     }
@@ -60,6 +67,14 @@ impl Pem<'_> {
             Self::Text(what, _) => TlsError::Pem { what, reason },
         }
     }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if File::open(path)?.take(MAX_LEN + 1).read_to_end(&mut bytes)? as u64 > MAX_LEN {
+        return Err(io::Error::other(format!("it has more than {} MiB", MAX_LEN >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// Without the mark that some editors put in front, which would hide the first item.

@@ -92,6 +92,24 @@ fn a_public_admin_address_is_refused() {
 }
 
 #[test]
+fn a_file_without_an_end_is_refused() {
+    let folder = folder();
+    let tokens = path(&folder, "tokens");
+    let base = ["server", "--listen", "127.0.0.1:0"];
+    let tls = ["--token-file", &tokens, "--tls-cert", "/dev/zero", "--tls-key", "/dev/zero"];
+    for (arguments, bound) in [
+        (&["--token-file", "/dev/zero"][..], "64 MiB"),
+        (&["--config", "/dev/zero"], "64 MiB"),
+        (&tls, "16 MiB"),
+    ] {
+        let failed = run(&[&base, arguments].concat());
+        assert_eq!(failed.code, 2, "{failed:?}");
+        let says = |text| failed.stderr.contains(text);
+        assert!(says("/dev/zero") && says("more than") && says(bound), "{failed:?}");
+    }
+}
+
+#[test]
 fn a_bad_token_file_is_named_with_its_line() {
     let folder = folder();
     let tokens = path(&folder, "bad");

@@ -11,18 +11,13 @@ mod error;
 mod incoming;
 mod info;
 mod link;
+mod membership;
 mod peer;
 mod registered;
 mod relay;
 mod serve;
 
-use std::sync::Arc;
-
-use tokio::sync::watch;
-use tracing::info;
-
-use super::{Inner, Server};
-use crate::agent::AgentStatus;
+use super::Server;
 
 pub(super) use book::{Claim, PeerBook};
 pub use discovery::PeerDiscovery;
@@ -30,8 +25,6 @@ pub use error::PeerError;
 pub(super) use incoming::PeerAdmission;
 pub use info::{IncomingPeerInfo, PeerDirection, PeerInfo};
 pub use peer::{Peer, PeerIdentity};
-
-use book::Known;
 
 /// Peering, with servers of this kind and with remotedialer's.
 impl Server {
@@ -87,55 +80,5 @@ impl Server {
     #[must_use]
     pub fn peers_of(&self, key: &str) -> Vec<String> {
         self.inner.sessions().peers_of(key)
-    }
-}
-
-impl Inner {
-    /// `found_by` is the search that found the peer, if it was one: it leaves those alone that it
-    /// did not find.
-    fn add_peer(self: &Arc<Self>, peer: Peer, found_by: Option<u64>) -> Result<(), PeerError> {
-        let mut sessions = self.sessions();
-        if sessions.is_closed() {
-            return Err(PeerError::ShuttingDown);
-        }
-        sessions.book().check(&peer)?;
-        let identity = sessions.book().identity().ok_or(PeerError::NoIdentity)?;
-        if let Some(known) = sessions.book().get(&peer.id) {
-            let same = known.peer.is(&peer);
-            if found_by.is_none() && same {
-                sessions.book_mut().claim_by_id(&peer.id);
-                return Ok(());
-            }
-            if same || (found_by.is_some() && known.found_by != found_by) {
-                return Ok(());
-            }
-        }
-        let ousted = sessions.oust(&peer.id);
-        let (status, standing) = watch::channel(AgentStatus::Connecting);
-        let number = sessions.book_mut().number();
-        let (stop, hurry) = (self.stop.child_token(), Arc::default());
-        sessions.book_mut().insert(Known {
-            peer: peer.clone(),
-            number,
-            found_by,
-            stop: stop.clone(),
-            hurry: Arc::clone(&hurry),
-            status: standing,
-        });
-        drop(sessions);
-        if let Some(ousted) = ousted {
-            ousted.end("this peer is to be reached in another way");
-        }
-        info!(id = peer.id, endpoint = %peer.endpoint, "peer added");
-        link::start(self, &identity, &peer, number, link::Reins { stop, hurry, status });
-        Ok(())
-    }
-
-    fn remove_peer(&self, id: &str, found_by: Option<u64>) -> bool {
-        let ousted = self.sessions().oust_found_by(id, found_by);
-        let Some(ousted) = ousted else { return false };
-        info!(id, "peer removed");
-        ousted.end("this server is no peer any more");
-        true
     }
 }

@@ -1,0 +1,66 @@
+//! Who is a peer.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::info;
+
+use super::book::Known;
+use super::{Peer, PeerError, link};
+use crate::agent::AgentStatus;
+use crate::server::Inner;
+
+impl Inner {
+    /// Adds a peer, and connects to it. `found_by` is the search that found the peer, if it was one: it leaves those alone that it
+    /// did not find.
+    pub(super) fn add_peer(
+        self: &Arc<Self>,
+        peer: Peer,
+        found_by: Option<u64>,
+    ) -> Result<(), PeerError> {
+        let mut sessions = self.sessions();
+        if sessions.is_closed() {
+            return Err(PeerError::ShuttingDown);
+        }
+        sessions.book().check(&peer)?;
+        let identity = sessions.book().identity().ok_or(PeerError::NoIdentity)?;
+        if let Some(known) = sessions.book().get(&peer.id) {
+            let same = known.peer.is(&peer);
+            if found_by.is_none() && same {
+                sessions.book_mut().claim_by_id(&peer.id);
+                return Ok(());
+            }
+            if same || (found_by.is_some() && known.found_by != found_by) {
+                return Ok(());
+            }
+        }
+        let ousted = sessions.oust(&peer.id);
+        let (status, standing) = watch::channel(AgentStatus::Connecting);
+        let number = sessions.book_mut().number();
+        let (stop, hurry) = (self.stop.child_token(), Arc::default());
+        sessions.book_mut().insert(Known {
+            peer: peer.clone(),
+            number,
+            found_by,
+            stop: stop.clone(),
+            hurry: Arc::clone(&hurry),
+            status: standing,
+        });
+        drop(sessions);
+        if let Some(ousted) = ousted {
+            ousted.end("this peer is to be reached in another way");
+        }
+        info!(id = peer.id, endpoint = %peer.endpoint, "peer added");
+        link::start(self, &identity, &peer, number, link::Reins { stop, hurry, status });
+        Ok(())
+    }
+
+    /// Removes a peer, or leaves it alone if it was not found by this search.
+    pub(super) fn remove_peer(&self, id: &str, found_by: Option<u64>) -> bool {
+        let ousted = self.sessions().oust_found_by(id, found_by);
+        let Some(ousted) = ousted else { return false };
+        info!(id, "peer removed");
+        ousted.end("this server is no peer any more");
+        true
+    }
+}
