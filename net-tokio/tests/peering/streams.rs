@@ -5,9 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use watertight::core::{Cause, SessionConfig};
-use watertight::{ConnectionEnd, DialError, ResetCode};
+use watertight::{AgentBuilder, ConnectionEnd, DialError, ResetCode};
 
 use super::support::{Target, agent, in_time, server, until};
 use super::{Host, echoes, end_all, join, pair, reads};
@@ -38,6 +38,39 @@ async fn an_answer_after_end_of_file_arrives() {
     let mut answer = Vec::new();
     in_time(stream.read_to_end(&mut answer)).await.unwrap();
     assert_eq!(answer, (3u64 << 20).to_be_bytes());
+    drop(stream);
+    end_all(agents, vec![a, b]).await;
+}
+
+/// The client cannot be told of the end, but is listened to.
+#[tokio::test]
+async fn an_answer_of_a_base_client_after_end_of_file_arrives() {
+    let (target, (a, b)) = (Target::echo().await, pair().await);
+    let (finished, is_finished) = watch::channel(false);
+    let agent = agent("ws", a.at, "edge").base_dialect().handler(move |dial| {
+        let mut is_finished = is_finished.clone();
+        async move {
+            if dial.target() == "tcp/answers:1" {
+                let mut stream = dial.accept().unwrap();
+                is_finished.wait_for(|is| *is).await.unwrap();
+                stream.read_exact(&mut vec![0; 300_000]).await.unwrap();
+                stream.write_all(&vec![2; 1 << 20]).await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        }
+    });
+    let agents = vec![agent.start(), a.agent("echo").await];
+    b.finds("edge", &["a"]).await;
+    b.finds("echo", &["a"]).await;
+    let mut stream = in_time(b.server.dial("edge", "tcp/answers:1")).await.unwrap();
+    in_time(stream.write_all(&[1; 300_000])).await.unwrap();
+    stream.shutdown().await.unwrap();
+    // What has happened by then on the same session was told behind it.
+    echoes(in_time(b.server.dial("echo", &target.target())).await.unwrap()).await;
+    finished.send(true).unwrap();
+    let mut answer = Vec::new();
+    in_time(stream.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer, vec![2; 1 << 20]);
     drop(stream);
     end_all(agents, vec![a, b]).await;
 }
@@ -164,9 +197,19 @@ async fn a_dial_that_is_given_up_is_given_up_at_the_client() {
 /// What was written before it is not waited for, because the target will never read it.
 #[tokio::test]
 async fn a_reset_is_passed_on_to_a_target_that_reads_nothing() {
+    resets_one_that_reads_nothing(|agent| agent).await;
+}
+
+/// It is let write a byte now and then, to see whether it has been read.
+#[tokio::test]
+async fn a_reset_is_passed_on_to_a_base_client_that_reads_nothing() {
+    resets_one_that_reads_nothing(AgentBuilder::base_dialect).await;
+}
+
+async fn resets_one_that_reads_nothing(speaks: fn(AgentBuilder) -> AgentBuilder) {
     let (a, b) = pair().await;
     let (sender, mut ended) = mpsc::channel(1);
-    let agent = agent("ws", a.at, "edge").handler(move |dial| {
+    let agent = speaks(agent("ws", a.at, "edge")).handler(move |dial| {
         let sender = sender.clone();
         async move {
             let mut stream = dial.accept().unwrap();
@@ -179,8 +222,8 @@ async fn a_reset_is_passed_on_to_a_target_that_reads_nothing() {
     });
     let agents = vec![agent.start()];
     b.finds("edge", &["a"]).await;
-    let mut stream = in_time(b.server.dial("edge", "stalls")).await.unwrap();
-    let filling = stream.write_all(&[1; 1 << 20]);
+    let mut stream = in_time(b.server.dial("edge", "tcp/stalls:1")).await.unwrap();
+    let filling = async { while stream.write_all(&[1; 1 << 16]).await.is_ok() {} };
     tokio::time::timeout(Duration::from_millis(500), filling).await.unwrap_err();
     stream.reset(ResetCode::CANCELLED, "given up");
     in_time(ended.recv()).await.unwrap();

@@ -5,12 +5,13 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
+use tokio::time::{Sleep, sleep};
 use tracing::debug;
 use watertight_core::ConnectionEnd;
 use watertight_core::wire::ResetCode;
@@ -25,9 +26,6 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 enum Passed {
     /// The end was passed on. The other direction goes on.
     End,
-    /// The end was passed on to a stream that cannot half-close: it ends the connection, as that of
-    /// a target does.
-    EndOfBoth,
     /// The stream takes nothing more. How it ended is for the other direction to say, which may
     /// have bytes to deliver first.
     Dead,
@@ -36,18 +34,19 @@ enum Passed {
 /// Copies until both directions have finished, or one fails. A reset of one stream resets the other
 /// one, with the same code and words.
 ///
+/// A dialler that has finished still gets the answer, even of a client that cannot be told: that one
+/// is listened to for a while. A target that has finished ends the connection toward a dialler that
+/// cannot be told of one direction, as it does where that one dials it directly.
+///
 /// Dropping the future resets both: nobody takes a truncated stream for a whole one.
-pub(super) async fn relay(one: TunnelStream, other: TunnelStream) {
-    let half_closes = [one.half_closes(), other.half_closes()];
-    let controls = [one.control(), other.control()];
-    let (mut one_read, mut one_write) = one.into_split();
-    let (mut other_read, mut other_write) = other.into_split();
-    let result = both(
-        pass(&mut one_read, &mut other_write, half_closes[1]),
-        pass(&mut other_read, &mut one_write, half_closes[0]),
-    )
-    .await;
-    match result {
+pub(super) async fn relay(dialler: TunnelStream, target: TunnelStream) {
+    let half_closes = dialler.half_closes();
+    let controls = [dialler.control(), target.control()];
+    let (mut dialler_read, mut dialler_write) = dialler.into_split();
+    let (mut target_read, mut target_write) = target.into_split();
+    let up = pass(&mut dialler_read, &mut target_write);
+    let down = pass(&mut target_read, &mut dialler_write);
+    match both(up, down, half_closes).await {
         Ok(()) => debug!("connection finished"),
         Err(error) => {
             debug!(%error, "connection failed");
@@ -56,20 +55,21 @@ pub(super) async fn relay(one: TunnelStream, other: TunnelStream) {
     }
 }
 
+/// Both directions; the end of the second one is that of the first one, too, unless it `half_closes`.
 async fn both(
     up: impl Future<Output = io::Result<Passed>>,
     down: impl Future<Output = io::Result<Passed>>,
+    half_closes: bool,
 ) -> io::Result<()> {
     let (mut up, mut down) = (pin!(up), pin!(down));
     let (mut up_done, mut down_done) = (false, false);
     poll_fn(|cx| {
-        if !up_done && let Poll::Ready(passed) = up.as_mut().poll(cx)? {
+        if !up_done && up.as_mut().poll(cx)?.is_ready() {
             up_done = true;
-            down_done |= passed == Passed::EndOfBoth;
         }
         if !down_done && let Poll::Ready(passed) = down.as_mut().poll(cx)? {
             down_done = true;
-            up_done |= passed == Passed::EndOfBoth;
+            up_done |= passed == Passed::End && !half_closes;
         }
         if up_done && down_done { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
@@ -80,42 +80,58 @@ async fn both(
 ///
 /// # Errors
 /// The stream that is read failed.
-async fn pass(from: &mut ReadHalf, to: &mut WriteHalf, half_closes: bool) -> io::Result<Passed> {
+async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
+    let mut last_words = LastWords(None);
     loop {
-        let Ok(room) = room(from, to).await? else { return Ok(Passed::Dead) };
+        let room = poll_fn(|cx| unless_over(to.poll_room(cx), from, &mut last_words, cx)).await;
+        let Some(room) = room else { return Err(failure(from).await) };
+        let Ok(room) = room else { return Ok(Passed::Dead) };
         let Some(piece) = next(from, to, room).await else { return Ok(Passed::Dead) };
-        let piece = piece?;
-        let end = piece.is_empty();
-        let written = if end { to.shutdown().await } else { to.write_bytes(piece).await };
-        match (written, end) {
-            (Err(_), _) => return Ok(Passed::Dead),
-            (Ok(()), true) if half_closes => return Ok(Passed::End),
-            (Ok(()), true) => return Ok(Passed::EndOfBoth),
-            // Streams that are always ready let other tasks run.
-            (Ok(()), false) => tokio::task::coop::consume_budget().await,
+        let mut piece = piece?;
+        if piece.is_empty() {
+            return Ok(if to.shutdown().await.is_ok() { Passed::End } else { Passed::Dead });
         }
+        // The room may be gone: the other end has paused us, or another connection has taken it.
+        while !piece.is_empty() {
+            let write = |cx: &mut Context<'_>| {
+                unless_over(to.poll_write_bytes(cx, &mut piece), from, &mut last_words, cx)
+            };
+            match poll_fn(write).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return Ok(Passed::Dead),
+                None => return Err(failure(from).await),
+            }
+        }
+        // Streams that are always ready let other tasks run.
+        tokio::task::coop::consume_budget().await;
     }
 }
 
-/// Waits for room in a stream. The inner result is its own.
-///
-/// # Errors
-/// The stream that is read has failed, and what came before that has no room, either.
-async fn room(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<io::Result<usize>> {
-    let either = poll_fn(|cx| match to.poll_room(cx) {
-        Poll::Ready(room) => Poll::Ready(Some(room)),
-        // A clean end can wait for its turn.
-        Poll::Pending => match from.poll_ended(cx) {
-            Poll::Ready(false) => Poll::Ready(None),
-            Poll::Ready(true) | Poll::Pending => Poll::Pending,
-        },
-    });
-    if let Some(room) = either.await {
-        return Ok(room);
+/// What a blocked write comes to; `None` if the stream that is read has failed in the meantime, and
+/// what came before that has had its time.
+fn unless_over<T>(
+    write: Poll<T>,
+    from: &ReadHalf,
+    last_words: &mut LastWords,
+    cx: &mut Context<'_>,
+) -> Poll<Option<T>> {
+    match write {
+        Poll::Ready(written) => Poll::Ready(Some(written)),
+        Poll::Pending => last_words.poll_over(from, cx).map(|()| None),
     }
-    match tokio::time::timeout(LAST_WORDS, poll_fn(|cx| to.poll_room(cx))).await {
-        Ok(room) => Ok(room),
-        Err(_) => Err(failure(from).await),
+}
+
+/// The time for what came before a stream's failure. It is one for all of that: a writer that is let
+/// write a byte now and then would take for ever.
+struct LastWords(Option<Pin<Box<Sleep>>>);
+
+impl LastWords {
+    /// A clean end can wait for its turn.
+    fn poll_over(&mut self, from: &ReadHalf, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.is_none() && from.poll_ended(cx) == Poll::Ready(false) {
+            self.0 = Some(Box::pin(sleep(LAST_WORDS)));
+        }
+        self.0.as_mut().map_or(Poll::Pending, |time| time.as_mut().poll(cx))
     }
 }
 
