@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -6,6 +7,9 @@ use tokio::time::Instant;
 /// How many lines of one kind are logged in [`WITHIN`]. Enough to see what happens; an end that
 /// causes them in a loop must not fill a disk.
 const MOST: u32 = 10;
+
+/// Characters of a text.
+const SHOWN: usize = 80;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -35,6 +39,14 @@ impl LogLimit {
         }
         state.logged += 1;
         Some(std::mem::take(&mut state.left_out))
+    }
+}
+
+/// What strangers say, as much of it as belongs in a line.
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        Some((length, _)) => Cow::Owned(format!("{}…", &text[..length])),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -14,6 +14,7 @@ use super::peering::Claim;
 use super::sessions::{Added, Admission, Newcomer, Place};
 use super::{Inner, ServerEvent};
 use crate::handshake::Refusal;
+use crate::log_limit::shortened;
 use crate::metrics::handshake_refused;
 use crate::session::{RunOptions, prepare};
 use crate::transport::Transport;
@@ -42,6 +43,8 @@ impl Inner {
         remote: Option<SocketAddr>,
         refusal: &Refusal,
     ) {
+        let client = client.map(shortened);
+        let client = client.as_deref();
         match self.refusals.pass() {
             Some(0) => info!(client, ?remote, %refusal, "session refused"),
             Some(left_out) => info!(client, ?remote, %refusal, left_out, "session refused"),

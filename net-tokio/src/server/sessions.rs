@@ -241,12 +241,19 @@ impl Sessions {
 
     /// The best way to a client, other than those that were tried.
     pub(crate) fn way(&self, key: &str, tried: &[SessionKey]) -> Option<Way> {
-        let mut candidates = self.registry.lookup(key);
-        candidates.find_map(|candidate| {
+        self.candidates(key).find_map(|candidate| {
             let session = candidate.session();
             let untried = !tried.contains(&session);
             untried.then(|| self.shared(session))?.map(|shared| Way { candidate, shared })
         })
+    }
+
+    /// The ways to a client, the best one first. A server that has become a peer is no client of
+    /// others any more.
+    pub(super) fn candidates(&self, key: &str) -> impl Iterator<Item = Candidate> {
+        let is_server = self.book.is_server(key);
+        let candidates = self.registry.lookup(key);
+        candidates.filter(move |way| !is_server || matches!(way, Candidate::Local(_)))
     }
 
     /// The client's own session, if it is connected here.

@@ -39,3 +39,13 @@ fn a_header_that_cannot_be_read_is_not_shown() {
     assert!(finished.stderr.contains("--header: expected `NAME: VALUE`"), "{finished:?}");
     assert!(!finished.stderr.contains("secret"), "{finished:?}");
 }
+
+#[test]
+fn a_token_is_not_sent_beside_another_authorization() {
+    let agent = ["agent", "--connect", "ws://127.0.0.1:1", "--key", "edge"];
+    let twice = ["--token-file", "/dev/null", "--header", "authorization: Basic secret"];
+    let finished = run(&[&agent[..], &twice].concat());
+    assert_eq!(finished.code, 2);
+    assert!(finished.stderr.contains("give one of them"), "{finished:?}");
+    assert!(!finished.stderr.contains("secret"), "{finished:?}");
+}

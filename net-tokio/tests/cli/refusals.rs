@@ -38,11 +38,14 @@ fn refusals_say_what_is_wrong_and_nothing_else() {
     }
     assert_eq!(connect_with(&server, Some("vip"), Some("secret-of-vip")).status, 101);
     assert_eq!(connect_with(&server, Some("k"), Some(TOKEN)).status, 101);
+    assert_eq!(connect_with(&server, Some(&"k".repeat(5000)), Some("wrong")).status, 401);
     // Who is refused all day does not fill a disk.
     for _ in 0..30 {
         assert_eq!(connect_with(&server, Some("k"), Some("wrong")).status, 401);
     }
     assert_eq!(server.log().matches("session refused").count(), 10, "{}", server.log());
+    let longest = server.log().lines().map(str::len).max();
+    assert!(longest < Some(500), "{longest:?}");
     assert_eq!(server.stop().code, 0);
 }
 

@@ -173,6 +173,28 @@ async fn a_client_that_is_nowhere_is_not_looked_for_in_circles() {
     end_all(vec![speaker], vec![a, b]).await;
 }
 
+/// Servers of remotedialer do, and would pass a dial of it on to each other for ever.
+#[tokio::test]
+async fn a_server_that_is_announced_as_a_client_is_none() {
+    let (a, b) = pair().await;
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    a.server.add_peer(peer("theirs", nobody)).unwrap();
+    let theirs = liar(&a, "theirs").await;
+    for (id, number) in ["a", "b", "theirs", "later", "edge"].into_iter().zip(1..) {
+        theirs.announce(id, number);
+    }
+    a.finds("edge", &["theirs"]).await;
+    assert_eq!(a.peer("theirs").routes, 2);
+    assert_eq!(a.server.peers_of("later"), ["theirs"]);
+    a.server.add_peer(peer("later", nobody)).unwrap();
+    for id in ["a", "b", "theirs", "later"] {
+        assert!(a.server.peers_of(id).is_empty(), "{id}");
+        let error = in_time(a.server.dial(id, "greeting")).await.unwrap_err();
+        assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
+    }
+    end_all(vec![], vec![a, b]).await;
+}
+
 /// An agent that moves from server to server, and is dialled all the while.
 async fn wander(hosts: &[Host; 3], key: &str, moves: usize) {
     let next = hosts.iter().cycle().skip(1);

@@ -38,13 +38,16 @@ async fn only_a_peer_with_its_token_is_one() {
     a.server.add_peer(b.as_peer()).unwrap();
     // Not known at all, then with another token.
     let unknown = reason(&a, "b").await;
-    assert!(unknown.contains("401") && unknown.contains("unknown peer id, or wrong"), "{unknown}");
+    assert!(
+        unknown.contains("401") && unknown.contains("is known, or its token is wrong"),
+        "{unknown}"
+    );
     let endpoint = format!("ws://{}", a.at).parse().unwrap();
     b.server.add_peer(Peer::new(endpoint, "a", "another token")).unwrap();
     let refused = HandPeer::connect(b.at, "a", Dialect::Base, |_, _, _| {}).await;
     let Err(Error::Http(answer)) = refused else { panic!("it was let in") };
     let text = String::from_utf8(answer.body().clone().unwrap_or_default()).unwrap();
-    assert!(answer.status() == 401 && text.contains("wrong token"), "{answer:?}");
+    assert!(answer.status() == 401 && text.contains("token is wrong"), "{answer:?}");
     assert!(b.peer("a").incoming.is_none());
     // With the right one it comes by itself.
     b.server.add_peer(a.as_peer()).unwrap();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use http::header::{CONNECTION, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue};
 
 /// `NAME: VALUE`, as it was given: read later, so that no complaint shows the value, which can be a
@@ -18,9 +18,9 @@ impl HeaderSpec {
         let (name, value) = self.0.split_once(':').ok_or("expected `NAME: VALUE`")?;
         let name: HeaderName =
             name.trim().parse().map_err(|_| format!("{:?} is no header's name", name.trim()))?;
-        if [HOST, CONNECTION, UPGRADE].contains(&name)
-            || name.as_str().starts_with("sec-websocket-")
-        {
+        let of_the_request =
+            [HOST, CONNECTION, UPGRADE, CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE];
+        if of_the_request.contains(&name) || name.as_str().starts_with("sec-websocket-") {
             return Err(format!("{name} belongs to the upgrade itself, which sets it"));
         }
         if name == "x-tunnel-id" {
@@ -68,6 +68,7 @@ mod tests {
             ("a b: x", "is no header's name"),
             ("Host: x", "sets it"),
             ("Sec-WebSocket-Key: x", "sets it"),
+            ("Content-Length: 1", "sets it"),
             ("X-Tunnel-ID: x", "--key"),
             ("X: secret\u{7}", "characters"),
         ] {

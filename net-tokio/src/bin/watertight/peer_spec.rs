@@ -20,6 +20,13 @@ pub(crate) enum BadPeer {
     EmptyId(Endpoint),
     #[error("no token after the second comma of peer {0:?}: leave the comma out if it is ours")]
     EmptyToken(String),
+    #[error(
+        "{0:?} is no id: a comma separates URL, id and token, and each peer has a --peer of its own, \
+         or a line of its own in the environment"
+    )]
+    NotAnId(String),
+    #[error("the token of peer {0:?} has a URL in it: is it another peer?")]
+    NotAToken(String),
     #[error("peers are reached by ws:// or wss://, not by {0}")]
     NotAWebSocket(Endpoint),
     #[error("{0}")]
@@ -38,7 +45,11 @@ impl PeerSpec {
         if id.is_empty() {
             return Err(BadPeer::EmptyId(endpoint));
         }
+        if is_list(id) {
+            return Err(BadPeer::NotAnId(id.to_string()));
+        }
         match parts.next() {
+            Some(token) if is_list(token) => Err(BadPeer::NotAToken(id.to_string())),
             Some("") => Err(BadPeer::EmptyToken(id.to_string())),
             token => Ok(Peer::new(endpoint, id, token.unwrap_or(ours))),
         }
@@ -52,6 +63,11 @@ impl PeerSpec {
     pub(crate) fn is_over_tls(&self) -> bool {
         self.0.trim_start().starts_with("wss:")
     }
+}
+
+/// Whether another peer follows, behind whatever was taken for a separator.
+fn is_list(text: &str) -> bool {
+    text.contains("://")
 }
 
 impl FromStr for PeerSpec {
@@ -95,6 +111,10 @@ mod tests {
             ("ws://b:1,b,", "second comma"),
             ("b:1,b,secret", "ws://"),
             ("tls://b:1,b,secret", "not by tls://b:1"),
+            ("ws://b:1,b;ws://c:1,c", "is no id"),
+            ("ws://b:1,b ws://c:1,c", "is no id"),
+            ("ws://b:1,b,ws://secret:1,c", "another peer"),
+            ("ws://b:1,b,secret ws://c:1,c", "another peer"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(why) && !error.contains("secret"), "{text}: {error}");

@@ -12,6 +12,7 @@ use super::error::check_id;
 use super::{Peer, PeerError, PeerIdentity};
 use crate::agent::AgentStatus;
 use crate::handshake::Refusal;
+use crate::log_limit::shortened;
 
 /// The peers, by their ids.
 #[derive(Debug)]
@@ -44,8 +45,8 @@ pub(in crate::server) enum Claim {
     None,
     /// It is this peer, and has proved it.
     Proved { id: String, number: u64 },
-    /// It may be one, but has not proved it.
-    Unproved,
+    /// It may be one, with this id, but has not proved it.
+    Unproved(String),
     /// It is this server itself, or one that goes by the same id.
     Oneself(String),
 }
@@ -54,11 +55,16 @@ impl Claim {
     /// A refusal of an end that made this claim. Agents of others may have such headers, too, so
     /// that it was asked who it is as a client.
     pub(in crate::server) fn explain(&self, refusal: Refusal) -> Refusal {
-        if *self != Self::Unproved || refusal.status.is_server_error() {
-            return refusal;
+        match self {
+            Self::Unproved(id) if !refusal.status.is_server_error() => {
+                let (id, reason) = (shortened(id), refusal.reason);
+                let reason = format!(
+                    "no peer {id:?} is known, or its token is wrong; as a client: {reason}"
+                );
+                Refusal { reason, ..refusal }
+            }
+            _ => refusal,
         }
-        let reason = format!("unknown peer id, or wrong token; as a client: {}", refusal.reason);
-        Refusal { reason, ..refusal }
     }
 }
 
@@ -134,6 +140,13 @@ impl PeerBook {
         self.peers.get(id).is_some_and(|known| known.number == number)
     }
 
+    /// Whether this is the id of a server and no client's key: this one's, or a peer's. remotedialer
+    /// announces its peers as clients.
+    pub(in crate::server) fn is_server(&self, id: &str) -> bool {
+        let own = self.identity.as_ref().is_some_and(|own| own.id == id);
+        own || self.peers.contains_key(id)
+    }
+
     /// In the order of their ids.
     pub(in crate::server) fn iter(&self) -> impl Iterator<Item = &Known> {
         self.peers.values()
@@ -160,7 +173,7 @@ impl PeerBook {
         match proved {
             Some(known) => Claim::Proved { id: id.to_string(), number: known.number },
             None if own.into() => Claim::Oneself(id.to_string()),
-            None => Claim::Unproved,
+            None => Claim::Unproved(id.to_string()),
         }
     }
 }
@@ -198,7 +211,7 @@ mod tests {
         let claim = |id, token| book.claim(Some(id), Some(token));
         assert_eq!(claim("b", "b-token"), Claim::Proved { id: "b".into(), number: 1 });
         for (id, token) in [("b", "a-token"), ("b", "b-toke"), ("c", "b-token"), ("a", "b-token")] {
-            assert_eq!(claim(id, token), Claim::Unproved, "{id} {token}");
+            assert_eq!(claim(id, token), Claim::Unproved(id.to_string()), "{id} {token}");
         }
         assert_eq!(claim("a", "a-token"), Claim::Oneself("a".into()));
         for (id, token) in [(None, Some("b-token")), (Some("b"), None), (Some("b"), Some(""))] {
@@ -212,7 +225,7 @@ mod tests {
         assert!(book.is_current("b", 1) && !book.is_current("b", 2));
         book.remove("b").unwrap();
         assert!(!book.is_current("b", 1));
-        assert_eq!(book.claim(Some("b"), Some("b-token")), Claim::Unproved);
+        assert_eq!(book.claim(Some("b"), Some("b-token")), Claim::Unproved("b".to_string()));
     }
 
     #[test]

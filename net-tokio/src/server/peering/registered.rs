@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 use watertight_core::registry::{Candidate, RegistryError, RouteChange, SessionKey, SessionKind};
 use watertight_core::wire::ClientRoute;
 
@@ -79,11 +80,17 @@ impl Sessions {
         last.filter(|_| count == most)
     }
 
+    /// Remembers a route, if it is one to a client. Servers of remotedialer would pass a dial of one of
+    /// them on to each other for ever.
     pub(super) fn peer_added_client(
         &mut self,
         peer: SessionKey,
         route: ClientRoute,
     ) -> Result<(), RegistryError> {
+        if self.book.is_server(&route.client_key) {
+            debug!(id = route.client_key, "a peer announces a server as its client");
+            return Ok(());
+        }
         let added = self.registry.peer_added_client(peer, route);
         self.observe_routes();
         added
@@ -130,8 +137,7 @@ impl Sessions {
 
     /// The peers through which a client can be dialled, the best one first.
     pub(super) fn peers_of(&self, client: &str) -> Vec<String> {
-        let candidates = self.registry.lookup(client);
-        let peers = candidates.filter(|way| matches!(way, Candidate::Peer { .. }));
+        let peers = self.candidates(client).filter(|way| matches!(way, Candidate::Peer { .. }));
         peers.filter_map(|way| Some(self.registry.get(way.session())?.name.clone())).collect()
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use tracing::warn;
 use watertight::core::SessionConfig;
@@ -54,9 +55,15 @@ impl AgentPlan {
                  --connect to ws:// or wss://"
             )));
         }
+        let headers = headers(&options.header)?;
+        if options.token_file.is_some() && headers.iter().any(|(name, _)| name == AUTHORIZATION) {
+            return Err(Failure::configuration(
+                "--header Authorization and --token-file set the same header: give one of them",
+            ));
+        }
         Ok(Self {
             token: options.token_file.map(AgentToken::of_file).transpose()?.map(Arc::new),
-            headers: headers(&options.header)?,
+            headers,
             tls: tls::of_client(
                 options.ca,
                 options.client_cert,

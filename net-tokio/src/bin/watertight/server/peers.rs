@@ -9,7 +9,7 @@ use crate::cli::ServerOptions;
 use crate::failure::Failure;
 use crate::peer_spec::PeerSpec;
 use crate::tls;
-use crate::tokens::read_token;
+use crate::tokens::{read_token, warn_if_exposed};
 
 /// The other servers, and who this one is to them.
 #[derive(Clone, Debug)]
@@ -134,7 +134,9 @@ fn identity(
         (None, None) if !wanted => return Ok(None),
         (Some(id), Some(file)) => {
             check_id(&id)?;
-            return read_token(file, "--peer-token-file").map(|token| Some((id, token)));
+            let token = read_token(file, "--peer-token-file")?;
+            warn_if_exposed(file);
+            return Ok(Some((id, token)));
         }
         (None, _) => "--peer-id ID, the name by which the peers know this server",
         (_, None) => "--peer-token-file FILE, whose token this server shows to its peers",

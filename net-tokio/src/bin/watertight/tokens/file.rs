@@ -81,7 +81,7 @@ fn check_token(token: &str) -> Result<(), &'static str> {
     }
 }
 
-pub(super) fn warn_if_exposed(path: &Path) {
+pub(crate) fn warn_if_exposed(path: &Path) {
     let Ok(metadata) = fs::metadata(path) else { return };
     if metadata.permissions().mode() & OTHERS_READ != 0 {
         let path = path.display();

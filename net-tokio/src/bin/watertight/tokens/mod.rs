@@ -9,7 +9,7 @@ use subtle::{Choice, ConstantTimeEq};
 use watertight::{AuthRequest, Refusal};
 
 pub(crate) use agent::AgentToken;
-pub(crate) use file::read_token;
+pub(crate) use file::{read_token, warn_if_exposed};
 pub(crate) use reload::TokenBook;
 
 /// A token as it is kept: digests have one length, so that comparing them tells nothing about the
