@@ -153,6 +153,22 @@ impl<I: Io> WebSocket<I> {
         let close = Message::Close(Some(CloseFrame { code: self.code, reason }));
         self.outgoing.send(&mut self.stream, close)
     }
+
+    /// Discards what arrives, until the other end's Close, which is the last of it: a server of
+    /// remotedialer answers ours and leaves the socket open.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.closed {
+            match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+                Some(Ok(Message::Close(_))) => return Poll::Ready(()),
+                Some(Ok(_)) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Err(_)) | None => self.closed = true,
+            }
+        }
+        poll_drain(self.stream.get_mut(), cx)
+    }
 }
 
 impl<I: Io> Transport for WebSocket<I> {
@@ -207,7 +223,7 @@ impl<I: Io> Transport for WebSocket<I> {
                     Closing::Draining
                 }
                 Closing::Draining => {
-                    ready!(poll_drain(self.stream.get_mut(), cx));
+                    ready!(self.poll_drain(cx));
                     Closing::Done
                 }
                 Closing::Done => return Poll::Ready(Ok(())),

@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -87,6 +88,16 @@ async fn an_end_without_close_is_a_failure_of_the_path() {
         let TransportError::Io(error) = error else { panic!("{error:?}") };
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
+}
+
+#[tokio::test]
+async fn a_close_is_over_when_it_is_answered() {
+    let (mut transport, mut b) = acceptor().await;
+    // Messages that were under way, and the answer; the socket stays open.
+    b.write_all(b"\x82\x81\0\0\0\0x\x89\x80\0\0\0\0\x88\x80\0\0\0\0").await.unwrap();
+    let closing = close(&mut transport, "done");
+    tokio::time::timeout(Duration::from_secs(10), closing).await.unwrap();
+    b.write_all(b"?").await.unwrap();
 }
 
 #[tokio::test]
