@@ -128,6 +128,8 @@ pub(crate) struct ServerOptions {
     pub(crate) peer_id: Option<String>,
 
     /// A file whose first line, comments aside, is the token that this server shows to its peers
+    ///
+    /// It is read at the start; another token needs a restart.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_TOKEN_FILE", hide_env_values = true)]
     pub(crate) peer_token_file: Option<PathBuf>,
