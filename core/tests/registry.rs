@@ -164,8 +164,26 @@ fn peers_hear_of_the_new_session_before_they_lose_the_old_one() {
     let told: Vec<_> = new.announce.into_iter().map(|told| (told.peer, told.change)).collect();
     let added = RouteChange::Added(of(new.session));
     let removed = RouteChange::Removed(of(old.session));
-    assert_eq!(told, [(peer, added.clone()), (peer, removed)]);
-    assert_eq!(registry.announcements(peer, None).collect::<Vec<_>>(), [added]);
+    assert_eq!(told, [(peer, added), (peer, removed)]);
+}
+
+/// A peer takes a second announcement for another one, and the end of the client takes one back.
+#[test]
+fn what_was_announced_as_it_came_is_not_announced_again() {
+    let mut registry = registry();
+    let [a, c] = ["a", "c"].map(|key| agent(&mut registry, key));
+    let peer = registry.insert_outgoing_peer("peer", Dialect::Base).unwrap().session;
+    let added = |key: &str, session: SessionKey| {
+        RouteChange::Added(route(key, i64::try_from(session.get()).unwrap()))
+    };
+    let first = registry.announcements(peer, None).next();
+    assert_eq!(first, Some(added("a", a)));
+    let inserted = registry.insert_agent("b").unwrap();
+    assert_eq!(inserted.announce[0].change, added("b", inserted.session));
+    let rest: Vec<_> = registry.announcements(peer, Some("a")).collect();
+    assert_eq!(rest, [added("c", c)]);
+    registry.insert_agent("c").unwrap();
+    assert_eq!(registry.announcements(peer, Some("a")).count(), 0);
 }
 
 #[test]
@@ -184,13 +202,15 @@ fn announcements_go_on_after_a_pause() {
 #[test]
 fn a_base_peer_does_not_hear_of_keys_that_it_would_misread() {
     let mut registry = Registry::new(RegistryLimits { key: 200, ..LIMITS });
-    let base = registry.insert_outgoing_peer("base", Dialect::Base).unwrap().session;
+    registry.insert_outgoing_peer("base", Dialect::Base).unwrap();
     let ours = registry.insert_outgoing_peer("ours", Dialect::Extended).unwrap().session;
     for key in ["a/b", "a::b", &"k".repeat(99)] {
         let inserted = registry.insert_agent(key).unwrap();
         let told: Vec<_> = inserted.announce.iter().map(|told| told.peer).collect();
         assert_eq!(told, [ours], "{key}");
     }
+    let base = registry.insert_outgoing_peer("base", Dialect::Base).unwrap().session;
+    let ours = registry.insert_outgoing_peer("ours", Dialect::Extended).unwrap().session;
     assert_eq!(registry.announcements(base, None).count(), 0);
     assert_eq!(registry.announcements(ours, None).count(), 3);
 }
@@ -218,14 +238,46 @@ fn planted_routes_have_an_end() {
     for number in 0..3 {
         registry.peer_added_client(a, route("x", number)).unwrap();
     }
-    let refused = registry.peer_added_client(a, route("x", 3));
+    let refused = registry.peer_added_client(a, route("y", 3));
     assert_eq!(refused, Err(RegistryError::TooManyRoutesOfPeer { limit: 3 }));
     registry.peer_added_client(a, route("x", 2)).unwrap();
     registry.peer_added_client(b, route("x", 0)).unwrap();
     registry.peer_added_client(b, route("x", 1)).unwrap();
-    let refused = registry.peer_added_client(b, route("x", 2));
+    let refused = registry.peer_added_client(b, route("y", 2));
     assert_eq!(refused, Err(RegistryError::TooManyRoutes { limit: 5 }));
     assert_eq!(sessions(&registry, "x"), [b, a]);
+}
+
+#[test]
+fn a_client_that_comes_back_is_found_at_a_full_peer() {
+    let mut registry = registry();
+    let (a, b) = (incoming(&mut registry, "a"), incoming(&mut registry, "b"));
+    for (peer, key) in [(a, "x"), (a, "y"), (a, "z"), (b, "x"), (b, "y")] {
+        registry.peer_added_client(peer, route(key, 1)).unwrap();
+    }
+    // One is full, and the other one would be the sixth of five.
+    for peer in [a, b] {
+        let before = registry.routes_of(peer);
+        registry.peer_added_client(peer, route("x", 2)).unwrap();
+        assert_eq!(registry.routes_of(peer), before);
+        registry.peer_removed_client(peer, &route("x", 1)).unwrap();
+        assert_eq!(registry.routes_of(peer), before);
+    }
+    assert_eq!(sessions(&registry, "x"), [b, a]);
+    registry.peer_removed_client(a, &route("x", 2)).unwrap();
+    assert_eq!(sessions(&registry, "x"), [b]);
+}
+
+#[test]
+fn a_peer_may_announce_as_many_clients_as_a_server_takes() {
+    for agents in [5, 100_000, 300_000, usize::MAX] {
+        let limits = RegistryLimits::of_agents(agents);
+        let default = RegistryLimits::default();
+        assert_eq!(limits.agents, agents);
+        assert_eq!(limits.routes_per_peer, agents.max(default.agents));
+        assert!(limits.routes >= default.routes && limits.routes >= limits.routes_per_peer);
+    }
+    assert_eq!(RegistryLimits::of_agents(100_000), RegistryLimits::default());
 }
 
 #[test]
@@ -348,11 +400,19 @@ impl Model {
             Some(SessionKind::IncomingPeer) => {}
             Some(_) => return Err(RegistryError::NotAPeer),
         }
-        if !known && of_peer == LIMITS.routes_per_peer {
-            return Err(RegistryError::TooManyRoutesOfPeer { limit: of_peer });
-        }
-        if !known && self.routes.len() == LIMITS.routes {
-            return Err(RegistryError::TooManyRoutes { limit: LIMITS.routes });
+        let full = if of_peer == LIMITS.routes_per_peer {
+            Some(RegistryError::TooManyRoutesOfPeer { limit: of_peer })
+        } else if self.routes.len() == LIMITS.routes {
+            Some(RegistryError::TooManyRoutes { limit: LIMITS.routes })
+        } else {
+            None
+        };
+        if let (false, Some(full)) = (known, full) {
+            let is_other = |(owner, other): &&(SessionKey, ClientRoute)| {
+                *owner == peer && other.client_key == route.client_key
+            };
+            let other = self.routes.iter().filter(is_other).min().cloned().ok_or(full)?;
+            self.routes.retain(|route| *route != other);
         }
         self.routes.retain(|other| *other != (peer, route.clone()));
         self.routes.push((peer, route.clone()));

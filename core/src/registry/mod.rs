@@ -139,6 +139,10 @@ impl Registry {
 
     /// A peer announces a client. The newest announcement of a client is tried first.
     ///
+    /// Beyond the limits, it is remembered instead of another route of this peer to the same client,
+    /// if there is one, which the peer need not take back any more: whoever comes back to a full
+    /// peer is still found there.
+    ///
     /// # Errors
     ///
     /// The session is no incoming peer, or announced too much. The announcement is ignored; the
@@ -196,7 +200,9 @@ impl Registry {
         self.names.get(SessionKind::Agent, client_key)
     }
 
-    /// What an outgoing peer that knows nothing yet is told: every agent, in the order of the keys.
+    /// What an outgoing peer that knows nothing yet is told: every agent whose session is older than
+    /// the peer's, in the order of the keys. Younger ones were announced as they came, and nothing is
+    /// announced twice.
     ///
     /// A full outbox can stop anywhere and go on later with those `after` the last key: what
     /// changed in between was announced as it changed.
@@ -208,8 +214,9 @@ impl Registry {
         let entry = self.sessions.get(&peer);
         let entry = entry.filter(|entry| entry.kind == SessionKind::OutgoingPeer);
         let agents = entry.map(|entry| (entry.dialect, self.names.agents_after(after)));
-        agents.into_iter().flat_map(|(dialect, agents)| {
-            let routes = agents.map(|(key, session)| RouteChange::Added(session.route(key)));
+        agents.into_iter().flat_map(move |(dialect, agents)| {
+            let older = agents.filter(move |(_, session)| *session < peer);
+            let routes = older.map(|(key, session)| RouteChange::Added(session.route(key)));
             routes.filter(move |change| change.check(dialect).is_ok())
         })
     }

@@ -19,6 +19,10 @@ pub(super) struct Routes {
 
 impl Routes {
     /// Adds a route, or makes one that is there the newest.
+    ///
+    /// Where there is no room, it takes the place of another route of this peer to the same client:
+    /// one whose client came back is announced with its new session first, and the old route is
+    /// taken back then, which would leave none.
     pub(super) fn add(
         &mut self,
         peer: SessionKey,
@@ -28,7 +32,7 @@ impl Routes {
         match self.number(peer, &route) {
             Some(older) => self.unlink(&route.client_key, older),
             None => {
-                self.check_room(peer, limits)?;
+                self.make_room(peer, &route.client_key, limits)?;
                 self.counter.add();
             }
         }
@@ -61,11 +65,7 @@ impl Routes {
 
     /// Removes every route of a peer to one client.
     pub(super) fn forget(&mut self, peer: SessionKey, client_key: &str) {
-        let any = |session_key| ClientRoute { client_key: client_key.into(), session_key };
-        let of_client = any(i64::MIN)..=any(i64::MAX);
-        let of_peer = self.by_peer.get(&peer).into_iter();
-        let stale = of_peer.flat_map(|routes| routes.range(of_client.clone()));
-        let stale: Vec<_> = stale.map(|(route, _)| route.clone()).collect();
+        let stale: Vec<_> = self.to_client(peer, client_key).cloned().collect();
         for route in stale {
             self.remove(peer, &route);
         }
@@ -98,6 +98,28 @@ impl Routes {
 
     fn number(&self, peer: SessionKey, route: &ClientRoute) -> Option<u64> {
         self.by_peer.get(&peer)?.get(route).copied()
+    }
+
+    /// A peer's routes to one client, in the order of their session keys.
+    fn to_client(&self, peer: SessionKey, client_key: &str) -> impl Iterator<Item = &ClientRoute> {
+        let any = |session_key| ClientRoute { client_key: client_key.into(), session_key };
+        let of_client = any(i64::MIN)..=any(i64::MAX);
+        let of_peer = self.by_peer.get(&peer).into_iter();
+        of_peer.flat_map(move |routes| routes.range(of_client.clone())).map(|(route, _)| route)
+    }
+
+    fn make_room(
+        &mut self,
+        peer: SessionKey,
+        client_key: &str,
+        limits: &RegistryLimits,
+    ) -> Result<(), RegistryError> {
+        let Err(full) = self.check_room(peer, limits) else { return Ok(()) };
+        // Whichever it is: they all lead to the client through the peer, and the first one is found
+        // at once, however many there are.
+        let other = self.to_client(peer, client_key).next().cloned().ok_or(full)?;
+        self.remove(peer, &other);
+        Ok(())
     }
 
     fn check_room(&self, peer: SessionKey, limits: &RegistryLimits) -> Result<(), RegistryError> {

@@ -254,7 +254,8 @@ impl Session {
     }
 
     /// Announces to a peer server that a client is reachable through this end, or no longer is.
-    /// The two take turns for a route: what is taken back was announced, and it is announced once.
+    /// A route is announced once, and not after it was taken back; taking back one that was not
+    /// announced, or not yet, does no harm.
     ///
     /// # Errors
     /// The other end would take it for another route, or end the session over it: see

@@ -171,6 +171,9 @@ pub(crate) struct ServerOptions {
     pub(crate) drain_timeout: Option<Duration>,
 
     /// How many agents may be connected at once [default: 100000]
+    ///
+    /// A peer may announce as many, or 100000 if that is more; all peers together, five times as
+    /// many.
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CLIENTS", hide_env_values = true)]
     pub(crate) max_clients: Option<NonZeroUsize>,

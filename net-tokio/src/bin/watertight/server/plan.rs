@@ -107,6 +107,19 @@ fn session(max_connections: Option<NonZeroUsize>, silence: Option<Silence>) -> S
 }
 
 fn registry(max_clients: Option<NonZeroUsize>) -> RegistryLimits {
-    let default = RegistryLimits::default();
-    RegistryLimits { agents: max_clients.map_or(default.agents, NonZeroUsize::get), ..default }
+    max_clients.map_or_else(RegistryLimits::default, |max| RegistryLimits::of_agents(max.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_of_many_clients_takes_peers_of_as_many() {
+        assert_eq!(registry(None), RegistryLimits::default());
+        let many = registry(NonZeroUsize::new(200_000));
+        assert_eq!((many.agents, many.routes_per_peer), (200_000, 200_000));
+        let few = registry(NonZeroUsize::new(5));
+        assert_eq!((few.agents, few.routes_per_peer), (5, 100_000));
+    }
 }
