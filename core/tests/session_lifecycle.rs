@@ -573,6 +573,37 @@ fn half_closed_connections_toward_a_remotedialer_end_make_room_for_others() {
 }
 
 #[test]
+fn no_room_is_made_for_a_dial_that_is_refused_anyway() {
+    let few = config(|config| {
+        config.limits.max_connections = 2;
+        config.limits.max_dials = 1;
+    });
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, few);
+    let half_closed = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.hears();
+    lone.end.session.finish(lone.now, half_closed).unwrap();
+    lone.dials(1);
+    lone.hears();
+    let refused = |lone: &mut Lone, target: &str| {
+        let refused = lone.end.session.open(lone.now, target, None).unwrap_err();
+        lone.end.poll_events();
+        assert_eq!(lone.end.cause(half_closed), None, "{refused}");
+    };
+    refused(&mut lone, "tcp");
+    refused(&mut lone, &format!("tcp/{}", "h".repeat(1000)));
+    let dialled = |lone: &mut Lone, number, why: &str| {
+        lone.dials(number);
+        assert_eq!(lone.end.cause(half_closed), None, "{why}");
+        assert_eq!(lone.hears(), [(number, Body::Error { text: why.into() })]);
+    };
+    dialled(&mut lone, 2, "too many dials in flight");
+    lone.end.session.drain(lone.now, "", seconds(60));
+    refused(&mut lone, TARGET);
+    dialled(&mut lone, 3, "this end takes no new connections");
+    lone.assert_even_after_the_transport();
+}
+
+#[test]
 fn dials_and_connections_have_their_limits_at_both_ends() {
     let few = config(|config| {
         config.limits.max_dials = 2;

@@ -437,7 +437,7 @@ fn asleep(case: usize) -> Link {
 #[test]
 fn r6_no_writer_sleeps_on_when_its_connection_is_gone() {
     for case in 0..2 {
-        for end in 0..4 {
+        for end in 0..6 {
             let mut link = asleep(case);
             let session = &mut link.ours.session;
             match end {
@@ -447,12 +447,20 @@ fn r6_no_writer_sleeps_on_when_its_connection_is_gone() {
                     session.finish(link.now, link.id).unwrap();
                     session.release(link.now, link.id);
                 }
-                _ => session.close(link.now, GoAwayCode::SHUTDOWN, ""),
+                3 => session.close(link.now, GoAwayCode::SHUTDOWN, ""),
+                4 => {
+                    session.reset(link.now, link.id, ResetCode::CANCELLED, "").unwrap();
+                    session.close(link.now, GoAwayCode::SHUTDOWN, "");
+                }
+                _ => {
+                    session.release(link.now, link.id);
+                    session.close(link.now, GoAwayCode::SHUTDOWN, "");
+                }
             }
             link.ours.poll_events();
             link.send();
             link.arrive_there();
-            if end == 3 {
+            if end >= 3 {
                 link.theirs.session_ended();
             }
             assert!(link.theirs.connections[&link.id].removed, "case {case}, end {end}");

@@ -29,8 +29,9 @@ impl Session {
         within: Option<Duration>,
     ) -> Result<ConnectionId, OpenError> {
         let now = self.at(now);
-        self.make_room();
         self.may_open(target)?;
+        self.make_room();
+        self.has_room()?;
         let within = within.unwrap_or(self.config.timing.dial);
         let id = self.numbers.allot();
         let phase = Phase::opening(self.extended());
@@ -45,6 +46,7 @@ impl Session {
         Ok(id)
     }
 
+    /// Whether a dial would go out if there is room for the connection.
     fn may_open(&self, target: &str) -> Result<(), OpenError> {
         let limits = &self.config.limits;
         let max_target = if self.extended() {
@@ -52,8 +54,6 @@ impl Session {
         } else {
             limits.max_target.min(base::MAX_TARGET)
         };
-        let peer_connections = self.peer.map_or(u64::MAX, |peer| peer.max_connections);
-        let connections = self.table.len();
         if self.ended.is_some() {
             Err(OpenError::Closed)
         } else if self.is_going_away() {
@@ -62,8 +62,6 @@ impl Session {
             Err(OpenError::NoAddress)
         } else if target.len() > max_target {
             Err(OpenError::TargetTooLong { length: target.len(), limit: max_target })
-        } else if connections >= limits.max_connections || connections as u64 >= peer_connections {
-            Err(OpenError::TooManyConnections(connections))
         } else if self.table.totals().opening >= limits.max_dials {
             Err(OpenError::TooManyDials(self.table.totals().opening))
         } else if self.outbox.queued_answers() >= limits.max_queued_control / 2 {
@@ -71,6 +69,15 @@ impl Session {
         } else {
             Ok(())
         }
+    }
+
+    fn has_room(&self) -> Result<(), OpenError> {
+        let peer_connections = self.peer.map_or(u64::MAX, |peer| peer.max_connections);
+        let (own, connections) = (self.config.limits.max_connections, self.table.len());
+        if connections >= own || connections as u64 >= peer_connections {
+            return Err(OpenError::TooManyConnections(connections));
+        }
+        Ok(())
     }
 
     /// Answers a dial of the other end: it succeeded.

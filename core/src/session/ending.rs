@@ -105,7 +105,9 @@ impl Session {
     }
 
     /// The last words: why, or in the base dialect, which has no words for that, what wakes the
-    /// writers that would sleep on at the other end when the session is gone (bug R6).
+    /// writers that would sleep on at the other end when the session is gone (bug R6). Those of
+    /// connections that ended before are queued. There are no more than the queue and the table
+    /// may hold.
     fn farewell_for(&self, end: &SessionEnd) -> VecDeque<Encoded> {
         if self.extended() {
             return self.go_away_for(end).into_iter().collect();
@@ -114,8 +116,9 @@ impl Session {
             let there = row.announced && !matches!(row.phase, Phase::Over { .. });
             there && row.flag.may_be_set(row.send.sent())
         };
-        let rows = self.table.iter().filter(|(_, row)| asleep(row));
-        rows.map(|(id, _)| Message::new(id, Body::Resume).encode()).collect()
+        let rows = self.table.iter().filter(|(_, row)| asleep(row)).map(|(id, _)| id);
+        let ids = self.outbox.queued_resumes().chain(rows);
+        ids.map(|id| Message::new(id, Body::Resume).encode()).collect()
     }
 
     fn go_away_for(&self, end: &SessionEnd) -> Option<Encoded> {

@@ -19,7 +19,6 @@ impl Session {
         deadline: i64,
     ) -> Handled {
         self.take_number(id)?;
-        self.make_room();
         if let Some((code, text)) = self.reason_to_refuse() {
             self.answer_refused(id, code, text);
             return Ok(());
@@ -55,17 +54,17 @@ impl Session {
         Ok(())
     }
 
-    fn reason_to_refuse(&self) -> Option<(ResetCode, &'static str)> {
-        let limits = &self.config.limits;
+    /// Room is made only for a dial that is not refused otherwise.
+    fn reason_to_refuse(&mut self) -> Option<(ResetCode, &'static str)> {
         if self.draining {
-            Some((ResetCode::GOING_AWAY, "this end takes no new connections"))
-        } else if self.table.len() >= limits.max_connections {
-            Some((ResetCode::LIMIT, "too many connections"))
-        } else if self.table.totals().dialing >= limits.max_dials {
-            Some((ResetCode::LIMIT, "too many dials in flight"))
-        } else {
-            None
+            return Some((ResetCode::GOING_AWAY, "this end takes no new connections"));
         }
+        if self.table.totals().dialing >= self.config.limits.max_dials {
+            return Some((ResetCode::LIMIT, "too many dials in flight"));
+        }
+        self.make_room();
+        let full = self.table.len() >= self.config.limits.max_connections;
+        full.then_some((ResetCode::LIMIT, "too many connections"))
     }
 
     /// Refuses a dial that never becomes a row.

@@ -17,7 +17,7 @@ pub(super) enum Control {
         target: String,
         within_millis: i64,
     },
-    /// An answer or an end: Opened, Reset, Error.
+    /// An answer or an end: Opened, Reset, Error, or a Resume ahead of one.
     Connection {
         id: ConnectionId,
         body: Body,
@@ -117,6 +117,14 @@ impl Outbox {
         if let Some(place) = self.control.iter().rposition(connect) {
             self.control.remove(place);
         }
+    }
+
+    /// The connections that end with a Resume which has not left yet (base dialect).
+    pub(super) fn queued_resumes(&self) -> impl Iterator<Item = ConnectionId> {
+        self.control.iter().filter_map(|control| match control {
+            Control::Connection { id, body: Body::Resume } => Some(*id),
+            _ => None,
+        })
     }
 
     /// Control messages queued.

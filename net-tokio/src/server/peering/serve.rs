@@ -60,8 +60,33 @@ fn refusal(error: DialError, key: &str) -> DialRefusal {
         }
         DialError::Refused { code: Some(code), .. } => code,
         DialError::Timeout => ResetCode::DIAL_TIMEOUT,
-        DialError::NotSent(OpenError::TargetTooLong { .. }) => ResetCode::DIAL_REFUSED,
+        // It is the target that is wrong: asking again is of no use.
+        DialError::NotSent(OpenError::NoAddress | OpenError::TargetTooLong { .. }) => {
+            ResetCode::DIAL_REFUSED
+        }
         DialError::NotSent(_) => ResetCode::LIMIT,
     };
     DialRefusal { code, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_told_whether_it_may_ask_again() {
+        let long = OpenError::TargetTooLong { length: 2, limit: 1 };
+        for (error, code) in [
+            (OpenError::Closed, ResetCode::NO_SUCH_CLIENT),
+            (OpenError::GoingAway, ResetCode::NO_SUCH_CLIENT),
+            (OpenError::NoAddress, ResetCode::DIAL_REFUSED),
+            (long, ResetCode::DIAL_REFUSED),
+            (OpenError::TooManyConnections(1), ResetCode::LIMIT),
+            (OpenError::TooManyDials(1), ResetCode::LIMIT),
+            (OpenError::Congested, ResetCode::LIMIT),
+        ] {
+            let told = refusal(DialError::NotSent(error.clone()), "edge");
+            assert_eq!(told.code, code, "{error}");
+        }
+    }
 }
