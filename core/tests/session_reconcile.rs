@@ -85,6 +85,25 @@ fn r9_a_go_acceptor_is_told_to_keep_the_dials_that_are_on_their_way() {
 }
 
 #[test]
+fn r9_as_many_dials_are_kept_as_came_since_the_last_list() {
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
+    let mut newest = 1;
+    for (dials, listed) in [(1, 512), (3000, 3000), (513, 513), (1, 512), (10_000, 4096)] {
+        for _ in 0..dials {
+            newest += 1;
+            let accepted = lone.accepts(newest);
+            lone.end.release(lone.now, accepted);
+            lone.hears();
+        }
+        let list = next_list(&mut lone);
+        let after: Vec<_> = (newest + 1..=newest + listed).collect();
+        assert!(list.ends_with(&after), "{} after {newest}", list.len());
+        assert!(list.len() <= after.len() + 1, "and the one that nobody used");
+    }
+    assert_eq!(next_list(&mut lone).len(), 512, "nothing came");
+}
+
+#[test]
 fn r9_a_dial_that_a_later_one_has_overtaken_is_kept() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
     for number in [1000, 1001, 1003] {

@@ -15,6 +15,8 @@ pub(super) struct Numbers {
     dialect: Dialect,
     next_own: i64,
     newest_peer: i64,
+    /// How many ids the other end has opened since this was taken.
+    recent: u64,
     /// The other end's ids by magnitude: whoever it is, they all have one sign.
     seen: Seen,
 }
@@ -25,7 +27,7 @@ impl Numbers {
             Role::Connector => 1,
             Role::Acceptor => 2,
         };
-        Self { role, dialect, next_own, newest_peer: 0, seen: Seen::new() }
+        Self { role, dialect, next_own, newest_peer: 0, recent: 0, seen: Seen::new() }
     }
 
     /// The next id of ours.
@@ -72,6 +74,7 @@ impl Numbers {
 
     /// The other end opened this id.
     pub(super) fn saw(&mut self, id: ConnectionId) {
+        self.recent = self.recent.saturating_add(1);
         let magnitude = id.get().unsigned_abs();
         if magnitude > self.newest_peer.unsigned_abs() {
             self.newest_peer = id.get();
@@ -81,9 +84,15 @@ impl Numbers {
         }
     }
 
+    /// How many ids the other end has opened since this was asked last.
+    pub(super) const fn take_recent(&mut self) -> u64 {
+        core::mem::replace(&mut self.recent, 0)
+    }
+
     /// Positive ids that the other end may have used without our having seen them: up to `around`
     /// before the newest one, and as many after it.
-    pub(super) fn unseen(&self, around: i64) -> impl Iterator<Item = ConnectionId> + '_ {
+    pub(super) fn unseen(&self, around: u64) -> impl Iterator<Item = ConnectionId> + '_ {
+        let around = i64::try_from(around).unwrap_or(i64::MAX);
         let newest = self.newest_peer.max(0);
         let first = newest.saturating_sub(around).max(1);
         (first..=newest.saturating_add(around))

@@ -4,20 +4,27 @@
 //! net under a wrong one.
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use super::input::Handled;
+use super::seen::SPAN;
 use super::{PeerMisbehaved, Session};
 use crate::connection::Signal;
 use crate::timers::Timer;
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
 
-/// How many ids that we have not heard of yet we list as live, on either side of the newest one.
+/// The fewest and the most ids that we have not heard of yet and list as live, on either side of the
+/// newest one.
 ///
 /// A remotedialer acceptor closes every connection that is not listed, even one whose Connect is
 /// still on its way to us (bug R9). It counts its ids upward, so listing the next ones protects
-/// those, and those that a later one has overtaken. An id that it never used costs nothing.
-const LOOK_AROUND: i64 = 512;
+/// those, and those that a later one has overtaken. An id that it never used costs its 8 bytes.
+///
+/// How many are on their way nobody can know; hardly more than came since the last list, which
+/// is far longer ago than a message takes. So an idle session lists 4 KiB a minute, and a busy one up
+/// to 32 KiB, or twice that if the other end leaves ids out: as many as are told apart.
+const LOOK_AROUND: RangeInclusive<u64> = 512..=SPAN;
 
 impl Session {
     pub(super) fn on_reconcile_timer(&mut self, now: Instant) {
@@ -29,12 +36,14 @@ impl Session {
     }
 
     /// The list of what we have, as the dialect words it.
-    pub(super) fn list(&self) -> Body {
+    pub(super) fn list(&mut self) -> Body {
         let mut ids: Vec<_> = self.table.ids().collect();
         if self.extended() {
             return Body::Sync { newest: self.numbers.newest_peer(), ids };
         }
-        ids.extend(self.numbers.unseen(LOOK_AROUND));
+        let recent = self.numbers.take_recent();
+        let around = recent.clamp(*LOOK_AROUND.start(), *LOOK_AROUND.end());
+        ids.extend(self.numbers.unseen(around));
         Body::SyncConnections { ids }
     }
 

@@ -4,7 +4,7 @@
 ///
 /// A remotedialer end counts its ids upward, but its dials may overtake each other on their way
 /// out. They do so by no more than are in flight at once.
-const SPAN: u64 = 64 * (WORDS as u64 - 1);
+pub(super) const SPAN: u64 = 64 * (WORDS as u64 - 1);
 
 const WORDS: usize = 65;
 
