@@ -44,7 +44,7 @@ impl Name {
         let endpoint = format!("ws://peers.invalid:{port}").parse().unwrap();
         PeerDiscovery::new(endpoint, "shared")
             .proxy(ProxyPolicy::None)
-            .interval(Duration::from_millis(5))
+            .interval(Duration::from_millis(10))
             .reconnect(super::reconnect())
             .resolve_with(move || {
                 let found = name.look_up();
@@ -174,7 +174,7 @@ async fn tls_goes_by_the_name_and_not_by_the_address() {
         PeerDiscovery::new(endpoint, "shared")
             .tls(trust.clone())
             .proxy(ProxyPolicy::None)
-            .interval(Duration::from_millis(5))
+            .interval(Duration::from_millis(10))
             .reconnect(super::reconnect())
             .resolve_with(move || {
                 let found = resolved.look_up();

@@ -19,6 +19,14 @@ use crate::endpoint::{Endpoint, ProxyPolicy};
 use crate::server::Inner;
 use crate::tls::ClientTls;
 
+/// How long a look-up may take: as long as a system's resolver that asks three servers twice for 5 s
+/// each.
+const LOOK_UP: Duration = Duration::from_secs(30);
+
+/// The shortest wait between two look-ups. A resolver that answers at once, or fails at once, is not
+/// asked without a break.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
 type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// Whatever tells the addresses of the peers.
@@ -55,7 +63,8 @@ impl PeerDiscovery {
     }
 
     /// Asks `resolve` for the addresses instead of the system's resolver. It is not asked again
-    /// before it has answered. Where it panics, the look-up has failed.
+    /// before it has answered. Where it panics, or has not answered after 30 s, the look-up has
+    /// failed, and the future is dropped.
     #[must_use]
     pub fn resolve_with<F, A>(mut self, resolve: F) -> Self
     where
@@ -66,10 +75,10 @@ impl PeerDiscovery {
         self
     }
 
-    /// How long to wait between two look-ups: 5 s unless set.
+    /// How long to wait between two look-ups: 5 s unless set, and 10 ms at the least.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+        self.interval = interval.max(SHORTEST_INTERVAL);
         self
     }
 
@@ -112,8 +121,16 @@ impl Resolver {
         }))
     }
 
-    /// A panic of the embedder's ends this look-up, not the search.
     async fn resolve(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let answered = tokio::time::timeout(LOOK_UP, self.look_up()).await;
+        answered.unwrap_or_else(|_| {
+            let text = format!("no answer after {LOOK_UP:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
+    }
+
+    /// A panic of the embedder's ends this look-up, not the search.
+    async fn look_up(&self) -> io::Result<BTreeSet<IpAddr>> {
         let mut resolving = (self.0)();
         let addresses = poll_fn(|cx| {
             // What panicked is not polled again.
@@ -212,5 +229,32 @@ impl Search {
             None => info!("the peers are known again"),
         }
         self.complaint = problem;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_up_that_is_not_answered_has_failed() {
+        let (began, resolver) = (Instant::now(), Resolver::new(pending));
+        let failed = tokio::time::timeout(2 * LOOK_UP, resolver.resolve()).await.unwrap();
+        assert_eq!(failed.unwrap_err().to_string(), "no answer after 30s");
+        assert_eq!(began.elapsed().as_secs(), LOOK_UP.as_secs());
+    }
+
+    #[test]
+    fn no_interval_is_none() {
+        let interval = |interval| {
+            let endpoint = "ws://peers.invalid:1".parse().unwrap();
+            PeerDiscovery::new(endpoint, "shared").interval(interval).interval
+        };
+        assert_eq!(interval(Duration::ZERO), SHORTEST_INTERVAL);
+        assert_eq!(interval(Duration::from_secs(1)), Duration::from_secs(1));
     }
 }

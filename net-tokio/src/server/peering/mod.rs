@@ -48,7 +48,7 @@ impl Server {
 
     /// Looks for peers until the server ends: each address that is found is one, and no longer one
     /// when it is not found any more. An address that is this server's own id is left out. A look-up
-    /// that fails changes nothing.
+    /// that fails, or takes more than 30 s, changes nothing.
     ///
     /// Peers that are [given](Self::add_peer) by their ids stay as they are given, whatever is
     /// found. One that is found and [removed](Self::remove_peer) by hand is found again.
