@@ -8,7 +8,7 @@ const FULL_PEERS: usize = 5;
 /// How much a registry holds. Whoever connects cannot make it hold more.
 ///
 /// A route takes about 600 bytes of memory with a client key of 100 bytes, and 1,400 with one of 512:
-/// as many as the defaults allow take 300 MB, and 700 MB at the most.
+/// as many as the defaults allow take about 300 MB, and 700 MB with the longest keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryLimits {
     /// Sessions of clients at a time: 100,000 unless set.
