@@ -97,6 +97,21 @@ fn what_is_missing_or_wrong_is_named_without_the_token() {
 }
 
 #[test]
+fn a_search_that_finds_nobody_is_complained_of() {
+    let folder = folder();
+    write(&folder.path().join("peer-token"), "shared\n");
+    let token = path(&folder, "peer-token");
+    for (id, text) in [("127.0.0.1", "only this one, 127.0.0.1"), ("::1", "of one kind")] {
+        let who = ["--peer-id", id, "--peer-token-file", &token];
+        let found = ["--peer-dns", "ws://127.0.0.1:1/connect"];
+        let arguments = [server_arguments(&folder), owned(&who), owned(&found)].concat();
+        let server = Process::ready(&arguments);
+        eventually("the complaint", || server.log().contains(text).then_some(()));
+        assert_eq!(server.stop().code, 0);
+    }
+}
+
+#[test]
 fn the_environment_may_hold_the_peers() {
     let folder = folder();
     write(&folder.path().join("peer-token"), "shared\n");

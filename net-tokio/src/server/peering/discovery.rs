@@ -188,7 +188,10 @@ impl Search {
         let looking = async {
             loop {
                 let problem = match self.discovery.resolver.resolve().await {
-                    Ok(addresses) => self.take_in(&addresses).err().map(|error| error.to_string()),
+                    Ok(addresses) => match self.take_in(&addresses) {
+                        Ok(()) => self.nobody(&addresses),
+                        Err(error) => Some(error.to_string()),
+                    },
                     // Nothing is known of the peers, which stay what they are.
                     Err(error) => Some(format!("cannot look the peers up: {error}")),
                 };
@@ -205,10 +208,7 @@ impl Search {
 
     /// Removes the peers whose addresses are gone, and adds those that are new.
     fn take_in(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), PeerError> {
-        // A name may give both kinds of addresses of each server, which has but one id.
-        let is_other =
-            |address: &&IpAddr| self.own != **address && self.own.is_ipv4() == address.is_ipv4();
-        let found = addresses.iter().filter(is_other);
+        let found = addresses.iter().filter(|address| self.is_other(**address));
         let peers: Vec<_> = found.map(|address| self.discovery.peer(*address)).collect();
         let ids: BTreeSet<_> = peers.iter().map(|peer| peer.id.as_str()).collect();
         let known = self.server.sessions().book().found_by(self.number);
@@ -218,6 +218,26 @@ impl Search {
         // One that cannot be added keeps none of the others out.
         let added = peers.into_iter().map(|peer| self.server.add_peer(peer, Some(self.number)));
         added.fold(Ok(()), Result::and)
+    }
+
+    /// A name may give both kinds of addresses of each server, which has but one id.
+    fn is_other(&self, address: IpAddr) -> bool {
+        self.own != address && self.own.is_ipv4() == address.is_ipv4()
+    }
+
+    /// Why nobody was found, if nobody was: the first server of several is alone for a while.
+    fn nobody(&self, addresses: &BTreeSet<IpAddr>) -> Option<String> {
+        if addresses.iter().any(|address| self.is_other(*address)) {
+            return None;
+        }
+        let own = self.own;
+        Some(if addresses.contains(&own) {
+            format!("no other server is found, only this one, {own}")
+        } else if addresses.is_empty() {
+            "no server is found".to_string()
+        } else {
+            format!("no address is of one kind, IPv4 or IPv6, with the id of this server, {own}")
+        })
     }
 
     fn complain(&mut self, problem: Option<String>) {
