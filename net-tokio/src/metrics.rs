@@ -106,28 +106,29 @@ fn count_session(name: &'static str, peer: bool) {
     }
 }
 
-/// Counts what becomes of the attempts to connect to one peer. The id is one that the operator gave,
-/// or that a search of the operator's found.
+/// Counts what becomes of the attempts to connect to a peer, or to those that a search finds, whose
+/// addresses come and go without a bound. The name is one that the operator gave: the peer's id, or
+/// where it is searched for.
 #[derive(Debug)]
 pub(crate) struct PeerMeter {
-    id: SharedString,
+    name: SharedString,
 }
 
 impl PeerMeter {
-    pub(crate) fn new(id: &str) -> Self {
-        Self { id: id.to_string().into() }
+    pub(crate) fn new(name: String) -> Self {
+        Self { name: name.into() }
     }
 
     pub(crate) fn attempt(&self) {
-        counter!(PEER_ATTEMPT, "peer" => self.id.clone()).increment(1);
+        counter!(PEER_ATTEMPT, "peer" => self.name.clone()).increment(1);
     }
 
     pub(crate) fn connected(&self) {
-        counter!(PEER_CONNECTED, "peer" => self.id.clone()).increment(1);
+        counter!(PEER_CONNECTED, "peer" => self.name.clone()).increment(1);
     }
 
     pub(crate) fn disconnected(&self) {
-        counter!(PEER_DISCONNECTED, "peer" => self.id.clone()).increment(1);
+        counter!(PEER_DISCONNECTED, "peer" => self.name.clone()).increment(1);
     }
 }
 

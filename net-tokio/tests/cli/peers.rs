@@ -141,6 +141,10 @@ fn peers_are_found_by_name() {
         let found = found.filter(|of| of["outgoing"]["state"] == "connected");
         found.filter(|of| of["address"] == "127.0.0.1" && !of["incoming"].is_null()).map(|_| ())
     });
+    // Addresses that come and go would be metrics without a bound.
+    let metrics = get(&b.address("admin"), "/metrics").body;
+    let counted = format!("session_server_total_peer_ws_connected{{peer=\"{name}");
+    assert!(metrics.contains(&counted), "{metrics}");
     assert_eq!(a.stop().code, 0);
     assert_eq!(b.stop().code, 0);
 }

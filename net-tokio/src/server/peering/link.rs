@@ -36,6 +36,7 @@ pub(super) fn start(
     identity: &PeerIdentity,
     peer: &Peer,
     number: u64,
+    meter: PeerMeter,
     Reins { stop, hurry, status }: Reins,
 ) {
     let tasks = server.tasks.child();
@@ -44,7 +45,7 @@ pub(super) fn start(
         id: peer.id.clone(),
         number,
         tasks: tasks.clone(),
-        meter: PeerMeter::new(&peer.id),
+        meter,
         sessions: Mutex::default(),
     };
     let mut hello = ClientHello::of_peer(&identity.id, &identity.token);

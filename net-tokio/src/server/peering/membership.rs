@@ -8,6 +8,7 @@ use tracing::info;
 use super::book::Known;
 use super::{Peer, PeerError, link};
 use crate::agent::AgentStatus;
+use crate::metrics::PeerMeter;
 use crate::server::Inner;
 
 impl Inner {
@@ -51,7 +52,9 @@ impl Inner {
             ousted.end("this peer is to be reached in another way");
         }
         info!(id = peer.id, endpoint = %peer.endpoint, "peer added");
-        link::start(self, &identity, &peer, number, link::Reins { stop, hurry, status });
+        let name = found_by.map_or_else(|| peer.id.clone(), |_| peer.endpoint.to_string());
+        let meter = PeerMeter::new(name);
+        link::start(self, &identity, &peer, number, meter, link::Reins { stop, hurry, status });
         Ok(())
     }
 
