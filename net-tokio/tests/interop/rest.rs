@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::end::End;
 use crate::go::GoFigures;
 use crate::pair::Pair;
@@ -99,6 +101,22 @@ impl Held {
             Some((books.live(), books.tasks()))
         };
         Ok(Self::Ours { books, fds, resident: end.resident() })
+    }
+
+    /// Waits until an end holds no more than this. `Err` is what it holds after `limit`.
+    pub(crate) async fn is_back(&self, end: &End, limit: Duration) -> Result<(), String> {
+        let until = Instant::now() + limit;
+        loop {
+            let now = match Self::by(end).await {
+                Ok(held) if held.is_within(self) => return Ok(()),
+                Ok(held) => format!("{held:?}"),
+                Err(busy) => busy,
+            };
+            if Instant::now() > until {
+                return Err(now);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Whether nothing is held beyond what `before` says: connections, tasks and file descriptors
