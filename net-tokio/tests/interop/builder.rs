@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -18,6 +18,9 @@ pub(crate) const PEER_TOKEN: &str = "a-token-between-servers";
 /// The id of the server that dials, and that of its peer.
 const SERVER_ID: &str = "dialling";
 const PEER_ID: &str = "between";
+
+/// Where nobody listens.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// What a pair is started with.
 #[derive(Debug)]
@@ -98,6 +101,14 @@ impl PairBuilder {
             let server = self.start_server(Some(&peer)).await;
             let relay = Relay::to(server.agents(), offer).await;
             add_peer(&peer, relay.at, SERVER_ID).await;
+            return (server, Some(peer), relay);
+        }
+        if kind == Kind::GoBehindOurs {
+            // Each is told of the other one when it starts: the path between them comes first.
+            let relay = Relay::to(NOWHERE, offer).await;
+            let peer = self.start_our_server(self.peering(PEER_ID, relay.at, SERVER_ID)).await;
+            let server = self.start_server(Some(&peer)).await;
+            relay.redirect(server.agents());
             return (server, Some(peer), relay);
         }
         let server = self.start_server(None).await;

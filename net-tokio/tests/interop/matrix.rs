@@ -31,7 +31,7 @@ macro_rules! tests_with_go {
                 [
                     request_response one_gibibyte_each_way sixty_four_connections_at_once
                     slow_reader stopped_reader dial_refused dial_hangs forbidden_target
-                    close_from_each_end agent_killed server_killed link_cut
+                    close_from_each_end half_close agent_killed server_killed link_cut
                     idle_for_two_minutes ten_thousand_short_connections $($more)*
                 ]
             }
@@ -39,11 +39,25 @@ macro_rules! tests_with_go {
     };
 }
 
-tests_with_go! { go_server, Kind::GoServer(Version::V0_6_2), both_ends_dial }
-tests_with_go! { go_client, Kind::GoClient(Version::V0_6_2), both_ends_dial }
-tests_with_go! { go_server_v0_6_1, Kind::GoServer(Version::V0_6_1), both_ends_dial }
-tests_with_go! { ours_through_go_peer, Kind::OursThroughGo }
+tests_with_go! { go_server, Kind::GoServer(Version::V0_6_2), both_ends_dial, client_resets_at_deaf_target }
+tests_with_go! { go_client, Kind::GoClient(Version::V0_6_2), both_ends_dial, client_resets_at_deaf_target }
+tests_with_go! { go_server_v0_6_1, Kind::GoServer(Version::V0_6_1), both_ends_dial, client_resets_at_deaf_target }
+tests_with_go! { ours_through_go_peer, Kind::OursThroughGo, client_resets_at_deaf_target }
+// A client of a Go server that resets is not noticed while what writes for it is asleep (R6).
 tests_with_go! { go_through_our_peer, Kind::GoThroughOurs }
+
+mod go_behind_our_peers {
+    use crate::pair::Kind;
+
+    tests! {
+        Kind::GoBehindOurs,
+        ignored: "needs Go; run: cargo test -p watertight --test interop -- --ignored",
+        [
+            request_response sixty_four_connections_at_once slow_reader stopped_reader
+            dial_refused close_from_each_end half_close client_resets_at_deaf_target
+        ]
+    }
+}
 
 mod peers {
     use crate::pair::Kind;
@@ -62,7 +76,8 @@ mod ours_in_base {
         Kind::OursInBase,
         [
             request_response sixty_four_connections_at_once slow_reader dial_refused
-            forbidden_target both_ends_dial agent_killed server_killed
+            half_close client_resets_at_deaf_target forbidden_target both_ends_dial agent_killed
+            server_killed
         ]
     }
 

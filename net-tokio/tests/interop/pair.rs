@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     OursThroughGo,
     /// remotedialer's server, whose peer is ours, to which remotedialer's client is connected.
     GoThroughOurs,
+    /// Two servers of ours as peers, with remotedialer's client on the one that does not dial.
+    GoBehindOurs,
     /// Our server and remotedialer's as peers, with agents of both kinds on each.
     Peers,
 }
@@ -55,6 +57,7 @@ impl Kind {
             Self::OursInBase => "ours_in_base",
             Self::OursThroughGo => "ours_through_go_peer",
             Self::GoThroughOurs => "go_through_our_peer",
+            Self::GoBehindOurs => "go_behind_our_peers",
             Self::Peers => "peers",
         }
     }
@@ -66,7 +69,11 @@ impl Kind {
         match self {
             Self::GoServer(version) => Some(version),
             Self::GoThroughOurs => Some(Version::V0_6_2),
-            Self::GoClient(_) | Self::OursInBase | Self::OursThroughGo | Self::Peers => None,
+            Self::GoClient(_)
+            | Self::OursInBase
+            | Self::OursThroughGo
+            | Self::GoBehindOurs
+            | Self::Peers => None,
         }
     }
 
@@ -74,7 +81,7 @@ impl Kind {
     pub(crate) const fn go_client(self) -> Option<Version> {
         match self {
             Self::GoClient(version) => Some(version),
-            Self::GoThroughOurs => Some(Version::V0_6_2),
+            Self::GoThroughOurs | Self::GoBehindOurs => Some(Version::V0_6_2),
             Self::GoServer(_) | Self::OursInBase | Self::OursThroughGo | Self::Peers => None,
         }
     }
@@ -98,6 +105,14 @@ impl Pair {
     /// The local port of the agent's forward to `target`.
     pub(crate) fn backward(&self, target: SocketAddr) -> SocketAddr {
         self.agent.forward(target)
+    }
+
+    /// The ways in which a target is dialled that both ends have forwards to: the end whose
+    /// clients dial it, and where they connect. Through a peer only the server dials.
+    pub(crate) fn ways(&self, target: SocketAddr) -> Vec<(&End, SocketAddr)> {
+        let forward = (&self.server, self.forward(target));
+        let backward = self.peer.is_none().then(|| (&self.agent, self.backward(target)));
+        [forward].into_iter().chain(backward).collect()
     }
 
     pub(crate) const fn case(&self) -> Case {

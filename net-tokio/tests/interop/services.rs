@@ -32,7 +32,11 @@ impl Source {
     }
 }
 
-async fn send(to: &mut (impl AsyncWrite + Unpin), seed: u64, total: u64) -> io::Result<[u8; 32]> {
+pub(crate) async fn send(
+    to: &mut (impl AsyncWrite + Unpin),
+    seed: u64,
+    total: u64,
+) -> io::Result<[u8; 32]> {
     let (mut source, mut hasher, mut left) = (Source::new(seed), Sha256::new(), total);
     while left > 0 {
         let chunk = source.next(left);
@@ -43,7 +47,10 @@ async fn send(to: &mut (impl AsyncWrite + Unpin), seed: u64, total: u64) -> io::
     Ok(hasher.finalize().into())
 }
 
-async fn receive(from: &mut (impl AsyncRead + Unpin), total: u64) -> io::Result<[u8; 32]> {
+pub(crate) async fn receive(
+    from: &mut (impl AsyncRead + Unpin),
+    total: u64,
+) -> io::Result<[u8; 32]> {
     let (mut chunk, mut hasher, mut left) = (vec![0; CHUNK], Sha256::new(), total);
     while left > 0 {
         let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);

@@ -17,12 +17,23 @@ const MIB: u64 = 1 << 20;
 
 const CHUNK: usize = 64 << 10;
 
+/// What a slow reader gets, in some seconds: slower than any source, and much more than may be
+/// under way.
+const POURED: u64 = 256 * MIB;
+
+/// Parts after which a slow reader rests.
+const BREATH: u64 = 4;
+
+/// How far the memory of an end of ours may grow for a slow reader: it asks the source to stop at
+/// 1 MiB, and then comes what is under way. Twice what it grows by on any pair.
+const HELD: u64 = 32 * MIB;
+
 /// How far the memory of an end of ours may grow for a connection whose reader stops: in the base
 /// dialect, all that is under way has to find room in it.
 const UNREAD: u64 = 64 * MIB;
 
 pub(crate) async fn slow_reader(case: Case) {
-    let (pour, echo) = (Target::pour(32 * MIB).await, Target::echo().await);
+    let (pour, echo) = (Target::pour(POURED).await, Target::echo().await);
     let pair = Pair::start(case, &[pour.at, echo.at]).await;
     is_served(pair.forward(echo.at)).await;
     let before = Rest::of(&pair).await;
@@ -30,14 +41,21 @@ pub(crate) async fn slow_reader(case: Case) {
     let mut witness = pair.witness(echo.at).await;
     let (mut socket, expected) = (narrow(pair.forward(pour.at)).await, pattern(0, CHUNK));
     let mut chunk = vec![0; CHUNK];
-    for number in 0..32 * MIB / CHUNK as u64 {
+    let (mut ahead, mut held) = (0, 0);
+    for number in 0..POURED / CHUNK as u64 {
         in_time("a part", socket.read_exact(&mut chunk)).await.unwrap();
         assert!(chunk == expected, "part {number} is another one");
-        tokio::time::sleep(Duration::from_millis(4)).await;
-        let growth = before.growth(&pair);
-        assert!(growth < UNREAD, "{growth}");
+        if number % BREATH == 0 {
+            tokio::time::sleep(Duration::from_millis(4)).await;
+            ahead = ahead.max(pour.sent().saturating_sub(number * CHUNK as u64));
+            held = held.max(before.growth(&pair));
+        }
     }
     assert_eq!(in_time("the end", socket.read(&mut chunk)).await.unwrap(), 0);
+    drop(socket);
+    // The source has had to wait, and what it was ahead is in the system's buffers for the most.
+    assert!((4 * MIB..POURED / 4).contains(&ahead), "{ahead}");
+    assert!(held < HELD, "{held}");
     witness.is_undisturbed().await;
     witness.end().await;
     pair.end(&before).all_is_back().await;
@@ -91,13 +109,13 @@ async fn narrow(at: SocketAddr) -> TcpStream {
 }
 
 /// A client that writes for as long as it can.
-struct Writer {
+pub(super) struct Writer {
     written: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Writer {
-    fn start(at: SocketAddr) -> Self {
+    pub(super) fn start(at: SocketAddr) -> Self {
         let written = Arc::<AtomicU64>::default();
         let count = Arc::clone(&written);
         let task = tokio::spawn(async move {
@@ -109,7 +127,7 @@ impl Writer {
         Self { written, task }
     }
 
-    fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
@@ -117,10 +135,16 @@ impl Writer {
     async fn end(self) {
         self.task.await.unwrap();
     }
+
+    /// Cuts it off.
+    pub(super) async fn reset(self) {
+        self.task.abort();
+        self.task.await.ok();
+    }
 }
 
 /// Waits until a number stays what it is, and returns it.
-async fn settled(what: &str, number: impl Fn() -> u64) -> u64 {
+pub(super) async fn settled(what: &str, number: impl Fn() -> u64) -> u64 {
     eventually(PATIENCE, what, async || {
         let before = number();
         tokio::time::sleep(Duration::from_millis(500)).await;
