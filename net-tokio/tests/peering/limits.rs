@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
-use tokio_tungstenite::accept_async;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::Dialect;
 
@@ -37,21 +38,56 @@ async fn announcements_beyond_the_limit_change_nothing() {
 async fn a_peer_that_reads_nothing_delays_nobody() {
     let (target, a, b) = (Target::echo().await, Host::start("a").await, Host::start("b").await);
     join(&a, &b).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = narrow_listener();
     a.server.add_peer(peer("stalled", listener.local_addr().unwrap())).unwrap();
-    // Upgraded, and never read from.
-    let stalled = accept_async(in_time(listener.accept()).await.unwrap().0).await.unwrap();
-    for round in 0..30 {
+    let stalled = upgraded(in_time(listener.accept()).await.unwrap().0).await;
+    for wave in 0..WAVES {
         // Each is announced to the one that does not read, too.
-        let key = format!("edge-{round}");
-        let agent = agent("tcp", a.at, &key).policy(super::support::loopback()).start();
-        b.finds(&key, &["a"]).await;
-        echoes(in_time(b.server.dial(&key, &target.target())).await.unwrap()).await;
-        end_all(vec![agent], vec![]).await;
-        b.finds(&key, &[]).await;
+        let keys: Vec<_> = (0..CROWD).map(|number| long_key(wave, number)).collect();
+        let agent = |key| agent("tcp", a.at, key).policy(super::support::loopback()).start();
+        let agents = keys.iter().map(|key| agent(key)).collect();
+        for key in &keys {
+            b.finds(key, &["a"]).await;
+            echoes(in_time(b.server.dial(key, &target.target())).await.unwrap()).await;
+        }
+        let waiting = a.server.ledger().connections.queued_control;
+        assert!(wave + 1 < WAVES || waiting >= CROWD, "the sockets hold all but {waiting}");
+        end_all(agents, vec![]).await;
+        for key in &keys {
+            b.finds(key, &[]).await;
+        }
     }
     drop(stalled);
     end_all(vec![], vec![a, b]).await;
+}
+
+/// Clients that come and go, a crowd at a time: more announcements than a narrow path holds.
+const WAVES: u64 = 6;
+const CROWD: u64 = 50;
+
+/// As long as a key may be.
+fn long_key(wave: u64, number: u64) -> String {
+    format!("{wave}-{number}-{:0<512}", "edge")[..512].to_string()
+}
+
+/// What is sent to its sockets soon has no room: they take little at a time, and little of it.
+fn narrow_listener() -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    let options = socket2::SockRef::from(&socket);
+    options.set_recv_buffer_size(4096).unwrap();
+    options.set_tcp_mss(536).unwrap();
+    socket.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    socket.listen(16).unwrap()
+}
+
+/// Speaks the extended dialect, and is never read from.
+async fn upgraded(socket: TcpStream) -> WebSocketStream<TcpStream> {
+    #[allow(clippy::result_large_err, reason = "the error is the library's")]
+    let agree = |_: &Request, mut response: Response| {
+        response.headers_mut().insert("Watertight-Protocol", "1".parse().unwrap());
+        Ok(response)
+    };
+    accept_hdr_async(socket, agree).await.unwrap()
 }
 
 #[tokio::test]
