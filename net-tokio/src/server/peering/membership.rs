@@ -12,8 +12,8 @@ use crate::metrics::PeerMeter;
 use crate::server::Inner;
 
 impl Inner {
-    /// Adds a peer, and connects to it. `found_by` is the search that found the peer, if it was one: it leaves those alone that it
-    /// did not find.
+    /// Adds a peer, and connects to it. `found_by` is the search that found it, if it was one: a
+    /// search leaves those alone that it did not find.
     pub(super) fn add_peer(
         self: &Arc<Self>,
         peer: Peer,
@@ -52,8 +52,8 @@ impl Inner {
             ousted.end("this peer is to be reached in another way");
         }
         info!(id = peer.id, endpoint = %peer.endpoint, "peer added");
-        let name = found_by.map_or_else(|| peer.id.clone(), |_| peer.endpoint.to_string());
-        let meter = PeerMeter::new(name);
+        let searched_for = found_by.map(|_| peer.endpoint.to_string());
+        let meter = PeerMeter::new(searched_for.unwrap_or_else(|| peer.id.clone()));
         link::start(self, &identity, &peer, number, meter, link::Reins { stop, hurry, status });
         Ok(())
     }

@@ -115,8 +115,8 @@ pub(crate) struct ServerOptions {
     ///
     /// The name is looked up every 5s, and peers come and go with its addresses; a look-up that
     /// fails changes nothing. Each server's --peer-id must be its own address, as the name has it:
-    /// that one is left out, as are all of the other kind, IPv4 or IPv6. All show one token, that of --peer-token-file. Certificates are
-    /// checked by the name.
+    /// that one is left out, as are all of the other kind, IPv4 or IPv6. All show one token, that of
+    /// --peer-token-file. Certificates are checked by the name.
     #[arg(long, value_name = "URL", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_DNS", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
