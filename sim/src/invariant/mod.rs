@@ -1,0 +1,111 @@
+//! What must hold, one file each.
+
+mod adds_equal_removes;
+mod bytes_intact;
+mod closed_once;
+mod dial_deadline;
+mod heap_returns;
+mod innocent;
+mod memory_bounded;
+mod no_error_logged;
+mod no_task_survives;
+mod nothing_buffered;
+mod progress;
+mod sessions_in_step;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observed::Observed;
+
+/// When an invariant is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// While the schedule runs, again and again.
+    Running,
+    /// Traffic has stopped, everything is healed, all handles are gone, and time has passed. The
+    /// hosts are still up.
+    Quiet,
+    /// The hosts have shut down.
+    Over,
+}
+
+macro_rules! invariants {
+    ($($(#[doc = $doc:literal])+ $name:ident = $module:ident;)+) => {
+        /// Something that must hold.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub enum Invariant {
+            $($(#[doc = $doc])+ $name,)+
+            /// Nothing panics.
+            NoPanic,
+        }
+
+        impl Invariant {
+            /// Its name in files and reports.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($module),)+
+                    Self::NoPanic => "no_panic",
+                }
+            }
+        }
+
+        /// Asks all of them.
+        ///
+        /// # Errors
+        /// The first one that does not hold, and what was seen.
+        pub fn check(when: When, observed: &Observed) -> Result<(), (Invariant, String)> {
+            $($module::check(when, observed).map_err(|what| (Invariant::$name, what))?;)+
+            Ok(())
+        }
+    };
+}
+
+invariants! {
+    /// Whatever was added was removed: connections, sessions, routes, on every host.
+    AddsEqualRemoves = adds_equal_removes;
+    /// What was read is what was written, in its place and on its stream; all of it at a clean end.
+    BytesIntact = bytes_intact;
+    /// Every end of a session is reported once.
+    ClosedOnce = closed_once;
+    /// No dial outlives its deadline.
+    DialDeadline = dial_deadline;
+    /// The heap is as it was: at rest while the hosts are up, and all of it when they are gone.
+    HeapReturns = heap_returns;
+    /// Two ends that behave find no fault with each other.
+    Innocent = innocent;
+    /// Memory stays under its bound at every moment.
+    MemoryBounded = memory_bounded;
+    /// Nothing is logged as an error.
+    NoErrorLogged = no_error_logged;
+    /// No task is alive when its owner is gone.
+    NoTaskSurvives = no_task_survives;
+    /// No byte is held when nothing is open, no message and no timer when the session is gone.
+    NothingBuffered = nothing_buffered;
+    /// What is healed works again: what was open comes to its end, and a new dial works.
+    Progress = progress;
+    /// A session that has lost its other end is gone in time, and one that has not is there.
+    SessionsInStep = sessions_in_step;
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Asks a question of every host.
+fn each_host(
+    observed: &Observed,
+    ask: impl Fn(&crate::HostBooks) -> Result<(), String>,
+) -> Result<(), String> {
+    observed
+        .hosts
+        .iter()
+        .try_for_each(|books| ask(books).map_err(|what| format!("{}: {what}", books.host)))
+}

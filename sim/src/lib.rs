@@ -1,0 +1,43 @@
+//! Randomized schedules that break a watertight tunnel, and the proof that nothing of it leaks.
+//!
+//! A [`Schedule`] is data: who is there, under which conditions, what they do and what breaks, in
+//! order. It comes [from a seed](Schedule::generate), can be written to a file, read, replayed and
+//! [shrunk](shrink). Two [worlds](World) run the same schedules:
+//!
+//! - the **core world**: sessions of `watertight-core` joined by virtual pipes, without a runtime; time
+//!   jumps exactly to the next deadline, and bytes arrive in any portions;
+//! - the **turmoil world**: the real server and the real agents of `watertight` with their WebSockets
+//!   and byte streams, on the simulated hosts of turmoil.
+//!
+//! Each run ends quiet: traffic stops, faults heal, handles go. [Invariants](invariant) are checked
+//! while it runs, when it is quiet, and when everything is gone. [Situations](Situation) are counted, so
+//! that a run that never got into the interesting places fails, too.
+
+#[cfg(not(tokio_unstable))]
+compile_error!(
+    "watertight-sim needs RUSTFLAGS=\"--cfg tokio_unstable\": only with it tokio lets the simulation seed \
+     its dice, and without a seed no schedule can be replayed. The workspace's .cargo/config.toml sets \
+     it; RUSTFLAGS in the environment replaces that setting"
+);
+
+pub mod core_world;
+mod heap;
+pub mod invariant;
+mod observed;
+mod pattern;
+mod player;
+pub mod schedule;
+mod situation;
+mod trace;
+pub mod turmoil_world;
+mod violation;
+mod world;
+
+pub use heap::Heap;
+pub use observed::{Bounds, DialOutcome, HostBooks, Observed, StreamEnd, StreamRecord, Tally};
+pub use player::{Desire, Player};
+pub use schedule::Schedule;
+pub use situation::{Seen, Situation};
+pub use trace::{Moment, Trace};
+pub use violation::Violation;
+pub use world::{Outcome, World};

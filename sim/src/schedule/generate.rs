@@ -1,0 +1,2 @@
+/// Which actions and faults a seed has at all.
+pub struct Swarm;

@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use watertight_core::SessionConfig;
+
+/// The conditions of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knobs {
+    /// What the servers' sessions may hold.
+    pub server: Limits,
+    /// What the agents' sessions may hold.
+    pub agent: Limits,
+    /// How long all sessions wait for what.
+    pub timing: Timing,
+    /// What the links are like.
+    pub link: Link,
+}
+
+/// The limits of a session, so small that schedules meet them. See [`watertight_core::Limits`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each is what the core's limit of that name is")]
+pub struct Limits {
+    pub max_data: u32,
+    pub max_connections: u32,
+    pub max_dials: u32,
+    pub max_queued_control: u32,
+    pub initial_window: u32,
+    pub max_window: u32,
+    pub window_budget: u32,
+    pub send_buffer: u32,
+    pub send_budget: u32,
+    pub pause_above: u32,
+    pub resume_below: u32,
+    pub unread_cap: u32,
+    pub unread_budget: u32,
+}
+
+/// The times of a session in milliseconds, scaled down so that a schedule stays short. See
+/// [`watertight_core::Timing`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each is what the core's time of that name is")]
+pub struct Timing {
+    pub ping_interval: u32,
+    pub silence: u32,
+    pub stall: u32,
+    pub dial: u32,
+    pub accept: u32,
+    pub linger: u32,
+    pub reconcile: u32,
+    /// The longest that an agent waits before it connects again.
+    pub reconnect: u32,
+    /// How long one attempt to connect, and one handshake, may take.
+    pub handshake: u32,
+}
+
+/// What the links between the hosts are like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Milliseconds that a message takes at least.
+    pub min_latency: u32,
+    /// Milliseconds that a message takes at most.
+    pub max_latency: u32,
+    /// The largest portion in which bytes arrive (core world), so that messages come in pieces.
+    pub portion: u32,
+    /// Bytes that the sockets of one direction hold (core world) before the sender waits.
+    pub capacity: u32,
+    /// Segments that a socket holds (turmoil world).
+    pub segments: u32,
+}
+
+impl Limits {
+    /// A session's configuration with these limits and `timing`.
+    #[must_use]
+    pub fn session(&self, timing: &Timing) -> SessionConfig {
+        let mut config = SessionConfig::default();
+        let limits = &mut config.limits;
+        limits.max_data = self.max_data as usize;
+        limits.max_connections = self.max_connections as usize;
+        limits.max_dials = self.max_dials as usize;
+        limits.max_queued_control = self.max_queued_control as usize;
+        limits.initial_window = self.initial_window.into();
+        limits.max_window = self.max_window.into();
+        limits.window_budget = self.window_budget.into();
+        limits.send_buffer = self.send_buffer as usize;
+        limits.send_budget = self.send_budget as usize;
+        limits.pause_above = self.pause_above as usize;
+        limits.resume_below = self.resume_below as usize;
+        limits.unread_cap = self.unread_cap as usize;
+        limits.unread_budget = self.unread_budget as usize;
+        limits.max_message = 64 << 10;
+        timing.apply(&mut config.timing);
+        config.within_bounds()
+    }
+}
+
+impl Timing {
+    fn apply(&self, timing: &mut watertight_core::Timing) {
+        timing.ping_interval = millis(self.ping_interval);
+        timing.silence = millis(self.silence);
+        timing.stall = millis(self.stall);
+        timing.dial = millis(self.dial);
+        timing.accept = millis(self.accept);
+        timing.linger = millis(self.linger);
+        timing.reconcile = millis(self.reconcile);
+    }
+
+    /// How long it may take, once everything is healed and nobody acts, until nothing of what was
+    /// open is left and every agent is connected again.
+    #[must_use]
+    pub fn to_quiet(&self) -> Duration {
+        let longest = self.silence.max(self.stall).max(self.dial).max(self.accept);
+        millis(longest + 2 * self.linger + self.reconcile + self.handshake + self.reconnect)
+    }
+}
+
+/// Milliseconds of a schedule as a duration.
+pub(crate) const fn millis(millis: u32) -> Duration {
+    Duration::from_millis(millis as u64)
+}

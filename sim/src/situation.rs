@@ -1,0 +1,288 @@
+//! Sometimes-assertions: the interesting places, each of which a run must reach.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use watertight_core::{Cause, Ledger, SessionEnd};
+
+use crate::World;
+
+macro_rules! situations {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal in $worlds:ident;)+) => {
+        /// An interesting place to be. Each schedule reports which ones it reached.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub enum Situation {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Situation {
+            /// All of them, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// In words.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            const fn worlds(self) -> Worlds {
+                match self {
+                    $(Self::$name => Worlds::$worlds,)+
+                }
+            }
+        }
+    };
+}
+
+/// Which worlds can get there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Worlds {
+    Both,
+    Core,
+    Turmoil,
+}
+
+situations! {
+    /// See [`Cause::Finished`].
+    Finished = "a connection ended with both directions finished" in Both;
+    /// See [`Cause::Dropped`].
+    Dropped = "an application dropped its stream before it had finished" in Both;
+    /// See [`Cause::Aborted`].
+    Aborted = "an application reset its connection" in Both;
+    /// See [`Cause::Stopped`].
+    Stopped = "an application let go after finishing, and the other end still sent" in Both;
+    /// See [`Cause::Refused`].
+    Refused = "a dial was refused" in Both;
+    /// See [`Cause::PeerReset`].
+    PeerReset = "the other end reset a connection" in Both;
+    /// See [`Cause::PeerClosed`].
+    PeerClosed = "a base end closed both directions" in Both;
+    /// See [`Cause::DialTimeout`].
+    DialTimeout = "a dial had no answer in time" in Both;
+    /// See [`Cause::AcceptTimeout`].
+    AcceptTimeout = "a target did not answer in time" in Both;
+    /// See [`Cause::LingerTimeout`].
+    LingerTimeout = "a finished connection was not finished by the other end in time" in Both;
+    /// See [`Cause::NotListed`].
+    NotListed = "a reconciliation list did not have a connection" in Core;
+    /// See [`Cause::Overrun`].
+    Overrun = "a base end ignored Pause until its connection was reset" in Core;
+    /// See [`Cause::GoingAway`].
+    GoingAway = "a dial met an end that goes away" in Both;
+    /// See [`Cause::SessionEnded`].
+    SessionEnded = "a connection ended with its session" in Both;
+
+    /// See [`SessionEnd::Closed`].
+    SessionClosed = "a session was closed by its end" in Both;
+    /// See [`SessionEnd::Drained`].
+    SessionDrained = "a session was drained to its end" in Both;
+    /// See [`SessionEnd::PeerClosed`].
+    SessionPeerClosed = "a session was closed by the other end" in Both;
+    /// See [`SessionEnd::PeerMisbehaved`].
+    SessionPeerMisbehaved = "a session ended because the other end broke the protocol" in Both;
+    /// See [`SessionEnd::Transport`].
+    SessionTransport = "a session ended with its transport" in Both;
+    /// See [`SessionEnd::Silent`].
+    SessionSilent = "a session ended because nothing was heard" in Both;
+    /// See [`SessionEnd::Stalled`].
+    SessionStalled = "a session ended because its transport took nothing" in Core;
+
+    /// A dial's future or handle goes before its answer.
+    DialGivenUp = "a dial was given up before its answer" in Both;
+    /// Too many dials or connections at once.
+    DialBeyondLimit = "a dial met the limit of connections or dials" in Both;
+    /// No session of the client is there.
+    DialWithoutSession = "a dial found no session" in Both;
+    /// A partition comes while a dial is in flight.
+    PartitionWhileDialling = "a partition came while a dial was in flight" in Both;
+    /// The link breaks while a dial is in flight.
+    CutWhileDialling = "a link was cut while a dial was in flight" in Both;
+    /// The session drains while a dial is in flight.
+    DrainWhileDialling = "a drain began while a dial was in flight" in Both;
+
+    /// A partition comes while bytes are on their way.
+    PartitionDuringTransfer = "a partition came during a transfer" in Both;
+    /// Only one way is lost.
+    PartitionOneWay = "one way of a link was lost during a transfer" in Both;
+    /// A link is held while bytes are on their way.
+    HoldDuringTransfer = "a link was held during a transfer" in Both;
+    /// The link breaks while bytes are on their way.
+    CutDuringTransfer = "a link was cut during a transfer" in Both;
+    /// The link breaks, and a part of a message has arrived.
+    CutInsideMessage = "a link was cut inside a message" in Core;
+    /// A newer session takes over while bytes are on their way.
+    ReplacedDuringTransfer = "a session was replaced during a transfer" in Both;
+    /// The session drains while a stream is open.
+    DrainDuringTransfer = "a drain began during a transfer" in Both;
+    /// A server dies with streams open.
+    ServerCrashDuringTransfer = "a server crashed during a transfer" in Both;
+    /// An agent dies with streams open.
+    AgentCrashDuringTransfer = "an agent crashed during a transfer" in Both;
+    /// A host shuts down with streams open.
+    RestartDuringTransfer = "a host shut down during a transfer" in Both;
+    /// An agent is connected again after it was not.
+    Reconnected = "an agent came back after its session had ended" in Both;
+
+    /// A writer has no room.
+    WriteBlocked = "a writer had to wait" in Both;
+    /// A writer has used up the credit of its connection.
+    CreditUsedUp = "a connection's credit was used up" in Core;
+    /// Several writers wait for the send budget.
+    BudgetUsedUp = "several writers waited for the send budget" in Core;
+    /// Credit beyond the first window is granted.
+    WindowGrew = "a window grew beyond its first size" in Core;
+    /// A stopped reader holds bytes.
+    ReaderStopped = "a reader stopped with bytes unread" in Both;
+    /// Bytes come after the application has finished.
+    AnswerAfterFinish = "an answer came after the application had finished" in Both;
+    /// Everything arrived both ways.
+    BothWaysComplete = "bytes went both ways, all of them, to a clean end" in Both;
+    /// Much was moved on one stream.
+    MuchMoved = "a stream moved many times its first window" in Both;
+
+    /// A Reset goes one way while a Finish comes the other way.
+    ResetCrossesFinish = "a Reset crossed a Finish" in Core;
+    /// Both ends finish at once.
+    FinishCrossesFinish = "two Finishes crossed" in Core;
+    /// A Reset goes one way while Data comes the other way.
+    ResetCrossesData = "a Reset crossed Data" in Core;
+    /// The dial is given up while its answer is on the way.
+    ResetCrossesOpened = "a Reset crossed Opened" in Core;
+    /// Pause goes one way while Resume comes the other way.
+    PauseCrossesResume = "Pause and Resume crossed" in Core;
+    /// Both ends dial at once.
+    ConnectCrossesConnect = "two Connects crossed" in Core;
+    /// A list goes one way while a Connect comes the other way.
+    ListCrossesConnect = "a reconciliation list crossed a Connect" in Core;
+    /// A list goes out with connections on it.
+    ListWithConnections = "a reconciliation list had connections on it" in Core;
+
+    /// A hostile end sent bytes that are no message.
+    HostileGarbage = "a hostile end sent what cannot be read" in Both;
+    /// A hostile end sent many messages that want an answer and read none.
+    HostileFlood = "a hostile end flooded and did not read" in Both;
+    /// A hostile end announced clients.
+    HostileRoutes = "a hostile end announced clients" in Both;
+    /// A hostile end used an id that is not its own, or never was.
+    HostileId = "a hostile end used an id out of turn" in Both;
+
+    /// A dial went through a peer server.
+    DialThroughPeer = "a dial went through a peer server" in Turmoil;
+    /// A peer server no longer had the client that was dialled through it.
+    PeerWithoutClient = "a peer server no longer had the client" in Turmoil;
+    /// A peer's session ended with streams through it.
+    PeerLostDuringTransfer = "a peer server was lost during a transfer through it" in Turmoil;
+    /// A handshake met a partition.
+    HandshakeTimedOut = "a handshake was not answered in time" in Turmoil;
+    /// A write was dropped before it was done.
+    WriteDropped = "a future that writes was dropped" in Turmoil;
+    /// A read was dropped before it was done.
+    ReadDropped = "a future that reads was dropped" in Turmoil;
+}
+
+impl Situation {
+    /// Whether the world can get there.
+    #[must_use]
+    pub const fn is_in(self, world: World) -> bool {
+        match self.worlds() {
+            Worlds::Both => true,
+            Worlds::Core => matches!(world, World::Core),
+            Worlds::Turmoil => matches!(world, World::Turmoil),
+        }
+    }
+
+    /// Those that the world can get to.
+    pub fn of(world: World) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |situation| situation.is_in(world))
+    }
+
+    /// The one for the way in which a connection ended.
+    #[must_use]
+    pub const fn of_cause(cause: Cause) -> Self {
+        match cause {
+            Cause::Finished => Self::Finished,
+            Cause::Dropped => Self::Dropped,
+            Cause::Aborted => Self::Aborted,
+            Cause::Stopped => Self::Stopped,
+            Cause::Refused => Self::Refused,
+            Cause::PeerReset => Self::PeerReset,
+            Cause::PeerClosed => Self::PeerClosed,
+            Cause::DialTimeout => Self::DialTimeout,
+            Cause::AcceptTimeout => Self::AcceptTimeout,
+            Cause::LingerTimeout => Self::LingerTimeout,
+            Cause::NotListed => Self::NotListed,
+            Cause::Overrun => Self::Overrun,
+            Cause::GoingAway => Self::GoingAway,
+            Cause::SessionEnded => Self::SessionEnded,
+        }
+    }
+
+    /// The one for the way in which a session ended.
+    #[must_use]
+    pub const fn of_session(end: &SessionEnd) -> Option<Self> {
+        Some(match end {
+            SessionEnd::Closed { .. } => Self::SessionClosed,
+            SessionEnd::Drained => Self::SessionDrained,
+            SessionEnd::PeerClosed { .. } => Self::SessionPeerClosed,
+            SessionEnd::PeerMisbehaved(_) => Self::SessionPeerMisbehaved,
+            SessionEnd::Transport(_) => Self::SessionTransport,
+            SessionEnd::Silent(_) => Self::SessionSilent,
+            SessionEnd::Stalled(_) => Self::SessionStalled,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Situation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// Which situations a run has reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen(u128);
+
+const _: () = assert!(Situation::ALL.len() <= u128::BITS as usize, "a bit for each");
+
+impl Seen {
+    /// Notes that the run got there.
+    pub const fn note(&mut self, situation: Situation) {
+        self.0 |= 1 << situation as u32;
+    }
+
+    /// Notes it if it is so.
+    pub const fn note_if(&mut self, is_so: bool, situation: Situation) {
+        if is_so {
+            self.note(situation);
+        }
+    }
+
+    /// Notes the ways in which connections ended.
+    pub fn note_causes(&mut self, books: &Ledger) {
+        for (cause, count) in books.removed.iter() {
+            self.note_if(count > 0, Situation::of_cause(cause));
+        }
+    }
+
+    /// Whether the run got there.
+    #[must_use]
+    pub const fn has(self, situation: Situation) -> bool {
+        self.0 & (1 << situation as u32) != 0
+    }
+
+    /// Those it has, in the order of declaration.
+    pub fn iter(self) -> impl Iterator<Item = Situation> {
+        Situation::ALL.iter().copied().filter(move |situation| self.has(*situation))
+    }
+
+    /// Adds what another run has reached.
+    pub const fn absorb(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
