@@ -38,14 +38,14 @@ impl Pattern {
     pub(crate) fn append(self, place: u64, length: usize, to: &mut Vec<u8>) {
         to.reserve(length);
         let mut place = place;
-        let end = place + length as u64;
-        while place < end {
+        let mut left = length;
+        while left > 0 {
             let word = self.word(place / 8).to_le_bytes();
-            let skip = (place % 8) as usize;
-            let rest = word.iter().skip(skip).take((end - place) as usize);
-            let before = to.len();
-            to.extend(rest);
-            place += (to.len() - before) as u64;
+            let word = word.get((place % 8) as usize..).unwrap_or_default();
+            let part = word.get(..left).unwrap_or(word);
+            to.extend_from_slice(part);
+            place += part.len() as u64;
+            left -= part.len();
         }
     }
 
@@ -100,9 +100,9 @@ mod tests {
         for from in 0..20 {
             for to in from..40 {
                 let mut part = Vec::new();
-                pattern.append(from, (to - from) as usize, &mut part);
-                assert_eq!(part, whole[from as usize..to as usize]);
-                assert_eq!(pattern.check(from, &part), Ok(()));
+                pattern.append(from as u64, to - from, &mut part);
+                assert_eq!(part, whole[from..to]);
+                assert_eq!(pattern.check(from as u64, &part), Ok(()));
             }
         }
         for (place, byte) in whole.clone().into_iter().enumerate() {

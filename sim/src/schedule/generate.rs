@@ -1,2 +1,0 @@
-/// Which actions and faults a seed has at all.
-pub struct Swarm;

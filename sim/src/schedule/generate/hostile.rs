@@ -1,0 +1,112 @@
+use super::dice::{Actor, Dice};
+use super::swarm::Swarm;
+use super::timeline::Timeline;
+use crate::schedule::{Action, AgentKind, Cast, HostileMessage};
+
+/// What the hostile agents say.
+pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline) {
+    for (number, agent) in (0..).zip(&cast.agents) {
+        if let AgentKind::Hostile { base } = agent.kind {
+            let dice = Dice::of(seed, Actor::Hostile(number));
+            talk(dice, swarm, number, base, timeline);
+        }
+    }
+}
+
+fn talk(mut dice: Dice, swarm: &Swarm, agent: u8, base: bool, timeline: &mut Timeline) {
+    let mut now = 0;
+    // One that does not introduce itself gets nowhere, so most do.
+    if !base && dice.percent(85) {
+        let window = if dice.percent(80) { 1024 } else { dice.any() >> dice.range(1..=63) };
+        let message = HostileMessage::Settings { window, max_data: 1024, max_connections: 4 };
+        timeline.at(now, Action::Say { agent, message });
+    }
+    for _ in 0..1 + dice.times(80, 20) {
+        now += dice.range(0..=swarm.horizon / 6);
+        let message = message(&mut dice, base);
+        timeline.at(now, Action::Say { agent, message });
+    }
+}
+
+fn message(dice: &mut Dice, base: bool) -> HostileMessage {
+    match dice.range(0..=99) {
+        0..=1 => HostileMessage::Deaf,
+        2..=4 => HostileMessage::Length { length: length(dice) },
+        5..=7 => HostileMessage::Raw { bytes: raw(dice) },
+        8..=14 => HostileMessage::Flood {
+            count: u16::try_from(dice.range(2..=400)).unwrap_or(u16::MAX),
+            message: Box::new(speech(dice, base)),
+        },
+        _ => speech(dice, base),
+    }
+}
+
+/// A message of the protocol, which may be out of place.
+fn speech(dice: &mut Dice, base: bool) -> HostileMessage {
+    let id = id(dice);
+    // The other dialect's words are as good as any others.
+    let base = base != dice.percent(5);
+    match (dice.range(0..=13), base) {
+        (0..=3, _) => HostileMessage::Connect { id, target: target(dice) },
+        (4..=6, _) => {
+            HostileMessage::Data { id, bytes: dice.weighted(&[(4, 10), (2, 900), (1, 5000)]) }
+        }
+        (7, false) => HostileMessage::Opened { id },
+        (8, false) => HostileMessage::Finish { id },
+        (9, false) => HostileMessage::Reset { id, code: dice.range(0..=12).into() },
+        (10, false) => HostileMessage::Credit { id, bytes: dice.any() >> dice.range(1..=63) },
+        (11, false) => sync(dice),
+        (12, false) => match dice.range(0..=2) {
+            0 => HostileMessage::Ping,
+            1 => HostileMessage::Pong,
+            _ => HostileMessage::GoAway { code: dice.range(0..=6).into() },
+        },
+        (7 | 8, true) => HostileMessage::Error { id, text: text(dice) },
+        (9, true) => HostileMessage::Pause { id },
+        (10, true) => HostileMessage::Resume { id },
+        (11, true) => HostileMessage::SyncConnections { ids: ids(dice) },
+        (12, true) => HostileMessage::Ping,
+        _ => HostileMessage::AddClient { key: format!("client{}", dice.range(0..=4)) },
+    }
+}
+
+/// Ids that the other end may know, and others.
+fn id(dice: &mut Dice) -> i64 {
+    match dice.range(0..=19) {
+        0 => 0,
+        1 => dice.any().cast_signed(),
+        _ => {
+            let number = i64::from(dice.range(1..=5));
+            if dice.percent(50) { number } else { -number }
+        }
+    }
+}
+
+fn ids(dice: &mut Dice) -> Vec<i64> {
+    (0..dice.times(70, 8)).map(|_| id(dice)).collect()
+}
+
+fn sync(dice: &mut Dice) -> HostileMessage {
+    HostileMessage::Sync { newest: id(dice), ids: ids(dice) }
+}
+
+fn target(dice: &mut Dice) -> String {
+    match dice.range(0..=9) {
+        0 => String::new(),
+        1 => "no address".into(),
+        2 => format!("tcp/{}", "x".repeat(dice.range(200..=3000) as usize)),
+        _ => format!("tcp/s{}:1", dice.range(0..=6)),
+    }
+}
+
+fn text(dice: &mut Dice) -> String {
+    if dice.percent(60) { "EOF".into() } else { "x".repeat(dice.range(0..=3000) as usize) }
+}
+
+fn length(dice: &mut Dice) -> u64 {
+    dice.weighted(&[(1, 0), (1, 65_537), (1, u64::MAX)]) | dice.any() >> dice.range(33..=63)
+}
+
+fn raw(dice: &mut Dice) -> Vec<u8> {
+    (0..dice.times(85, 40)).map(|_| dice.byte()).collect()
+}

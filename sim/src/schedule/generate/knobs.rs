@@ -1,0 +1,62 @@
+use super::dice::Dice;
+use super::swarm::Swarm;
+use crate::schedule::{Knobs, Limits, Link, Timing};
+
+pub(super) fn draw(dice: &mut Dice, swarm: &Swarm) -> Knobs {
+    Knobs {
+        server: limits(dice),
+        agent: limits(dice),
+        timing: timing(dice),
+        link: link(dice, swarm),
+    }
+}
+
+/// So small that they are met. What is told to the other end has least values in the protocol.
+fn limits(dice: &mut Dice) -> Limits {
+    let pause_above = dice.range(500..=4000);
+    let unread_cap = 66_000 + dice.range(0..=60_000);
+    Limits {
+        // Payloads from 4096 bytes on are not copied, so some must be longer.
+        max_data: if dice.percent(70) { dice.range(1024..=3000) } else { dice.range(4000..=9000) },
+        max_connections: dice.weighted(&[(1, 2), (2, 4), (6, 64)]),
+        max_dials: dice.weighted(&[(1, 1), (2, 3), (6, 32)]),
+        max_queued_control: 100,
+        initial_window: dice.weighted(&[(3, 1024), (2, 3000), (1, 12_000)]),
+        max_window: dice.range(1024..=16_384),
+        window_budget: dice.range(0..=16_384),
+        send_buffer: if dice.percent(50) { dice.range(100..=6000) } else { 20_000 },
+        send_budget: dice.range(100..=20_000),
+        pause_above,
+        resume_below: dice.range(0..=pause_above / 2),
+        unread_cap,
+        unread_budget: unread_cap * dice.range(1..=3),
+    }
+}
+
+fn timing(dice: &mut Dice) -> Timing {
+    let ping_interval = dice.range(30..=80);
+    // Two of them and the longest way there and back.
+    let silence = 2 * ping_interval + 120 + dice.range(0..=200);
+    Timing {
+        ping_interval,
+        silence,
+        stall: silence,
+        dial: dice.range(80..=250),
+        accept: dice.range(40..=200),
+        linger: dice.range(50..=200),
+        reconcile: dice.range(60..=300),
+        reconnect: dice.range(10..=80),
+        handshake: 120 + dice.range(0..=100),
+    }
+}
+
+fn link(dice: &mut Dice, swarm: &Swarm) -> Link {
+    let most = if swarm.latency { dice.weighted(&[(3, 5), (2, 20), (1, 40)]) } else { 1 };
+    Link {
+        min_latency: dice.range(0..=most / 2),
+        max_latency: most,
+        portion: dice.weighted(&[(4, 16_384), (2, 1500), (1, 300), (1, 40)]),
+        capacity: dice.weighted(&[(4, 65_536), (2, 8192), (1, 600)]),
+        segments: dice.weighted(&[(3, 64), (1, 16), (1, 4)]),
+    }
+}

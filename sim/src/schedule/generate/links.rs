@@ -1,0 +1,82 @@
+use super::dice::{Actor, Dice};
+use super::swarm::Swarm;
+use super::timeline::Timeline;
+use crate::schedule::{Action, Cast, Host};
+
+/// What happens to the links, each on its own.
+pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline) {
+    let kinds = kinds(swarm);
+    if kinds.is_empty() {
+        return;
+    }
+    for (number, agent) in (0..).zip(&cast.agents) {
+        let dice = Dice::of(seed, Actor::Link(number));
+        let ends = (Host::Agent(number), Host::Server(agent.home));
+        break_link(dice, &kinds, swarm, ends, Some(number), timeline);
+    }
+    if cast.servers == 2 {
+        let dice = Dice::of(seed, Actor::Link(u8::MAX));
+        break_link(dice, &kinds, swarm, (Host::Server(0), Host::Server(1)), None, timeline);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Partition,
+    OneWay,
+    Hold,
+    Cut,
+    Latency,
+}
+
+fn kinds(swarm: &Swarm) -> Vec<(u32, Kind)> {
+    let all = [
+        (swarm.partitions, Kind::Partition),
+        (swarm.one_way, Kind::OneWay),
+        (swarm.holds, Kind::Hold),
+        (swarm.cuts, Kind::Cut),
+        (swarm.latency_changes, Kind::Latency),
+    ];
+    all.into_iter().filter(|(on, _)| *on).map(|(_, kind)| (1, kind)).collect()
+}
+
+fn break_link(
+    mut dice: Dice,
+    kinds: &[(u32, Kind)],
+    swarm: &Swarm,
+    (a, b): (Host, Host),
+    agent: Option<u8>,
+    timeline: &mut Timeline,
+) {
+    let mut now = 0;
+    for _ in 0..dice.times(65, 6) {
+        now += dice.range(0..=swarm.horizon / 2);
+        let until = now + dice.range(0..=swarm.horizon);
+        match dice.weighted(kinds) {
+            Kind::Partition => {
+                timeline.at(now, Action::Partition { a, b });
+                timeline.at(until, Action::Repair { a, b });
+            }
+            Kind::OneWay => {
+                let (from, to) = if dice.percent(50) { (a, b) } else { (b, a) };
+                timeline.at(now, Action::PartitionOneWay { from, to });
+                timeline.at(until, Action::Repair { a, b });
+            }
+            Kind::Hold => {
+                timeline.at(now, Action::Hold { a, b });
+                timeline.at(until, Action::Release { a, b });
+            }
+            Kind::Latency => {
+                let millis = dice.range(0..=50);
+                timeline.at(now, Action::Latency { a, b, millis });
+            }
+            Kind::Cut => {
+                if let Some(agent) = agent {
+                    timeline.at(now, Action::Cut { agent });
+                }
+                continue;
+            }
+        }
+        now = until;
+    }
+}

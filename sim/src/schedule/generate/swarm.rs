@@ -1,0 +1,101 @@
+use super::dice::Dice;
+use crate::World;
+
+/// What a seed has at all.
+#[derive(Clone, Debug)]
+pub(super) struct Swarm {
+    /// How long the steps take, in milliseconds.
+    pub(super) horizon: u32,
+    /// How many applications there are.
+    pub(super) applications: u16,
+    pub(super) agents: u8,
+    pub(super) servers: u8,
+    pub(super) dialects: Dialects,
+    pub(super) sizes: Sizes,
+    pub(super) latency: bool,
+    pub(super) agent_dials: bool,
+    pub(super) hostile: bool,
+    // What applications do besides writing, reading and finishing.
+    pub(super) resets: bool,
+    pub(super) drops: bool,
+    pub(super) slow_readers: bool,
+    pub(super) short_deadlines: bool,
+    // What targets do besides accepting, reading, writing and finishing.
+    pub(super) refusing_targets: bool,
+    pub(super) late_targets: bool,
+    pub(super) deaf_targets: bool,
+    pub(super) breaking_targets: bool,
+    pub(super) staying_targets: bool,
+    // What links do.
+    pub(super) partitions: bool,
+    pub(super) one_way: bool,
+    pub(super) holds: bool,
+    pub(super) cuts: bool,
+    pub(super) latency_changes: bool,
+    // What hosts do.
+    pub(super) crashes: bool,
+    pub(super) restarts: bool,
+    pub(super) replacements: bool,
+    pub(super) disconnects: bool,
+    pub(super) drains: bool,
+    pub(super) idle: bool,
+}
+
+/// Which dialects the agents speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialects {
+    Extended,
+    Base,
+    Mixed,
+}
+
+/// How much the applications and targets write at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sizes {
+    Small,
+    Window,
+    Large,
+}
+
+impl Swarm {
+    pub(super) fn draw(dice: &mut Dice, world: World) -> Self {
+        // Half of all schedules have no faults of links and hosts: so many can go wrong already.
+        let faults = dice.percent(50);
+        let fault = |dice: &mut Dice| dice.percent(25) && faults;
+        Self {
+            horizon: dice.weighted(&[(4, 60), (4, 200), (2, 500), (1, 1500)]),
+            applications: 1 + dice.times(55, 11),
+            agents: dice.weighted(&[(6, 1), (3, 2), (1, 3)]),
+            servers: if dice.percent(20) && world == World::Turmoil { 2 } else { 1 },
+            dialects: dice.weighted(&[
+                (5, Dialects::Extended),
+                (3, Dialects::Base),
+                (2, Dialects::Mixed),
+            ]),
+            sizes: dice.weighted(&[(6, Sizes::Small), (5, Sizes::Window), (1, Sizes::Large)]),
+            latency: dice.percent(60),
+            agent_dials: dice.percent(30),
+            hostile: dice.percent(12),
+            resets: dice.percent(30),
+            drops: dice.percent(40),
+            slow_readers: dice.percent(40),
+            short_deadlines: dice.percent(20),
+            refusing_targets: dice.percent(25),
+            late_targets: dice.percent(25),
+            deaf_targets: dice.percent(25),
+            breaking_targets: dice.percent(25),
+            staying_targets: dice.percent(25),
+            partitions: fault(dice),
+            one_way: fault(dice),
+            holds: fault(dice),
+            cuts: fault(dice),
+            latency_changes: fault(dice),
+            crashes: fault(dice),
+            restarts: fault(dice),
+            replacements: fault(dice),
+            disconnects: fault(dice),
+            drains: fault(dice),
+            idle: dice.percent(10),
+        }
+    }
+}
