@@ -20,6 +20,8 @@ compile_error!(
      it; RUSTFLAGS in the environment replaces that setting"
 );
 
+pub mod campaign;
+mod case;
 pub mod core_world;
 mod heap;
 pub mod invariant;
@@ -27,12 +29,15 @@ mod observed;
 mod pattern;
 mod player;
 pub mod schedule;
+pub mod shrink;
 mod situation;
+pub mod specimen;
 mod trace;
 pub mod turmoil_world;
 mod violation;
 mod world;
 
+pub use case::{Case, CaseError};
 pub use heap::Heap;
 pub use observed::{Bounds, DialOutcome, HostBooks, Observed, StreamEnd, StreamRecord, Tally};
 pub use player::{Desire, Player};

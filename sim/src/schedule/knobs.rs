@@ -121,3 +121,44 @@ impl Timing {
 pub(crate) const fn millis(millis: u32) -> Duration {
     Duration::from_millis(millis as u64)
 }
+
+impl Limits {
+    /// Enough of everything, so that none is met by accident: what a shrunk schedule has where it
+    /// needs no others.
+    pub const USUAL: Self = Self {
+        max_data: 4096,
+        max_connections: 64,
+        max_dials: 32,
+        max_queued_control: 100,
+        initial_window: 4096,
+        max_window: 16_384,
+        window_budget: 16_384,
+        send_buffer: 20_000,
+        send_budget: 20_000,
+        pause_above: 4000,
+        resume_below: 1000,
+        unread_cap: 100_000,
+        unread_budget: 200_000,
+    };
+}
+
+impl Timing {
+    /// In the order of real ones.
+    pub const USUAL: Self = Self {
+        ping_interval: 50,
+        silence: 300,
+        stall: 300,
+        dial: 150,
+        accept: 150,
+        linger: 150,
+        reconcile: 200,
+        reconnect: 50,
+        handshake: 200,
+    };
+}
+
+impl Link {
+    /// Quick and wide.
+    pub const USUAL: Self =
+        Self { min_latency: 0, max_latency: 1, portion: 16_384, capacity: 65_536, segments: 64 };
+}

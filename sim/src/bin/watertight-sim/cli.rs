@@ -1,0 +1,189 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use watertight_sim::World;
+use watertight_sim::campaign::Shard;
+
+use crate::seed::FirstSeed;
+use crate::subject::Subject;
+
+/// Runs schedules that break a tunnel, and shows what came of them.
+///
+/// Exit codes: 0 all is well, 1 a violation, 2 a wrong command line, 3 a situation never reached, 4 two
+/// runs of a seed differ, 5 a specimen not caught, 6 a file or process failed, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "watertight-sim", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the schedules of many seeds, on all cores, and checks every invariant
+    Run(RunArgs),
+    /// Plays one schedule and tells its story
+    Replay(ReplayArgs),
+    /// Makes a failing schedule as small as it can be and still fail in the same way
+    Shrink(ShrinkArgs),
+    /// Runs seeds twice, in two processes, and compares their stories byte for byte
+    Meta(MetaArgs),
+    /// Writes the stories of many seeds to the standard output
+    #[command(hide = true)]
+    Story(StoryArgs),
+    /// Runs tunnels that are broken on purpose, each of which must be caught
+    Specimens(SpecimensArgs),
+    /// Puts the results of the shards of one run together
+    Merge(MergeArgs),
+    /// Draws a run or a schedule as one HTML page
+    #[command(subcommand)]
+    Report(ReportCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Where the schedules are run
+    #[arg(long, default_value = "core")]
+    pub(crate) world: World,
+    /// How many schedules, those of all shards together
+    #[arg(long, value_name = "N", default_value_t = 100_000, conflicts_with = "time")]
+    pub(crate) schedules: u64,
+    /// For how long instead, as in `10min`
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) time: Option<Duration>,
+    /// The first seed: a number, or any text, such as the hash of a commit
+    #[arg(long, value_name = "SEED", default_value = "0")]
+    pub(crate) seed: FirstSeed,
+    /// Which part of the seeds, as in 0/4
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    pub(crate) shard: Shard,
+    /// On how many threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Goes on until so many schedules have failed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_failures: u32,
+    /// Goes on where a run of the same seeds was interrupted
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Does not fail where a situation was never reached, as a short run may not
+    #[arg(long)]
+    pub(crate) allow_unreached: bool,
+    /// The folder for results and failing schedules
+    #[arg(long, value_name = "DIR", default_value = "target/watertight-sim")]
+    pub(crate) out: PathBuf,
+    /// Writes the results to the standard output as JSON, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Played {
+    /// A file with a schedule, or a seed
+    #[arg(value_name = "FILE|SEED")]
+    pub(crate) subject: Subject,
+    /// Where a seed's schedule is run; a file says it itself, unless it is said here
+    #[arg(long)]
+    pub(crate) world: Option<World>,
+    /// Plays it on this specimen instead of the tunnel
+    #[arg(long, value_name = "NAME")]
+    pub(crate) specimen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    pub(crate) played: Played,
+    /// Tells the whole story: every message and every decision
+    #[arg(long)]
+    pub(crate) trace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShrinkArgs {
+    #[command(flatten)]
+    pub(crate) played: Played,
+    /// Where to write it [default: FILE.shrunk.json, or WORLD-SEED.shrunk.json]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many smaller schedules are tried at most
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) max_runs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetaArgs {
+    /// In which world [default: in both, one after the other]
+    #[arg(long)]
+    pub(crate) world: Option<World>,
+    /// How many seeds
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) schedules: u64,
+    /// The first seed: a number, or any text, such as the hash of a commit
+    #[arg(long, value_name = "SEED", default_value = "0")]
+    pub(crate) seed: FirstSeed,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoryArgs {
+    #[arg(long)]
+    pub(crate) world: World,
+    #[arg(long)]
+    pub(crate) schedules: u64,
+    #[arg(long)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpecimensArgs {
+    /// Only this one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+    /// After how many schedules a specimen counts as not caught
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) schedules: u64,
+    /// The first seed: a number, or any text, such as the hash of a commit
+    #[arg(long, value_name = "SEED", default_value = "0")]
+    pub(crate) seed: FirstSeed,
+    /// Writes the table to a file as JSON, for `report`
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The results of the shards
+    #[arg(required = true, value_name = "RESULTS")]
+    pub(crate) parts: Vec<PathBuf>,
+    /// Where to write the whole
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Does not fail where a situation was never reached
+    #[arg(long)]
+    pub(crate) allow_unreached: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Draws a run: its rate, what happened, what was reached, what was caught
+    Run {
+        /// The results of a run, or of several
+        #[arg(required = true, value_name = "RESULTS")]
+        results: Vec<PathBuf>,
+        /// The table that `specimens --out` has written
+        #[arg(long, value_name = "FILE")]
+        specimens: Option<PathBuf>,
+        /// Where to write the page
+        #[arg(long, short, value_name = "FILE", default_value = "report.html")]
+        out: PathBuf,
+    },
+    /// Draws a schedule: its hosts over time, and what goes between them
+    Schedule {
+        #[command(flatten)]
+        played: Played,
+        /// Where to write the page
+        #[arg(long, short, value_name = "FILE", default_value = "schedule.html")]
+        out: PathBuf,
+    },
+}

@@ -1,0 +1,40 @@
+use std::path::{Path, PathBuf};
+
+use watertight_sim::campaign::Failure;
+use watertight_sim::shrink::shrink;
+use watertight_sim::{Case, CaseError, Schedule, Trace, World};
+
+use crate::play::Play;
+use crate::timeline::timeline;
+
+/// How many smaller schedules are tried by themselves when a run fails.
+const MAX_RUNS: usize = 3000;
+
+/// The command that shows a failure again.
+pub(crate) fn reproduce(path: &Path, play: Play) -> String {
+    format!("cargo run --release -p watertight-sim -- replay {}{}", path.display(), play.flag())
+}
+
+/// Writes a failure of a run and what it shrinks to, and tells the story of that. Returns the
+/// command that shows it again.
+pub(crate) fn keep(failure: &Failure, world: World, out: &Path) -> Result<String, CaseError> {
+    let Failure { seed, violation } = failure;
+    let file = |ending: &str| -> PathBuf { out.join(format!("{world}-{seed}.{ending}")) };
+    let play = Play::Product(world);
+    let mut case = Case::of_seed(*seed, world);
+    case.found = Some(violation.clone());
+    case.write(&file("json"))?;
+    eprintln!("seed {seed}: {violation}");
+    eprintln!("written to {}", file("json").display());
+
+    let run = |schedule: &Schedule| play.run(schedule, &Trace::off()).violation;
+    let shrunk = shrink(&case.schedule, violation, MAX_RUNS, run);
+    let steps = (shrunk.schedule.steps.len(), case.schedule.steps.len());
+    eprintln!("shrunk to {} steps of {}, in {} tries:", steps.0, steps.1, shrunk.runs);
+    (case.schedule, case.found) = (shrunk.schedule, Some(shrunk.violation));
+    case.write(&file("shrunk.json"))?;
+    let trace = Trace::on();
+    let outcome = case.run(&trace);
+    eprint!("{}", timeline(&trace.take(), &outcome, false));
+    Ok(reproduce(&file("shrunk.json"), play))
+}

@@ -1,0 +1,44 @@
+//! `watertight-sim`: runs schedules that break a tunnel, and shows what came of them.
+
+mod cli;
+mod exit;
+mod failure;
+mod merge;
+mod meta;
+mod play;
+mod replay;
+mod report;
+mod run;
+mod seed;
+mod shrink;
+mod specimens;
+mod story;
+mod subject;
+mod timeline;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Shrink(arguments) => shrink::shrink(&arguments),
+        Command::Meta(arguments) => meta::meta(&arguments),
+        Command::Story(arguments) => story::story(&arguments),
+        Command::Specimens(arguments) => specimens::specimens(&arguments),
+        Command::Merge(arguments) => merge::merge(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+    };
+    match exit {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("watertight-sim: {error}");
+            Exit::Failed.into()
+        }
+    }
+}

@@ -1,0 +1,37 @@
+use watertight_sim::specimen::{self, Specimen};
+use watertight_sim::{Outcome, Schedule, Trace, World};
+
+/// What a schedule is played on.
+#[derive(Clone, Copy)]
+pub(crate) enum Play {
+    /// The tunnel.
+    Product(World),
+    /// One that is broken on purpose.
+    Specimen(&'static Specimen),
+}
+
+impl Play {
+    pub(crate) fn choose(world: World, specimen: Option<&str>) -> Result<Self, String> {
+        let Some(name) = specimen else { return Ok(Self::Product(world)) };
+        let found = specimen::all().iter().find(|specimen| specimen.name == name);
+        found.map(Self::Specimen).ok_or_else(|| {
+            let names: Vec<_> = specimen::all().iter().map(|specimen| specimen.name).collect();
+            format!("there is no specimen {name}; there are: {}", names.join(", "))
+        })
+    }
+
+    pub(crate) fn run(self, schedule: &Schedule, trace: &Trace) -> Outcome {
+        match self {
+            Self::Product(world) => world.run(schedule, trace),
+            Self::Specimen(specimen) => specimen.run(schedule, trace),
+        }
+    }
+
+    /// What has to be said on the command line for it.
+    pub(crate) fn flag(self) -> String {
+        match self {
+            Self::Product(_) => String::new(),
+            Self::Specimen(specimen) => format!(" --specimen {}", specimen.name),
+        }
+    }
+}

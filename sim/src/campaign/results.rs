@@ -1,0 +1,169 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::plan::{Plan, Shard};
+use super::tally::Tally;
+use crate::violation::Violation;
+
+/// What came of a run: a file that is shown, merged with those of other shards, and gone on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// Which schedules.
+    pub plan: Plan,
+    /// Which other shards are in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Shard>,
+    /// How many blocks are done, from the first one on.
+    pub blocks_done: u64,
+    /// Whether nothing is left to do.
+    pub complete: bool,
+    /// How long it took, all parts of it together.
+    pub took: Duration,
+    /// On how many threads.
+    pub threads: usize,
+    /// What the schedules did and reached.
+    pub tally: Tally,
+    /// What must not happen and did.
+    pub failures: Vec<Failure>,
+    /// How many schedules were done at which time: the rate, to be drawn.
+    pub samples: Vec<Sample>,
+}
+
+/// A seed whose schedule showed a violation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// What it showed.
+    pub violation: Violation,
+}
+
+/// How far a run was at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Since its start.
+    pub at: Duration,
+    /// Schedules done.
+    pub schedules: u64,
+}
+
+/// Why results cannot be merged.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// There are none.
+    #[error("there is nothing to merge")]
+    Nothing,
+    /// They are of other schedules.
+    #[error("shard {0} is of another run: its world, first seed or number of schedules differ")]
+    OtherRun(Shard),
+    /// Two are of the same part.
+    #[error("shard {0} is there twice")]
+    Twice(Shard),
+}
+
+impl Results {
+    /// Those of a run that begins.
+    #[must_use]
+    pub fn new(plan: Plan, threads: usize) -> Self {
+        Self {
+            plan,
+            merged: Vec::new(),
+            blocks_done: 0,
+            complete: false,
+            took: Duration::ZERO,
+            threads,
+            tally: Tally::default(),
+            failures: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    /// Schedules a second.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate to be shown")]
+    pub fn rate(&self) -> f64 {
+        self.tally.schedules as f64 / self.took.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// Puts the results of shards together. Missing shards leave the whole incomplete.
+    ///
+    /// # Errors
+    /// They are not parts of one run.
+    pub fn merge(parts: &[Self]) -> Result<Self, MergeError> {
+        let first = parts.first().ok_or(MergeError::Nothing)?;
+        let whole = Plan { shard: Shard::WHOLE, ..first.plan };
+        let mut results = Self::new(whole, 0);
+        for part in parts {
+            let of = Plan { shard: Shard::WHOLE, ..part.plan };
+            if of != whole || part.plan.shard.of != first.plan.shard.of {
+                return Err(MergeError::OtherRun(part.plan.shard));
+            }
+            if results.merged.contains(&part.plan.shard) {
+                return Err(MergeError::Twice(part.plan.shard));
+            }
+            results.absorb(part);
+        }
+        results.failures.sort_by_key(|failure| failure.seed);
+        let all_there = results.merged.len() == first.plan.shard.of as usize;
+        results.complete = all_there && parts.iter().all(|part| part.complete);
+        Ok(results)
+    }
+
+    fn absorb(&mut self, part: &Self) {
+        self.merged.push(part.plan.shard);
+        self.blocks_done += part.blocks_done;
+        // Shards run beside each other.
+        self.took = self.took.max(part.took);
+        self.threads += part.threads;
+        self.tally.absorb(&part.tally);
+        self.failures.extend(part.failures.iter().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Reached;
+    use crate::{Situation, World};
+
+    fn part(index: u32) -> Results {
+        let shard = Shard { index, of: 2 };
+        let plan = Plan { world: World::Core, first_seed: 5, schedules: Some(1000), shard };
+        let mut part = Results::new(plan, 2);
+        part.tally.schedules = 500;
+        part.complete = true;
+        let reached = Reached { schedules: 3, first_seed: 100 + u64::from(index) };
+        part.tally.situations.insert(Situation::Finished, reached);
+        part
+    }
+
+    #[test]
+    fn shards_make_a_whole() {
+        let whole = Results::merge(&[part(1), part(0)]).unwrap();
+        assert!(whole.complete);
+        assert_eq!((whole.tally.schedules, whole.threads), (1000, 4));
+        let reached = whole.tally.situations[&Situation::Finished];
+        assert_eq!(reached, Reached { schedules: 6, first_seed: 100 });
+    }
+
+    #[test]
+    fn a_missing_shard_leaves_it_incomplete() {
+        assert!(!Results::merge(&[part(1)]).unwrap().complete);
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused() {
+        let shard = Shard { index: 0, of: 2 };
+        assert_eq!(Results::merge(&[]), Err(MergeError::Nothing));
+        assert_eq!(Results::merge(&[part(0), part(0)]), Err(MergeError::Twice(shard)));
+        let mut other = part(0);
+        other.plan.first_seed = 6;
+        assert_eq!(Results::merge(&[part(1), other]), Err(MergeError::OtherRun(shard)));
+    }
+}

@@ -1,0 +1,128 @@
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::plan::Plan;
+use super::results::{Failure, Results, Sample};
+use super::tally::Tally;
+use crate::{Schedule, Trace};
+
+/// How often [`Progress::tick`] is called at least.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Beyond this many samples every other one is dropped: a plot needs no more.
+const SAMPLES: usize = 400;
+
+/// Who watches a run, and can end it.
+pub trait Progress {
+    /// How far it is. Called several times a second.
+    fn tick(&mut self, results: &Results);
+
+    /// Whether it ends here: blocks that have begun are finished.
+    fn is_over(&self, results: &Results) -> bool;
+}
+
+/// Runs what is left of `results`, on as many threads as it says, until nothing is left or the one
+/// who watches has seen enough.
+pub fn run(results: &mut Results, progress: &mut dyn Progress) {
+    let plan = results.plan;
+    let next = AtomicU64::new(results.blocks_done);
+    let stop = AtomicBool::new(false);
+    let (done, blocks) = mpsc::channel();
+    let mut collector = Collector::new(results);
+    std::thread::scope(|scope| {
+        for _ in 0..collector.results.threads {
+            let (done, next, stop) = (done.clone(), &next, &stop);
+            scope.spawn(move || work(&plan, next, stop, &done));
+        }
+        drop(done);
+        loop {
+            match blocks.recv_timeout(TICK) {
+                Ok(block) => collector.take(block),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            collector.clock();
+            progress.tick(collector.results);
+            if progress.is_over(collector.results) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    collector.results.complete = plan.block(collector.results.blocks_done).is_none();
+    progress.tick(collector.results);
+}
+
+/// What became of one block.
+struct Block {
+    turn: u64,
+    tally: Tally,
+    failures: Vec<Failure>,
+}
+
+fn work(plan: &Plan, next: &AtomicU64, stop: &AtomicBool, done: &mpsc::Sender<Block>) {
+    while !stop.load(Ordering::Relaxed) {
+        let turn = next.fetch_add(1, Ordering::Relaxed);
+        let Some(seeds) = plan.block(turn) else { return };
+        let (tally, failures) = run_block(plan, seeds);
+        // The collector is there for as long as there are workers.
+        if done.send(Block { turn, tally, failures }).is_err() {
+            return;
+        }
+    }
+}
+
+fn run_block(plan: &Plan, seeds: Range<u64>) -> (Tally, Vec<Failure>) {
+    let mut tally = Tally::default();
+    let mut failures = Vec::new();
+    for seed in seeds {
+        let schedule = Schedule::generate(seed, plan.world);
+        let outcome = plan.world.run(&schedule, &Trace::off());
+        tally.count(&schedule, &outcome);
+        failures.extend(outcome.violation.map(|violation| Failure { seed, violation }));
+    }
+    (tally, failures)
+}
+
+/// Puts blocks together in their order, so that what is done is always the beginning of the run:
+/// an interrupted run knows where to go on, and the same run gives the same results.
+struct Collector<'a> {
+    results: &'a mut Results,
+    early: BTreeMap<u64, Block>,
+    before: Duration,
+    started: Instant,
+}
+
+impl<'a> Collector<'a> {
+    fn new(results: &'a mut Results) -> Self {
+        let before = results.took;
+        Self { results, early: BTreeMap::new(), before, started: Instant::now() }
+    }
+
+    fn take(&mut self, block: Block) {
+        self.early.insert(block.turn, block);
+        while let Some(block) = self.early.remove(&self.results.blocks_done) {
+            self.results.blocks_done += 1;
+            self.results.tally.absorb(&block.tally);
+            self.results.failures.extend(block.failures);
+        }
+    }
+
+    fn clock(&mut self) {
+        let results = &mut *self.results;
+        results.took = self.before + self.started.elapsed();
+        let sample = Sample { at: results.took, schedules: results.tally.schedules };
+        if results.samples.last().is_none_or(|last| last.schedules < sample.schedules) {
+            results.samples.push(sample);
+        }
+        if results.samples.len() > SAMPLES {
+            let mut keep = false;
+            results.samples.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+    }
+}
