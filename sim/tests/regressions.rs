@@ -1,0 +1,27 @@
+//! Every schedule that once failed is replayed for ever.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use watertight_sim::{Case, Trace};
+
+fn regressions() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
+    cases.sort();
+    cases
+}
+
+#[test]
+fn what_once_failed_holds() {
+    let cases = regressions();
+    assert!(!cases.is_empty(), "the folder of regressions is empty");
+    for path in cases {
+        let case = Case::read(&path).unwrap();
+        assert!(!case.about.is_empty(), "{} does not say why it is kept", path.display());
+        let outcome = case.run(&Trace::off());
+        assert_eq!(outcome.violation, None, "{}: {}", path.display(), case.about);
+    }
+}
