@@ -1,7 +1,5 @@
 //! What the Go implementation sends is what this one reads, and what it would send itself.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
 use std::fs;
 use std::path::Path;
 

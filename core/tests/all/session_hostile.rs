@@ -1,12 +1,8 @@
 //! Row Y5 of the list of broken tunnels, and every rule of the protocol: a peer that breaks it
 //! ends its own session with a reason that says so, and makes nothing grow.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
+use crate::support::{DIALECTS, Item, Lone, TARGET, config, id};
 use bytes::Bytes;
-use support::{DIALECTS, Item, Lone, TARGET, config, id};
 use watertight_core::session::PeerMisbehaved;
 use watertight_core::wire::{
     Body, ClientRoute, Dialect, GoAwayCode, InvalidMessage, ResetCode, Settings,
@@ -131,7 +127,7 @@ fn the_last_id_of_all_can_be_dialled() {
         let last = lone.accepts(i64::MAX);
         lone.says_data(i64::MAX, b"x");
         assert_eq!(lone.end.read(lone.now, last), b"x", "{dialect:?}");
-        lone.wait(support::seconds(25));
+        lone.wait(crate::support::seconds(25));
         lone.assert_even_after_the_transport();
     }
 }

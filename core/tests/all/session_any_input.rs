@@ -2,14 +2,10 @@
 //! and sizes, or bytes that are no message. It never panics, holds no more than it may, and comes
 //! to an end that leaves nothing. More cases than in a plain `cargo test`: set `PROPTEST_CASES`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
+use crate::support::{End, Item, Lone, TARGET, config, id, millis};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{End, Item, Lone, TARGET, config, id, millis};
 use watertight_core::session::PeerMisbehaved;
 use watertight_core::wire::{Body, ClientRoute, Dialect, Message, ResetCode, Settings};
 use watertight_core::{ConnectionId, Event, Role, SessionConfig, SessionEnd};

@@ -1,12 +1,10 @@
 //! Rows R7, R10, R11, R13, R16 to R21, K1, K4, Y4, C2 and T1 of the list of broken tunnels: a
 //! connection's life from its dial to its one end.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
+use crate::support::{
+    DIALECTS, Lone, Pair, TARGET, assert_same, config, id, millis, pattern, seconds,
+};
 use bytes::Bytes;
-use support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, millis, pattern, seconds};
 use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
 use watertight_core::wire::{Body, ClientRoute, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Cause, Event, Role, SessionConfig};
@@ -451,8 +449,9 @@ fn the_words_of_an_end_are_kept_while_bytes_wait() {
     pair.run();
     // The agent loses its memory of it.
     let list = Body::Sync { newest: id, ids: Vec::new() };
-    let message = watertight_core::wire::Message::new(support::id(0), list).encode().to_bytes();
-    pair.server.take(pair.now, support::Item::Message(message));
+    let message =
+        watertight_core::wire::Message::new(crate::support::id(0), list).encode().to_bytes();
+    pair.server.take(pair.now, crate::support::Item::Message(message));
     pair.server.read(pair.now, id);
     assert_eq!(pair.server.cause(id), Some(Cause::NotListed));
     assert_eq!(pair.server.retired[&id].text, "the other end does not list it");

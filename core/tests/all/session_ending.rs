@@ -1,11 +1,7 @@
 //! Rows R6 and R14 of the list of broken tunnels, drain, close and every other end of a session.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
+use crate::support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
 use bytes::Bytes;
-use support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
 use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
 use watertight_core::wire::{Body, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Cause, Event, Role, SessionEnd};

@@ -155,14 +155,6 @@ impl End {
         self.events.iter().filter(|seen| *seen == event).count()
     }
 
-    /// The newest dial of the other end.
-    pub(crate) fn incoming(&self) -> Option<ConnectionId> {
-        self.events.iter().rev().find_map(|event| match event {
-            Event::Incoming { id, .. } => Some(*id),
-            _ => None,
-        })
-    }
-
     pub(crate) fn assert_quiet(&self) {
         let ledger = self.session.ledger();
         assert!(ledger.is_quiet(), "{ledger}");

@@ -1,12 +1,9 @@
 //! Two sessions, a pipe, and any schedule: the invariants hold at every step, and everything
 //! comes to rest. More schedules than in a plain `cargo test`: set `PROPTEST_CASES`.
 
-mod pipe;
-mod support;
-
 use std::collections::BTreeSet;
 
-use pipe::{SIDES, World, operations, run, setups};
+use crate::pipe::{SIDES, World, operations, run, setups};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

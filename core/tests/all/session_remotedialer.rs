@@ -1,15 +1,11 @@
 //! A session with a model of a remotedialer end: whatever the two applications do, every byte
 //! arrives, neither end holds more than its bound, and nobody sleeps for ever.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::remotedialer::{FULL, Remotedialer};
+use crate::support::{End, Item, TARGET, assert_same, config, millis, pattern, seconds};
 use proptest::prelude::*;
-use support::remotedialer::{FULL, Remotedialer};
-use support::{End, Item, TARGET, assert_same, config, millis, pattern, seconds};
 use watertight_core::wire::{Body, Dialect, GoAwayCode, Message, ResetCode};
 use watertight_core::{ConnectionId, Instant, Role, SessionConfig};
 

@@ -1,10 +1,6 @@
 //! Row R9 of the list of broken tunnels: reconciliation finds what leaked, and nothing else.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
-use support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
+use crate::support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
 use watertight_core::wire::{Body, Dialect, ResetCode};
 use watertight_core::{Cause, ConnectionId, Role};
 
@@ -159,7 +155,7 @@ fn an_order_of_the_list_is_not_relied_upon() {
         message.extend_from_slice(&number.to_le_bytes());
     }
     for _ in 0..10 {
-        lone.end.take(lone.now, support::Item::Message(message.clone().into()));
+        lone.end.take(lone.now, crate::support::Item::Message(message.clone().into()));
         lone.wait(seconds(20));
     }
     assert!(lone.end.retired.is_empty());

@@ -1,7 +1,5 @@
 //! The rules of the registry, each by an example, then random histories against a naive model.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
 use proptest::prelude::*;
 use watertight_core::registry::{
     Candidate, Registry, RegistryError, RegistryLimits, RouteChange, SessionKey, SessionKind,

@@ -1,10 +1,6 @@
 //! Rows R1 to R8, K3, Y1 and Y2 of the list of broken tunnels: flow control.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
-use support::{DIALECTS, Lone, Pair, assert_same, config, id, millis, pattern, seconds};
+use crate::support::{DIALECTS, Lone, Pair, assert_same, config, id, millis, pattern, seconds};
 use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Body, Dialect};
 use watertight_core::{Cause, Event, Role};

@@ -1,7 +1,5 @@
 //! The opening of a session on a byte stream.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
 use bytes::BytesMut;
 use proptest::prelude::*;
 use watertight_core::wire::{

@@ -1,9 +1,6 @@
 //! Sessions in virtual time: two of them joined by a pipe ([`Pair`]), or one that faces a peer
 //! made by hand ([`Lone`]).
 
-#![allow(dead_code, reason = "each test uses its part")]
-#![allow(unused_imports, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
 #![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod config;

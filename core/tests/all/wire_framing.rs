@@ -1,7 +1,5 @@
 //! Messages on a byte stream, whatever the pieces in which it arrives.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use watertight_core::wire::{InvalidFrame, MAX_FRAME, decode_frame, frame_prefix};

@@ -1,13 +1,9 @@
 //! Rows C1, K2 and R18 of the list of broken tunnels: every wait has a deadline, and a deadline
 //! that is over harms nothing.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{DIALECTS, Lone, Pair, TARGET, config, id, millis, pattern, seconds};
+use crate::support::{DIALECTS, Lone, Pair, TARGET, config, id, millis, pattern, seconds};
 use watertight_core::session::SessionConfig;
 use watertight_core::wire::{Body, Dialect, ResetCode};
 use watertight_core::{Cause, Event, Instant, Role, SessionEnd, Timer};

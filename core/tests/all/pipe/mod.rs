@@ -1,7 +1,6 @@
 //! Two sessions joined by an ordered pipe without loss, two applications that do anything at any
 //! moment, and what must hold all the same.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic, too")]
 #![allow(clippy::cast_possible_truncation, reason = "bytes of a pattern")]
 
 mod app;
