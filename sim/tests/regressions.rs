@@ -1,5 +1,7 @@
 //! Every schedule that once failed is replayed for ever.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

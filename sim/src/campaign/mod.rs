@@ -11,4 +11,4 @@ mod workers;
 pub use plan::{BLOCK, Plan, Shard, ShardError};
 pub use results::{Failure, MergeError, Results, Sample};
 pub use tally::{Reached, Tally};
-pub use workers::{Progress, run};
+pub use workers::{Play, Progress, run};

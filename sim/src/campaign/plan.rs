@@ -11,11 +11,14 @@ use crate::World;
 pub const BLOCK: u64 = 500;
 
 /// Which schedules are run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Where.
     pub world: World,
+    /// On which broken tunnel, if not on the right one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specimen: Option<String>,
     /// The first seed.
     pub first_seed: u64,
     /// How many seeds there are, those of all shards together; without it, as many as there is
@@ -106,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    fn seeds(plan: Plan) -> Vec<u64> {
+    fn seeds(plan: &Plan) -> Vec<u64> {
         (0..).map_while(|turn| plan.block(turn)).flatten().collect()
     }
 
@@ -119,11 +122,12 @@ mod tests {
                     let shard = Shard { index, of };
                     let plan = Plan {
                         world: World::Core,
+                        specimen: None,
                         first_seed: 90,
                         schedules: Some(schedules),
                         shard,
                     };
-                    let seeds = seeds(plan);
+                    let seeds = seeds(&plan);
                     assert_eq!(plan.length(), Some(seeds.len() as u64), "{shard} of {schedules}");
                     assert!(seeds.into_iter().all(|seed| all.insert(seed)));
                 }
@@ -136,6 +140,7 @@ mod tests {
     fn the_last_seed_of_all_is_the_end() {
         let plan = Plan {
             world: World::Core,
+            specimen: None,
             first_seed: u64::MAX - 700,
             schedules: None,
             shard: Shard::WHOLE,

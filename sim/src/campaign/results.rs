@@ -97,10 +97,10 @@ impl Results {
     /// They are not parts of one run.
     pub fn merge(parts: &[Self]) -> Result<Self, MergeError> {
         let first = parts.first().ok_or(MergeError::Nothing)?;
-        let whole = Plan { shard: Shard::WHOLE, ..first.plan };
-        let mut results = Self::new(whole, 0);
+        let whole = Plan { shard: Shard::WHOLE, ..first.plan.clone() };
+        let mut results = Self::new(whole.clone(), 0);
         for part in parts {
-            let of = Plan { shard: Shard::WHOLE, ..part.plan };
+            let of = Plan { shard: Shard::WHOLE, ..part.plan.clone() };
             if of != whole || part.plan.shard.of != first.plan.shard.of {
                 return Err(MergeError::OtherRun(part.plan.shard));
             }
@@ -134,7 +134,13 @@ mod tests {
 
     fn part(index: u32) -> Results {
         let shard = Shard { index, of: 2 };
-        let plan = Plan { world: World::Core, first_seed: 5, schedules: Some(1000), shard };
+        let plan = Plan {
+            world: World::Core,
+            specimen: None,
+            first_seed: 5,
+            schedules: Some(1000),
+            shard,
+        };
         let mut part = Results::new(plan, 2);
         part.tally.schedules = 500;
         part.complete = true;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::plan::Plan;
 use super::results::{Failure, Results, Sample};
 use super::tally::Tally;
-use crate::{Schedule, Trace};
+use crate::{Outcome, Schedule};
 
 /// How often [`Progress::tick`] is called at least.
 const TICK: Duration = Duration::from_millis(200);
@@ -24,18 +24,21 @@ pub trait Progress {
     fn is_over(&self, results: &Results) -> bool;
 }
 
+/// How one schedule is run.
+pub type Play<'a> = dyn Fn(&Schedule) -> Outcome + Sync + 'a;
+
 /// Runs what is left of `results`, on as many threads as it says, until nothing is left or the one
 /// who watches has seen enough.
-pub fn run(results: &mut Results, progress: &mut dyn Progress) {
-    let plan = results.plan;
+pub fn run(results: &mut Results, play: &Play<'_>, progress: &mut dyn Progress) {
+    let plan = results.plan.clone();
     let next = AtomicU64::new(results.blocks_done);
     let stop = AtomicBool::new(false);
     let (done, blocks) = mpsc::channel();
     let mut collector = Collector::new(results);
     std::thread::scope(|scope| {
         for _ in 0..collector.results.threads {
-            let (done, next, stop) = (done.clone(), &next, &stop);
-            scope.spawn(move || work(&plan, next, stop, &done));
+            let (done, plan, next, stop) = (done.clone(), &plan, &next, &stop);
+            scope.spawn(move || work(plan, play, next, stop, &done));
         }
         drop(done);
         loop {
@@ -62,11 +65,17 @@ struct Block {
     failures: Vec<Failure>,
 }
 
-fn work(plan: &Plan, next: &AtomicU64, stop: &AtomicBool, done: &mpsc::Sender<Block>) {
+fn work(
+    plan: &Plan,
+    play: &Play<'_>,
+    next: &AtomicU64,
+    stop: &AtomicBool,
+    done: &mpsc::Sender<Block>,
+) {
     while !stop.load(Ordering::Relaxed) {
         let turn = next.fetch_add(1, Ordering::Relaxed);
         let Some(seeds) = plan.block(turn) else { return };
-        let (tally, failures) = run_block(plan, seeds);
+        let (tally, failures) = run_block(plan, play, seeds);
         // The collector is there for as long as there are workers.
         if done.send(Block { turn, tally, failures }).is_err() {
             return;
@@ -74,12 +83,12 @@ fn work(plan: &Plan, next: &AtomicU64, stop: &AtomicBool, done: &mpsc::Sender<Bl
     }
 }
 
-fn run_block(plan: &Plan, seeds: Range<u64>) -> (Tally, Vec<Failure>) {
+fn run_block(plan: &Plan, play: &Play<'_>, seeds: Range<u64>) -> (Tally, Vec<Failure>) {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     for seed in seeds {
         let schedule = Schedule::generate(seed, plan.world);
-        let outcome = plan.world.run(&schedule, &Trace::off());
+        let outcome = play(&schedule);
         tally.count(&schedule, &outcome);
         failures.extend(outcome.violation.map(|violation| Failure { seed, violation }));
     }

@@ -64,6 +64,9 @@ pub(crate) struct RunArgs {
     /// Goes on until so many schedules have failed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_failures: u32,
+    /// Runs them on this specimen instead of the tunnel, in its world: what a failure looks like
+    #[arg(long, value_name = "NAME", conflicts_with = "world")]
+    pub(crate) specimen: Option<String>,
     /// Goes on where a run of the same seeds was interrupted
     #[arg(long)]
     pub(crate) resume: bool,

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use watertight_sim::campaign::Failure;
 use watertight_sim::shrink::shrink;
-use watertight_sim::{Case, CaseError, Schedule, Trace, World};
+use watertight_sim::{Case, CaseError, Schedule, Trace};
 
 use crate::play::Play;
 use crate::timeline::timeline;
@@ -17,10 +17,10 @@ pub(crate) fn reproduce(path: &Path, play: Play) -> String {
 
 /// Writes a failure of a run and what it shrinks to, and tells the story of that. Returns the
 /// command that shows it again.
-pub(crate) fn keep(failure: &Failure, world: World, out: &Path) -> Result<String, CaseError> {
+pub(crate) fn keep(failure: &Failure, play: Play, out: &Path) -> Result<String, CaseError> {
     let Failure { seed, violation } = failure;
+    let world = play.world();
     let file = |ending: &str| -> PathBuf { out.join(format!("{world}-{seed}.{ending}")) };
-    let play = Play::Product(world);
     let mut case = Case::of_seed(*seed, world);
     case.found = Some(violation.clone());
     case.write(&file("json"))?;
@@ -34,7 +34,7 @@ pub(crate) fn keep(failure: &Failure, world: World, out: &Path) -> Result<String
     (case.schedule, case.found) = (shrunk.schedule, Some(shrunk.violation));
     case.write(&file("shrunk.json"))?;
     let trace = Trace::on();
-    let outcome = case.run(&trace);
+    let outcome = play.run(&case.schedule, &trace);
     eprint!("{}", timeline(&trace.take(), &outcome, false));
     Ok(reproduce(&file("shrunk.json"), play))
 }

@@ -20,6 +20,13 @@ impl Play {
         })
     }
 
+    pub(crate) const fn world(self) -> World {
+        match self {
+            Self::Product(world) => world,
+            Self::Specimen(specimen) => specimen.world,
+        }
+    }
+
     pub(crate) fn run(self, schedule: &Schedule, trace: &Trace) -> Outcome {
         match self {
             Self::Product(world) => world.run(schedule, trace),

@@ -5,30 +5,33 @@ mod summary;
 mod watcher;
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use watertight_sim::campaign::{self, Plan, Results, Shard};
+use watertight_sim::{Trace, World};
 
 use crate::cli::RunArgs;
 use crate::exit::{Ending, Exit};
 use crate::failure;
+use crate::play::Play;
 pub(crate) use files::{read_results, write_results};
 pub(crate) use summary::summarize;
 use watcher::Watcher;
 
 /// Runs, writes the results, and ends with a kind of failure, or with none.
 pub(crate) fn run(arguments: &RunArgs) -> Ending {
-    let path = results_path(arguments);
-    let mut results = beginning(arguments, &path)?;
+    let play = Play::choose(arguments.world, arguments.specimen.as_deref())?;
+    let path = results_path(arguments, play.world());
+    let mut results = beginning(arguments, play.world(), &path)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
 
     let mut watcher = Watcher::new(arguments, &results, path.clone(), Arc::clone(&interrupted));
-    campaign::run(&mut results, &mut watcher);
+    campaign::run(&mut results, &|schedule| play.run(schedule, &Trace::off()), &mut watcher);
     watcher.finish();
     if arguments.time.is_some() {
         results.complete = !interrupted.load(Ordering::Relaxed);
@@ -37,47 +40,42 @@ pub(crate) fn run(arguments: &RunArgs) -> Ending {
     if arguments.json {
         println!("{}", serde_json::to_string(&results)?);
     }
-    ending(arguments, &results, &path, interrupted.load(Ordering::Relaxed))
-}
-
-fn ending(
-    arguments: &RunArgs,
-    results: &Results,
-    path: &std::path::Path,
-    interrupted: bool,
-) -> Ending {
-    // A part of a run reaches a part of the situations: the whole is judged when it is merged.
-    let allow_unreached = arguments.allow_unreached
-        || arguments.shard != Shard::WHOLE
-        || interrupted
-        || !results.failures.is_empty();
-    let exit = summarize(results, allow_unreached);
+    let exit = ending(arguments, &results, interrupted.load(Ordering::Relaxed));
     eprintln!("results: {}", path.display());
     if let Some(failed) = results.failures.first() {
-        let command = failure::keep(failed, results.plan.world, &arguments.out)?;
+        let command = failure::keep(failed, play, &arguments.out)?;
         eprintln!("{command}");
-        return Ok(Exit::Violation);
-    }
-    if interrupted {
-        eprintln!("interrupted: the same command with --resume goes on");
-        return Ok(Exit::Interrupted);
     }
     Ok(exit)
 }
 
-fn results_path(arguments: &RunArgs) -> PathBuf {
+fn ending(arguments: &RunArgs, results: &Results, interrupted: bool) -> Exit {
+    // A part of a run reaches a part of the situations: the whole is judged when it is merged.
+    let is_part = arguments.shard != Shard::WHOLE || interrupted;
+    let exit = summarize(results, arguments.allow_unreached || is_part);
+    if exit == Exit::Fine && interrupted {
+        eprintln!("interrupted: the same command with --resume goes on");
+        return Exit::Interrupted;
+    }
+    exit
+}
+
+fn results_path(arguments: &RunArgs, world: World) -> PathBuf {
     let Shard { index, of } = arguments.shard;
-    let (world, seed) = (arguments.world, arguments.seed.0);
-    arguments.out.join(format!("run-{world}-{seed}-{index}of{of}.json"))
+    let seed = arguments.seed.0;
+    let what = arguments.specimen.as_deref().unwrap_or(world.name());
+    arguments.out.join(format!("run-{what}-{seed}-{index}of{of}.json"))
 }
 
 /// Nothing done yet, or what an interrupted run has done.
 fn beginning(
     arguments: &RunArgs,
-    path: &std::path::Path,
+    world: World,
+    path: &Path,
 ) -> Result<Results, Box<dyn std::error::Error>> {
     let plan = Plan {
-        world: arguments.world,
+        world,
+        specimen: arguments.specimen.clone(),
         first_seed: arguments.seed.0,
         schedules: arguments.time.is_none().then_some(arguments.schedules),
         shard: arguments.shard,
