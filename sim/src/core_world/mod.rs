@@ -1,8 +1,139 @@
 //! Sessions of `watertight-core`, virtual pipes, and time that jumps to the next deadline.
+//!
+//! Each agent is joined to its server by [links](world::Link): a pipe of bytes each way, and at each
+//! end a session, a model of remotedialer, or somebody hostile. What happens at a moment is carried
+//! through until nothing moves any more; then time jumps to the next moment.
 
-use crate::{Outcome, Schedule, Trace};
+mod actions;
+mod actor;
+mod books;
+mod carry;
+mod clock;
+mod crossing;
+mod dice;
+mod endpoint;
+mod events;
+mod faults;
+mod finale;
+mod frame;
+mod handshake;
+mod moves;
+mod parting;
+mod pipe;
+mod remotedialer;
+mod say;
+mod stage;
+mod stream;
+pub(crate) mod tunnel;
+mod world;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tunnel::{Right, Tunnel};
+use world::World;
+
+use crate::invariant::{Invariant, When, check};
+use crate::schedule::millis;
+use crate::{Heap, Observed, Outcome, Schedule, Trace, Violation};
 
 /// Runs a schedule.
-pub(crate) fn run(_schedule: &Schedule, _trace: &Trace) -> Outcome {
-    Outcome::default()
+pub(crate) fn run(schedule: &Schedule, trace: &Trace) -> Outcome {
+    play(&Right, schedule, trace)
+}
+
+/// Runs a schedule on a tunnel.
+pub(crate) fn play<T: Tunnel>(tunnel: &T, schedule: &Schedule, trace: &Trace) -> Outcome {
+    let mut heap = Heap::default();
+    let world = heap.count(|| World::new(tunnel, schedule, trace));
+    let mut run = Run { world, heap };
+    let panicked = run.play().err();
+    let Run { world, mut heap } = run;
+    let (seen, now, steps) = (world.stage.seen, world.now().since_epoch(), world.steps);
+    let mut violation = world.violation.clone();
+    let is_whole = violation.is_none() && panicked.is_none();
+    heap.count(|| drop(world));
+    if let Some(panic) = panicked {
+        let (invariant, what) = (Invariant::NoPanic, words(panic.as_ref()));
+        violation = Some(Violation { invariant, what, at: now, steps });
+    }
+    if is_whole && let Err((invariant, what)) = given_back(heap) {
+        violation = Some(Violation { invariant, what, at: now, steps });
+    }
+    Outcome { violation, seen, virtual_time: now }
+}
+
+struct Run<'a, T: Tunnel> {
+    world: World<'a, T>,
+    heap: Heap,
+}
+
+type Panic = Box<dyn Any + Send>;
+
+impl<'a, T: Tunnel> Run<'a, T> {
+    fn play(&mut self) -> Result<(), Panic> {
+        self.piece(World::settle)?;
+        for step in &self.world.stage.schedule.steps {
+            self.piece(|world| {
+                let until = world.stage.now + millis(step.after);
+                world.pass(until);
+                world.stage.trace.step(world.stage.at(), || step);
+                world.steps += 1;
+                world.perform(&step.action);
+                world.settle();
+            })?;
+            self.check(When::Running)?;
+            if self.world.violation.is_some() {
+                return Ok(());
+            }
+        }
+        if self.piece(World::wind_down)? {
+            self.piece(|world| {
+                world.wait_for_quiet();
+                world.prove_liveness();
+                world.wait_for_quiet();
+                world.expect_sessions();
+                world.recount();
+            })?;
+            self.check(When::Quiet)?;
+        }
+        self.piece(World::shut_down)?;
+        self.check(When::Over)
+    }
+
+    /// Runs a piece of the run and counts its heap.
+    fn piece<R>(&mut self, piece: impl FnOnce(&mut World<'a, T>) -> R) -> Result<R, Panic>
+    where
+        R: Default,
+    {
+        let world = &mut self.world;
+        if world.violation.is_some() {
+            return Ok(R::default());
+        }
+        // The panic is caught inside, so that the counting goes on.
+        self.heap.count(|| catch_unwind(AssertUnwindSafe(|| piece(world))))
+    }
+
+    fn check(&mut self, when: When) -> Result<(), Panic> {
+        let bytes = match when {
+            When::Running => self.heap.most(),
+            When::Quiet => self.heap.held(),
+            // Asked once the world is gone, too.
+            When::Over => 0,
+        };
+        self.world.stage.observed.heap = u64::try_from(bytes).unwrap_or(0);
+        self.piece(|world| world.check(when))
+    }
+}
+
+/// Whether the run has given back all that it took.
+fn given_back(heap: Heap) -> Result<(), (Invariant, String)> {
+    let observed =
+        Observed { heap: heap.held().unsigned_abs(), ..Observed::default() };
+    check(When::Over, &observed)
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -1,0 +1,225 @@
+//! What goes through a link.
+
+use bytes::{Buf, Bytes};
+use watertight_core::Transmit;
+use watertight_core::wire::{Dialect, decode_frame};
+
+use super::actor::Actor;
+use super::crossing::note_crossing;
+use super::endpoint::Endpoint;
+use super::events::take_events;
+use super::frame::{FrameKind, Label, kind, words};
+use super::moves::run_players;
+use super::pipe::Arrival;
+use super::tunnel::{End, Tunnel};
+use super::world::{AGENT, SERVER, Seated, World};
+use crate::Situation;
+
+/// Rounds in which a link must come to rest at one moment.
+const ROUNDS: u32 = 100_000;
+
+impl<T: Tunnel> World<'_, T> {
+    /// Everything that can move through a link now moves.
+    pub(super) fn work(&mut self, link: usize) {
+        for _ in 0..ROUNDS {
+            let mut moved = false;
+            for side in [AGENT, SERVER] {
+                moved |= self.deliver(link, side);
+            }
+            for side in [AGENT, SERVER] {
+                moved |= self.tend(link, side);
+            }
+            if !moved {
+                return;
+            }
+        }
+        self.stage.observed.stuck.push("two ends talk without end at one moment".into());
+    }
+
+    /// Takes one portion of what `from` has sent out of the pipe. Whether there was one.
+    fn deliver(&mut self, index: usize, from: usize) -> bool {
+        let to = 1 - from;
+        let portion = (self.stage.schedule.knobs.link.portion as usize).max(1);
+        let capacity = self.stage.schedule.knobs.link.capacity as usize;
+        let now = self.stage.now;
+        let Some(link) = self.links.get_mut(index) else { return false };
+        let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
+        let (Some(pipe), Some(seat)) = (link.pipes.get_mut(from), link.seats.get_mut(to)) else {
+            return false;
+        };
+        if matches!(seat, Seated::Gone) {
+            pipe.discard();
+            return false;
+        }
+        if matches!(seat.view(), Some(end) if is_deaf(end)) {
+            return false;
+        }
+        let was_full = pipe.len() >= capacity;
+        let arrival = pipe.receive(now, held, portion);
+        let made_room = was_full && arrival == Arrival::Bytes;
+        if made_room && let Some(sender) = link.seats.get_mut(from).and_then(Seated::there) {
+            sender.touched = true;
+        }
+        match arrival {
+            Arrival::Nothing => false,
+            Arrival::Bytes => {
+                self.decode(index, from);
+                true
+            }
+            Arrival::End => {
+                self.on_end_of_pipe(index, to);
+                true
+            }
+        }
+    }
+
+    /// Takes whole frames out of what has arrived.
+    fn decode(&mut self, index: usize, from: usize) {
+        let to = 1 - from;
+        let max = self.configs.get(to).map_or(0, |config| config.limits.max_message) + 1;
+        loop {
+            let Some(link) = self.links.get_mut(index) else { return };
+            let Some(pipe) = link.pipes.get_mut(from) else { return };
+            match decode_frame(&mut pipe.inbox, max) {
+                Ok(Some(mut frame)) => {
+                    let kind = frame.first().copied().and_then(FrameKind::from_byte);
+                    frame.advance(1);
+                    self.on_frame(index, to, kind, frame);
+                }
+                Ok(None) => {
+                    if pipe.inbox.is_empty() {
+                        pipe.inbox = bytes::BytesMut::new();
+                    }
+                    return;
+                }
+                Err(error) => {
+                    pipe.inbox.clear();
+                    let now = self.stage.now;
+                    if let Some(end) = link.seats.get_mut(to).and_then(Seated::there) {
+                        end.actor.handle_invalid_transport(now, &error.to_string());
+                        end.touched = true;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_frame(&mut self, index: usize, to: usize, kind: Option<FrameKind>, payload: Bytes) {
+        let now = self.stage.now;
+        let Some(link) = self.links.get_mut(index) else { return };
+        let (number, agent) = (link.number, link.agent);
+        if let Some(end) = link.seats.get_mut(to).and_then(Seated::there) {
+            end.touched = true;
+            match kind {
+                Some(FrameKind::Message) => {
+                    note_credit(&mut self.stage, end, &payload);
+                    end.actor.handle_message(now, payload);
+                }
+                Some(FrameKind::Ping) => {
+                    end.actor.handle_ping(now);
+                    let path = self.agents.get(agent).map(|host| host.path).unwrap_or_default();
+                    let quality = &self.stage.schedule.knobs.link;
+                    let way = super::pipe::Way::new(quality, &path, to);
+                    if let Some(pipe) = link.pipes.get_mut(to).filter(|_| !end.shut) {
+                        let label = Label::default();
+                        pipe.send(now, way, FrameKind::Pong, label, [&payload, &[]]);
+                    }
+                }
+                Some(FrameKind::Pong) => end.actor.handle_pong(now, &payload),
+                _ => {}
+            }
+            return;
+        }
+        match kind {
+            Some(FrameKind::Hello) if to == SERVER => self.on_hello(index),
+            Some(FrameKind::Welcome) if to == AGENT => self.on_welcome(number, agent),
+            _ => {}
+        }
+    }
+
+    /// Lets an end see what happened to it, and act. Whether it did anything.
+    fn tend(&mut self, index: usize, side: usize) -> bool {
+        let Some(link) = self.links.get_mut(index) else { return false };
+        let (number, agent) = (link.number, link.agent);
+        let place = self.place(number, agent, side);
+        let way = self.way(agent, side);
+        let capacity = self.stage.schedule.knobs.link.capacity as usize;
+        let Some(link) = self.links.get_mut(index) else { return false };
+        let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return false };
+        if !std::mem::take(&mut end.touched) {
+            return false;
+        }
+        let [ours, theirs] = &mut link.pipes;
+        let (pipe, back) = if side == AGENT { (ours, theirs) } else { (theirs, ours) };
+        let (now, stage) = (self.stage.now, &mut self.stage);
+        loop {
+            run_players(end, stage, place);
+            let mut moved = take_events(end, stage, place);
+            // What is sent may make room for those who wait.
+            while !end.shut && pipe.len() < capacity.max(1) && end.actor.has_transmit() {
+                let Some(transmit) = end.actor.poll_transmit(now) else { break };
+                let label = label_of(&transmit);
+                note_crossing(stage, label, back);
+                tell(stage, place, &transmit);
+                match &transmit {
+                    Transmit::Message(message) => {
+                        let parts = [&message.header[..], &message.payload[..]];
+                        pipe.send(now, way, FrameKind::Message, label, parts);
+                    }
+                    Transmit::TransportPing(payload) => {
+                        pipe.send(now, way, FrameKind::Ping, label, [payload, &[]]);
+                    }
+                }
+                moved = true;
+            }
+            if !moved && end.handles.iter().all(|handle| !handle.ready) {
+                break;
+            }
+        }
+        end.timeout = end.actor.poll_timeout();
+        self.after_tending(index, side);
+        true
+    }
+}
+
+fn is_deaf<E>(end: &Endpoint<E>) -> bool {
+    matches!(&end.actor, Actor::Hostile(hostile) if hostile.deaf)
+}
+
+fn label_of(transmit: &Transmit) -> Label {
+    match transmit {
+        Transmit::Message(message) => Label::of(&message.header),
+        Transmit::TransportPing(_) => Label::default(),
+    }
+}
+
+fn tell(stage: &super::stage::Stage<'_>, place: super::stage::Place, transmit: &Transmit) {
+    let to = if place.side == AGENT {
+        let home = stage.schedule.cast.agents.get(place.agent).map_or(0, |agent| agent.home);
+        crate::schedule::Host::Server(home)
+    } else {
+        super::world::agent_host(place.agent)
+    };
+    stage.trace.sent(stage.at(), place.host, to, || match transmit {
+        Transmit::Message(message) => words(&message.to_bytes(), Dialect::Extended),
+        Transmit::TransportPing(_) => "a ping of the transport".into(),
+    });
+}
+
+/// Credit that comes for a connection which has used up what it had.
+fn note_credit<E: End>(stage: &mut super::stage::Stage<'_>, end: &mut Endpoint<E>, message: &[u8]) {
+    let label = Label::of(message);
+    if label.kind != kind::CREDIT || stage.seen.has(Situation::CreditUsedUp) {
+        return;
+    }
+    let handle = end.handles.iter().find(|handle| handle.id.get() == label.connection);
+    let Some(id) = handle.filter(|handle| handle.write_blocked).map(|handle| handle.id) else {
+        return;
+    };
+    let credit = end.actor.session().and_then(|session| session.credit(id));
+    stage.seen.note_if(
+        credit.is_some_and(|(sent, limit, _)| sent == limit),
+        Situation::CreditUsedUp,
+    );
+}

@@ -1,0 +1,86 @@
+//! One end of a link: what sits there, and who has connections through it.
+
+use watertight_core::{ConnectionId, Instant};
+
+use super::actor::Actor;
+use super::stream::Role;
+use super::tunnel::End;
+
+/// One end of a link.
+#[derive(Debug)]
+pub(super) struct Endpoint<E> {
+    pub(super) actor: Actor<E>,
+    pub(super) handles: Vec<Handle>,
+    pub(super) timeout: Option<Instant>,
+    /// Something happened to it since it was looked at.
+    pub(super) touched: bool,
+    /// How often it said that its session is over.
+    pub(super) closed: u64,
+    /// Whether the end of its session was counted.
+    pub(super) counted: bool,
+    /// When its transport is closed, however much of the farewell is left.
+    pub(super) farewell_until: Option<Instant>,
+    /// Whether it has closed its transport.
+    pub(super) shut: bool,
+    /// Whether its host has been told that the session is over.
+    pub(super) parted: bool,
+}
+
+/// A connection that an application or a target holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handle {
+    pub(super) id: ConnectionId,
+    pub(super) stream: usize,
+    pub(super) role: Role,
+    /// Its dial was answered.
+    pub(super) open: bool,
+    /// It has something to do. It tries again what was blocked only when it is told to: an event
+    /// that does not come is a hang.
+    pub(super) ready: bool,
+    pub(super) write_blocked: bool,
+    pub(super) read_blocked: bool,
+    pub(super) released: bool,
+}
+
+impl<E: End> Endpoint<E> {
+    pub(super) fn new(actor: Actor<E>) -> Self {
+        Self {
+            actor,
+            handles: Vec::new(),
+            timeout: None,
+            touched: true,
+            closed: 0,
+            counted: false,
+            farewell_until: None,
+            shut: false,
+            parted: false,
+        }
+    }
+
+    pub(super) fn handle(&mut self, id: ConnectionId) -> Option<&mut Handle> {
+        self.handles.iter_mut().find(|handle| handle.id == id)
+    }
+
+    /// The application or the target at a connection has something to do.
+    pub(super) fn rouse(&mut self, id: ConnectionId) {
+        self.touched = true;
+        if let Some(handle) = self.handle(id) {
+            handle.ready = true;
+        }
+    }
+}
+
+impl Handle {
+    pub(super) const fn new(id: ConnectionId, stream: usize, role: Role, open: bool) -> Self {
+        Self {
+            id,
+            stream,
+            role,
+            open,
+            ready: open,
+            write_blocked: false,
+            read_blocked: false,
+            released: false,
+        }
+    }
+}

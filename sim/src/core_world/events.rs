@@ -1,0 +1,207 @@
+//! What an end says to its applications and targets, and what they make of it.
+
+use watertight_core::session::{Fault, PeerMisbehaved};
+use watertight_core::{ConnectionId, SessionEnd};
+
+use super::actor::{Retired, Told};
+use super::endpoint::{Endpoint, Handle};
+use super::stage::{Late, Place, Stage};
+use super::stream::{Role, Seat, Stream, stream_of};
+use super::tunnel::End;
+use crate::schedule::{Answer, StreamId, TargetPlan, millis};
+use crate::{DialOutcome, Player, Situation};
+
+/// Takes in everything that an end has to say. Whether there was anything.
+pub(super) fn take_events<E: End>(
+    end: &mut Endpoint<E>,
+    stage: &mut Stage<'_>,
+    place: Place,
+) -> bool {
+    let mut any = false;
+    while let Some(told) = end.actor.poll_event() {
+        any = true;
+        stage.told(place.host, || format!("{told:?}"));
+        on_event(end, stage, place, told);
+    }
+    any
+}
+
+fn on_event<E: End>(end: &mut Endpoint<E>, stage: &mut Stage<'_>, place: Place, told: Told) {
+    match told {
+        Told::Incoming { id, target } => on_incoming(end, stage, place, id, &target),
+        Told::Opened(id) => on_opened(end, stage, id),
+        Told::Readable(id) => wake(end, stage, id, |handle| handle.read_blocked = false),
+        Told::Writable(id) => wake(end, stage, id, |handle| handle.write_blocked = false),
+        Told::Ended(id) => wake(end, stage, id, |handle| {
+            (handle.read_blocked, handle.write_blocked) = (false, false);
+        }),
+        Told::Retired(id, how) => on_retired(end, stage, id, how),
+        Told::Route => stage.contradiction(|| "a route of an end that is no peer".into()),
+        Told::GoingAway => {}
+        Told::Closed(why) => on_closed(end, stage, place, why),
+    }
+}
+
+fn wake<E: End>(
+    end: &mut Endpoint<E>,
+    stage: &mut Stage<'_>,
+    id: ConnectionId,
+    change: impl FnOnce(&mut Handle),
+) {
+    match end.handle(id) {
+        Some(handle) => {
+            change(handle);
+            handle.ready = true;
+        }
+        None => stage.contradiction(|| format!("an event of connection {id}, which is gone")),
+    }
+}
+
+fn on_incoming<E: End>(
+    end: &mut Endpoint<E>,
+    stage: &mut Stage<'_>,
+    place: Place,
+    id: ConnectionId,
+    target: &str,
+) {
+    if end.handle(id).is_some() {
+        stage.contradiction(|| format!("connection {id} comes in twice"));
+        return;
+    }
+    let stream =
+        if place.honest { expected(stage, place, id, target) } else { Some(strange(stage, place)) };
+    let Some(stream) = stream else {
+        stage.contradiction(|| format!("a dial of {target:?}, which nobody dialled"));
+        return;
+    };
+    let answer = stage.streams.get(stream).map_or(Answer::Refuse, |stream| stream.plan.answer);
+    end.handles.push(Handle::new(id, stream, Role::Far, false));
+    match answer {
+        Answer::Accept => accept(end, stage, place, id),
+        Answer::Refuse => end.actor.refuse(stage.now, id),
+        Answer::Late(after) => {
+            let at = stage.now + millis(after);
+            stage.late.push(Late { at, link: place.link, side: place.side, id });
+        }
+        Answer::Hang => {}
+    }
+}
+
+/// The stream that was dialled, if it was dialled here and for the first time.
+fn expected(stage: &Stage<'_>, place: Place, id: ConnectionId, target: &str) -> Option<usize> {
+    let place_of_stream = stage.find(stream_of(target)?)?;
+    let stream = stage.streams.get(place_of_stream)?;
+    let dialled = Seat { link: place.link, side: 1 - place.side, id };
+    // The application may be gone by now, and its seat with it.
+    let here = stream.seat.is_none_or(|seat| seat == dialled);
+    (here && stream.agent == place.agent && stream.far.is_none()).then_some(place_of_stream)
+}
+
+/// A hostile end's dial: a stream of which nothing is expected.
+fn strange(stage: &mut Stage<'_>, place: Place) -> usize {
+    stage.streams.push(Stream {
+        id: StreamId(u16::MAX),
+        record: None,
+        agent: place.agent,
+        from: place.host,
+        plan: TargetPlan::ECHO,
+        near: Player::application(),
+        far: None,
+        seat: None,
+        far_seat: None,
+        changed: false,
+    });
+    stage.streams.len() - 1
+}
+
+/// The target is reached.
+pub(super) fn accept<E: End>(
+    end: &mut Endpoint<E>,
+    stage: &mut Stage<'_>,
+    place: Place,
+    id: ConnectionId,
+) {
+    // If the dial is over, the event that says so takes the handle away.
+    let accepted = end.actor.accept(stage.now, id);
+    let Some(handle) = end.handle(id).filter(|_| accepted) else { return };
+    (handle.open, handle.ready) = (true, true);
+    let stream = handle.stream;
+    if let Some(stream) = stage.streams.get_mut(stream) {
+        stream.far = Some(Player::target(&stream.plan));
+        stream.far_seat = Some(Seat { link: place.link, side: place.side, id });
+        stream.changed = true;
+    }
+}
+
+fn on_opened<E: End>(end: &mut Endpoint<E>, stage: &mut Stage<'_>, id: ConnectionId) {
+    let Some(handle) = end.handle(id).filter(|handle| handle.role == Role::Near && !handle.open)
+    else {
+        stage.contradiction(|| format!("connection {id} opened out of turn"));
+        return;
+    };
+    (handle.open, handle.ready) = (true, true);
+    let stream = handle.stream;
+    if let Some(record) = stage.record(stream)
+        && record.dial == DialOutcome::Pending
+    {
+        record.dial = DialOutcome::Opened;
+    }
+}
+
+fn on_retired<E: End>(
+    end: &mut Endpoint<E>,
+    stage: &mut Stage<'_>,
+    id: ConnectionId,
+    how: Retired,
+) {
+    let Some(place) = end.handles.iter().position(|handle| handle.id == id) else {
+        stage.contradiction(|| format!("connection {id} retired twice"));
+        return;
+    };
+    let handle = end.handles.remove(place);
+    if let Some(record) = stage.record(handle.stream)
+        && handle.role == Role::Near
+        && record.dial == DialOutcome::Pending
+    {
+        record.dial = DialOutcome::Failed(how.why.into());
+    }
+    let Some(stream) = stage.streams.get_mut(handle.stream) else { return };
+    match handle.role {
+        Role::Near => stream.seat = None,
+        Role::Far => stream.far_seat = stream.far_seat.filter(|_| handle.open),
+    }
+    let Some(player) = stream.player(handle.role) else { return };
+    let over = player.end().let_go || player.is_done();
+    if !over && how.complete && player.appetite() > 0 {
+        player.saw_eof();
+    }
+    if !over && !player.is_done() {
+        player.broke(how.why);
+    }
+    stage.progress += 1;
+}
+
+fn on_closed<E: End>(
+    end: &mut Endpoint<E>,
+    stage: &mut Stage<'_>,
+    place: Place,
+    why: Option<SessionEnd>,
+) {
+    end.closed += 1;
+    let Some(why) = why else { return };
+    if let Some(situation) = Situation::of_session(&why) {
+        stage.note(situation);
+    }
+    // An end that says much and does not listen is at fault without breaking a rule: a pipe that
+    // takes nothing makes such an end of the best one.
+    let unread = matches!(
+        &why,
+        SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_))
+    );
+    if place.honest && why.fault() == Fault::Peer && !unread {
+        let mut hosts = stage.observed.hosts.iter_mut();
+        if let Some(books) = hosts.find(|books| books.host == place.host) {
+            books.blamed = Some(why.to_string());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What breaks between the hosts.
+
+use super::pipe::Path;
+use super::tunnel::Tunnel;
+use super::world::{AGENT, SERVER, World};
+use crate::Situation;
+use crate::schedule::{Action, Host};
+
+impl<T: Tunnel> World<'_, T> {
+    /// A fault begins or ends. Between two agents or two servers there is nothing to break here.
+    pub(super) fn fault(&mut self, action: &Action) {
+        match action {
+            Action::Partition { a, b } => {
+                self.note_faults(*a, *b, Situation::PartitionDuringTransfer);
+                self.change_paths(*a, *b, |path, _| path.lost = [true, true]);
+            }
+            Action::PartitionOneWay { from, to } => {
+                self.note_faults(*from, *to, Situation::PartitionOneWay);
+                self.change_paths(*from, *to, |path, side| {
+                    if let Some(lost) = path.lost.get_mut(side) {
+                        *lost = true;
+                    }
+                });
+            }
+            Action::Repair { a, b } => {
+                self.change_paths(*a, *b, |path, _| path.lost = [false, false]);
+            }
+            Action::Hold { a, b } => {
+                self.note_faults(*a, *b, Situation::HoldDuringTransfer);
+                self.change_paths(*a, *b, |path, _| path.held = true);
+            }
+            Action::Release { a, b } => self.change_paths(*a, *b, |path, _| path.held = false),
+            Action::Latency { a, b, millis } => {
+                self.change_paths(*a, *b, |path, _| path.latency = Some(*millis));
+            }
+            Action::Cut { agent } => self.cut(usize::from(*agent)),
+            _ => {}
+        }
+    }
+
+    /// Changes the paths between two hosts; which end of them `from` is.
+    fn change_paths(&mut self, from: Host, to: Host, change: impl Fn(&mut Path, usize)) {
+        for agent in 0..self.agents.len() {
+            if let Some(side) = self.side_of(agent, from, to)
+                && let Some(host) = self.agents.get_mut(agent)
+            {
+                change(&mut host.path, side);
+            }
+        }
+    }
+
+    /// Which end of an agent's path the first host is, if the path joins the two.
+    fn side_of(&self, agent: usize, from: Host, to: Host) -> Option<usize> {
+        let server = super::world::server_host(self.agents.get(agent)?.server);
+        let agent = super::world::agent_host(agent);
+        if (from, to) == (agent, server) {
+            Some(AGENT)
+        } else {
+            ((from, to) == (server, agent)).then_some(SERVER)
+        }
+    }
+
+    fn note_faults(&mut self, from: Host, to: Host, during_transfer: Situation) {
+        for agent in 0..self.agents.len() {
+            if self.side_of(agent, from, to).is_none() {
+                continue;
+            }
+            if self.is_transferring(agent) {
+                self.stage.note(during_transfer);
+            }
+            let partition = during_transfer != Situation::HoldDuringTransfer;
+            if partition && self.is_dialling(agent) {
+                self.stage.note(Situation::PartitionWhileDialling);
+            }
+        }
+    }
+
+    fn cut(&mut self, agent: usize) {
+        let now = self.stage.now;
+        let ways = [self.way(agent, AGENT), self.way(agent, SERVER)];
+        let mut inside = false;
+        let mut any = false;
+        for link in self.links.iter_mut().filter(|link| link.agent == agent) {
+            for (pipe, way) in link.pipes.iter_mut().zip(ways) {
+                inside |= pipe.cut(now, way);
+                any = true;
+            }
+        }
+        self.stage.seen.note_if(inside, Situation::CutInsideMessage);
+        if any && self.is_dialling(agent) {
+            self.stage.note(Situation::CutWhileDialling);
+        }
+        if any && self.is_transferring(agent) {
+            self.stage.note(Situation::CutDuringTransfer);
+        }
+    }
+}

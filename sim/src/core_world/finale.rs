@@ -1,0 +1,330 @@
+//! How a run ends: everything heals, everybody ends what is open, and what is healed works again.
+
+use std::time::Duration;
+
+use watertight_core::Instant;
+
+use super::actions::Dial;
+use super::pipe::{Path, slowest};
+use super::stream::{Role, Stream};
+use super::tunnel::Tunnel;
+use super::world::{AGENT, SERVER, Seated, State, World, agent_host, server_host};
+use crate::player::Desire;
+use crate::schedule::{Finale, Host, StreamId, TargetPlan};
+use crate::{DialOutcome, Player};
+
+/// The streams of the liveness check have numbers from here on.
+const FRESH: u16 = 60_000;
+/// What is sent there and back.
+const FRESH_BYTES: u64 = 64;
+/// Milliseconds that a dial takes at most where nothing is wrong, beside what the links take.
+const FRESH_WITHIN: u32 = 1000;
+/// What the timers of the base dialect may add: its writers probe every two seconds at the latest.
+const PROBES: Duration = Duration::from_secs(5);
+
+impl<T: Tunnel> World<'_, T> {
+    /// Faults end, crashed hosts start, and hostile agents go.
+    pub(super) fn heal(&mut self) {
+        for agent in 0..self.agents.len() {
+            if self.is_hostile(agent) {
+                self.crash(agent_host(agent));
+            }
+            if let Some(host) = self.agents.get_mut(agent) {
+                host.path = Path::default();
+            }
+        }
+        for server in 0..self.servers.len() {
+            if self.servers.get(server).is_some_and(|server| !server.up) {
+                self.bounce(server_host(server));
+            }
+        }
+        for agent in 0..self.agents.len() {
+            let down = self.agents.get(agent).is_some_and(|host| host.processes.is_empty());
+            if down && !self.is_hostile(agent) {
+                self.start_process(agent);
+            }
+        }
+        self.settle();
+    }
+
+    /// Everybody ends what is open, as the schedule says, and nothing is left. `false` if it was a
+    /// shutdown, after which there is nothing to be asked but whether all is gone.
+    pub(super) fn wind_down(&mut self) -> bool {
+        self.heal();
+        match self.stage.schedule.finale {
+            Finale::Finish => {
+                self.tell_all(Role::Near, |player| {
+                    player.read_all();
+                    player.finish();
+                });
+                self.wait_for_streams();
+            }
+            Finale::Drop => {}
+            Finale::Shutdown => return false,
+        }
+        self.let_go();
+        true
+    }
+
+    /// All handles go.
+    pub(super) fn let_go(&mut self) {
+        self.tell_all(Role::Near, Player::let_go);
+        self.settle();
+        self.tell_all(Role::Far, Player::let_go);
+        self.settle();
+    }
+
+    fn tell_all(&mut self, role: Role, tell: impl Fn(&mut Player)) {
+        for stream in &mut self.stage.streams {
+            if let Some(player) = stream.player(role) {
+                tell(player);
+            }
+        }
+        for seat in self.links.iter_mut().flat_map(|link| &mut link.seats) {
+            let Some(end) = seat.there() else { continue };
+            for handle in end.handles.iter_mut().filter(|handle| handle.role == role) {
+                handle.ready = true;
+                end.touched = true;
+            }
+        }
+    }
+
+    /// How long nobody may get on until nobody ever will.
+    fn patience(&self) -> Duration {
+        let knobs = &self.stage.schedule.knobs;
+        knobs.timing.to_quiet() + 20 * slowest(&knobs.link)
+    }
+
+    /// Lets time pass for as long as somebody gets on.
+    fn wait_for_streams(&mut self) {
+        let patience = self.patience() + PROBES;
+        let (mut progress, mut since) = (self.stage.progress, self.stage.now);
+        while self.violation.is_none() {
+            if !self.stage.streams.iter().any(|stream| self.wants(stream)) {
+                return;
+            }
+            if progress != self.stage.progress {
+                (progress, since) = (self.stage.progress, self.stage.now);
+            }
+            match self.next_moment().filter(|next| *next <= since + patience) {
+                Some(next) => self.step_to(next),
+                None => break,
+            }
+        }
+        for place in 0..self.stage.streams.len() {
+            if let Some(stream) = self.stage.streams.get(place)
+                && self.is_stuck(stream)
+            {
+                let what = format!("{} does not get on", stream.id);
+                self.stage.observed.stuck.push(what);
+            }
+        }
+    }
+
+    /// Whether somebody wants something of a stream that its other end can give.
+    fn wants(&self, stream: &Stream) -> bool {
+        let record = stream.record.and_then(|place| self.stage.observed.streams.get(place));
+        let pending = record.is_some_and(|record| record.dial == DialOutcome::Pending);
+        let coming = stream.seat.is_some() && stream.far.is_none() && !stream.near.end().is_over();
+        let answered = !matches!(stream.plan.answer, crate::schedule::Answer::Hang);
+        pending && stream.seat.is_some()
+            || coming && answered
+            || wants_way(stream, Role::Near)
+            || wants_way(stream, Role::Far)
+    }
+
+    /// Whether both ends are there and joined, and all the same one does not get what it wants.
+    fn is_stuck(&self, stream: &Stream) -> bool {
+        let (Some(near), Some(far)) = (stream.seat, stream.far_seat) else { return false };
+        let link = self.links.iter().find(|link| link.number == near.link);
+        let joined = near.link == far.link
+            && link.is_some_and(|link| {
+                let live = |seat: &Seated<T::End>| {
+                    seat.view().is_some_and(|end| !end.actor.has_ended())
+                };
+                link.seats.iter().all(live)
+            });
+        let honest = stream.record.and_then(|place| self.stage.observed.streams.get(place));
+        let base = honest.is_some_and(|record| !record.half_closes);
+        let stuck = |role| match base {
+            true => {
+                let writes = |player: &Player| matches!(player.desire(), Desire::Write(_));
+                wants_way(stream, role) && stream.view(role).is_some_and(writes)
+            }
+            false => wants_way(stream, role),
+        };
+        joined
+            && honest.is_some_and(|record| record.honest)
+            && (stuck(Role::Near) || stuck(Role::Far))
+    }
+
+    /// Lets time pass until nothing is open and everybody is connected, or ought to be.
+    pub(super) fn wait_for_quiet(&mut self) {
+        let until = self.stage.now + self.patience();
+        while self.violation.is_none() && !self.is_quiet() {
+            match self.next_moment().filter(|next| *next <= until) {
+                Some(next) => self.step_to(next),
+                None => break,
+            }
+        }
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        let connected = (0..self.agents.len()).all(|agent| {
+            self.is_hostile(agent)
+                || self.agents.get(agent).is_some_and(|host| {
+                    matches!(host.processes.as_slice(), [process]
+                        if matches!(process.state, State::Connected(_)))
+                })
+        });
+        let expected = 2 * self.honest_agents().count();
+        let mut ends = 0;
+        connected
+            && self.links.iter_mut().flat_map(|link| &mut link.seats).all(|seat| {
+                let Some(end) = seat.there() else { return matches!(seat, Seated::Gone) };
+                ends += 1;
+                let quiet = end.actor.ledger().is_none_or(|ledger| ledger.is_quiet());
+                quiet && end.handles.is_empty() && !end.actor.has_ended()
+            })
+            && ends == expected
+    }
+
+    fn honest_agents(&self) -> impl Iterator<Item = usize> + use<T> {
+        let honest: Vec<_> =
+            (0..self.agents.len()).filter(|agent| !self.is_hostile(*agent)).collect();
+        honest.into_iter()
+    }
+
+    /// Every agent is dialled anew, and what is sent there comes back.
+    pub(super) fn prove_liveness(&mut self) {
+        let within = FRESH_WITHIN + 4 * self.stage.schedule.knobs.link.max_latency;
+        for agent in self.honest_agents() {
+            let server = self.agents.get(agent).map_or(0, |host| host.server);
+            let to = u8::try_from(agent).unwrap_or(u8::MAX);
+            let stream = StreamId(FRESH + u16::from(to));
+            let plan = &TargetPlan::ECHO;
+            self.dial(&Dial { stream, from: server_host(server), to, plan, within });
+            self.tell_application(stream, |player| {
+                player.write_more(FRESH_BYTES);
+                player.read_all();
+            });
+        }
+        self.wait_for_fresh(|near| near.read >= FRESH_BYTES || near.is_over());
+        for agent in self.honest_agents() {
+            let stream = StreamId(FRESH + u16::try_from(agent).unwrap_or(0));
+            let base = self.agents.get(agent).is_some_and(|host| host.kind.is_base());
+            self.tell_application(stream, if base { Player::let_go } else { Player::finish });
+        }
+        self.wait_for_fresh(crate::StreamEnd::is_over);
+        for stream in self.stage.streams.iter().filter(|stream| is_fresh(stream)) {
+            let near = stream.near.end();
+            if near.read < FRESH_BYTES || !near.is_over() || near.broken.is_some() {
+                let agent = Host::Agent(u8::try_from(stream.agent).unwrap_or(u8::MAX));
+                let what = format!("a fresh dial of {agent} does not come through: {near:?}");
+                self.stage.observed.stuck.push(what);
+            }
+        }
+    }
+
+    fn wait_for_fresh(&mut self, done: impl Fn(&crate::StreamEnd) -> bool) {
+        let until = self.stage.now + self.patience() + PROBES;
+        self.settle();
+        while self.violation.is_none() {
+            let mut fresh = self.stage.streams.iter().filter(|stream| is_fresh(stream));
+            if fresh.all(|stream| stream.seat.is_none() || done(stream.near.end())) {
+                return;
+            }
+            match self.next_moment().filter(|next| *next <= until) {
+                Some(next) => self.step_to(next),
+                None => return,
+            }
+        }
+    }
+
+    /// How many sessions each host ought to have now.
+    pub(super) fn expect_sessions(&mut self) {
+        for agent in self.honest_agents() {
+            for side in [AGENT, SERVER] {
+                let books = self.books_of(agent, side);
+                if let Some(books) =
+                    books.and_then(|books| self.stage.observed.hosts.get_mut(books))
+                {
+                    books.sessions_expected += 1;
+                }
+            }
+        }
+        for server in &self.servers {
+            let expected = self.stage.observed.hosts.get(server.books);
+            let expected = expected.map_or(0, |books| books.sessions_expected);
+            let registered = server.registry.ledger().agents.live;
+            if registered != expected {
+                let what = format!("{registered} agents are registered, {expected} expected");
+                self.stage.observed.stuck.push(what);
+            }
+        }
+    }
+
+    /// All hosts shut down, some softly and some at once.
+    pub(super) fn shut_down(&mut self) {
+        for host in &mut self.agents {
+            host.processes.iter_mut().for_each(|process| process.last = true);
+        }
+        let links: Vec<_> = self.links.iter().map(|link| link.number).collect();
+        for (place, link) in links.into_iter().enumerate() {
+            let side = if place % 2 == 0 { SERVER } else { AGENT };
+            self.close(link, side, "shutting down");
+        }
+        self.settle();
+        self.let_go();
+        self.close_stragglers();
+        self.wait_until_gone();
+    }
+
+    /// Whoever has no session yet, or again, goes at once.
+    fn close_stragglers(&mut self) {
+        for host in &mut self.agents {
+            host.processes.retain(|process| matches!(process.state, State::Connected(_)));
+        }
+        for index in 0..self.links.len() {
+            let Some(link) = self.links.get(index) else { continue };
+            let number = link.number;
+            if matches!(link.seats.first(), Some(Seated::Before)) {
+                self.leave(number);
+            }
+        }
+        self.settle();
+    }
+
+    fn wait_until_gone(&mut self) {
+        let until = self.stage.now + self.patience();
+        while self.violation.is_none() && !self.links.is_empty() {
+            match self.next_moment().filter(|next| *next <= until) {
+                Some(next) => self.step_to(next),
+                None => break,
+            }
+            self.tell_all(Role::Far, Player::let_go);
+        }
+    }
+
+    /// Time since the start.
+    pub(super) const fn now(&self) -> Instant {
+        self.stage.now
+    }
+}
+
+fn is_fresh(stream: &Stream) -> bool {
+    stream.record.is_some() && stream.id.0 >= FRESH
+}
+
+/// Whether this end has something to say that the other one wants to hear.
+fn wants_way(stream: &Stream, from: Role) -> bool {
+    let (Some(writer), Some(reader)) = (stream.view(from), stream.view(from.other())) else {
+        return false;
+    };
+    let says = match writer.desire() {
+        Desire::Write(_) | Desire::Finish => true,
+        Desire::Reset | Desire::Drop | Desire::Nothing => writer.end().finished,
+    };
+    let gone = writer.end().let_go || writer.end().broken.is_some();
+    says && !gone && reader.appetite() > 0 && stream.seat.is_some()
+}

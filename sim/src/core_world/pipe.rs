@@ -1,0 +1,249 @@
+//! One direction of a link: bytes in order, in any portions, late, cut or lost.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use watertight_core::Instant;
+
+use super::dice::Dice;
+use super::frame::{FrameKind, Label};
+use crate::schedule::{Link as Quality, millis};
+
+/// The network between an agent and its server, as the faults of the schedule leave it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Path {
+    /// Whether what goes this way is lost: from the agent, from the server.
+    pub(super) lost: [bool; 2],
+    pub(super) held: bool,
+    /// The latency that a fault has set.
+    pub(super) latency: Option<u32>,
+}
+
+/// The bytes on their way from one end to the other.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    wire: BytesMut,
+    segments: VecDeque<Segment>,
+    /// What has arrived and is no whole frame yet.
+    pub(super) inbox: BytesMut,
+    /// Nothing arrives before what was sent before it.
+    newest: Instant,
+    /// Bytes were lost: the other end waits for them for ever.
+    lost: bool,
+    end: Option<Instant>,
+    ended: bool,
+    dice: Dice,
+}
+
+/// A part of a message that arrives at once.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    at: Instant,
+    bytes: usize,
+    label: Label,
+}
+
+/// What came out of a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Nothing,
+    Bytes,
+    /// Nothing follows.
+    End,
+}
+
+impl Pipe {
+    pub(super) fn new(now: Instant, dice: Dice) -> Self {
+        Self {
+            wire: BytesMut::new(),
+            segments: VecDeque::new(),
+            inbox: BytesMut::new(),
+            newest: now,
+            lost: false,
+            end: None,
+            ended: false,
+            dice,
+        }
+    }
+
+    /// Bytes that the sockets hold.
+    pub(super) fn len(&self) -> usize {
+        self.wire.len()
+    }
+
+    /// Whether the sender can still send.
+    pub(super) const fn is_open(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// Sends a frame: its kind and then the parts of its payload.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        way: Way<'_>,
+        kind: FrameKind,
+        label: Label,
+        parts: [&[u8]; 2],
+    ) {
+        if !self.takes(way.lost) {
+            return;
+        }
+        let payload = parts.iter().map(|part| part.len()).sum();
+        let before = self.wire.len();
+        self.wire.extend_from_slice(&FrameKind::prefix(payload));
+        self.wire.extend_from_slice(&[kind.to_byte()]);
+        parts.iter().for_each(|part| self.wire.extend_from_slice(part));
+        self.schedule_arrival(now, way, label, self.wire.len() - before);
+    }
+
+    /// Sends bytes that are no frame.
+    pub(super) fn send_raw(&mut self, now: Instant, way: Way<'_>, bytes: &[u8]) {
+        if self.takes(way.lost) {
+            self.wire.extend_from_slice(bytes);
+            self.schedule_arrival(now, way, Label::default(), bytes.len());
+        }
+    }
+
+    fn takes(&mut self, lost: bool) -> bool {
+        self.lost |= lost && self.is_open();
+        !self.lost && self.is_open()
+    }
+
+    fn schedule_arrival(&mut self, now: Instant, way: Way<'_>, label: Label, bytes: usize) {
+        let mut rest = bytes;
+        while rest > 0 {
+            let bytes = rest.min(way.portion());
+            let at = self.arrival(now, way);
+            self.segments.push_back(Segment { at, bytes, label });
+            rest -= bytes;
+        }
+    }
+
+    fn arrival(&mut self, now: Instant, way: Way<'_>) -> Instant {
+        let (least, most) = way.latency;
+        let micros = self.dice.between(u64::from(least) * 1000, u64::from(most) * 1000);
+        self.newest = self.newest.max(now + Duration::from_micros(micros));
+        self.newest
+    }
+
+    /// The sender closes: the other end learns it after what was sent.
+    pub(super) fn close(&mut self, now: Instant, way: Way<'_>) {
+        if self.takes(way.lost) {
+            self.end = Some(self.arrival(now, way));
+        }
+        self.end.get_or_insert(now);
+    }
+
+    /// The link breaks: some of what is on its way still arrives, to any byte. Whether the
+    /// break comes inside of a message.
+    pub(super) fn cut(&mut self, now: Instant, way: Way<'_>) -> bool {
+        let kept = self.dice.between(0, self.wire.len() as u64);
+        let kept = usize::try_from(kept).unwrap_or(0);
+        let inside = self.truncate(kept);
+        self.lost = false;
+        let at = self.arrival(now, way);
+        self.end = Some(self.end.map_or(at, |end| end.min(at)));
+        inside
+    }
+
+    fn truncate(&mut self, kept: usize) -> bool {
+        self.wire.truncate(kept);
+        let mut rest = kept;
+        let mut inside = false;
+        for segment in &mut self.segments {
+            inside |= rest > 0 && rest < segment.bytes;
+            segment.bytes = segment.bytes.min(rest);
+            rest -= segment.bytes;
+        }
+        self.segments.retain(|segment| segment.bytes > 0);
+        inside
+    }
+
+    /// When something arrives next.
+    pub(super) fn next(&self, held: bool) -> Option<Instant> {
+        if held || self.ended {
+            return None;
+        }
+        match self.segments.front() {
+            Some(segment) => Some(segment.at),
+            None if self.lost => None,
+            None => self.end,
+        }
+    }
+
+    /// Takes the next portion that has arrived into the inbox.
+    pub(super) fn receive(&mut self, now: Instant, held: bool, portion: usize) -> Arrival {
+        if self.next(held).is_none_or(|at| at > now) {
+            return Arrival::Nothing;
+        }
+        if self.segments.is_empty() {
+            self.ended = true;
+            return Arrival::End;
+        }
+        let most = self.dice.between(1, portion as u64);
+        let taken = self.take_segments(now, usize::try_from(most).unwrap_or(1));
+        if let Some(bytes) = self.wire.get(..taken) {
+            self.inbox.extend_from_slice(bytes);
+        }
+        self.wire.advance(taken);
+        if self.wire.is_empty() {
+            // A burst leaves nothing behind.
+            self.wire = BytesMut::new();
+        }
+        Arrival::Bytes
+    }
+
+    fn take_segments(&mut self, now: Instant, most: usize) -> usize {
+        let mut taken = 0;
+        while let Some(front) = self.segments.front_mut().filter(|front| front.at <= now) {
+            let bytes = front.bytes.min(most - taken);
+            front.bytes -= bytes;
+            taken += bytes;
+            if front.bytes > 0 {
+                break;
+            }
+            self.segments.pop_front();
+        }
+        taken
+    }
+
+    /// Nobody is there to receive: what arrives is thrown away.
+    pub(super) fn discard(&mut self) {
+        self.wire = BytesMut::new();
+        self.segments = VecDeque::new();
+        self.inbox = BytesMut::new();
+        self.ended = true;
+    }
+
+    /// The messages that are on their way.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = Label> + '_ {
+        self.segments.iter().map(|segment| segment.label)
+    }
+}
+
+/// What one way of a link is like now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way<'a> {
+    quality: &'a Quality,
+    latency: (u32, u32),
+    lost: bool,
+}
+
+impl<'a> Way<'a> {
+    pub(super) fn new(quality: &'a Quality, path: &Path, from: usize) -> Self {
+        let latency = path.latency.map_or((quality.min_latency, quality.max_latency), |fixed| {
+            (fixed, fixed)
+        });
+        Self { quality, latency, lost: path.lost.get(from).copied().unwrap_or_default() }
+    }
+
+    fn portion(self) -> usize {
+        (self.quality.portion as usize).max(1)
+    }
+}
+
+/// The longest that a message takes on a path without faults.
+pub(super) fn slowest(quality: &Quality) -> Duration {
+    millis(quality.max_latency.max(quality.min_latency))
+}

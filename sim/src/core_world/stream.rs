@@ -1,0 +1,114 @@
+//! A dialled stream, with the application and the target at its ends.
+
+use watertight_core::ConnectionId;
+
+use crate::schedule::{Host, StreamId, TargetPlan};
+use crate::{Player, pattern};
+
+/// Which end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The application that dialled.
+    Near,
+    /// The target.
+    Far,
+}
+
+/// One dialled stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    /// Its place among the records. What a hostile end dials has none.
+    pub(super) record: Option<usize>,
+    pub(super) agent: usize,
+    /// Where the application is.
+    pub(super) from: Host,
+    pub(super) plan: TargetPlan,
+    pub(super) near: Player,
+    pub(super) far: Option<Player>,
+    /// The session and the connection that the application has.
+    pub(super) seat: Option<Seat>,
+    /// Where the target sits, once it was dialled.
+    pub(super) far_seat: Option<Seat>,
+    /// Whether the record lags behind the players.
+    pub(super) changed: bool,
+}
+
+/// Where an end of a stream sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) link: u32,
+    pub(super) side: usize,
+    pub(super) id: ConnectionId,
+}
+
+impl Stream {
+    pub(super) fn player(&mut self, role: Role) -> Option<&mut Player> {
+        self.changed = true;
+        match role {
+            Role::Near => Some(&mut self.near),
+            Role::Far => self.far.as_mut(),
+        }
+    }
+
+    pub(super) const fn view(&self, role: Role) -> Option<&Player> {
+        match role {
+            Role::Near => Some(&self.near),
+            Role::Far => self.far.as_ref(),
+        }
+    }
+
+    /// What this end writes.
+    pub(super) fn writes(&self, role: Role) -> pattern::Pattern {
+        let direction = match role {
+            Role::Near => pattern::Direction::ToTarget,
+            Role::Far => pattern::Direction::ToApplication,
+        };
+        pattern::Pattern::new(self.id, direction)
+    }
+
+    /// What this end reads.
+    pub(super) fn reads(&self, role: Role) -> pattern::Pattern {
+        self.writes(role.other())
+    }
+
+    /// Whether both ends have it open.
+    pub(super) fn is_open(&self) -> bool {
+        let far = self.far.as_ref().is_some_and(|far| !far.end().is_over());
+        far && !self.near.end().is_over()
+    }
+}
+
+impl Role {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Near => Self::Far,
+            Self::Far => Self::Near,
+        }
+    }
+}
+
+/// The target of a stream, in the words of the protocol.
+pub(super) fn target(stream: StreamId) -> String {
+    format!("tcp/s{}.example:1", stream.0)
+}
+
+/// The stream of a target, if it is one.
+pub(super) fn stream_of(target: &str) -> Option<StreamId> {
+    let number = target.strip_prefix("tcp/s")?.strip_suffix(".example:1")?;
+    number.parse().ok().map(StreamId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_names_its_stream_and_a_cut_one_names_none() {
+        let whole = target(StreamId(12));
+        assert_eq!(stream_of(&whole), Some(StreamId(12)));
+        for cut in 0..whole.len() {
+            assert_eq!(stream_of(&whole[..cut]), None);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the world drives: the software under test, behind the few calls that it uses.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
+use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
+use watertight_core::{
+    ConnectionId, Event, Instant, Ledger, Role, Session, SessionConfig, SessionEnd, Transmit,
+};
+
+/// Both ends of a tunnel, and the habits of the hosts around them.
+///
+/// The right one has sessions of the core and the habits that their documentation asks for; a
+/// specimen has one of them wrong.
+pub(crate) trait Tunnel {
+    /// Its sessions.
+    type End: End;
+
+    /// A session whose transport has just been established.
+    fn end(&self, now: Instant, role: Role, dialect: Dialect, config: SessionConfig) -> Self::End;
+
+    /// Whether the host closes the session that a newer one of the same client replaces.
+    fn closes_replaced(&self) -> bool {
+        true
+    }
+
+    /// Whether a dial goes to the client's newest session.
+    fn newest_wins(&self) -> bool {
+        true
+    }
+
+    /// Whether the host closes the transport of a session that has ended.
+    fn closes_transport(&self) -> bool {
+        true
+    }
+
+    /// Whether the host takes the session out of its registry when it ends.
+    fn removes_ended(&self) -> bool {
+        true
+    }
+}
+
+/// The tunnel as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Right;
+
+impl Tunnel for Right {
+    type End = Session;
+
+    fn end(&self, now: Instant, role: Role, dialect: Dialect, config: SessionConfig) -> Session {
+        Session::new(now, role, dialect, config)
+    }
+}
+
+macro_rules! end {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)+) => {
+        /// One end of a tunnel: what the world asks of a [`Session`], under the same names. A broken
+        /// one says which session it wraps and what it does otherwise.
+        pub(crate) trait End {
+            /// The session behind it.
+            fn session(&self) -> &Session;
+            /// The same.
+            fn session_mut(&mut self) -> &mut Session;
+            $(
+                #[doc = concat!("See [`Session::", stringify!($name), "`].")]
+                fn $name(&mut self, $($arg: $type),*) $(-> $result)? {
+                    // Not as a method: the trait's own one would be found first.
+                    Session::$name(self.session_mut(), $($arg),*)
+                }
+            )+
+        }
+    };
+}
+
+end! {
+    fn handle_message(now: Instant, message: Bytes);
+    fn handle_transport_ping(now: Instant);
+    fn handle_transport_pong(now: Instant, payload: &[u8]);
+    fn handle_transport_ended(now: Instant, reason: &str);
+    fn handle_invalid_transport(now: Instant, reason: &str);
+    fn handle_timeout(now: Instant);
+    fn open(now: Instant, target: &str, within: Option<Duration>)
+        -> Result<ConnectionId, OpenError>;
+    fn accept(now: Instant, id: ConnectionId) -> Result<(), NotPossible>;
+    fn refuse(now: Instant, id: ConnectionId, code: ResetCode, text: &str)
+        -> Result<(), NotPossible>;
+    fn room(now: Instant, id: ConnectionId) -> Result<usize, WriteError>;
+    fn write(now: Instant, id: ConnectionId, data: &mut Bytes) -> Result<usize, WriteError>;
+    fn read(now: Instant, id: ConnectionId, most: usize) -> Result<Bytes, ReadError>;
+    fn finish(now: Instant, id: ConnectionId) -> Result<(), NotPossible>;
+    fn reset(now: Instant, id: ConnectionId, code: ResetCode, text: &str)
+        -> Result<(), NotPossible>;
+    fn release(now: Instant, id: ConnectionId);
+    fn drain(now: Instant, text: &str, within: Duration);
+    fn close(now: Instant, code: GoAwayCode, text: &str);
+    fn poll_transmit(now: Instant) -> Option<Transmit>;
+    fn poll_event() -> Option<Event>;
+    fn has_transmit() -> bool;
+    fn poll_timeout() -> Option<Instant>;
+    fn ledger() -> Ledger;
+    fn credit(id: ConnectionId) -> Option<(u64, u64, u64)>;
+}
+
+impl End for Session {
+    fn session(&self) -> &Session {
+        self
+    }
+
+    fn session_mut(&mut self) -> &mut Session {
+        self
+    }
+}
+
+/// Why a session ended, once it has.
+pub(super) fn ended<E: End>(end: &E) -> Option<&SessionEnd> {
+    end.session().ended()
+}

@@ -1,0 +1,272 @@
+//! Who is there: servers, agents, and the links between them.
+
+use watertight_core::registry::{Registry, RegistryLimits, SessionKey};
+use watertight_core::{Instant, Ledger, Reconnect, ReconnectConfig, SessionConfig};
+
+use super::dice::Dice;
+use super::endpoint::Endpoint;
+use super::pipe::{Path, Pipe, Way};
+use super::stage::{Place, Stage};
+use super::tunnel::{End, Tunnel};
+use crate::schedule::{Agent, AgentKind, Host, millis};
+use crate::situation::Seen;
+use crate::{Bounds, HostBooks, Observed, Schedule, Trace, Violation};
+
+/// The agent's end of a link.
+pub(super) const AGENT: usize = 0;
+/// The server's end of a link.
+pub(super) const SERVER: usize = 1;
+
+/// Everybody and everything.
+pub(super) struct World<'a, T: Tunnel> {
+    pub(super) tunnel: &'a T,
+    pub(super) stage: Stage<'a>,
+    pub(super) configs: [SessionConfig; 2],
+    pub(super) servers: Vec<Server>,
+    pub(super) agents: Vec<AgentHost>,
+    pub(super) links: Vec<Link<T::End>>,
+    pub(super) next_link: u32,
+    /// The books of sessions that are gone, by the place of their host's books.
+    pub(super) past: Vec<Ledger>,
+    /// Steps performed.
+    pub(super) steps: usize,
+    /// Moments lived through, of which some are looked at closely.
+    pub(super) moments: u64,
+    /// How much has happened without time passing.
+    pub(super) standstill: (Instant, u32),
+    pub(super) violation: Option<Violation>,
+}
+
+/// A server's process.
+pub(super) struct Server {
+    pub(super) up: bool,
+    /// It shuts down in order, and starts again when its sessions are over.
+    pub(super) stopping: bool,
+    pub(super) registry: Registry,
+    pub(super) sessions: Vec<(SessionKey, u32)>,
+    pub(super) books: usize,
+}
+
+/// An agent's host.
+pub(super) struct AgentHost {
+    pub(super) key: String,
+    pub(super) kind: AgentKind,
+    pub(super) server: usize,
+    pub(super) path: Path,
+    /// More than one while a newer one takes over.
+    pub(super) processes: Vec<Process>,
+    pub(super) started: u64,
+    pub(super) was_connected: bool,
+    pub(super) books: Option<usize>,
+}
+
+/// An agent's process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) state: State,
+    pub(super) reconnect: Reconnect,
+    /// It stops for good when its session is over.
+    pub(super) last: bool,
+    /// It shuts down in order, and starts again when its session is over.
+    pub(super) restarting: bool,
+}
+
+/// How far an agent's process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It connects then.
+    Waiting(Instant),
+    /// It waits for an answer through this link until then.
+    Connecting(u32, Instant),
+    /// It has a session through this link.
+    Connected(u32),
+}
+
+/// A transport connection.
+pub(super) struct Link<E> {
+    pub(super) number: u32,
+    pub(super) agent: usize,
+    pub(super) seats: [Seated<E>; 2],
+    /// Each carries what the end of the same place sends.
+    pub(super) pipes: [Pipe; 2],
+}
+
+/// Who sits at an end of a link.
+pub(super) enum Seated<E> {
+    /// Nobody yet: the handshake is not done.
+    Before,
+    There(Endpoint<E>),
+    Gone,
+}
+
+impl<E> Seated<E> {
+    pub(super) const fn there(&mut self) -> Option<&mut Endpoint<E>> {
+        match self {
+            Self::There(end) => Some(end),
+            Self::Before | Self::Gone => None,
+        }
+    }
+
+    pub(super) const fn view(&self) -> Option<&Endpoint<E>> {
+        match self {
+            Self::There(end) => Some(end),
+            Self::Before | Self::Gone => None,
+        }
+    }
+}
+
+impl<'a, T: Tunnel> World<'a, T> {
+    pub(super) fn new(tunnel: &'a T, schedule: &'a Schedule, trace: &'a Trace) -> Self {
+        let stage = Stage {
+            schedule,
+            trace,
+            now: Instant::EPOCH,
+            streams: Vec::new(),
+            observed: Observed::default(),
+            seen: Seen::default(),
+            late: Vec::new(),
+            progress: 0,
+        };
+        let knobs = &schedule.knobs;
+        let configs = [knobs.agent.session(&knobs.timing), knobs.server.session(&knobs.timing)];
+        let mut world = Self {
+            tunnel,
+            stage,
+            configs,
+            servers: Vec::new(),
+            agents: Vec::new(),
+            links: Vec::new(),
+            next_link: 0,
+            past: Vec::new(),
+            steps: 0,
+            moments: 0,
+            standstill: (Instant::EPOCH, 0),
+            violation: None,
+        };
+        for number in 0..schedule.cast.servers {
+            world.add_server(number);
+        }
+        for (number, agent) in schedule.cast.agents.iter().enumerate() {
+            world.add_agent(number, agent);
+        }
+        world
+    }
+
+    fn add_server(&mut self, number: u8) {
+        let books = self.open_books(Host::Server(number));
+        self.servers.push(Server {
+            up: true,
+            stopping: false,
+            registry: Registry::new(RegistryLimits::default()),
+            sessions: Vec::new(),
+            books,
+        });
+    }
+
+    fn add_agent(&mut self, number: usize, agent: &Agent) {
+        let host = agent_host(number);
+        let keeps_books = matches!(agent.kind, AgentKind::Watertight | AgentKind::Base);
+        let books = keeps_books.then(|| self.open_books(host));
+        self.agents.push(AgentHost {
+            key: host.to_string(),
+            kind: agent.kind,
+            server: usize::from(agent.home),
+            path: Path::default(),
+            processes: Vec::new(),
+            started: 0,
+            was_connected: false,
+            books,
+        });
+        self.start_process(number);
+    }
+
+    fn open_books(&mut self, host: Host) -> usize {
+        self.past.push(Ledger::default());
+        self.stage.observed.hosts.push(HostBooks::new(host, Bounds::default()));
+        self.past.len() - 1
+    }
+
+    /// A process of the agent starts and connects at once.
+    pub(super) fn start_process(&mut self, agent: usize) {
+        let seed = self.stage.schedule.seed;
+        let longest = millis(self.stage.schedule.knobs.timing.reconnect);
+        let config = ReconnectConfig {
+            initial: longest / 4,
+            max: longest,
+            multiplier: 2,
+            stable_after: longest,
+        };
+        let now = self.stage.now;
+        let Some(host) = self.agents.get_mut(agent) else { return };
+        host.started += 1;
+        let stream = (agent as u64) << 32 | host.started;
+        host.processes.push(Process {
+            state: State::Waiting(now),
+            reconnect: Reconnect::new(config, seed ^ stream),
+            last: false,
+            restarting: false,
+        });
+    }
+
+    /// A link whose handshake has just begun.
+    pub(super) fn add_link(&mut self, agent: usize) -> u32 {
+        let number = self.next_link;
+        self.next_link += 1;
+        let (now, seed) = (self.stage.now, self.stage.schedule.seed);
+        let pipe = |side: u64| Pipe::new(now, Dice::new(seed, 2 * u64::from(number) + side + 1));
+        let seats = [Seated::Before, Seated::Before];
+        self.links.push(Link { number, agent, seats, pipes: [pipe(0), pipe(1)] });
+        number
+    }
+
+    pub(super) fn link(&mut self, number: u32) -> Option<(usize, &mut Link<T::End>)> {
+        self.links.iter_mut().enumerate().find(|(_, link)| link.number == number)
+    }
+
+    /// The end of a link where somebody sits.
+    pub(super) fn end(&mut self, link: u32, side: usize) -> Option<&mut Endpoint<T::End>> {
+        self.link(link)?.1.seats.get_mut(side)?.there()
+    }
+
+    /// What a way of an agent's network is like now.
+    pub(super) fn way(&self, agent: usize, from: usize) -> Way<'a> {
+        let path = self.agents.get(agent).map(|host| host.path).unwrap_or_default();
+        Way::new(&self.stage.schedule.knobs.link, &path, from)
+    }
+
+    pub(super) fn place(&self, link: u32, agent: usize, side: usize) -> Place {
+        let host = self.agents.get(agent);
+        let honest = host.is_some_and(|host| host.kind.is_honest());
+        let server = host.map_or(0, |host| host.server);
+        let host = if side == AGENT { agent_host(agent) } else { server_host(server) };
+        Place { link, side, agent, host, honest }
+    }
+
+    /// The link through which an agent has a session, the newest of its processes first.
+    pub(super) fn connected(&self, agent: usize) -> Option<u32> {
+        let processes = &self.agents.get(agent)?.processes;
+        processes.iter().rev().find_map(|process| match process.state {
+            State::Connected(link) => Some(link),
+            _ => None,
+        })
+    }
+
+    pub(super) fn books_of(&self, agent: usize, side: usize) -> Option<usize> {
+        let host = self.agents.get(agent)?;
+        if side == AGENT { host.books } else { Some(self.servers.get(host.server)?.books) }
+    }
+}
+
+/// The host of an agent, by its place in the cast.
+pub(super) fn agent_host(agent: usize) -> Host {
+    Host::Agent(u8::try_from(agent).unwrap_or(u8::MAX))
+}
+
+pub(super) fn server_host(server: usize) -> Host {
+    Host::Server(u8::try_from(server).unwrap_or(u8::MAX))
+}
+
+/// Absorbs the books of a session into those of its host.
+pub(super) fn ledger_of<E: End>(end: &mut Endpoint<E>) -> Option<Ledger> {
+    end.actor.ledger()
+}
