@@ -74,8 +74,11 @@ impl Trace {
         what: impl FnOnce() -> T,
     ) {
         if let Some(moments) = &self.0 {
-            let moment = Moment { at, host, to, what: what().to_string() };
-            moments.lock().unwrap_or_else(PoisonError::into_inner).push(moment);
+            // The story is not a part of the world whose heap is counted.
+            allocation_counter::opt_out(|| {
+                let moment = Moment { at, host, to, what: what().to_string() };
+                moments.lock().unwrap_or_else(PoisonError::into_inner).push(moment);
+            });
         }
     }
 }

@@ -78,7 +78,6 @@ impl<T: Tunnel> World<'_, T> {
             id: stream,
             record: Some(record),
             agent,
-            from,
             plan: plan.clone(),
             near: Player::application(),
             far: None,

@@ -12,14 +12,20 @@ const LOOKS_EVERY: u64 = 8;
 /// Of so many looks, one counts everything again.
 const COUNTS_EVERY: u64 = 16;
 
-/// What a byte that a session holds may cost: a slice of a message keeps the buffer that it arrived in.
+/// What a byte that a session holds may cost: a slice of a message keeps the buffer it came in.
 const SLICES: u64 = 4;
-const ROW: u64 = 1024;
+/// What a row of a session's table takes, with its queues and timers, and what the world knows of it.
+const ROW: u64 = 2 << 10;
+/// What a queued message takes.
 const MESSAGE: u64 = 256;
+/// What a pipe takes beside its capacity: the last message may pass that, and buffers double.
 const PIPE: u64 = 256 << 10;
-const STREAM: u64 = 1024;
-const LINK: u64 = 8 << 10;
-const WORLD: u64 = 32 << 10;
+/// What the world knows of a stream.
+const STREAM: u64 = 1 << 10;
+/// Two sessions at rest: about 6 KiB each, most of that one empty leaf of the table.
+const LINK: u64 = 14 << 10;
+/// The world itself.
+const WORLD: u64 = 16 << 10;
 
 impl<T: Tunnel> World<'_, T> {
     /// Looks at one moment of several.
@@ -87,18 +93,20 @@ impl<T: Tunnel> World<'_, T> {
         }
     }
 
+    /// The buffers of the pipes are the world's own: at rest, they are no larger than they must be.
+    pub(super) fn compact(&mut self) {
+        for pipe in self.links.iter_mut().flat_map(|link| &mut link.pipes) {
+            pipe.compact();
+        }
+    }
+
     /// How much heap the world may hold now, its own books included.
     fn bound_heap(&mut self) {
-        let knobs = &self.stage.schedule.knobs;
-        let hosts = &self.stage.observed.hosts;
-        let sum = |of: fn(&Bounds) -> u64| hosts.iter().map(|books| of(&books.bounds)).sum::<u64>();
-        let bytes = sum(|of| of.bytes_to_send) + sum(|of| of.bytes_received);
-        let rows = sum(|of| of.connections) * ROW + sum(|of| of.queued_control) * MESSAGE;
-        let links = self.links.len() as u64;
-        let pipes = 2 * links * (u64::from(knobs.link.capacity) + PIPE);
+        let link = 2 * (u64::from(self.stage.schedule.knobs.link.capacity) + PIPE) + self.heap_of_link;
         let streams = self.stage.streams.len() as u64 * STREAM;
-        self.stage.observed.heap_bound = SLICES * bytes + rows + pipes + streams + WORLD;
-        self.stage.observed.heap_at_rest = links * LINK + streams + WORLD;
+        let most = self.most_links as u64;
+        self.stage.observed.heap_bound = most * link + streams + WORLD;
+        self.stage.observed.heap_at_rest = self.links.len() as u64 * LINK + streams + WORLD;
     }
 
     fn update_records(&mut self) {
@@ -116,6 +124,17 @@ impl<T: Tunnel> World<'_, T> {
             self.stage.seen.note_if(near.read.max(far.read) > moved, Situation::MuchMoved);
         }
     }
+}
+
+/// The heap that the two sessions of a link may take.
+pub(super) fn heap_of_link(configs: &[SessionConfig; 2]) -> u64 {
+    let heap = |config: &SessionConfig| {
+        // Each dialect has its own bound for what is unread.
+        let (extended, base) = (bounds(config, false), bounds(config, true));
+        let bytes = extended.bytes_to_send + extended.bytes_received.max(base.bytes_received);
+        SLICES * bytes + extended.connections * ROW + extended.queued_control * MESSAGE
+    };
+    configs.iter().map(heap).sum()
 }
 
 /// What a session may hold.

@@ -161,6 +161,7 @@ impl<T: Tunnel> World<'_, T> {
                 let Some(transmit) = end.actor.poll_transmit(now) else { break };
                 let label = label_of(&transmit);
                 note_crossing(stage, label, back);
+                note_sent(stage, end, label);
                 tell(stage, place, &transmit);
                 match &transmit {
                     Transmit::Message(message) => {
@@ -222,4 +223,27 @@ fn note_credit<E: End>(stage: &mut super::stage::Stage<'_>, end: &mut Endpoint<E
         credit.is_some_and(|(sent, limit, _)| sent == limit),
         Situation::CreditUsedUp,
     );
+}
+
+/// What the session says about itself.
+fn note_sent<E: End>(stage: &mut super::stage::Stage<'_>, end: &mut Endpoint<E>, sent: Label) {
+    match sent.kind {
+        kind::SYNC | kind::SYNC_CONNECTIONS if !end.handles.is_empty() => {
+            stage.note(Situation::ListWithConnections);
+        }
+        kind::CREDIT if !stage.seen.has(Situation::WindowGrew) => {
+            let handle = end.handles.iter().find(|handle| handle.id.get() == sent.connection);
+            let Some(handle) = handle.copied() else { return };
+            let stream = stage.streams.get(handle.stream);
+            let read = stream.and_then(|stream| stream.view(handle.role)).map(|of| of.end().read);
+            let credit = end.actor.session().and_then(|session| session.credit(handle.id));
+            let limits = [&stage.schedule.knobs.agent, &stage.schedule.knobs.server];
+            let first = limits.into_iter().map(|limits| limits.initial_window.max(1024)).max();
+            if let (Some((_, _, granted)), Some(read), Some(first)) = (credit, read, first) {
+                let grew = granted > read + u64::from(first);
+                stage.seen.note_if(grew, Situation::WindowGrew);
+            }
+        }
+        _ => {}
+    }
 }

@@ -103,7 +103,6 @@ fn strange(stage: &mut Stage<'_>, place: Place) -> usize {
         id: StreamId(u16::MAX),
         record: None,
         agent: place.agent,
-        from: place.host,
         plan: TargetPlan::ECHO,
         near: Player::application(),
         far: None,
@@ -127,7 +126,11 @@ pub(super) fn accept<E: End>(
     (handle.open, handle.ready) = (true, true);
     let stream = handle.stream;
     if let Some(stream) = stage.streams.get_mut(stream) {
-        stream.far = Some(Player::target(&stream.plan));
+        let mut target = Player::target(&stream.plan);
+        if stage.closing && !stream.is_fresh() {
+            target.let_go();
+        }
+        stream.far = Some(target);
         stream.far_seat = Some(Seat { link: place.link, side: place.side, id });
         stream.changed = true;
     }

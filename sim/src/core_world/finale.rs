@@ -6,15 +6,13 @@ use watertight_core::Instant;
 
 use super::actions::Dial;
 use super::pipe::{Path, slowest};
-use super::stream::{Role, Stream};
+use super::stream::{FRESH, Role, Stream};
 use super::tunnel::Tunnel;
 use super::world::{AGENT, SERVER, Seated, State, World, agent_host, server_host};
 use crate::player::Desire;
-use crate::schedule::{Finale, Host, StreamId, TargetPlan};
-use crate::{DialOutcome, Player};
+use crate::schedule::{Finale, StreamId, TargetPlan};
+use crate::{DialOutcome, Player, StreamEnd};
 
-/// The streams of the liveness check have numbers from here on.
-const FRESH: u16 = 60_000;
 /// What is sent there and back.
 const FRESH_BYTES: u64 = 64;
 /// Milliseconds that a dial takes at most where nothing is wrong, beside what the links take.
@@ -68,6 +66,7 @@ impl<T: Tunnel> World<'_, T> {
 
     /// All handles go.
     pub(super) fn let_go(&mut self) {
+        self.stage.closing = true;
         self.tell_all(Role::Near, Player::let_go);
         self.settle();
         self.tell_all(Role::Far, Player::let_go);
@@ -179,7 +178,9 @@ impl<T: Tunnel> World<'_, T> {
         });
         let expected = 2 * self.honest_agents().count();
         let mut ends = 0;
+        let dead = |link: &super::world::Link<T::End>| link.pipes.iter().any(|pipe| pipe.is_dead() || !pipe.is_idle());
         connected
+            && !self.links.iter().any(dead)
             && self.links.iter_mut().flat_map(|link| &mut link.seats).all(|seat| {
                 let Some(end) = seat.there() else { return matches!(seat, Seated::Gone) };
                 ends += 1;
@@ -195,13 +196,38 @@ impl<T: Tunnel> World<'_, T> {
         honest.into_iter()
     }
 
-    /// Every agent is dialled anew, and what is sent there comes back.
+    /// Every agent is dialled anew, and what is sent there comes back. A session that has lost its
+    /// other end and does not know it yet may still break such a dial, but not for ever.
     pub(super) fn prove_liveness(&mut self) {
+        let until = self.stage.now + self.patience();
+        let mut left: Vec<_> = self.honest_agents().collect();
+        let mut first = FRESH;
+        while !left.is_empty() && self.violation.is_none() {
+            self.wait_for_quiet();
+            self.try_fresh(&left, first);
+            let last = self.stage.now > until;
+            left.retain(|agent| {
+                let id = StreamId(first + u16::try_from(*agent).unwrap_or(0));
+                let stream = self.stage.find(id).and_then(|place| self.stage.streams.get(place));
+                stream.is_none_or(|stream| !came_through(stream.near.end()))
+            });
+            if last {
+                break;
+            }
+            first += u16::from(u8::MAX);
+        }
+        for agent in left {
+            let what = format!("a fresh dial of {} does not come through", agent_host(agent));
+            self.stage.observed.stuck.push(what);
+        }
+    }
+
+    fn try_fresh(&mut self, agents: &[usize], first: u16) {
         let within = FRESH_WITHIN + 4 * self.stage.schedule.knobs.link.max_latency;
-        for agent in self.honest_agents() {
-            let server = self.agents.get(agent).map_or(0, |host| host.server);
-            let to = u8::try_from(agent).unwrap_or(u8::MAX);
-            let stream = StreamId(FRESH + u16::from(to));
+        for agent in agents {
+            let server = self.agents.get(*agent).map_or(0, |host| host.server);
+            let to = u8::try_from(*agent).unwrap_or(u8::MAX);
+            let stream = StreamId(first + u16::from(to));
             let plan = &TargetPlan::ECHO;
             self.dial(&Dial { stream, from: server_host(server), to, plan, within });
             self.tell_application(stream, |player| {
@@ -210,27 +236,19 @@ impl<T: Tunnel> World<'_, T> {
             });
         }
         self.wait_for_fresh(|near| near.read >= FRESH_BYTES || near.is_over());
-        for agent in self.honest_agents() {
-            let stream = StreamId(FRESH + u16::try_from(agent).unwrap_or(0));
-            let base = self.agents.get(agent).is_some_and(|host| host.kind.is_base());
+        for agent in agents {
+            let stream = StreamId(first + u16::try_from(*agent).unwrap_or(0));
+            let base = self.agents.get(*agent).is_some_and(|host| host.kind.is_base());
             self.tell_application(stream, if base { Player::let_go } else { Player::finish });
         }
-        self.wait_for_fresh(crate::StreamEnd::is_over);
-        for stream in self.stage.streams.iter().filter(|stream| is_fresh(stream)) {
-            let near = stream.near.end();
-            if near.read < FRESH_BYTES || !near.is_over() || near.broken.is_some() {
-                let agent = Host::Agent(u8::try_from(stream.agent).unwrap_or(u8::MAX));
-                let what = format!("a fresh dial of {agent} does not come through: {near:?}");
-                self.stage.observed.stuck.push(what);
-            }
-        }
+        self.wait_for_fresh(StreamEnd::is_over);
     }
 
-    fn wait_for_fresh(&mut self, done: impl Fn(&crate::StreamEnd) -> bool) {
+    fn wait_for_fresh(&mut self, done: impl Fn(&StreamEnd) -> bool) {
         let until = self.stage.now + self.patience() + PROBES;
         self.settle();
         while self.violation.is_none() {
-            let mut fresh = self.stage.streams.iter().filter(|stream| is_fresh(stream));
+            let mut fresh = self.stage.streams.iter().filter(|stream| stream.is_fresh());
             if fresh.all(|stream| stream.seat.is_none() || done(stream.near.end())) {
                 return;
             }
@@ -312,8 +330,8 @@ impl<T: Tunnel> World<'_, T> {
     }
 }
 
-fn is_fresh(stream: &Stream) -> bool {
-    stream.record.is_some() && stream.id.0 >= FRESH
+fn came_through(near: &StreamEnd) -> bool {
+    near.read >= FRESH_BYTES && near.is_over() && near.broken.is_none()
 }
 
 /// Whether this end has something to say that the other one wants to hear.

@@ -52,7 +52,6 @@ impl FrameKind {
 pub(super) mod kind {
     pub(crate) const DATA: i64 = 1;
     pub(crate) const CONNECT: i64 = 2;
-    pub(crate) const ERROR: i64 = 3;
     pub(crate) const PAUSE: i64 = 6;
     pub(crate) const RESUME: i64 = 7;
     pub(crate) const SYNC_CONNECTIONS: i64 = 8;
@@ -148,7 +147,6 @@ mod tests {
         let bodies = [
             (Body::Data { deadline: 0, payload: Bytes::new() }, kind::DATA),
             (Body::Connect { deadline: 0, target: "a/b".into() }, kind::CONNECT),
-            (Body::Error { text: String::new() }, kind::ERROR),
             (Body::Pause, kind::PAUSE),
             (Body::Resume, kind::RESUME),
             (Body::SyncConnections { ids: Vec::new() }, kind::SYNC_CONNECTIONS),

@@ -89,11 +89,11 @@ impl<'a, T: Tunnel> Run<'a, T> {
         }
         if self.piece(World::wind_down)? {
             self.piece(|world| {
-                world.wait_for_quiet();
                 world.prove_liveness();
                 world.wait_for_quiet();
                 world.expect_sessions();
                 world.recount();
+                world.compact();
             })?;
             self.check(When::Quiet)?;
         }

@@ -77,6 +77,16 @@ impl Pipe {
         self.end.is_none()
     }
 
+    /// Whether nothing more comes through, though the other end may not know it yet.
+    pub(super) const fn is_dead(&self) -> bool {
+        self.lost || self.end.is_some()
+    }
+
+    /// Whether nothing about a connection is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way().all(|label| label.connection == 0)
+    }
+
     /// Sends a frame: its kind and then the parts of its payload.
     pub(super) fn send(
         &mut self,
@@ -214,6 +224,13 @@ impl Pipe {
         self.segments = VecDeque::new();
         self.inbox = BytesMut::new();
         self.ended = true;
+    }
+
+    /// Keeps no more memory than what is on its way takes.
+    pub(super) fn compact(&mut self) {
+        self.wire = BytesMut::from(&self.wire[..]);
+        self.inbox = BytesMut::from(&self.inbox[..]);
+        self.segments.shrink_to_fit();
     }
 
     /// The messages that are on their way.

@@ -20,6 +20,8 @@ pub(super) struct Stage<'a> {
     pub(super) seen: Seen,
     /// Targets that answer later.
     pub(super) late: Vec<Late>,
+    /// All handles go: targets that are reached now let go at once.
+    pub(super) closing: bool,
     /// How often an application or a target got on: a world where nobody does may be stuck.
     pub(super) progress: u64,
 }

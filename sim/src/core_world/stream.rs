@@ -2,8 +2,11 @@
 
 use watertight_core::ConnectionId;
 
-use crate::schedule::{Host, StreamId, TargetPlan};
+use crate::schedule::{StreamId, TargetPlan};
 use crate::{Player, pattern};
+
+/// The streams of the liveness check have numbers from here on.
+pub(super) const FRESH: u16 = 60_000;
 
 /// Which end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +24,6 @@ pub(super) struct Stream {
     /// Its place among the records. What a hostile end dials has none.
     pub(super) record: Option<usize>,
     pub(super) agent: usize,
-    /// Where the application is.
-    pub(super) from: Host,
     pub(super) plan: TargetPlan,
     pub(super) near: Player,
     pub(super) far: Option<Player>,
@@ -70,6 +71,11 @@ impl Stream {
     /// What this end reads.
     pub(super) fn reads(&self, role: Role) -> pattern::Pattern {
         self.writes(role.other())
+    }
+
+    /// Whether it belongs to the liveness check.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.record.is_some() && self.id.0 >= FRESH
     }
 
     /// Whether both ends have it open.

@@ -3,11 +3,12 @@
 use watertight_core::registry::{Registry, RegistryLimits, SessionKey};
 use watertight_core::{Instant, Ledger, Reconnect, ReconnectConfig, SessionConfig};
 
+use super::books::heap_of_link;
 use super::dice::Dice;
 use super::endpoint::Endpoint;
 use super::pipe::{Path, Pipe, Way};
 use super::stage::{Place, Stage};
-use super::tunnel::{End, Tunnel};
+use super::tunnel::Tunnel;
 use crate::schedule::{Agent, AgentKind, Host, millis};
 use crate::situation::Seen;
 use crate::{Bounds, HostBooks, Observed, Schedule, Trace, Violation};
@@ -26,6 +27,10 @@ pub(super) struct World<'a, T: Tunnel> {
     pub(super) agents: Vec<AgentHost>,
     pub(super) links: Vec<Link<T::End>>,
     pub(super) next_link: u32,
+    /// The most links that there were at once.
+    pub(super) most_links: usize,
+    /// The heap that the two sessions of a link may take.
+    pub(super) heap_of_link: u64,
     /// The books of sessions that are gone, by the place of their host's books.
     pub(super) past: Vec<Ledger>,
     /// Steps performed.
@@ -125,6 +130,7 @@ impl<'a, T: Tunnel> World<'a, T> {
             observed: Observed::default(),
             seen: Seen::default(),
             late: Vec::new(),
+            closing: false,
             progress: 0,
         };
         let knobs = &schedule.knobs;
@@ -132,11 +138,13 @@ impl<'a, T: Tunnel> World<'a, T> {
         let mut world = Self {
             tunnel,
             stage,
-            configs,
             servers: Vec::new(),
             agents: Vec::new(),
             links: Vec::new(),
             next_link: 0,
+            most_links: 0,
+            heap_of_link: heap_of_link(&configs),
+            configs,
             past: Vec::new(),
             steps: 0,
             moments: 0,
@@ -216,6 +224,7 @@ impl<'a, T: Tunnel> World<'a, T> {
         let pipe = |side: u64| Pipe::new(now, Dice::new(seed, 2 * u64::from(number) + side + 1));
         let seats = [Seated::Before, Seated::Before];
         self.links.push(Link { number, agent, seats, pipes: [pipe(0), pipe(1)] });
+        self.most_links = self.most_links.max(self.links.len());
         number
     }
 
@@ -264,9 +273,4 @@ pub(super) fn agent_host(agent: usize) -> Host {
 
 pub(super) fn server_host(server: usize) -> Host {
     Host::Server(u8::try_from(server).unwrap_or(u8::MAX))
-}
-
-/// Absorbs the books of a session into those of its host.
-pub(super) fn ledger_of<E: End>(end: &mut Endpoint<E>) -> Option<Ledger> {
-    end.actor.ledger()
 }
