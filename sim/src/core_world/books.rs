@@ -22,8 +22,9 @@ const MESSAGE: u64 = 256;
 const PIPE: u64 = 256 << 10;
 /// What the world knows of a stream.
 const STREAM: u64 = 1 << 10;
-/// Two sessions at rest: about 6 KiB each, most of that one empty leaf of the table.
-const LINK: u64 = 14 << 10;
+/// Two sessions at rest, about 6 KiB each, most of that one empty leaf of the table; and a list of
+/// connections on its way, which has 4 KiB in the base dialect.
+const LINK: u64 = 24 << 10;
 /// The world itself.
 const WORLD: u64 = 16 << 10;
 

@@ -4,13 +4,13 @@ use bytes::{Buf, Bytes};
 use watertight_core::Transmit;
 use watertight_core::wire::{Dialect, decode_frame};
 
-use super::actor::Actor;
 use super::crossing::note_crossing;
 use super::endpoint::Endpoint;
 use super::events::take_events;
 use super::frame::{FrameKind, Label, kind, words};
 use super::moves::run_players;
-use super::pipe::Arrival;
+use super::pipe::{Arrival, Pipe, Way};
+use super::stage::{Place, Stage};
 use super::tunnel::{End, Tunnel};
 use super::world::{AGENT, SERVER, Seated, World};
 use crate::Situation;
@@ -21,6 +21,15 @@ const ROUNDS: u32 = 100_000;
 impl<T: Tunnel> World<'_, T> {
     /// Everything that can move through a link now moves.
     pub(super) fn work(&mut self, link: usize) {
+        self.carry(link);
+        if let Some(link) = self.links.get_mut(link) {
+            let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
+            link.next = link.next_moment(held);
+            link.due = false;
+        }
+    }
+
+    fn carry(&mut self, link: usize) {
         for _ in 0..ROUNDS {
             let mut moved = false;
             for side in [AGENT, SERVER] {
@@ -51,7 +60,7 @@ impl<T: Tunnel> World<'_, T> {
             pipe.discard();
             return false;
         }
-        if matches!(seat.view(), Some(end) if is_deaf(end)) {
+        if seat.view().is_some_and(Endpoint::is_deaf) {
             return false;
         }
         let was_full = pipe.len() >= capacity;
@@ -86,12 +95,7 @@ impl<T: Tunnel> World<'_, T> {
                     frame.advance(1);
                     self.on_frame(index, to, kind, frame);
                 }
-                Ok(None) => {
-                    if pipe.inbox.is_empty() {
-                        pipe.inbox = bytes::BytesMut::new();
-                    }
-                    return;
-                }
+                Ok(None) => return,
                 Err(error) => {
                     pipe.inbox.clear();
                     let now = self.stage.now;
@@ -120,7 +124,7 @@ impl<T: Tunnel> World<'_, T> {
                     end.actor.handle_ping(now);
                     let path = self.agents.get(agent).map(|host| host.path).unwrap_or_default();
                     let quality = &self.stage.schedule.knobs.link;
-                    let way = super::pipe::Way::new(quality, &path, to);
+                    let way = Way::new(quality, &path, to);
                     if let Some(pipe) = link.pipes.get_mut(to).filter(|_| !end.shut) {
                         let label = Label::default();
                         pipe.send(now, way, FrameKind::Pong, label, [&payload, &[]]);
@@ -142,39 +146,23 @@ impl<T: Tunnel> World<'_, T> {
     fn tend(&mut self, index: usize, side: usize) -> bool {
         let Some(link) = self.links.get_mut(index) else { return false };
         let (number, agent) = (link.number, link.agent);
-        let place = self.place(number, agent, side);
-        let way = self.way(agent, side);
-        let capacity = self.stage.schedule.knobs.link.capacity as usize;
-        let Some(link) = self.links.get_mut(index) else { return false };
         let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return false };
         if !std::mem::take(&mut end.touched) {
             return false;
         }
+        let place = self.place(number, agent, side);
+        let way = self.way(agent, side);
+        let Some(link) = self.links.get_mut(index) else { return false };
+        let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return false };
         let [ours, theirs] = &mut link.pipes;
         let (pipe, back) = if side == AGENT { (ours, theirs) } else { (theirs, ours) };
-        let (now, stage) = (self.stage.now, &mut self.stage);
-        loop {
+        let stage = &mut self.stage;
+        for _ in 0..ROUNDS {
             run_players(end, stage, place);
-            let mut moved = take_events(end, stage, place);
+            let heard = take_events(end, stage, place);
             // What is sent may make room for those who wait.
-            while !end.shut && pipe.len() < capacity.max(1) && end.actor.has_transmit() {
-                let Some(transmit) = end.actor.poll_transmit(now) else { break };
-                let label = label_of(&transmit);
-                note_crossing(stage, label, back);
-                note_sent(stage, end, label);
-                tell(stage, place, &transmit);
-                match &transmit {
-                    Transmit::Message(message) => {
-                        let parts = [&message.header[..], &message.payload[..]];
-                        pipe.send(now, way, FrameKind::Message, label, parts);
-                    }
-                    Transmit::TransportPing(payload) => {
-                        pipe.send(now, way, FrameKind::Ping, label, [payload, &[]]);
-                    }
-                }
-                moved = true;
-            }
-            if !moved && end.handles.iter().all(|handle| !handle.ready) {
+            let sent = transmit(end, pipe, back, stage, place, way);
+            if !heard && !sent && end.handles.iter().all(|handle| !handle.ready) {
                 break;
             }
         }
@@ -184,8 +172,37 @@ impl<T: Tunnel> World<'_, T> {
     }
 }
 
-fn is_deaf<E>(end: &Endpoint<E>) -> bool {
-    matches!(&end.actor, Actor::Hostile(hostile) if hostile.deaf)
+/// The transport takes what the end has to send, for as long as there is room. Whether anything
+/// happened.
+fn transmit<E: End>(
+    end: &mut Endpoint<E>,
+    pipe: &mut Pipe,
+    back: &Pipe,
+    stage: &mut Stage<'_>,
+    place: Place,
+    way: Way<'_>,
+) -> bool {
+    let capacity = (stage.schedule.knobs.link.capacity as usize).max(1);
+    let mut any = false;
+    while !end.shut && pipe.len() < capacity && end.actor.has_transmit() {
+        any = true;
+        // A session that is drained ends here.
+        let Some(transmit) = end.actor.poll_transmit(stage.now) else { break };
+        let label = label_of(&transmit);
+        note_crossing(stage, label, back);
+        note_sent(stage, end, label);
+        tell(stage, place, &transmit);
+        match &transmit {
+            Transmit::Message(message) => {
+                let parts = [&message.header[..], &message.payload[..]];
+                pipe.send(stage.now, way, FrameKind::Message, label, parts);
+            }
+            Transmit::TransportPing(payload) => {
+                pipe.send(stage.now, way, FrameKind::Ping, label, [payload, &[]]);
+            }
+        }
+    }
+    any
 }
 
 fn label_of(transmit: &Transmit) -> Label {
@@ -195,7 +212,7 @@ fn label_of(transmit: &Transmit) -> Label {
     }
 }
 
-fn tell(stage: &super::stage::Stage<'_>, place: super::stage::Place, transmit: &Transmit) {
+fn tell(stage: &Stage<'_>, place: Place, transmit: &Transmit) {
     let to = if place.side == AGENT {
         let home = stage.schedule.cast.agents.get(place.agent).map_or(0, |agent| agent.home);
         crate::schedule::Host::Server(home)
@@ -209,7 +226,7 @@ fn tell(stage: &super::stage::Stage<'_>, place: super::stage::Place, transmit: &
 }
 
 /// Credit that comes for a connection which has used up what it had.
-fn note_credit<E: End>(stage: &mut super::stage::Stage<'_>, end: &mut Endpoint<E>, message: &[u8]) {
+fn note_credit<E: End>(stage: &mut Stage<'_>, end: &mut Endpoint<E>, message: &[u8]) {
     let label = Label::of(message);
     if label.kind != kind::CREDIT || stage.seen.has(Situation::CreditUsedUp) {
         return;
@@ -226,7 +243,7 @@ fn note_credit<E: End>(stage: &mut super::stage::Stage<'_>, end: &mut Endpoint<E
 }
 
 /// What the session says about itself.
-fn note_sent<E: End>(stage: &mut super::stage::Stage<'_>, end: &mut Endpoint<E>, sent: Label) {
+fn note_sent<E: End>(stage: &mut Stage<'_>, end: &mut Endpoint<E>, sent: Label) {
     match sent.kind {
         kind::SYNC | kind::SYNC_CONNECTIONS if !end.handles.is_empty() => {
             stage.note(Situation::ListWithConnections);

@@ -2,15 +2,17 @@
 
 use watertight_core::Instant;
 
-use super::actor::Actor;
 use super::events::accept;
 use super::stage::Late;
 use super::tunnel::Tunnel;
-use super::world::{AGENT, SERVER, Seated, State, World};
+use super::world::{Seated, State, World};
 use crate::invariant::When;
 
 /// How many things may happen one after the other without time passing.
 const STANDSTILL: u32 = 10_000;
+
+/// Rounds after which everybody must have come to rest at one moment.
+const ROUNDS: u32 = 1000;
 
 impl<T: Tunnel> World<'_, T> {
     /// Lets time pass until then, stopping at every moment at which something happens.
@@ -47,65 +49,44 @@ impl<T: Tunnel> World<'_, T> {
     /// Everything that can move now moves.
     pub(super) fn settle(&mut self) {
         // What happens at one link may move another one of the same host.
-        for _ in 0..1000 {
+        for _ in 0..ROUNDS {
             self.expire_processes();
-            for link in 0..self.links.len() {
-                self.work(link);
+            let mut moved = false;
+            for place in 0..self.links.len() {
+                if self.links.get(place).is_some_and(|link| link.due) {
+                    self.work(place);
+                    moved = true;
+                }
             }
-            if !self.is_restless() {
+            if !moved {
                 break;
             }
         }
-        self.sweep();
-    }
-
-    fn is_restless(&self) -> bool {
-        let now = self.stage.now;
-        let waits = |state: State| matches!(state, State::Waiting(at) if at <= now);
-        let touched = |seat: &Seated<T::End>| seat.view().is_some_and(|end| end.touched);
-        self.links.iter().any(|link| link.seats.iter().any(touched))
-            || self.agents.iter().any(|host| host.processes.iter().any(|of| waits(of.state)))
+        if self.parted {
+            self.parted = false;
+            self.sweep();
+        }
     }
 
     /// When something happens next.
     pub(super) fn next_moment(&self) -> Option<Instant> {
         let late = self.stage.late.iter().map(|late| late.at).min();
-        let mut next = late;
-        let mut soon = |at: Option<Instant>| {
-            if let Some(at) = at {
-                next = Some(next.map_or(at, |next| next.min(at)));
-            }
-        };
-        for host in &self.agents {
-            for process in &host.processes {
-                match process.state {
-                    State::Waiting(at) | State::Connecting(_, at) => soon(Some(at)),
-                    State::Connected(_) => {}
-                }
-            }
-        }
-        for link in &self.links {
-            let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
-            for (pipe, to) in link.pipes.iter().zip([SERVER, AGENT]) {
-                let receiver = link.seats.get(to).and_then(Seated::view);
-                let deaf = receiver.is_some_and(
-                    |end| matches!(&end.actor, Actor::Hostile(hostile) if hostile.deaf),
-                );
-                if !deaf {
-                    soon(pipe.next(held));
-                }
-            }
-            for end in link.seats.iter().filter_map(Seated::view) {
-                soon(end.timeout);
-                soon(end.farewell_until);
-            }
-        }
-        next
+        let processes = self.agents.iter().flat_map(|host| &host.processes);
+        let processes = processes.filter_map(|process| match process.state {
+            State::Waiting(at) | State::Connecting(_, at) => Some(at),
+            State::Connected(_) => None,
+        });
+        let links = self.links.iter().filter_map(|link| link.next);
+        links.chain(processes).chain(late).min()
     }
 
     fn expire(&mut self) {
         let now = self.stage.now;
         for link in &mut self.links {
+            if link.next.is_none_or(|next| next > now) {
+                continue;
+            }
+            link.due = true;
             for seat in &mut link.seats {
                 let Some(end) = seat.there() else { continue };
                 if end.timeout.is_some_and(|at| at <= now) {
@@ -132,6 +113,7 @@ impl<T: Tunnel> World<'_, T> {
             let place = self.place(link, agent, side);
             let links = &mut self.links;
             let Some(found) = links.iter_mut().find(|of| of.number == link) else { continue };
+            found.due = true;
             let Some(end) = found.seats.get_mut(side).and_then(Seated::there) else { continue };
             if end.handle(id).is_some() {
                 accept(end, &mut self.stage, place, id);

@@ -42,6 +42,13 @@ pub(super) struct Handle {
     pub(super) released: bool,
 }
 
+impl<E> Endpoint<E> {
+    /// Whether it reads nothing any more, on purpose.
+    pub(super) const fn is_deaf(&self) -> bool {
+        matches!(&self.actor, Actor::Hostile(hostile) if hostile.deaf)
+    }
+}
+
 impl<E: End> Endpoint<E> {
     pub(super) fn new(actor: Actor<E>) -> Self {
         Self {

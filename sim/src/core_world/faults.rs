@@ -45,6 +45,8 @@ impl<T: Tunnel> World<'_, T> {
                 && let Some(host) = self.agents.get_mut(agent)
             {
                 change(&mut host.path, side);
+                let links = self.links.iter_mut().filter(|link| link.agent == agent);
+                links.for_each(|link| link.due = true);
             }
         }
     }
@@ -81,6 +83,7 @@ impl<T: Tunnel> World<'_, T> {
         let mut inside = false;
         let mut any = false;
         for link in self.links.iter_mut().filter(|link| link.agent == agent) {
+            link.due = true;
             for (pipe, way) in link.pipes.iter_mut().zip(ways) {
                 inside |= pipe.cut(now, way);
                 any = true;

@@ -30,6 +30,7 @@ impl<T: Tunnel> World<'_, T> {
             if let Some(host) = self.agents.get_mut(agent) {
                 host.path = Path::default();
             }
+            self.links.iter_mut().for_each(|link| link.due = true);
         }
         for server in 0..self.servers.len() {
             if self.servers.get(server).is_some_and(|server| !server.up) {
@@ -79,6 +80,7 @@ impl<T: Tunnel> World<'_, T> {
                 tell(player);
             }
         }
+        self.links.iter_mut().for_each(|link| link.due = true);
         for seat in self.links.iter_mut().flat_map(|link| &mut link.seats) {
             let Some(end) = seat.there() else { continue };
             for handle in end.handles.iter_mut().filter(|handle| handle.role == role) {

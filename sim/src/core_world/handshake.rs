@@ -112,6 +112,7 @@ impl<T: Tunnel> World<'_, T> {
             let [_, pipe] = &mut link.pipes;
             pipe.close(now, way);
             link.seats[SERVER] = Seated::Gone;
+            self.parted = true;
         }
     }
 
@@ -170,6 +171,7 @@ impl<T: Tunnel> World<'_, T> {
             let [pipe, _] = &mut link.pipes;
             pipe.close(now, way);
             link.seats[AGENT] = Seated::Gone;
+            self.parted = true;
         }
     }
 

@@ -99,6 +99,7 @@ impl<T: Tunnel> World<'_, T> {
         if end.shut && end.handles.is_empty() {
             let ledger = end.actor.ledger();
             *seat = Seated::Gone;
+            self.parted = true;
             self.absorb(agent, side, ledger);
         }
     }
@@ -124,6 +125,7 @@ impl<T: Tunnel> World<'_, T> {
             }
             Seated::Before => {
                 *seat = Seated::Gone;
+                self.parted = true;
                 if to == AGENT {
                     self.leave(number);
                     self.try_again(agent, number, |reconnect| reconnect.failed(now));
@@ -187,6 +189,8 @@ impl<T: Tunnel> World<'_, T> {
             return;
         };
         pipe.close(now, way);
+        link.due = true;
+        self.parted = true;
         let Seated::There(mut end) = std::mem::replace(seat, Seated::Gone) else { return };
         if let Some(ledger) = end.actor.ledger() {
             self.stage.seen.note_causes(&ledger);

@@ -197,10 +197,6 @@ impl Pipe {
             self.inbox.extend_from_slice(bytes);
         }
         self.wire.advance(taken);
-        if self.wire.is_empty() {
-            // A burst leaves nothing behind.
-            self.wire = BytesMut::new();
-        }
         Arrival::Bytes
     }
 

@@ -148,7 +148,10 @@ impl Remotedialer {
     fn remove(&mut self, id: ConnectionId, text: String) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.removed = Some(text);
-        connection.dialling = None;
+        if connection.dialling.take().is_some() {
+            // The target is never reached, and nobody will read what was sent to it.
+            (connection.unread, connection.unread_bytes) = (VecDeque::new(), 0);
+        }
         self.told.push_back(Told::Ended(id));
         self.retire_if_read(id);
     }

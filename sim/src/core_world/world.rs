@@ -37,6 +37,8 @@ pub(super) struct World<'a, T: Tunnel> {
     pub(super) steps: usize,
     /// Moments lived through, of which some are looked at closely.
     pub(super) moments: u64,
+    /// Whether somebody has left a link since the links were swept.
+    pub(super) parted: bool,
     /// How much has happened without time passing.
     pub(super) standstill: (Instant, u32),
     pub(super) violation: Option<Violation>,
@@ -94,6 +96,34 @@ pub(super) struct Link<E> {
     pub(super) seats: [Seated<E>; 2],
     /// Each carries what the end of the same place sends.
     pub(super) pipes: [Pipe; 2],
+    /// When something happens here next, as it was when it was looked at last.
+    pub(super) next: Option<Instant>,
+    /// Whether something happened here since.
+    pub(super) due: bool,
+}
+
+impl<E> Link<E> {
+    /// When something happens here next.
+    pub(super) fn next_moment(&self, held: bool) -> Option<Instant> {
+        let [up, down] = &self.pipes;
+        let [agent, server] = &self.seats;
+        let deaf = agent.view().is_some_and(Endpoint::is_deaf);
+        let down = if deaf { None } else { down.next(held) };
+        let of = |seat: &Seated<E>| {
+            let (timeout, farewell) =
+                seat.view().map_or((None, None), |end| (end.timeout, end.farewell_until));
+            earlier(timeout, farewell)
+        };
+        earlier(earlier(up.next(held), down), earlier(of(agent), of(server)))
+    }
+}
+
+/// The earlier one, where there is one.
+pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Who sits at an end of a link.
@@ -148,6 +178,7 @@ impl<'a, T: Tunnel> World<'a, T> {
             past: Vec::new(),
             steps: 0,
             moments: 0,
+            parted: false,
             standstill: (Instant::EPOCH, 0),
             violation: None,
         };
@@ -223,13 +254,19 @@ impl<'a, T: Tunnel> World<'a, T> {
         let (now, seed) = (self.stage.now, self.stage.schedule.seed);
         let pipe = |side: u64| Pipe::new(now, Dice::new(seed, 2 * u64::from(number) + side + 1));
         let seats = [Seated::Before, Seated::Before];
-        self.links.push(Link { number, agent, seats, pipes: [pipe(0), pipe(1)] });
+        let pipes = [pipe(0), pipe(1)];
+        self.links.push(Link { number, agent, seats, pipes, next: None, due: true });
         self.most_links = self.most_links.max(self.links.len());
         number
     }
 
     pub(super) fn link(&mut self, number: u32) -> Option<(usize, &mut Link<T::End>)> {
-        self.links.iter_mut().enumerate().find(|(_, link)| link.number == number)
+        let found = self.links.iter_mut().enumerate().find(|(_, link)| link.number == number);
+        // Whoever asks for it changes it.
+        found.map(|(place, link)| {
+            link.due = true;
+            (place, link)
+        })
     }
 
     /// The end of a link where somebody sits.
