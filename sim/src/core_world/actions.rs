@@ -94,8 +94,7 @@ impl<T: Tunnel> World<'_, T> {
 
     fn open(&mut self, agent: usize, from: Host, id: StreamId, within: u32) -> Result<(), String> {
         let side = if matches!(from, Host::Agent(_)) { AGENT } else { SERVER };
-        let link =
-            if side == AGENT { self.connected(agent) } else { self.registered(agent, from) };
+        let link = if side == AGENT { self.connected(agent) } else { self.registered(agent, from) };
         let (now, stream) = (self.stage.now, self.stage.streams.len() - 1);
         let end = link.and_then(|link| self.end(link, side));
         let (Some(end), Some(link)) = (end, link) else {
@@ -113,10 +112,8 @@ impl<T: Tunnel> World<'_, T> {
                 Ok(())
             }
             Err(error) => {
-                let limit = matches!(
-                    error,
-                    OpenError::TooManyConnections(_) | OpenError::TooManyDials(_)
-                );
+                let limit =
+                    matches!(error, OpenError::TooManyConnections(_) | OpenError::TooManyDials(_));
                 self.stage.seen.note_if(limit, Situation::DialBeyondLimit);
                 Err(error.to_string())
             }

@@ -30,7 +30,10 @@ pub(super) struct Hostile {
 /// What an end says to its host and its applications.
 #[derive(Clone, Debug)]
 pub(super) enum Told {
-    Incoming { id: ConnectionId, target: String },
+    Incoming {
+        id: ConnectionId,
+        target: String,
+    },
     Opened(ConnectionId),
     Readable(ConnectionId),
     Writable(ConnectionId),

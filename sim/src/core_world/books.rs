@@ -103,7 +103,8 @@ impl<T: Tunnel> World<'_, T> {
 
     /// How much heap the world may hold now, its own books included.
     fn bound_heap(&mut self) {
-        let link = 2 * (u64::from(self.stage.schedule.knobs.link.capacity) + PIPE) + self.heap_of_link;
+        let link =
+            2 * (u64::from(self.stage.schedule.knobs.link.capacity) + PIPE) + self.heap_of_link;
         let streams = self.stage.streams.len() as u64 * STREAM;
         let most = self.most_links as u64;
         self.stage.observed.heap_bound = most * link + streams + WORLD;

@@ -236,10 +236,9 @@ fn note_credit<E: End>(stage: &mut Stage<'_>, end: &mut Endpoint<E>, message: &[
         return;
     };
     let credit = end.actor.session().and_then(|session| session.credit(id));
-    stage.seen.note_if(
-        credit.is_some_and(|(sent, limit, _)| sent == limit),
-        Situation::CreditUsedUp,
-    );
+    stage
+        .seen
+        .note_if(credit.is_some_and(|(sent, limit, _)| sent == limit), Situation::CreditUsedUp);
 }
 
 /// What the session says about itself.

@@ -197,10 +197,7 @@ fn on_closed<E: End>(
     }
     // An end that says much and does not listen is at fault without breaking a rule: a pipe that
     // takes nothing makes such an end of the best one.
-    let unread = matches!(
-        &why,
-        SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_))
-    );
+    let unread = matches!(&why, SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_)));
     if place.honest && why.fault() == Fault::Peer && !unread {
         let mut hosts = stage.observed.hosts.iter_mut();
         if let Some(books) = hosts.find(|books| books.host == place.host) {

@@ -140,9 +140,8 @@ impl<T: Tunnel> World<'_, T> {
         let link = self.links.iter().find(|link| link.number == near.link);
         let joined = near.link == far.link
             && link.is_some_and(|link| {
-                let live = |seat: &Seated<T::End>| {
-                    seat.view().is_some_and(|end| !end.actor.has_ended())
-                };
+                let live =
+                    |seat: &Seated<T::End>| seat.view().is_some_and(|end| !end.actor.has_ended());
                 link.seats.iter().all(live)
             });
         let honest = stream.record.and_then(|place| self.stage.observed.streams.get(place));
@@ -180,7 +179,9 @@ impl<T: Tunnel> World<'_, T> {
         });
         let expected = 2 * self.honest_agents().count();
         let mut ends = 0;
-        let dead = |link: &super::world::Link<T::End>| link.pipes.iter().any(|pipe| pipe.is_dead() || !pipe.is_idle());
+        let dead = |link: &super::world::Link<T::End>| {
+            link.pipes.iter().any(|pipe| pipe.is_dead() || !pipe.is_idle())
+        };
         connected
             && !self.links.iter().any(dead)
             && self.links.iter_mut().flat_map(|link| &mut link.seats).all(|seat| {

@@ -120,9 +120,7 @@ impl<T: Tunnel> World<'_, T> {
     pub(super) fn on_welcome(&mut self, number: u32, agent: usize) {
         let now = self.stage.now;
         let Some(host) = self.agents.get_mut(agent) else { return };
-        let connecting = |process: &&mut super::world::Process| {
-            matches!(process.state, State::Connecting(link, _) if link == number)
-        };
+        let connecting = |process: &&mut super::world::Process| matches!(process.state, State::Connecting(link, _) if link == number);
         let Some(process) = host.processes.iter_mut().find(connecting) else { return };
         process.state = State::Connected(number);
         process.reconnect.connected(now);
@@ -130,9 +128,7 @@ impl<T: Tunnel> World<'_, T> {
         let kind = host.kind;
         self.stage.seen.note_if(again, Situation::Reconnected);
         let actor = match kind {
-            AgentKind::Watertight | AgentKind::Base => {
-                self.session(AGENT, dialect(kind.is_base()))
-            }
+            AgentKind::Watertight | AgentKind::Base => self.session(AGENT, dialect(kind.is_base())),
             AgentKind::Remotedialer => {
                 let timing = &self.stage.schedule.knobs.timing;
                 Actor::Remotedialer(Box::new(Remotedialer::new(now, timing)))

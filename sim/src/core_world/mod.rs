@@ -128,8 +128,7 @@ impl<'a, T: Tunnel> Run<'a, T> {
 
 /// Whether the run has given back all that it took.
 fn given_back(heap: Heap) -> Result<(), (Invariant, String)> {
-    let observed =
-        Observed { heap: heap.held().unsigned_abs(), ..Observed::default() };
+    let observed = Observed { heap: heap.held().unsigned_abs(), ..Observed::default() };
     check(When::Over, &observed)
 }
 

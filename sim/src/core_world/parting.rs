@@ -229,5 +229,4 @@ impl<T: Tunnel> World<'_, T> {
             there || connecting()
         });
     }
-
 }

@@ -245,9 +245,8 @@ pub(super) struct Way<'a> {
 
 impl<'a> Way<'a> {
     pub(super) fn new(quality: &'a Quality, path: &Path, from: usize) -> Self {
-        let latency = path.latency.map_or((quality.min_latency, quality.max_latency), |fixed| {
-            (fixed, fixed)
-        });
+        let latency =
+            path.latency.map_or((quality.min_latency, quality.max_latency), |fixed| (fixed, fixed));
         Self { quality, latency, lost: path.lost.get(from).copied().unwrap_or_default() }
     }
 
