@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::schedule::StreamId;
 
+/// Bytes that follow from one number.
+const WORD: usize = 8;
+
 /// Which way bytes of a stream go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -37,33 +40,47 @@ impl Pattern {
     /// Appends `length` bytes from `place` on.
     pub(crate) fn append(self, place: u64, length: usize, to: &mut Vec<u8>) {
         to.reserve(length);
-        let mut place = place;
-        let mut left = length;
-        while left > 0 {
-            let word = self.word(place / 8).to_le_bytes();
-            let word = word.get((place % 8) as usize..).unwrap_or_default();
-            let part = word.get(..left).unwrap_or(word);
-            to.extend_from_slice(part);
-            place += part.len() as u64;
-            left -= part.len();
+        let (mut index, skip) = (place / 8, (place % 8) as usize);
+        let mut missing = length;
+        let head = self.word(index).to_le_bytes();
+        let head = head.get(skip..).unwrap_or_default();
+        let head = head.get(..missing).unwrap_or(head);
+        to.extend_from_slice(head);
+        missing -= head.len();
+        while missing >= WORD {
+            index += 1;
+            to.extend_from_slice(&self.word(index).to_le_bytes());
+            missing -= WORD;
         }
+        let tail = self.word(index + 1).to_le_bytes();
+        to.extend_from_slice(tail.get(..missing).unwrap_or_default());
     }
 
     /// Whether `bytes` are those from `place` on.
     pub(crate) fn check(self, place: u64, bytes: &[u8]) -> Result<(), WrongByte> {
-        let mut place = place;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let word = self.word(place / 8).to_le_bytes();
-            let expected = word.get((place % 8) as usize..).unwrap_or_default();
-            let (part, after) = rest.split_at(expected.len().min(rest.len()));
-            if part != expected.get(..part.len()).unwrap_or_default() {
-                return Err(wrong_byte(place, part, expected));
+        let head = ((WORD - (place % 8) as usize) % WORD).min(bytes.len());
+        let (head, rest) = bytes.split_at(head);
+        self.check_part(place, head)?;
+        let mut place = place + head.len() as u64;
+        let mut words = rest.chunks_exact(WORD);
+        for word in &mut words {
+            // Whole words are compared as such, because most are right.
+            if word != self.word(place / 8).to_le_bytes() {
+                return self.check_part(place, word);
             }
-            place += part.len() as u64;
-            rest = after;
+            place += WORD as u64;
         }
-        Ok(())
+        self.check_part(place, words.remainder())
+    }
+
+    /// Compares a part of one word.
+    fn check_part(self, place: u64, part: &[u8]) -> Result<(), WrongByte> {
+        let word = self.word(place / 8).to_le_bytes();
+        let expected = word.get((place % 8) as usize..).unwrap_or_default();
+        if part == expected.get(..part.len()).unwrap_or_default() {
+            return Ok(());
+        }
+        Err(wrong_byte(place, part, expected))
     }
 
     const fn word(self, index: u64) -> u64 {

@@ -31,14 +31,9 @@ impl<T: Tunnel> World<'_, T> {
 
     fn carry(&mut self, link: usize) {
         for _ in 0..ROUNDS {
-            let mut moved = false;
-            for side in [AGENT, SERVER] {
-                moved |= self.deliver(link, side);
-            }
-            for side in [AGENT, SERVER] {
-                moved |= self.tend(link, side);
-            }
-            if !moved {
+            let moved = [AGENT, SERVER].map(|side| self.deliver(link, side));
+            let acted = [AGENT, SERVER].map(|side| self.tend(link, side));
+            if moved == [false, false] && acted == [false, false] {
                 return;
             }
         }
@@ -48,28 +43,30 @@ impl<T: Tunnel> World<'_, T> {
     /// Takes one portion of what `from` has sent out of the pipe. Whether there was one.
     fn deliver(&mut self, index: usize, from: usize) -> bool {
         let to = 1 - from;
-        let portion = (self.stage.schedule.knobs.link.portion as usize).max(1);
-        let capacity = self.stage.schedule.knobs.link.capacity as usize;
         let now = self.stage.now;
         let Some(link) = self.links.get_mut(index) else { return false };
         let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
-        let (Some(pipe), Some(seat)) = (link.pipes.get_mut(from), link.seats.get_mut(to)) else {
+        let ([up, down], [agent, server]) = (&mut link.pipes, &mut link.seats);
+        let (pipe, sender, receiver) =
+            if from == AGENT { (up, agent, server) } else { (down, server, agent) };
+        if pipe.next(held).is_none_or(|at| at > now) {
             return false;
-        };
-        if matches!(seat, Seated::Gone) {
+        }
+        if matches!(receiver, Seated::Gone) {
             pipe.discard();
             return false;
         }
-        if seat.view().is_some_and(Endpoint::is_deaf) {
+        if receiver.view().is_some_and(Endpoint::is_deaf) {
             return false;
         }
-        let was_full = pipe.len() >= capacity;
-        let arrival = pipe.receive(now, held, portion);
-        let made_room = was_full && arrival == Arrival::Bytes;
-        if made_room && let Some(sender) = link.seats.get_mut(from).and_then(Seated::there) {
+        let quality = &self.stage.schedule.knobs.link;
+        if pipe.len() >= quality.capacity as usize
+            && let Some(sender) = sender.there()
+        {
+            // There will be room again.
             sender.touched = true;
         }
-        match arrival {
+        match pipe.receive(now, held, (quality.portion as usize).max(1)) {
             Arrival::Nothing => false,
             Arrival::Bytes => {
                 self.decode(index, from);
