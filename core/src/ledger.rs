@@ -195,3 +195,77 @@ impl fmt::Display for Ledger {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> Ledger {
+        let mut removed = Removed::default();
+        removed.count(Cause::Finished);
+        removed.count(Cause::Dropped);
+        removed.count(Cause::Dropped);
+        Ledger {
+            added: 10,
+            removed,
+            live: 7,
+            opening: 2,
+            dialing: 3,
+            bytes_to_send: 4,
+            bytes_received: 5,
+            queued_control: 6,
+            armed_timers: 8,
+        }
+    }
+
+    #[test]
+    fn removals_are_counted_by_cause() {
+        let removed = filled().removed;
+        assert_eq!(removed.by(Cause::Finished), 1);
+        assert_eq!(removed.by(Cause::Dropped), 2);
+        assert_eq!(removed.by(Cause::SessionEnded), 0);
+        assert_eq!(removed.total(), 3);
+    }
+
+    #[test]
+    fn books_add_up_field_by_field() {
+        let mut sum = filled();
+        sum.absorb(&filled());
+        let mut removed = filled().removed;
+        removed.absorb(&filled().removed);
+        assert_eq!((removed.by(Cause::Finished), removed.by(Cause::Dropped)), (2, 4));
+        let expected = Ledger {
+            added: 20,
+            removed,
+            live: 14,
+            opening: 4,
+            dialing: 6,
+            bytes_to_send: 8,
+            bytes_received: 10,
+            queued_control: 12,
+            armed_timers: 16,
+        };
+        assert_eq!(sum, expected);
+    }
+
+    #[test]
+    fn books_are_quiet_or_even_only_if_nothing_at_all_is_held() {
+        let even = Ledger { added: 3, removed: filled().removed, ..Ledger::default() };
+        assert!(even.is_quiet() && even.is_even());
+        // A session that goes on has these.
+        for alive in [Ledger { queued_control: 1, ..even }, Ledger { armed_timers: 1, ..even }] {
+            assert!(alive.is_quiet() && !alive.is_even(), "{alive}");
+        }
+        let held = [
+            Ledger { added: 4, ..even },
+            Ledger { live: 1, ..even },
+            Ledger { opening: 1, ..even },
+            Ledger { dialing: 1, ..even },
+            Ledger { bytes_to_send: 1, ..even },
+            Ledger { bytes_received: 1, ..even },
+        ];
+        for held in held {
+            assert!(!held.is_quiet() && !held.is_even(), "{held}");
+        }
+    }
+}
