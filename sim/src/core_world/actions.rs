@@ -183,6 +183,7 @@ impl<T: Tunnel> World<'_, T> {
     /// Ends a session now.
     pub(super) fn close(&mut self, link: u32, side: usize, text: &str) {
         let now = self.stage.now;
+        self.shake(link);
         let Some(end) = self.end(link, side) else { return };
         if let Some(session) = end.actor.session() {
             session.close(now, GoAwayCode::SHUTDOWN, text);
@@ -190,6 +191,13 @@ impl<T: Tunnel> World<'_, T> {
             end.actor.handle_transport_ended(now, text);
         }
         end.touched = true;
+    }
+
+    /// What is done to a link now may end its sessions.
+    pub(super) fn shake(&mut self, link: u32) {
+        if let Some((_, link)) = self.link(link) {
+            link.shaken = true;
+        }
     }
 
     pub(super) fn drain_agent(&mut self, agent: usize, side: usize, within: u32) {
@@ -205,6 +213,7 @@ impl<T: Tunnel> World<'_, T> {
 
     fn drain(&mut self, link: u32, side: usize, within: u32) {
         let now = self.stage.now;
+        self.shake(link);
         let Some(end) = self.end(link, side) else { return };
         match end.actor.session() {
             Some(session) => session.drain(now, "drained", millis(within)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::ResetCode;
-use watertight_core::{ConnectionId, Event, Instant, Ledger, SessionEnd, Transmit};
+use watertight_core::{Cause, ConnectionId, Event, Instant, Ledger, SessionEnd, Transmit};
 
 use super::remotedialer::Remotedialer;
 use super::tunnel::End;
@@ -48,6 +48,8 @@ pub(super) enum Told {
 /// How a connection ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retired {
+    /// `None` where the end is no session of the tunnel.
+    pub(super) cause: Option<Cause>,
     pub(super) complete: bool,
     pub(super) why: &'static str,
 }
@@ -267,7 +269,11 @@ fn told(event: Event) -> Option<Told> {
         Event::Writable(id) => Told::Writable(id),
         Event::Ended(id) => Told::Ended(id),
         Event::Retired { id, end } => {
-            Told::Retired(id, Retired { complete: end.complete, why: end.cause.name() })
+            Told::Retired(id, Retired {
+                cause: Some(end.cause),
+                complete: end.complete,
+                why: end.cause.name(),
+            })
         }
         Event::ClientAdded(_) | Event::ClientRemoved(_) => Told::Route,
         Event::GoingAway { .. } => Told::GoingAway,

@@ -150,6 +150,7 @@ impl<T: Tunnel> World<'_, T> {
         let place = self.place(number, agent, side);
         let way = self.way(agent, side);
         let Some(link) = self.links.get_mut(index) else { return false };
+        let place = Place { calm: place.honest && !link.shaken, ..place };
         let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return false };
         let [ours, theirs] = &mut link.pipes;
         let (pipe, back) = if side == AGENT { (ours, theirs) } else { (theirs, ours) };

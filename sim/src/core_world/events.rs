@@ -1,7 +1,7 @@
 //! What an end says to its applications and targets, and what they make of it.
 
 use watertight_core::session::{Fault, PeerMisbehaved};
-use watertight_core::{ConnectionId, SessionEnd};
+use watertight_core::{Cause, ConnectionId, SessionEnd};
 
 use super::actor::{Retired, Told};
 use super::endpoint::{Endpoint, Handle};
@@ -35,7 +35,7 @@ fn on_event<E: End>(end: &mut Endpoint<E>, stage: &mut Stage<'_>, place: Place, 
         Told::Ended(id) => wake(end, stage, id, |handle| {
             (handle.read_blocked, handle.write_blocked) = (false, false);
         }),
-        Told::Retired(id, how) => on_retired(end, stage, id, how),
+        Told::Retired(id, how) => on_retired(end, stage, place, id, how),
         Told::Route => stage.contradiction(|| "a route of an end that is no peer".into()),
         Told::GoingAway => {}
         Told::Closed(why) => on_closed(end, stage, place, why),
@@ -154,14 +154,16 @@ fn on_opened<E: End>(end: &mut Endpoint<E>, stage: &mut Stage<'_>, id: Connectio
 fn on_retired<E: End>(
     end: &mut Endpoint<E>,
     stage: &mut Stage<'_>,
+    place: Place,
     id: ConnectionId,
     how: Retired,
 ) {
-    let Some(place) = end.handles.iter().position(|handle| handle.id == id) else {
+    let Some(place_of_handle) = end.handles.iter().position(|handle| handle.id == id) else {
         stage.contradiction(|| format!("connection {id} retired twice"));
         return;
     };
-    let handle = end.handles.remove(place);
+    let handle = end.handles.remove(place_of_handle);
+    demand_reason(stage, place, handle, how);
     if let Some(record) = stage.record(handle.stream)
         && handle.role == Role::Near
         && record.dial == DialOutcome::Pending
@@ -184,6 +186,24 @@ fn on_retired<E: End>(
     stage.progress += 1;
 }
 
+/// Between two ends that behave, a connection is not reset unless one of them lets go of it, and
+/// no list ever misses one.
+fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retired) {
+    let Some(stream) = stage.streams.get(handle.stream).filter(|_| place.honest) else { return };
+    let reached = stream.far.as_ref();
+    let gone = |player: &Player| player.end().let_go || player.end().broken.is_some();
+    let reason = reached.is_none_or(gone) || gone(&stream.near);
+    let wrong = match how.cause {
+        Some(Cause::NotListed) => true,
+        Some(Cause::PeerReset | Cause::Aborted | Cause::Dropped | Cause::Overrun) => !reason,
+        _ => false,
+    };
+    if wrong {
+        let what = format!("{} ended for no reason ({})", stream.id, how.why);
+        stage.contradiction(|| what);
+    }
+}
+
 fn on_closed<E: End>(
     end: &mut Endpoint<E>,
     stage: &mut Stage<'_>,
@@ -198,7 +218,8 @@ fn on_closed<E: End>(
     // An end that says much and does not listen is at fault without breaking a rule: a pipe that
     // takes nothing makes such an end of the best one.
     let unread = matches!(&why, SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_)));
-    if place.honest && why.fault() == Fault::Peer && !unread {
+    let blames = place.honest && why.fault() == Fault::Peer;
+    if (blames || place.calm) && !unread {
         let mut hosts = stage.observed.hosts.iter_mut();
         if let Some(books) = hosts.find(|books| books.host == place.host) {
             books.blamed = Some(why.to_string());

@@ -46,7 +46,7 @@ impl<T: Tunnel> World<'_, T> {
             {
                 change(&mut host.path, side);
                 let links = self.links.iter_mut().filter(|link| link.agent == agent);
-                links.for_each(|link| link.due = true);
+                links.for_each(|link| (link.due, link.shaken) = (true, true));
             }
         }
     }
@@ -83,7 +83,7 @@ impl<T: Tunnel> World<'_, T> {
         let mut inside = false;
         let mut any = false;
         for link in self.links.iter_mut().filter(|link| link.agent == agent) {
-            link.due = true;
+            (link.due, link.shaken) = (true, true);
             for (pipe, way) in link.pipes.iter_mut().zip(ways) {
                 inside |= pipe.cut(now, way);
                 any = true;

@@ -97,6 +97,7 @@ impl<T: Tunnel> World<'_, T> {
         if !self.tunnel.closes_replaced() {
             return;
         }
+        self.shake(old);
         if let Some(end) = self.end(old, SERVER) {
             if let Some(session) = end.actor.session() {
                 session.close(now, GoAwayCode::REPLACED, "a newer session of the same client");
@@ -167,6 +168,7 @@ impl<T: Tunnel> World<'_, T> {
             let [pipe, _] = &mut link.pipes;
             pipe.close(now, way);
             link.seats[AGENT] = Seated::Gone;
+            link.shaken = true;
             self.parted = true;
         }
     }

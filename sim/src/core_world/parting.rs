@@ -189,7 +189,7 @@ impl<T: Tunnel> World<'_, T> {
             return;
         };
         pipe.close(now, way);
-        link.due = true;
+        (link.due, link.shaken) = (true, true);
         self.parted = true;
         let Seated::There(mut end) = std::mem::replace(seat, Seated::Gone) else { return };
         if let Some(ledger) = end.actor.ledger() {

@@ -20,6 +20,13 @@ pub(super) struct Path {
     pub(super) latency: Option<u32>,
 }
 
+impl Path {
+    /// Whether a fault lies on it.
+    pub(super) fn is_faulty(&self) -> bool {
+        self.held || self.latency.is_some() || self.lost != [false, false]
+    }
+}
+
 /// The bytes on their way from one end to the other.
 #[derive(Debug)]
 pub(super) struct Pipe {

@@ -162,7 +162,7 @@ impl Remotedialer {
         else {
             return;
         };
-        let end = Retired { complete: text == EOF, why: "closed by the other end" };
+        let end = Retired { cause: None, complete: text == EOF, why: "closed by the other end" };
         self.connections.remove(&id);
         self.told.push_back(Told::Retired(id, end));
     }
@@ -173,7 +173,7 @@ impl Remotedialer {
             self.send(id, &Body::Error { text: text.into() });
         }
         if self.connections.remove(&id).is_some() {
-            let end = Retired { complete: false, why: "closed" };
+            let end = Retired { cause: None, complete: false, why: "closed" };
             self.told.push_back(Told::Retired(id, end));
         }
     }
@@ -267,7 +267,7 @@ impl Remotedialer {
         let ids: Vec<_> = self.connections.keys().copied().collect();
         for id in ids {
             self.connections.remove(&id);
-            let end = Retired { complete: false, why: "the session ended" };
+            let end = Retired { cause: None, complete: false, why: "the session ended" };
             self.told.push_back(Told::Retired(id, end));
         }
         self.told.push_back(Told::Closed(None));

@@ -45,6 +45,8 @@ pub(super) struct Place {
     pub(super) host: Host,
     /// Whether both ends of the link behave.
     pub(super) honest: bool,
+    /// Whether nothing was done to the link that would explain the end of its sessions.
+    pub(super) calm: bool,
 }
 
 impl Stage<'_> {

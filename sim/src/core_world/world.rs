@@ -96,6 +96,8 @@ pub(super) struct Link<E> {
     pub(super) seats: [Seated<E>; 2],
     /// Each carries what the end of the same place sends.
     pub(super) pipes: [Pipe; 2],
+    /// Whether something was done to it, or to the path below, that may end its sessions.
+    pub(super) shaken: bool,
     /// When something happens here next, as it was when it was looked at last.
     pub(super) next: Option<Instant>,
     /// Whether something happened here since.
@@ -255,7 +257,8 @@ impl<'a, T: Tunnel> World<'a, T> {
         let pipe = |side: u64| Pipe::new(now, Dice::new(seed, 2 * u64::from(number) + side + 1));
         let seats = [Seated::Before, Seated::Before];
         let pipes = [pipe(0), pipe(1)];
-        self.links.push(Link { number, agent, seats, pipes, next: None, due: true });
+        let shaken = self.agents.get(agent).is_some_and(|host| host.path.is_faulty());
+        self.links.push(Link { number, agent, seats, pipes, shaken, next: None, due: true });
         self.most_links = self.most_links.max(self.links.len());
         number
     }
@@ -285,7 +288,7 @@ impl<'a, T: Tunnel> World<'a, T> {
         let honest = host.is_some_and(|host| host.kind.is_honest());
         let server = host.map_or(0, |host| host.server);
         let host = if side == AGENT { agent_host(agent) } else { server_host(server) };
-        Place { link, side, agent, host, honest }
+        Place { link, side, agent, host, honest, calm: false }
     }
 
     /// The link through which an agent has a session, the newest of its processes first.
