@@ -83,6 +83,7 @@ impl<T: Tunnel> World<'_, T> {
             far: None,
             seat: None,
             far_seat: None,
+            excused: false,
             changed: false,
         });
         if let Err(why) = self.open(agent, from, stream, within)

@@ -40,6 +40,8 @@ pub(super) struct Handle {
     pub(super) write_blocked: bool,
     pub(super) read_blocked: bool,
     pub(super) released: bool,
+    /// It was told that nothing more travels.
+    pub(super) ended: bool,
 }
 
 impl<E> Endpoint<E> {
@@ -88,6 +90,7 @@ impl Handle {
             write_blocked: false,
             read_blocked: false,
             released: false,
+            ended: false,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::endpoint::{Endpoint, Handle};
 use super::stage::{Late, Place, Stage};
 use super::stream::{Role, Seat, Stream, stream_of};
 use super::tunnel::End;
-use crate::schedule::{Answer, StreamId, TargetPlan, millis};
+use crate::schedule::{AgentKind, Answer, StreamId, TargetPlan, millis};
 use crate::{DialOutcome, Player, Situation};
 
 /// Takes in everything that an end has to say. Whether there was anything.
@@ -34,6 +34,7 @@ fn on_event<E: End>(end: &mut Endpoint<E>, stage: &mut Stage<'_>, place: Place, 
         Told::Writable(id) => wake(end, stage, id, |handle| handle.write_blocked = false),
         Told::Ended(id) => wake(end, stage, id, |handle| {
             (handle.read_blocked, handle.write_blocked) = (false, false);
+            handle.ended = true;
         }),
         Told::Retired(id, how) => on_retired(end, stage, place, id, how),
         Told::Route => stage.contradiction(|| "a route of an end that is no peer".into()),
@@ -108,6 +109,7 @@ fn strange(stage: &mut Stage<'_>, place: Place) -> usize {
         far: None,
         seat: None,
         far_seat: None,
+        excused: false,
         changed: false,
     });
     stage.streams.len() - 1
@@ -189,14 +191,24 @@ fn on_retired<E: End>(
 /// Between two ends that behave, a connection is not reset unless one of them lets go of it, and
 /// no list ever misses one.
 fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retired) {
-    let Some(stream) = stage.streams.get(handle.stream).filter(|_| place.honest) else { return };
+    let agent = stage.schedule.cast.agents.get(place.agent);
+    // It goes on writing when it reads, whatever it was asked (bug R2).
+    let obeys = agent.is_some_and(|agent| agent.kind != AgentKind::Remotedialer);
+    let stream = stage.streams.get_mut(handle.stream);
+    let Some(stream) = stream.filter(|_| place.honest) else { return };
     let reached = stream.far.as_ref();
     let gone = |player: &Player| player.end().let_go || player.end().broken.is_some();
-    let reason = reached.is_none_or(gone) || gone(&stream.near);
+    let reason = stream.excused || reached.is_none_or(gone) || gone(&stream.near);
     let wrong = match how.cause {
         Some(Cause::NotListed) => true,
-        Some(Cause::PeerReset | Cause::Aborted | Cause::Dropped | Cause::Overrun) => !reason,
-        _ => false,
+        Some(Cause::PeerReset | Cause::Aborted | Cause::Dropped) => !reason,
+        // A Pause that was lost could not be obeyed.
+        Some(Cause::Overrun) => !reason && place.calm && obeys,
+        Some(Cause::Finished) | None => false,
+        Some(_) => {
+            stream.excused = true;
+            false
+        }
     };
     if wrong {
         let what = format!("{} ended for no reason ({})", stream.id, how.why);

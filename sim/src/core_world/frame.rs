@@ -7,7 +7,7 @@ use watertight_core::wire::{Body, DecodeLimits, Dialect, FramePrefix, Message, f
 /// What a frame is. The core world has the same frames for both transports, so those of a WebSocket
 /// that are not messages need a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FrameKind {
+pub(crate) enum FrameKind {
     /// A message of the protocol.
     Message,
     /// A WebSocket's ping.
@@ -21,7 +21,7 @@ pub(super) enum FrameKind {
 }
 
 impl FrameKind {
-    pub(super) const fn to_byte(self) -> u8 {
+    pub(crate) const fn to_byte(self) -> u8 {
         match self {
             Self::Message => 0,
             Self::Ping => 1,
@@ -31,7 +31,7 @@ impl FrameKind {
         }
     }
 
-    pub(super) const fn from_byte(byte: u8) -> Option<Self> {
+    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             0 => Self::Message,
             1 => Self::Ping,
@@ -43,13 +43,13 @@ impl FrameKind {
     }
 
     /// The length in front of a frame with so many bytes beside its kind.
-    pub(super) fn prefix(payload: usize) -> FramePrefix {
+    pub(crate) fn prefix(payload: usize) -> FramePrefix {
         frame_prefix(payload + 1)
     }
 }
 
 /// The types of messages that the world looks for on their way.
-pub(super) mod kind {
+pub(crate) mod kind {
     pub(crate) const DATA: i64 = 1;
     pub(crate) const CONNECT: i64 = 2;
     pub(crate) const PAUSE: i64 = 6;
@@ -64,15 +64,15 @@ pub(super) mod kind {
 
 /// What a message is, as far as its first numbers tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Label {
-    pub(super) connection: i64,
+pub(crate) struct Label {
+    pub(crate) connection: i64,
     /// Zero for what is no message.
-    pub(super) kind: i64,
+    pub(crate) kind: i64,
 }
 
 impl Label {
     /// Reads the label of a message; that of one that cannot be read is zero.
-    pub(super) fn of(message: &[u8]) -> Self {
+    pub(crate) fn of(message: &[u8]) -> Self {
         let read = || {
             let (_, rest) = read_signed(message)?;
             let (connection, rest) = read_signed(rest)?;
@@ -97,7 +97,7 @@ fn read_signed(input: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 /// The connection with this number on the wire, which only a session makes otherwise.
-pub(super) fn connection(number: i64) -> ConnectionId {
+pub(crate) fn connection(number: i64) -> ConnectionId {
     let mut message = vec![0];
     let mut value = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while value >= 0x80 {
@@ -112,7 +112,7 @@ pub(super) fn connection(number: i64) -> ConnectionId {
 }
 
 /// A message in words.
-pub(super) fn words(message: &Bytes, dialect: Dialect) -> String {
+pub(crate) fn words(message: &Bytes, dialect: Dialect) -> String {
     match Message::decode(message.clone(), dialect, &DecodeLimits::default()) {
         Ok(Message { connection, body: Body::Data { payload, .. }, .. }) => {
             format!("Data #{connection} {} bytes", payload.len())

@@ -15,7 +15,7 @@ mod endpoint;
 mod events;
 mod faults;
 mod finale;
-mod frame;
+pub(crate) mod frame;
 mod handshake;
 mod moves;
 mod parting;

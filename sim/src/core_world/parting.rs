@@ -203,6 +203,7 @@ impl<T: Tunnel> World<'_, T> {
                 record.dial = DialOutcome::Failed("the host crashed".into());
             }
             let Some(stream) = self.stage.streams.get_mut(handle.stream) else { continue };
+            stream.excused = true;
             match handle.role {
                 Role::Near => stream.seat = None,
                 Role::Far => stream.far_seat = None,

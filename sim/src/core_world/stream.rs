@@ -31,6 +31,9 @@ pub(super) struct Stream {
     pub(super) seat: Option<Seat>,
     /// Where the target sits, once it was dialled.
     pub(super) far_seat: Option<Seat>,
+    /// Whether one of its ends has gone by a deadline or with its session: what the other end is
+    /// told then has a reason.
+    pub(super) excused: bool,
     /// Whether the record lags behind the players.
     pub(super) changed: bool,
 }

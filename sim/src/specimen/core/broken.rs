@@ -1,0 +1,102 @@
+//! How a tunnel is broken: a session with one thing wrong at its boundary.
+
+use std::marker::PhantomData;
+
+use watertight_core::wire::{Body, DecodeLimits, Dialect, Message};
+use watertight_core::{Instant, Role, Session, SessionConfig, Transmit};
+
+use crate::core_world::frame::Label;
+use crate::core_world::tunnel::{End, Tunnel};
+
+/// Makes an end that is a session but for the methods that follow its fields.
+macro_rules! broken {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($field:ident: $type:ty),* $(,)? }
+        $($otherwise:tt)*
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name {
+            session: watertight_core::Session,
+            $($field: $type,)*
+        }
+
+        impl From<watertight_core::Session> for $name {
+            fn from(session: watertight_core::Session) -> Self {
+                Self { session, $($field: Default::default(),)* }
+            }
+        }
+
+        impl $crate::core_world::tunnel::End for $name {
+            fn session(&self) -> &watertight_core::Session {
+                &self.session
+            }
+
+            fn session_mut(&mut self) -> &mut watertight_core::Session {
+                &mut self.session
+            }
+
+            $($otherwise)*
+        }
+    };
+}
+
+pub(super) use broken;
+
+/// A tunnel whose ends are these, each with its configuration changed.
+pub(super) struct Of<E> {
+    configure: fn(&mut SessionConfig),
+    end: PhantomData<E>,
+}
+
+impl<E> Of<E> {
+    pub(super) const fn with(configure: fn(&mut SessionConfig)) -> Self {
+        Self { configure, end: PhantomData }
+    }
+}
+
+impl<E: End + From<Session>> Tunnel for Of<E> {
+    type End = E;
+
+    fn end(&self, now: Instant, role: Role, dialect: Dialect, config: SessionConfig) -> E {
+        let mut config = config;
+        (self.configure)(&mut config);
+        Session::new(now, role, dialect, config).into()
+    }
+}
+
+/// What a message on its way out is.
+pub(super) fn label(transmit: &Transmit) -> Label {
+    match transmit {
+        Transmit::Message(message) => Label::of(&message.header),
+        Transmit::TransportPing(_) => Label::default(),
+    }
+}
+
+/// What a message on its way out says.
+pub(super) fn body(transmit: &Transmit) -> Option<Body> {
+    let Transmit::Message(message) = transmit else { return None };
+    decode(&message.to_bytes())
+}
+
+/// What a message says.
+pub(super) fn decode(message: &bytes::Bytes) -> Option<Body> {
+    let decoded =
+        Message::decode(message.clone(), Dialect::Extended, &DecodeLimits::default()).ok()?;
+    Some(decoded.body)
+}
+
+/// Sends what the session has to send, but for what is lost.
+pub(super) fn transmit_unless(
+    session: &mut Session,
+    now: Instant,
+    mut is_lost: impl FnMut(&Transmit) -> bool,
+) -> Option<Transmit> {
+    loop {
+        let transmit = session.poll_transmit(now)?;
+        if !is_lost(&transmit) {
+            return Some(transmit);
+        }
+    }
+}

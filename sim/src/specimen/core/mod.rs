@@ -1,0 +1,91 @@
+//! Specimens of the core world: sessions, and habits of the hosts around them, that are broken.
+
+mod broken;
+mod dial;
+mod flow;
+mod host;
+mod session;
+mod stream;
+
+use watertight_core::Session;
+
+use crate::core_world::play;
+use crate::core_world::tunnel::{End, Tunnel};
+use super::Specimen;
+use crate::{Outcome, Schedule, Trace, World};
+use broken::Of;
+
+fn on<T: Tunnel>(tunnel: &T, schedule: &Schedule, trace: &Trace) -> Outcome {
+    play(tunnel, schedule, trace)
+}
+
+fn of<E: End + From<Session>>(schedule: &Schedule, trace: &Trace) -> Outcome {
+    on(&Of::<E>::with(|_| {}), schedule, trace)
+}
+
+macro_rules! specimens {
+    ($($row:literal $name:literal: $what:literal, $play:expr;)+) => {
+        pub(super) static ALL: [Specimen; [$($row),+].len()] = [$(Specimen {
+            name: $name,
+            row: $row,
+            what: $what,
+            world: World::Core,
+            play: $play,
+        }),+];
+    };
+}
+
+specimens! {
+    "R1" "sleeping_writer": "a writer that read meanwhile is not woken", of::<flow::SleepingWriter>;
+    "R2" "one_flag": "what is read counts as leave to write", of::<flow::OneFlag>;
+    "R3" "crossed_grants": "a grant that comes in replaces the one that would go out",
+        of::<flow::CrossedGrants>;
+    "R4" "reader_writes": "nothing is taken in while the transport is full",
+        of::<flow::ReaderWrites>;
+    "R5" "holds_anything": "an end that ignores Pause fills the memory",
+        |schedule, trace| on(&Of::<Session>::with(session::holds_anything), schedule, trace);
+    "R6" "leaked_writer": "a writer that waits when the session ends is leaked",
+        of::<session::LeakedWriter>;
+    "R7" "kept_capacity": "the buffer of a burst is kept", of::<session::KeptCapacity>;
+    "R8" "reader_waits": "the session's reader waits for a slow application",
+        of::<flow::ReaderWaits>;
+    "R10" "colliding_ids": "the ids of both ends collide", of::<stream::CollidingIds>;
+    "R11" "no_half_close": "an end of file is answered with an end of file",
+        of::<stream::NoHalfClose>;
+    "R12" "oldest_wins": "dials go to the oldest session",
+        |schedule, trace| on(&host::OldestWins, schedule, trace);
+    "R13" "refusal_ends_all": "a refused dial ends the session", of::<dial::RefusalEndsAll>;
+    "R14" "leaves_socket_open": "the socket of an ended session stays open",
+        |schedule, trace| on(&host::LeavesSocketOpen, schedule, trace);
+    "R15" "old_deadline": "the deadline of a write that succeeded ends the connection",
+        of::<stream::OldDeadline>;
+    "R16" "written_all_the_same": "a write that failed is sent all the same",
+        of::<stream::WrittenAllTheSame>;
+    "R17" "sleeping_reader": "a reader is not woken", of::<flow::SleepingReader>;
+    "R19" "end_overtakes": "the end of file overtakes what came before it",
+        of::<stream::EndOvertakes>;
+    "R20" "orphaned_dial": "a dial that is given up is not taken back", of::<dial::OrphanedDial>;
+    "R21" "closed_twice": "the end of a session is reported twice", of::<session::ClosedTwice>;
+    "R22" "close_waits": "closing waits for those who wait for it", of::<session::CloseWaits>;
+    "R23" "cut_target": "a target is cut", of::<dial::CutTarget>;
+    "R24" "trusts_anyone": "any client announces routes", of::<session::TrustsAnyone>;
+    "R25" "keeps_ended": "an ended session stays registered",
+        |schedule, trace| on(&host::KeepsEnded, schedule, trace);
+    "K1" "given_up_silently": "the other end is not told that a dial was given up",
+        of::<dial::GivenUpSilently>;
+    "K2" "dial_without_deadline": "a dial has no deadline", of::<dial::DialWithoutDeadline>;
+    "K3" "one_queue": "all connections share one queue", of::<flow::OneQueue>;
+    "Y1" "finish_unsaid": "the end of a direction is never said", of::<stream::FinishUnsaid>;
+    "Y2" "stop_unsaid": "a writer is not told that nobody reads", of::<stream::StopUnsaid>;
+    "Y4" "never_released": "a dropped stream is never removed", of::<stream::NeverReleased>;
+    "Y5" "oversized_panics": "a length that is too large is a panic",
+        of::<session::OversizedPanics>;
+    "Y5" "credit_overflows": "credit overflows", of::<session::CreditOverflows>;
+    "Y5" "answers_pile_up": "answers that nobody reads pile up", of::<session::AnswersPileUp>;
+    "C1" "never_silent": "a dead peer is never noticed",
+        |schedule, trace| on(&Of::<Session>::with(session::never_silent), schedule, trace);
+    "C2" "finish_ends_both": "finishing one direction ends the other one",
+        of::<stream::FinishEndsBoth>;
+    "T1" "lingers": "half-closed connections have no timer",
+        |schedule, trace| on(&Of::<Session>::with(session::lingers), schedule, trace);
+}
