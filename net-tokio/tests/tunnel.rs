@@ -672,6 +672,37 @@ async fn a_client_that_is_disconnected_is_told_why() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_drained_comes_back_and_keeps_what_is_open() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("tcp").await;
+    assert!(!tunnel.server.drain("nobody", "", Duration::ZERO));
+    let old = tunnel.server.client(KEY).unwrap().session;
+    let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    assert!(tunnel.server.drain(KEY, "moving house", Duration::from_secs(60)));
+    until(|| tunnel.server.client(KEY).is_some_and(|client| client.session != old)).await;
+    stream.write_u8(7).await.unwrap();
+    assert_eq!(in_time(stream.read_u8()).await.unwrap(), 7);
+    drop(stream);
+    until(|| tunnel.server.ledger().registry.agents.live == 1).await;
+    in_time(tunnel.server.dial(KEY, &target.target())).await.unwrap();
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_leaves_nothing() {
+    let target = Target::echo().await;
+    let tunnel = Tunnel::start("ws").await;
+    let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
+    stream.write_u8(7).await.unwrap();
+    let ledger = in_time(tunnel.server.kill()).await;
+    assert!(ledger.is_even(), "{ledger:?}");
+    in_time(stream.read_u8()).await.unwrap_err();
+    drop(stream);
+    let agent = in_time(tunnel.agent.shutdown(Duration::from_secs(5))).await;
+    assert!(agent.is_even(), "{agent:?}");
+}
+
+#[tokio::test]
 async fn a_handler_that_panics_takes_nothing_with_it() {
     fn answer(incoming: Incoming) -> Ready<()> {
         assert_ne!(incoming.target(), "panic", "as a hook may that trusts its peer");

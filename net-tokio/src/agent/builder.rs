@@ -216,6 +216,16 @@ impl AgentBuilder {
         self
     }
 
+    pub(crate) fn by(mut self, byte_streams: Option<ByteStreams>) -> Self {
+        self.byte_streams = byte_streams;
+        self
+    }
+
+    pub(crate) fn seeded(mut self, seed: Option<u64>) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// Connects to this address instead of those of the endpoint's host.
     pub(crate) fn at_address(mut self, address: Option<IpAddr>) -> Self {
         self.options.address = address;

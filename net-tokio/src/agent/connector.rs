@@ -22,10 +22,10 @@ type Connecting = Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send>>;
 
 /// Byte streams to the server that the embedder makes. One that panics has failed.
 #[derive(Clone)]
-pub(super) struct ByteStreams(Arc<dyn Fn() -> Connecting + Send + Sync>);
+pub(crate) struct ByteStreams(Arc<dyn Fn() -> Connecting + Send + Sync>);
 
 impl ByteStreams {
-    pub(super) fn new<F, A, I>(connect: F) -> Self
+    pub(crate) fn new<F, A, I>(connect: F) -> Self
     where
         F: Fn() -> A + Send + Sync + 'static,
         A: Future<Output = io::Result<I>> + Send + 'static,
@@ -36,6 +36,11 @@ impl ByteStreams {
             let connect = Arc::clone(&connect);
             Box::pin(async move { connect().await.map(|io| Box::new(io) as BoxIo) })
         }))
+    }
+
+    /// Whether both were made of the same closure.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// A panic of the embedder's ends this attempt, not the agent.

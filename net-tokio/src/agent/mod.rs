@@ -24,6 +24,7 @@ use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
 pub(crate) use builder::Home;
+pub(crate) use connector::ByteStreams;
 pub(crate) use host::Host;
 pub use status::{AgentStatus, AgentStopped, WaitReason};
 

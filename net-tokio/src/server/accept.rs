@@ -18,7 +18,7 @@ use crate::handshake::{Refusal, receive_hello};
 use crate::listener::Listener;
 use crate::metrics::handshake_refused;
 use crate::tls::ServerTls;
-use crate::transport::{BoxIo, Io, Prefixed};
+use crate::transport::{BoxIo, Io, Masking, Prefixed};
 
 /// The first byte of a byte-stream session's preface. No HTTP request starts with it.
 const PREFACE: u8 = 0;
@@ -89,13 +89,15 @@ async fn handshake(
     }
 }
 
-/// Serves one HTTP request: the upgrade, or an answer that says what was expected.
+/// Serves one HTTP request: the upgrade, or an answer that says what was expected. In simulations it
+/// has no date, which would be another one in every run.
 async fn http(server: &Arc<Inner>, io: Prefixed<BoxIo>, origin: Origin) {
     let service = UpgradeService::new(Arc::clone(server), Some(origin));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(server.handshake_deadline)
         .max_buf_size(MAX_REQUEST)
+        .auto_date_header(server.web_socket.masking == Masking::ByRole)
         .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
         .with_upgrades();
     if let Err(error) = connection.await {

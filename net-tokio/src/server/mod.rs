@@ -207,6 +207,18 @@ impl Server {
         !sessions.is_empty()
     }
 
+    /// Drains the client's sessions: they take no new dials in either direction, what is open may run to
+    /// its end for at most `deadline`, and then they end. `false` if it has none. Its agent is told
+    /// `reason` and comes back at once with a new session. To remotedialer clients nothing can be
+    /// told: their session ends when its connections have, and they come back then.
+    pub fn drain(&self, key: &str, reason: &str, deadline: Duration) -> bool {
+        let sessions = self.inner.sessions().of_client(key);
+        for session in &sessions {
+            session.command(|core, now| core.drain(now, reason, deadline));
+        }
+        !sessions.is_empty()
+    }
+
     /// The books of the server.
     #[must_use]
     pub fn ledger(&self) -> ServerLedger {
@@ -219,6 +231,17 @@ impl Server {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<ServerEvent> {
         self.inner.events.subscribe()
+    }
+
+    /// Ends every task of the server at once, as the death of its process would, and returns the
+    /// books when they are gone.
+    pub async fn kill(self) -> ServerLedger {
+        let inner = &self.inner;
+        inner.stop.cancel();
+        inner.sessions().close();
+        inner.tasks.wind_down(Duration::ZERO).await;
+        inner.abandon();
+        self.ledger()
     }
 
     /// Ends the server: takes no new sessions and dials, lets the open connections run to their
@@ -236,10 +259,7 @@ impl Server {
             });
         }
         inner.tasks.wind_down(FAREWELL).await;
-        let held = inner.sessions().held();
-        for session in held {
-            session.command(|core, now| core.abandon(now));
-        }
+        inner.abandon();
         self.ledger()
     }
 }
@@ -264,6 +284,14 @@ impl Inner {
         drop(sessions);
         for session in running {
             session.command(&act);
+        }
+    }
+
+    /// Lets go of what sessions that have ended still hold for the application.
+    fn abandon(&self) {
+        let held = self.sessions().held();
+        for session in held {
+            session.command(|core, now| core.abandon(now));
         }
     }
 

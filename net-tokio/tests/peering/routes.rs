@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use watertight::core::Event;
 use watertight::core::wire::{ClientRoute, Dialect};
-use watertight::{DialError, ResetCode};
+use watertight::{DialError, Peer, ResetCode};
 
 use super::hand::HandPeer;
 use super::support::{in_time, until};
-use super::{Host, end_all, join, pair, peer, says};
+use super::{Host, end_all, join, pair, peer, reconnect, says, token};
 
 #[tokio::test]
 async fn a_key_may_have_any_character() {
@@ -21,6 +22,26 @@ async fn a_key_may_have_any_character() {
         b.finds(key, &[]).await;
     }
     end_all(vec![], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_peer_is_reached_by_the_embedders_own_means() {
+    let (a, b) = (Host::start("a").await, Host::start("b").await);
+    let at = b.at;
+    let own_means = Peer::new("ws://nowhere.invalid".parse().unwrap(), "b", &token("b"))
+        .reconnect(reconnect())
+        .seed(7)
+        .connect_with(move || TcpStream::connect(at));
+    a.server.add_peer(own_means.clone()).unwrap();
+    b.server.add_peer(a.as_peer()).unwrap();
+    a.is_up_with("b").await;
+    let speaker = a.speaker("edge", "here").await;
+    b.finds("edge", &["a"]).await;
+    assert_eq!(says(&b, "edge").await, "here");
+    // The same one again changes nothing.
+    a.server.add_peer(own_means).unwrap();
+    assert_eq!(a.server.ledger().registry.peers.added, 2);
+    end_all(vec![speaker], vec![a, b]).await;
 }
 
 #[tokio::test]

@@ -58,8 +58,14 @@ pub(super) fn start(
         .session(server.session.clone())
         .masking(server.web_socket.masking)
         .at_address(peer.address)
+        .by(peer.byte_streams.clone())
+        .seeded(peer.seed)
         .proxy(peer.proxy.clone())
         .reconnect(peer.reconnect);
+    let builder = match peer.deadline {
+        Some(deadline) => builder.connect_deadline(deadline),
+        None => builder,
+    };
     let builder = match &peer.tls {
         Some(tls) => builder.tls(tls.clone()),
         None => builder,

@@ -1,11 +1,15 @@
 use std::fmt;
+use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use watertight_core::ReconnectConfig;
 
+use crate::agent::ByteStreams;
 use crate::endpoint::{Endpoint, ProxyPolicy};
 use crate::tls::ClientTls;
+use crate::transport::Io;
 
 /// Who a server is to its peers. See [`ServerBuilder::peering`](crate::ServerBuilder::peering).
 #[derive(Clone)]
@@ -40,6 +44,9 @@ pub struct Peer {
     pub(super) proxy: ProxyPolicy,
     pub(super) reconnect: ReconnectConfig,
     pub(super) base_dialect: bool,
+    pub(super) byte_streams: Option<ByteStreams>,
+    pub(super) seed: Option<u64>,
+    pub(super) deadline: Option<Duration>,
 }
 
 impl Peer {
@@ -59,6 +66,9 @@ impl Peer {
                 ..ReconnectConfig::default()
             },
             base_dialect: false,
+            byte_streams: None,
+            seed: None,
+            deadline: None,
         }
     }
 
@@ -84,11 +94,42 @@ impl Peer {
         self
     }
 
+    /// Reaches the peer by the embedder's own means: `connect` makes the byte stream, and the
+    /// endpoint only says which path is asked for on it. Address, proxy and TLS are then the
+    /// embedder's, too. Where it panics, the attempt has failed.
+    ///
+    /// A peer that is [added](crate::Server::add_peer) again is the same one only with a clone of
+    /// the same closure, so keep the `Peer` and clone it.
+    #[must_use]
+    pub fn connect_with<F, A, I>(mut self, connect: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = io::Result<I>> + Send + 'static,
+        I: Io,
+    {
+        self.byte_streams = Some(ByteStreams::new(connect));
+        self
+    }
+
+    /// Seeds the jitter of the waiting times, which is random otherwise.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// How long to wait before connecting again: 5 s at most, unless set. A peer that connects to
     /// this server is connected to at once.
     #[must_use]
     pub fn reconnect(mut self, config: ReconnectConfig) -> Self {
         self.reconnect = config;
+        self
+    }
+
+    /// How long one attempt to connect may take: 20 s unless set.
+    #[must_use]
+    pub fn connect_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
@@ -107,11 +148,18 @@ impl Peer {
             (Some(tls), Some(other)) => tls.is(other),
             _ => false,
         };
+        let same_streams = match (&self.byte_streams, &other.byte_streams) {
+            (None, None) => true,
+            (Some(streams), Some(other)) => streams.is(other),
+            _ => false,
+        };
         same_tls
+            && same_streams
             && (&self.endpoint, &self.id, &self.token, self.address)
                 == (&other.endpoint, &other.id, &other.token, other.address)
             && (&self.proxy, &self.reconnect, self.base_dialect)
                 == (&other.proxy, &other.reconnect, other.base_dialect)
+            && (self.seed, self.deadline) == (other.seed, other.deadline)
     }
 }
 
@@ -143,12 +191,17 @@ mod tests {
     #[test]
     fn any_difference_is_one() {
         assert!(peer().is(&peer()));
+        let by_own_means = peer().connect_with(|| async { Ok(tokio::io::empty()) });
+        assert!(by_own_means.is(&by_own_means.clone()));
         let others = [
             Peer::new("wss://c.example".parse().unwrap(), "b", "secret"),
             Peer::new("wss://b.example".parse().unwrap(), "b", "other"),
             peer().address(IpAddr::from([127, 0, 0, 1])),
             peer().proxy(ProxyPolicy::None),
             peer().base_dialect(),
+            peer().seed(7),
+            peer().connect_deadline(Duration::from_secs(1)),
+            by_own_means,
         ];
         for other in others {
             assert!(!peer().is(&other), "{other:?}");
