@@ -45,6 +45,8 @@ pub struct HostBooks {
     pub connections: Ledger,
     /// The routes that its peers announced.
     pub routes: Tally,
+    /// Sockets that are open, where there are some.
+    pub sockets: u64,
     /// Tasks of the library that are alive, where there is a runtime.
     pub tasks: u64,
     /// What its sessions may hold together.
@@ -143,6 +145,7 @@ impl HostBooks {
             closes_reported: 0,
             connections: Ledger::default(),
             routes: Tally::default(),
+            sockets: 0,
             tasks: 0,
             bounds,
             blamed: None,

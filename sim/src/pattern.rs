@@ -17,6 +17,16 @@ pub(crate) enum Direction {
     ToApplication,
 }
 
+impl Direction {
+    /// The way back.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::ToTarget => Self::ToApplication,
+            Self::ToApplication => Self::ToTarget,
+        }
+    }
+}
+
 /// The bytes of one direction of one stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pattern {

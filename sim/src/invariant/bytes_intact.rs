@@ -8,6 +8,11 @@ pub(super) fn check(_: When, observed: &Observed) -> Result<(), String> {
     observed.streams.iter().filter(|record| record.honest).try_for_each(check_stream)
 }
 
+/// Whether what the two ends of a stream have seen can be so.
+pub(crate) fn fits(record: &StreamRecord) -> bool {
+    check_stream(record).is_ok()
+}
+
 fn check_stream(record: &StreamRecord) -> Result<(), String> {
     let nobody = StreamEnd::default();
     let far = record.far.as_ref().unwrap_or(&nobody);

@@ -12,10 +12,13 @@ mod no_task_survives;
 mod nothing_buffered;
 mod progress;
 mod sessions_in_step;
+mod sockets_closed;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use bytes_intact::fits;
 
 use crate::observed::Observed;
 
@@ -91,6 +94,8 @@ invariants! {
     Progress = progress;
     /// A session that has lost its other end is gone in time, and one that has not is there.
     SessionsInStep = sessions_in_step;
+    /// No socket outlives its session.
+    SocketsClosed = sockets_closed;
 }
 
 impl fmt::Display for Invariant {

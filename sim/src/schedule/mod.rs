@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 pub use action::{Action, Host, HostileMessage, StreamId};
 pub use cast::{Agent, AgentKind, Cast, TargetSide, Transport};
-
 pub(crate) use knobs::millis;
 pub use knobs::{Knobs, Limits, Link, Timing};
 pub use target::{Answer, TargetEnd, TargetPlan, TargetReads, TargetWrites};

@@ -1,0 +1,227 @@
+//! The software of an agent's host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use watertight::{Agent, AgentStatus, ConnectError, Endpoint, WaitReason};
+
+use super::application::{self, Dialler, key};
+use super::books::blame;
+use super::command::Command;
+use super::connect::connect;
+use super::death::await_death;
+use super::stage::Stage;
+use super::target::{dial, handle};
+use crate::schedule::{self, Host, TargetSide, Transport};
+use crate::situation::Situation;
+
+/// Runs an agent, until it is stopped.
+pub(super) async fn run(
+    stage: Arc<Stage>,
+    number: u8,
+    mut commands: UnboundedReceiver<Command>,
+) -> turmoil::Result {
+    let host = Host::Agent(number);
+    stage.at(host, |desk| desk.runtime = Some(tokio::runtime::Handle::current()));
+    spawn_local(await_death(Arc::clone(&stage), host));
+    let mut process = Process { stage: Arc::clone(&stage), number, starts: 0 };
+    loop {
+        process.start()?;
+        let (within, again) = process.obey(&mut commands).await?;
+        process.shut_down(within).await;
+        if !again {
+            break;
+        }
+    }
+    stage.at(host, |desk| desk.is_stopped = true);
+    std::future::pending().await
+}
+
+struct Process {
+    stage: Arc<Stage>,
+    number: u8,
+    starts: u64,
+}
+
+impl Process {
+    const fn host(&self) -> Host {
+        Host::Agent(self.number)
+    }
+
+    fn start(&mut self) -> turmoil::Result<(u64, Agent)> {
+        self.starts += 1;
+        let agent = build(&self.stage, self.number, self.starts)?;
+        spawn_local(watch_over(Arc::clone(&self.stage), self.host(), agent.status()));
+        self.stage.at(self.host(), |desk| desk.agents.push((self.starts, agent.clone())));
+        Ok((self.starts, agent))
+    }
+
+    fn newest(&self) -> Option<(u64, Agent)> {
+        self.stage.at(self.host(), |desk| desk.agents.last().cloned()).flatten()
+    }
+
+    /// Does what it is told, until it is told to shut down: within which time, and whether it starts
+    /// again.
+    async fn obey(
+        &mut self,
+        commands: &mut UnboundedReceiver<Command>,
+    ) -> turmoil::Result<(Duration, bool)> {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Dial(stream) => {
+                    if let Some((_, agent)) = self.newest() {
+                        let dialler = Dialler::Agent(agent);
+                        spawn_local(application::run(Arc::clone(&self.stage), stream, dialler));
+                    }
+                }
+                Command::Drain { within, .. } => self.succeed(false, within)?,
+                Command::Replace => self.succeed(true, Duration::ZERO)?,
+                Command::Restart(within) => return Ok((within, true)),
+                Command::Stop(within) => return Ok((within, false)),
+                Command::Disconnect(_) | Command::Say(_) | Command::HangUp => {}
+            }
+        }
+        Ok((Duration::ZERO, false))
+    }
+
+    /// Starts another agent beside the one that runs. That one shuts down at once, or only when it
+    /// is `replaced`.
+    fn succeed(&mut self, replaced: bool, within: Duration) -> turmoil::Result {
+        let Some((start, old)) = self.newest() else { return Ok(()) };
+        let (_, new) = self.start()?;
+        let (stage, host) = (Arc::clone(&self.stage), self.host());
+        spawn_local(async move {
+            if replaced {
+                take_over(&old, &new).await;
+            }
+            retire(&stage, host, (start, old), within).await;
+        });
+        Ok(())
+    }
+
+    async fn shut_down(&self, within: Duration) {
+        let agents = self.stage.at(self.host(), |desk| desk.agents.clone()).unwrap_or_default();
+        for agent in agents {
+            retire(&self.stage, self.host(), agent, within).await;
+        }
+        let (stage, host) = (&self.stage, self.host());
+        let books = stage.at(host, |desk| {
+            let mut books = desk.books(stage, host);
+            desk.past = Default::default();
+            books.sessions = Default::default();
+            books
+        });
+        books.into_iter().for_each(|books| stage.close(books));
+    }
+}
+
+/// Waits until the server has the new agent in place of the old one.
+async fn take_over(old: &Agent, new: &Agent) {
+    let mut status = old.status();
+    let is_replaced = |status: &AgentStatus| {
+        matches!(status, AgentStatus::Waiting { reason: WaitReason::Replaced, .. })
+    };
+    // Either way there is nothing more to wait for.
+    tokio::select! {
+        biased;
+        _ = status.wait_for(is_replaced) => {}
+        _ = new.connected() => {}
+    }
+}
+
+/// Shuts an agent down and keeps its books.
+async fn retire(stage: &Stage, host: Host, (start, agent): (u64, Agent), within: Duration) {
+    let ledger = agent.clone().shutdown(within).await;
+    stage.tale(host, || format!("has shut down: {}", ledger.connections));
+    if !ledger.is_even() {
+        stage.contradict(format!(
+            "{host} shut down with {} tasks, {}",
+            ledger.tasks, ledger.connections
+        ));
+    }
+    stage.at(host, |desk| {
+        let before = desk.agents.len();
+        desk.agents.retain(|(other, _)| *other != start);
+        if desk.agents.len() < before {
+            desk.past.absorb(&agent.ledger().connections);
+        }
+    });
+}
+
+fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Agent> {
+    let host = Host::Agent(number);
+    let agent = stage.agent(number).ok_or("no such agent")?;
+    let home = agent.home;
+    let (reaching, answering) = (Arc::clone(stage), Arc::clone(stage));
+    let builder = Agent::builder(endpoint(agent)?, &key(number))
+        .token("secret")
+        .unmasked()
+        .seed(stage.seed(host, start))
+        .session(stage.agent_session())
+        .reconnect(stage.reconnect())
+        .connect_deadline(stage.handshake())
+        .connect_with(move || connect(Arc::clone(&reaching), host, home));
+    let builder = match agent.targets {
+        TargetSide::Handler => {
+            builder.handler(move |incoming| handle(Arc::clone(&answering), host, None, incoming))
+        }
+        TargetSide::Dialer => {
+            builder.dialer(move |target| dial(Arc::clone(&answering), host, target))
+        }
+    };
+    let base = agent.kind.is_base();
+    Ok(if base { builder.base_dialect() } else { builder }.start())
+}
+
+fn endpoint(agent: &schedule::Agent) -> turmoil::Result<Endpoint> {
+    let home = Host::Server(agent.home);
+    Ok(match agent.transport {
+        Transport::WebSocket => format!("ws://{home}/connect").parse()?,
+        Transport::ByteStream => format!("tcp://{home}:80").parse()?,
+    })
+}
+
+/// Notes what becomes of an agent.
+async fn watch_over(stage: Arc<Stage>, host: Host, mut status: watch::Receiver<AgentStatus>) {
+    let mut was_up = false;
+    loop {
+        let now = status.borrow_and_update().clone();
+        match &now {
+            AgentStatus::Connected { .. } => {
+                stage.at(host, |desk| desk.connects += 1);
+                stage.note_if(was_up, Situation::Reconnected);
+                was_up = true;
+            }
+            AgentStatus::Waiting { reason, .. } => note_reason(&stage, host, reason),
+            _ => {}
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn note_reason(stage: &Stage, host: Host, reason: &WaitReason) {
+    stage.tale(host, || format!("is not connected: {reason}"));
+    match reason {
+        WaitReason::Timeout(_) => stage.note(Situation::HandshakeTimedOut),
+        WaitReason::Ended(end) => {
+            if let Some(situation) = Situation::of_session(end) {
+                stage.note(situation);
+            }
+            let blamed = blame(end);
+            stage.at(host, |desk| desk.blamed = desk.blamed.take().or(blamed));
+        }
+        WaitReason::Connect(error) => {
+            // Its server takes it, or is not there.
+            let wrong =
+                matches!(**error, ConnectError::NotATunnel(_) | ConnectError::NotAHeader(_));
+            let blamed = wrong.then(|| error.to_string());
+            stage.at(host, |desk| desk.blamed = desk.blamed.take().or(blamed));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,28 @@
+/// How the software on the hosts differs from the product, where it does: what the specimens of this
+/// world are made of. Each is one line or two where the product, or an embedder, has it right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Deviation {
+    /// It is the product.
+    #[default]
+    None,
+    /// The accept loop waits for the first byte of each connection, without a deadline.
+    AcceptWaits,
+    /// The sockets of a server's sessions stay open when the sessions have ended.
+    SocketStays,
+    /// A client whose session has not ended in an orderly way cannot log in again.
+    LoginWaits,
+    /// A dial goes on when nobody waits for it any more.
+    DialGoesOn,
+    /// A task stays behind for each stream that was served.
+    TaskStays,
+    /// A dial waits for its answer for ever.
+    DialWaits,
+    /// What copies to and from a target ends both directions at the first end of file.
+    EofEndsBoth,
+    /// A connection that one end has finished waits for the other one for ever.
+    HalfClosedStays,
+    /// Sessions do not notice that nothing is heard any more.
+    SilenceIsFine,
+    /// A dial of a target that does not exist panics.
+    StrangersPanic,
+}

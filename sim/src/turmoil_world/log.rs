@@ -1,0 +1,142 @@
+//! What is logged while a world runs: errors are violations, and a trace has the rest.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
+
+/// One line of the log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Line {
+    /// Where it comes from.
+    pub(super) target: &'static str,
+    pub(super) message: String,
+    /// The other fields, in order.
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) is_error: bool,
+    /// The host that runs, where that is known.
+    pub(super) node: Option<String>,
+}
+
+type Listener = Box<dyn FnMut(Line)>;
+
+thread_local! {
+    static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
+    /// turmoil enters a span for each host whose turn it is.
+    static NODE: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Making a subscriber makes every place that logs ask again whether it is wanted, so that there is
+    /// one for all runs of a thread.
+    static ERRORS: Dispatch = Dispatch::new(Log { detailed: false });
+}
+
+/// Runs `piece`, and tells `listener` what it logs: errors only, or also what watertight does and what
+/// turmoil's network carries.
+pub(super) fn listen<T>(
+    detailed: bool,
+    listener: impl FnMut(Line) + 'static,
+    piece: impl FnOnce() -> T,
+) -> T {
+    LISTENER.set(Some(Box::new(listener)));
+    let dispatch =
+        if detailed { Dispatch::new(Log { detailed }) } else { ERRORS.with(Clone::clone) };
+    let result = dispatcher::with_default(&dispatch, piece);
+    LISTENER.set(None);
+    result
+}
+
+struct Log {
+    detailed: bool,
+}
+
+impl Log {
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        if metadata.is_span() {
+            return self.detailed
+                && metadata.target().starts_with("turmoil")
+                && metadata.name() == "node";
+        }
+        if !self.detailed {
+            return *metadata.level() == Level::ERROR;
+        }
+        let level = if metadata.target() == "turmoil" { Level::TRACE } else { Level::DEBUG };
+        let ours = metadata.target().starts_with("watertight");
+        *metadata.level() <= level && (ours || metadata.target() == "turmoil")
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.wants(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        let level = if self.detailed { Level::TRACE } else { Level::ERROR };
+        Some(level.into())
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        allocation_counter::opt_out(|| {
+            let mut line = Line::default();
+            span.record(&mut line);
+            NODE.set(line.field("name").map(|name| name.trim_matches('"').to_string()));
+        });
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        // What is told is no part of what a world holds.
+        allocation_counter::opt_out(|| tell(event));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {
+        allocation_counter::opt_out(|| NODE.set(None));
+    }
+}
+
+fn tell(event: &Event<'_>) {
+    let mut line = Line {
+        target: event.metadata().target(),
+        is_error: *event.metadata().level() == Level::ERROR,
+        node: NODE.with_borrow(Clone::clone),
+        ..Line::default()
+    };
+    event.record(&mut line);
+    LISTENER.with(|listener| {
+        if let Ok(mut listener) = listener.try_borrow_mut()
+            && let Some(listen) = listener.as_mut()
+        {
+            listen(line);
+        }
+    });
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = text,
+            name => self.fields.push((name, text)),
+        }
+    }
+}
+
+impl Line {
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(of, _)| *of == name).map(|(_, text)| text.as_str())
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.fields.iter().try_for_each(|(name, text)| write!(f, " {name}={text}"))
+    }
+}

@@ -1,0 +1,105 @@
+//! What happens to hosts and links from outside.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use turmoil::{Builder, Sim};
+
+use super::stage::Stage;
+use super::{agent_host, hostile, server_host};
+use crate::schedule::{Host, millis};
+
+/// How far the hosts run, one after the other, before messages between them are carried on. Within
+/// it a host's clock goes on exactly from timer to timer.
+fn tick(seed: u64) -> Duration {
+    // The shorter ones cost more and show little else.
+    Duration::from_millis(if seed.is_multiple_of(4) { 5 } else { 10 })
+}
+
+/// More than any number of hosts that connect at once: an accept queue that overflows panics.
+const ACCEPT_QUEUE: usize = 1024;
+
+/// The simulated hosts and the links between them.
+pub(super) struct Network {
+    sim: Sim<'static>,
+    stage: Arc<Stage>,
+}
+
+impl Network {
+    pub(super) fn new(stage: &Arc<Stage>) -> Self {
+        let link = &stage.schedule.knobs.link;
+        let mut sim = Builder::new()
+            .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+            .rng_seed(stage.schedule.seed)
+            .tick_duration(tick(stage.schedule.seed))
+            .simulation_duration(Duration::from_secs(1 << 20))
+            .tcp_capacity(ACCEPT_QUEUE)
+            .min_message_latency(millis(link.min_latency))
+            .max_message_latency(millis(link.max_latency.max(link.min_latency)))
+            .build();
+        for host in stage.hosts() {
+            let running = Arc::clone(stage);
+            let is_honest = stage.is_honest(host);
+            let name = host.to_string();
+            match host {
+                Host::Server(number) => sim.host(name.as_str(), move || {
+                    server_host::run(Arc::clone(&running), number, running.open(host))
+                }),
+                Host::Agent(number) if is_honest => sim.host(name.as_str(), move || {
+                    agent_host::run(Arc::clone(&running), number, running.open(host))
+                }),
+                Host::Agent(number) => {
+                    sim.host(name.as_str(), move || {
+                        hostile::run(Arc::clone(&running), number, running.open(host))
+                    });
+                }
+            }
+            stage.set_address(sim.lookup(name.as_str()), host);
+        }
+        Self { sim, stage: Arc::clone(stage) }
+    }
+
+    /// Lets a tick pass everywhere.
+    pub(super) fn tick(&mut self) -> Result<(), String> {
+        let passed = self.sim.step().map(drop).map_err(|error| error.to_string());
+        self.stage.set_now(self.sim.elapsed());
+        passed
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
+    pub(super) fn crash(&mut self, host: Host) {
+        self.sim.crash(host.to_string());
+    }
+
+    pub(super) fn bounce(&mut self, host: Host) {
+        self.sim.bounce(host.to_string());
+    }
+
+    pub(super) fn partition(&self, a: Host, b: Host) {
+        self.sim.partition(a.to_string(), b.to_string());
+    }
+
+    pub(super) fn partition_one_way(&self, from: Host, to: Host) {
+        self.sim.partition_oneway(from.to_string(), to.to_string());
+    }
+
+    pub(super) fn hold(&self, a: Host, b: Host) {
+        self.sim.hold(a.to_string(), b.to_string());
+    }
+
+    /// Nothing more is lost or held back between the two.
+    pub(super) fn heal(&self, a: Host, b: Host) {
+        self.sim.release(a.to_string(), b.to_string());
+    }
+
+    pub(super) fn repair(&self, a: Host, b: Host) {
+        self.sim.repair(a.to_string(), b.to_string());
+    }
+
+    pub(super) fn latency(&self, a: Host, b: Host, latency: Duration) {
+        self.sim.set_link_latency(a.to_string(), b.to_string(), latency);
+    }
+}

@@ -1,0 +1,82 @@
+//! What the invariants are shown.
+
+use std::sync::Arc;
+
+use super::stage::Stage;
+use super::stream::Stream;
+use crate::Heap;
+use crate::invariant::When;
+use crate::observed::Observed;
+use crate::situation::Situation;
+
+/// What the library and turmoil take for a host that has nothing to do, and for each session: measured, and
+/// doubled. Buffers come and go with the traffic.
+const AT_REST: u64 = 320 << 10;
+
+/// What turmoil keeps of a connection that did not come about.
+const ATTEMPT: u64 = 2 << 10;
+
+/// What turmoil's queues keep of the room for a segment that was once under way.
+const SEGMENT: u64 = 256;
+
+/// What a run may take at most beside what the limits allow: the hosts' runtimes, what handshakes
+/// and read buffers take, and what links hold that nobody reads.
+const WORKING: u64 = 8 << 20;
+
+/// What may be held when it is quiet.
+pub(super) fn at_rest(stage: &Stage) -> u64 {
+    let link = &stage.schedule.knobs.link;
+    let segments = u64::from(link.capacity / link.portion.max(1));
+    let host = AT_REST + SEGMENT * segments;
+    host * stage.hosts().count() as u64 + ATTEMPT * stage.attempts()
+}
+
+/// Everything that the invariants look at, now.
+pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
+    let hosts = stage.hosts().filter_map(|host| stage.at(host, |desk| desk.books(stage, host)));
+    let hosts: Vec<_> = hosts.collect();
+    let streams = stage.streams();
+    note(stage, &streams);
+    let mut contradictions = stage.contradictions();
+    if when != When::Running {
+        contradictions.extend(unended(stage));
+    }
+    contradictions.extend(streams.iter().find_map(|stream| stream.wrong()));
+    Observed {
+        now: stage.now(),
+        streams: streams.iter().map(|stream| stream.record()).collect(),
+        heap: u64::try_from(heap.held()).unwrap_or(0),
+        heap_bound: WORKING,
+        heap_at_rest: at_rest(stage),
+        hosts,
+        contradictions,
+        errors_logged: stage.errors(),
+        stuck: Vec::new(),
+    }
+}
+
+/// How many first windows are much.
+const MANY_WINDOWS: u64 = 8;
+
+fn note(stage: &Stage, streams: &[Arc<Stream>]) {
+    let knobs = &stage.schedule.knobs;
+    let much =
+        MANY_WINDOWS * u64::from(knobs.server.initial_window.max(knobs.agent.initial_window));
+    for stream in streams {
+        stage.note_if(stream.is_unread(), Situation::ReaderStopped);
+        stage.note_if(stream.moved(much), Situation::MuchMoved);
+        stage.note_if(stream.was_answered(), Situation::AnswerAfterFinish);
+    }
+}
+
+fn unended(stage: &Stage) -> Option<String> {
+    stage.hosts().find_map(|host| match stage.at(host, |desk| desk.unended()) {
+        Some(count @ 1..) => Some(format!("{host} never told of the end of {count} sessions")),
+        _ => None,
+    })
+}
+
+/// The same for software that has shut down in order, once each.
+pub(super) fn observe_closed(stage: &Stage) -> Observed {
+    Observed { now: stage.now(), hosts: stage.take_closed(), ..Observed::default() }
+}

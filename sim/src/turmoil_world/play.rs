@@ -1,0 +1,158 @@
+//! A player at a stream of the tunnel.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use watertight::{ResetCode, TunnelStream};
+
+use super::seat::{Seat, State};
+use super::stage::Stage;
+use crate::player::Desire;
+use crate::situation::Situation;
+
+/// The most bytes that are written or read at once.
+const CHUNK: u64 = 8 << 10;
+
+/// Reads and writes a stream as its player wants, until nothing more can happen.
+pub(super) async fn play(stage: &Stage, seat: &Arc<Seat>, stream: TunnelStream) {
+    let leaving = Leaving(seat);
+    let mut stream = Some(stream);
+    std::future::poll_fn(|cx| poll_play(stage, seat, &mut stream, cx)).await;
+    drop(leaving);
+}
+
+/// One whose task dies in the middle is gone.
+struct Leaving<'a>(&'a Seat);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if !state.player.end().is_over() {
+            state.player.gone();
+        }
+        let wakers = (state.waker.take(), state.other_waker.take());
+        drop(state);
+        drop(wakers);
+    }
+}
+
+fn poll_play(
+    stage: &Stage,
+    seat: &Seat,
+    stream: &mut Option<TunnelStream>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    loop {
+        let Some(open) = stream.as_mut() else { return Poll::Ready(()) };
+        let mut state = seat.lock();
+        match state.player.desire() {
+            Desire::Reset => {
+                state.player.gone();
+                drop(state);
+                if let Some(stream) = stream.take() {
+                    stream.reset(ResetCode::CANCELLED, "reset by the application");
+                }
+                return Poll::Ready(());
+            }
+            Desire::Drop => {
+                state.player.gone();
+                stage.note_if(state.write_waits, Situation::WriteDropped);
+                stage.note_if(state.read_waits, Situation::ReadDropped);
+                drop(state);
+                *stream = None;
+                return Poll::Ready(());
+            }
+            _ => {}
+        }
+        state.waker = Some(cx.waker().clone());
+        let wrote = poll_write(seat, &mut state, open, cx);
+        let read = poll_read(seat, &mut state, open, cx);
+        stage.note_if(state.write_waits, Situation::WriteBlocked);
+        let over = state.player.end().is_over();
+        drop(state);
+        if over {
+            *stream = None;
+            return Poll::Ready(());
+        }
+        if wrote.is_pending() && read.is_pending() {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Ready if it may have more to write.
+fn poll_write(
+    seat: &Seat,
+    state: &mut State,
+    stream: &mut TunnelStream,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    state.write_waits = false;
+    let result = match state.player.desire() {
+        Desire::Write(bytes) => {
+            let length = usize::try_from(bytes.min(CHUNK)).unwrap_or(usize::MAX);
+            let mut chunk = Vec::new();
+            seat.pattern().append(state.player.end().written, length, &mut chunk);
+            // Both ways to write come in for their share.
+            let polled = if seat.stream.0.is_multiple_of(2) {
+                stream.poll_write_bytes(cx, &mut Bytes::from(chunk))
+            } else {
+                Pin::new(stream).poll_write(cx, &chunk)
+            };
+            let Poll::Ready(written) = polled else {
+                state.write_waits = true;
+                return Poll::Pending;
+            };
+            written.map(|written| state.player.wrote(written as u64))
+        }
+        Desire::Finish => match Pin::new(stream).poll_shutdown(cx) {
+            Poll::Ready(result) => result.map(|()| state.player.finished()),
+            Poll::Pending => return Poll::Pending,
+        },
+        _ => return Poll::Pending,
+    };
+    broke(state, result);
+    Poll::Ready(())
+}
+
+/// Ready if it may read more.
+fn poll_read(
+    seat: &Seat,
+    state: &mut State,
+    stream: &mut TunnelStream,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    state.read_waits = false;
+    let appetite = state.player.appetite().min(CHUNK);
+    if appetite == 0 {
+        return Poll::Pending;
+    }
+    let most = usize::try_from(appetite).unwrap_or(usize::MAX);
+    let result = match stream.poll_read_bytes(cx, most) {
+        Poll::Pending => {
+            state.read_waits = true;
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(bytes)) if bytes.is_empty() => {
+            state.player.saw_eof();
+            Ok(())
+        }
+        Poll::Ready(Ok(bytes)) => {
+            seat.took(state, &bytes);
+            Ok(())
+        }
+        Poll::Ready(Err(error)) => Err(error),
+    };
+    broke(state, result);
+    Poll::Ready(())
+}
+
+fn broke(state: &mut State, result: io::Result<()>) {
+    if let Err(error) = result {
+        state.player.broke(&error.to_string());
+    }
+}

@@ -1,0 +1,97 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use turmoil::net::TcpStream;
+
+use super::line::{Line, Side};
+
+/// A socket of turmoil's that can be cut, holds so many bytes, and takes bytes in small portions.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    line: Arc<Line>,
+    side: Side,
+    /// The most bytes that one call takes.
+    portion: usize,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, line: Arc<Line>, side: Side, portion: usize) -> Self {
+        line.opened(side);
+        Self { stream, line, side, portion }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.line.is_cut() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the line was cut"));
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check()?;
+        let socket = &mut *self;
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut socket.stream).poll_read(cx, buf);
+        let read = buf.filled().len() - before;
+        match polled {
+            Poll::Pending => {
+                socket.line.reader(socket.side, cx.waker());
+                Poll::Pending
+            }
+            Poll::Ready(result) => {
+                result?;
+                socket.line.read(socket.side, read);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let room = self.line.room(self.side, cx.waker()).min(self.portion);
+        if room == 0 && !buf.is_empty() {
+            return Poll::Pending;
+        }
+        let socket = &mut *self;
+        let part = buf.get(..room).unwrap_or(buf);
+        let polled = Pin::new(&mut socket.stream).poll_write(cx, part);
+        if polled.is_pending() {
+            socket.line.writer(socket.side, cx.waker());
+        }
+        let written = ready!(polled)?;
+        socket.line.wrote(socket.side, written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.line.left(self.side);
+    }
+}

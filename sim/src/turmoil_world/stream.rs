@@ -1,0 +1,211 @@
+//! The streams of a run, and who sits at their ends.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::seat::Seat;
+use super::stage::Stage;
+use crate::Player;
+use crate::invariant::fits;
+use crate::observed::{DialOutcome, StreamRecord};
+use crate::pattern::Direction;
+use crate::schedule::{Answer, Host, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide};
+
+/// A dial that is due is looked at between two ticks.
+const SLACK: Duration = Duration::from_millis(2);
+
+/// One stream that an application dials.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    pub(super) plan: TargetPlan,
+    /// Where the application is.
+    pub(super) from: Host,
+    /// The agent that is dialled, or that dials.
+    pub(super) agent: u8,
+    pub(super) within: Duration,
+    pub(super) honest: bool,
+    pub(super) half_closes: bool,
+    pub(super) near: Arc<Seat>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    dial: DialOutcome,
+    /// When the dial must have an answer, once it has begun.
+    deadline: Duration,
+    /// The targets that were reached. A dial whose session ends may be tried again on another one:
+    /// the first target then stays with a stream that nobody speaks on.
+    far: Vec<Arc<Seat>>,
+    /// Targets that come now let go at once.
+    is_dismissed: bool,
+}
+
+/// What a schedule says of a stream, and when.
+pub(super) struct Terms {
+    pub(super) id: StreamId,
+    pub(super) plan: TargetPlan,
+    pub(super) from: Host,
+    pub(super) agent: u8,
+    pub(super) within: Duration,
+    pub(super) honest: bool,
+    pub(super) half_closes: bool,
+}
+
+impl Stream {
+    pub(super) fn new(terms: Terms) -> Self {
+        let Terms { id, plan, from, agent, within, honest, half_closes } = terms;
+        let near = Arc::new(Seat::new(id, Direction::ToTarget, Player::application()));
+        let state = Mutex::new(State {
+            dial: DialOutcome::Pending,
+            deadline: Duration::MAX,
+            far: Vec::new(),
+            is_dismissed: false,
+        });
+        Self { id, plan, from, agent, within, honest, half_closes, near, state }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As it is dialled.
+    pub(super) fn target(&self) -> String {
+        format!("tcp/{}:1", self.id)
+    }
+
+    /// Seats a target that was reached.
+    pub(super) fn seat_target(&self) -> Arc<Seat> {
+        let mut player = Player::target(&self.plan);
+        let mut state = self.lock();
+        if state.is_dismissed {
+            player.let_go();
+        }
+        let seat = Arc::new(Seat::new(self.id, Direction::ToApplication, player));
+        state.far.push(Arc::clone(&seat));
+        seat
+    }
+
+    /// The dial begins.
+    pub(super) fn begin(&self, now: Duration) {
+        self.lock().deadline = now + self.within + SLACK;
+    }
+
+    pub(super) fn settle(&self, outcome: DialOutcome) {
+        self.lock().dial = outcome;
+    }
+
+    pub(super) fn dial(&self) -> DialOutcome {
+        self.lock().dial.clone()
+    }
+
+    pub(super) fn is_dialling(&self) -> bool {
+        self.lock().dial == DialOutcome::Pending
+    }
+
+    /// Whether there is a stream that its application has not left.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().dial == DialOutcome::Opened && !self.near.lock().player.end().is_over()
+    }
+
+    /// Whether nothing more happens at the application.
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_dialling() && !self.is_open()
+    }
+
+    /// Whether bytes have moved on it, and it is still there.
+    pub(super) fn is_moving(&self) -> bool {
+        let state = self.near.lock();
+        let end = state.player.end();
+        let moved = end.written + end.read > 0;
+        drop(state);
+        moved && self.is_open()
+    }
+
+    /// Whether its two ends meet their ends by themselves once the application finishes and reads
+    /// everything.
+    pub(super) fn comes_to_an_end(&self) -> bool {
+        let ends = matches!(self.plan.end, TargetEnd::AfterEof | TargetEnd::AfterWriting);
+        self.plan.reads == TargetReads::All && ends && self.plan.answer != Answer::Hang
+    }
+
+    /// The application's process has died, maybe before it heard of this stream.
+    pub(super) fn die(&self) {
+        if self.is_dialling() {
+            self.settle(DialOutcome::GivenUp);
+        }
+        let mut near = self.near.lock();
+        if !near.player.end().is_over() {
+            near.player.gone();
+        }
+    }
+
+    /// Whether somebody has stopped reading what the other one has written.
+    pub(super) fn is_unread(&self) -> bool {
+        let far = self.lock().far.last().cloned();
+        let Some(far) = far else { return false };
+        let (near, far) = (self.near.lock(), far.lock());
+        let unread = |reads: &Player, writes: &Player| {
+            let over = reads.end().is_over() || reads.end().eof;
+            !over && reads.appetite() == 0 && writes.end().written > reads.end().read
+        };
+        unread(&near.player, &far.player) || unread(&far.player, &near.player)
+    }
+
+    /// Whether so many bytes went one way.
+    pub(super) fn moved(&self, bytes: u64) -> bool {
+        let near = self.near.end();
+        near.read.max(near.written) >= bytes
+    }
+
+    pub(super) fn was_answered(&self) -> bool {
+        self.near.lock().answered
+    }
+
+    /// Whether the agent holds the socket of a target though the application is gone.
+    pub(super) fn holds_socket(&self, stage: &Stage) -> bool {
+        let agent = stage.agent(self.agent);
+        let dials = agent.is_some_and(|agent| agent.targets == TargetSide::Dialer);
+        let is_socket = dials && matches!(self.from, Host::Server(_));
+        is_socket && self.lock().far.iter().any(|seat| !seat.lock().player.end().is_over())
+    }
+
+    /// Has its targets let go.
+    pub(super) fn dismiss_targets(&self) {
+        let mut state = self.lock();
+        state.is_dismissed = true;
+        let far = state.far.clone();
+        drop(state);
+        far.iter().for_each(|seat| seat.tell(Player::let_go));
+    }
+
+    /// A byte that came where another one should.
+    pub(super) fn wrong(&self) -> Option<String> {
+        if !self.honest {
+            return None;
+        }
+        let far = self.lock().far.clone();
+        far.iter().chain([&self.near]).find_map(|seat| seat.lock().wrong.clone())
+    }
+
+    /// What is to be said about it. Of several targets, the one that fits is the one.
+    pub(super) fn record(&self) -> StreamRecord {
+        let state = self.lock();
+        let record = |far| StreamRecord {
+            stream: self.id,
+            deadline: state.deadline,
+            dial: state.dial.clone(),
+            near: self.near.end(),
+            far,
+            honest: self.honest,
+            half_closes: self.half_closes,
+        };
+        let mut records = state.far.iter().rev().map(|seat| record(Some(seat.end())));
+        let Some(latest) = records.next() else { return record(None) };
+        if fits(&latest) {
+            return latest;
+        }
+        records.find(fits).unwrap_or(latest)
+    }
+}

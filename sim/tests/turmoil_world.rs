@@ -1,0 +1,198 @@
+//! The turmoil world plays schedules as they are written, finds nothing wrong with the product, and
+//! tells the same story each time.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use watertight_sim::schedule::{
+    Action, Agent, AgentKind, Answer, Cast, Finale, Host, HostileMessage, Knobs, Limits, Link,
+    Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
+    Transport, VERSION,
+};
+use watertight_sim::{Outcome, Schedule, Seen, Situation, Trace, World};
+
+const S0: StreamId = StreamId(0);
+const AGENT: Host = Host::Agent(0);
+const SERVER: Host = Host::Server(0);
+
+fn agent(kind: AgentKind, transport: Transport, targets: TargetSide) -> Agent {
+    Agent { home: 0, kind, transport, targets }
+}
+
+fn watertight() -> Agent {
+    agent(AgentKind::Watertight, Transport::WebSocket, TargetSide::Handler)
+}
+
+fn knobs() -> Knobs {
+    let limits = Limits {
+        max_data: 2000,
+        max_connections: 64,
+        max_dials: 32,
+        max_queued_control: 100,
+        initial_window: 3000,
+        max_window: 16_000,
+        window_budget: 16_000,
+        send_buffer: 20_000,
+        send_budget: 20_000,
+        pause_above: 3000,
+        resume_below: 1000,
+        unread_cap: 100_000,
+        unread_budget: 300_000,
+    };
+    let timing = Timing {
+        ping_interval: 50,
+        silence: 250,
+        stall: 250,
+        dial: 150,
+        accept: 120,
+        linger: 100,
+        reconcile: 100,
+        reconnect: 30,
+        handshake: 150,
+    };
+    let link =
+        Link { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536, segments: 64 };
+    Knobs { server: limits.clone(), agent: limits, timing, link }
+}
+
+fn schedule(servers: u8, agents: Vec<Agent>, steps: Vec<(u32, Action)>) -> Schedule {
+    let steps = steps.into_iter().map(|(after, action)| Step { after, action }).collect();
+    let cast = Cast { servers, agents };
+    Schedule { version: VERSION, seed: 7, cast, knobs: knobs(), steps, finale: Finale::Finish }
+}
+
+fn dial(from: Host, target: TargetPlan) -> Action {
+    Action::Dial { stream: S0, from, to: 0, target, within: 150 }
+}
+
+fn run(schedule: &Schedule) -> (Outcome, String) {
+    let trace = Trace::on();
+    let outcome = World::Turmoil.run(schedule, &trace);
+    let story: Vec<_> = trace.take().iter().map(ToString::to_string).collect();
+    (outcome, story.join("\n"))
+}
+
+/// Runs it without a violation, and demands that it got into these situations.
+fn reaches(schedule: &Schedule, situations: &[Situation]) -> String {
+    let (outcome, story) = run(schedule);
+    assert_eq!(outcome.violation, None, "{story}");
+    for situation in situations {
+        assert!(outcome.seen.has(*situation), "{situation:?}\n{story}");
+    }
+    story
+}
+
+#[test]
+fn an_echo_is_complete_on_every_transport_and_with_every_kind_of_target() {
+    for transport in [Transport::WebSocket, Transport::ByteStream] {
+        for targets in [TargetSide::Handler, TargetSide::Dialer] {
+            for from in [SERVER, AGENT] {
+                let agents = vec![agent(AgentKind::Watertight, transport, targets)];
+                let steps = vec![
+                    (60, dial(from, TargetPlan::ECHO)),
+                    (0, Action::ReadAll { stream: S0 }),
+                    (0, Action::Write { stream: S0, bytes: 30_000 }),
+                    (20, Action::Finish { stream: S0 }),
+                ];
+                let story = reaches(
+                    &schedule(1, agents, steps),
+                    &[Situation::Finished, Situation::AnswerAfterFinish, Situation::MuchMoved],
+                );
+                let whole = "s0: StreamEnd { written: 30000, read: 30000, finished: true, let_go: \
+                             false, eof: true, broken: None }";
+                assert!(story.contains(whole), "{story}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_server_leads_to_the_agents_of_the_other_one() {
+    let mut far = watertight();
+    far.home = 1;
+    let steps =
+        vec![(100, dial(SERVER, TargetPlan::ECHO)), (0, Action::Write { stream: S0, bytes: 9 })];
+    reaches(&schedule(2, vec![far], steps), &[Situation::DialThroughPeer]);
+}
+
+#[test]
+fn what_is_lost_ends_in_time() {
+    let partition = Action::Partition { a: AGENT, b: SERVER };
+    let steps = vec![(60, dial(SERVER, TargetPlan::ECHO)), (0, partition), (600, Action::Idle)];
+    reaches(
+        &schedule(1, vec![watertight()], steps),
+        &[Situation::PartitionWhileDialling, Situation::DialTimeout, Situation::SessionSilent],
+    );
+}
+
+#[test]
+fn a_crash_takes_its_streams_with_it_and_nothing_else() {
+    for (host, situation) in [
+        (SERVER, Situation::ServerCrashDuringTransfer),
+        (AGENT, Situation::AgentCrashDuringTransfer),
+    ] {
+        let pours = TargetPlan {
+            answer: Answer::Accept,
+            reads: TargetReads::All,
+            writes: TargetWrites::Pour(20_000),
+            end: TargetEnd::Never,
+        };
+        let steps = vec![
+            (60, dial(SERVER, pours)),
+            (0, Action::Read { stream: S0, bytes: 5000 }),
+            (60, Action::Crash { host }),
+            (50, Action::Bounce { host }),
+        ];
+        reaches(&schedule(1, vec![watertight()], steps), &[situation]);
+    }
+}
+
+#[test]
+fn garbage_costs_its_sender_the_session_and_nobody_else() {
+    let hostile = AgentKind::Hostile { base: false };
+    for transport in [Transport::WebSocket, Transport::ByteStream] {
+        let agents = vec![watertight(), agent(hostile, transport, TargetSide::Handler)];
+        let say = |message| Action::Say { agent: 1, message };
+        let steps = vec![
+            (60, dial(SERVER, TargetPlan::ECHO)),
+            (0, Action::Write { stream: S0, bytes: 500 }),
+            (0, say(HostileMessage::Raw { bytes: vec![0xff; 20] })),
+        ];
+        reaches(
+            &schedule(1, agents, steps),
+            &[Situation::HostileGarbage, Situation::SessionPeerMisbehaved],
+        );
+    }
+}
+
+#[test]
+fn generated_schedules_show_nothing_wrong_and_get_around() {
+    let mut seen = Seen::default();
+    for seed in 0..400 {
+        let schedule = Schedule::generate(seed, World::Turmoil);
+        let outcome = World::Turmoil.run(&schedule, &Trace::off());
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        seen.absorb(outcome.seen);
+    }
+    let reached = Situation::of(World::Turmoil).filter(|situation| seen.has(*situation)).count();
+    let all = Situation::of(World::Turmoil).count();
+    assert!(reached * 10 >= all * 9, "{reached} of {all}");
+}
+
+#[test]
+fn a_schedule_has_one_story_and_the_trace_changes_nothing() {
+    for seed in 0..40 {
+        let schedule = Schedule::generate(seed, World::Turmoil);
+        let (outcome, story) = run(&schedule);
+        let (again, same) = run(&schedule);
+        for (line, other) in story.lines().zip(same.lines()) {
+            assert_eq!(line, other, "seed {seed} has two stories");
+        }
+        assert_eq!(story.len(), same.len(), "seed {seed} has two stories");
+        let untold = World::Turmoil.run(&schedule, &Trace::off());
+        for other in [again, untold] {
+            assert_eq!(outcome.violation, other.violation, "seed {seed}");
+            assert_eq!(outcome.seen, other.seen, "seed {seed}");
+            assert_eq!(outcome.virtual_time, other.virtual_time, "seed {seed}");
+        }
+    }
+}
