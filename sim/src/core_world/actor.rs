@@ -268,13 +268,10 @@ fn told(event: Event) -> Option<Told> {
         Event::Readable(id) => Told::Readable(id),
         Event::Writable(id) => Told::Writable(id),
         Event::Ended(id) => Told::Ended(id),
-        Event::Retired { id, end } => {
-            Told::Retired(id, Retired {
-                cause: Some(end.cause),
-                complete: end.complete,
-                why: end.cause.name(),
-            })
-        }
+        Event::Retired { id, end } => Told::Retired(
+            id,
+            Retired { cause: Some(end.cause), complete: end.complete, why: end.cause.name() },
+        ),
         Event::ClientAdded(_) | Event::ClientRemoved(_) => Told::Route,
         Event::GoingAway { .. } => Told::GoingAway,
         Event::Closed(end) => Told::Closed(Some(end)),

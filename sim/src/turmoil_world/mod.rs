@@ -20,7 +20,7 @@ mod runner;
 mod seat;
 mod server_host;
 mod socket;
-pub mod specimen;
+
 mod stage;
 mod steps;
 mod stream;
@@ -31,7 +31,7 @@ mod tell;
 use crate::invariant::Invariant;
 use crate::{Outcome, Schedule, Trace};
 
-use deviation::Deviation;
+pub(crate) use deviation::Deviation;
 use tell::play;
 
 /// Runs a schedule on turmoil's hosts.
@@ -40,7 +40,7 @@ pub(crate) fn run(schedule: &Schedule, trace: &Trace) -> Outcome {
 }
 
 /// Runs a schedule on software that differs from the product.
-fn run_with(schedule: &Schedule, trace: &Trace, deviation: Deviation) -> Outcome {
+pub(crate) fn run_with(schedule: &Schedule, trace: &Trace, deviation: Deviation) -> Outcome {
     let outcome = play(schedule, trace, deviation);
     let leaked = outcome
         .violation

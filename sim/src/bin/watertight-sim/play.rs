@@ -13,11 +13,8 @@ pub(crate) enum Play {
 impl Play {
     pub(crate) fn choose(world: World, specimen: Option<&str>) -> Result<Self, String> {
         let Some(name) = specimen else { return Ok(Self::Product(world)) };
-        let found = specimen::all().iter().find(|specimen| specimen.name == name);
-        found.map(Self::Specimen).ok_or_else(|| {
-            let names: Vec<_> = specimen::all().iter().map(|specimen| specimen.name).collect();
-            format!("there is no specimen {name}; there are: {}", names.join(", "))
-        })
+        let found = specimen::all().find(|specimen| specimen.name == name);
+        found.map(Self::Specimen).ok_or_else(|| no_such(name))
     }
 
     pub(crate) const fn world(self) -> World {
@@ -41,4 +38,10 @@ impl Play {
             Self::Specimen(specimen) => format!(" --specimen {}", specimen.name),
         }
     }
+}
+
+/// What is said of a specimen that is not there.
+pub(crate) fn no_such(name: &str) -> String {
+    let names: Vec<_> = specimen::all().map(|specimen| specimen.name).collect();
+    format!("there is no specimen {name}; there are: {}", names.join(", "))
 }

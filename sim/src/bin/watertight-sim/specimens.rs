@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use watertight_sim::specimen::{self, Specimen};
-use watertight_sim::{Schedule, Trace};
 
 use crate::cli::SpecimensArgs;
 use crate::exit::{Ending, Exit};
-use crate::play::Play;
+use crate::play::no_such;
 
 /// How a specimen was caught: a row of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,15 +26,12 @@ pub(crate) struct Caught {
 
 /// Hunts each specimen, and shows the table.
 pub(crate) fn specimens(arguments: &SpecimensArgs) -> Ending {
-    let all: Vec<_> = match &arguments.only {
-        None => specimen::all().iter().collect(),
-        Some(name) => {
-            let Play::Specimen(one) = Play::choose(watertight_sim::World::Core, Some(name))? else {
-                return Err("no specimen".into());
-            };
-            vec![one]
-        }
-    };
+    let all: Vec<_> = specimen::all()
+        .filter(|specimen| arguments.only.as_ref().is_none_or(|name| specimen.name == name))
+        .collect();
+    if let (Some(name), []) = (&arguments.only, all.as_slice()) {
+        return Err(no_such(name).into());
+    }
     println!("{:<4} {:<28} {:<8} {:>9}  caught by", "row", "specimen", "world", "schedules");
     let table: Vec<_> = all.into_iter().map(|one| hunt(one, arguments)).collect();
     if let Some(path) = &arguments.out {
@@ -49,13 +45,8 @@ pub(crate) fn specimens(arguments: &SpecimensArgs) -> Ending {
 
 fn hunt(specimen: &Specimen, arguments: &SpecimensArgs) -> Caught {
     let began = Instant::now();
-    let first = arguments.seed.0;
-    let violation = (first..first.saturating_add(arguments.schedules)).find_map(|seed| {
-        let schedule = Schedule::generate(seed, specimen.world);
-        let violation = specimen.run(&schedule, &Trace::off()).violation?;
-        Some((seed - first + 1, violation))
-    });
-    let (schedules, violation) = violation.unzip();
+    let catch = specimen.hunt(arguments.seed.0, arguments.schedules);
+    let (schedules, violation) = catch.map(|catch| (catch.schedules, catch.violation)).unzip();
     let caught = Caught {
         name: specimen.name.into(),
         row: specimen.row.into(),

@@ -9,9 +9,9 @@ mod stream;
 
 use watertight_core::Session;
 
+use super::Specimen;
 use crate::core_world::play;
 use crate::core_world::tunnel::{End, Tunnel};
-use super::Specimen;
 use crate::{Outcome, Schedule, Trace, World};
 use broken::Of;
 
