@@ -19,7 +19,7 @@ pub(crate) fn merge(arguments: &MergeArgs) -> Ending {
     }
     let exit = summarize(&results, arguments.allow_unreached);
     if !results.complete {
-        println!("shards are missing, or not done");
+        eprintln!("shards are missing, or not done");
         return Ok(if exit == Exit::Fine { Exit::Failed } else { exit });
     }
     Ok(exit)

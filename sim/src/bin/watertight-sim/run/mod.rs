@@ -30,6 +30,8 @@ pub(crate) fn run(arguments: &RunArgs) -> Ending {
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
 
+    // What cannot be written at the end of a long run is better said at its beginning.
+    write_results(&path, &results)?;
     let mut watcher = Watcher::new(arguments, &results, path.clone(), Arc::clone(&interrupted));
     campaign::run(&mut results, &|schedule| play.run(schedule, &Trace::off()), &mut watcher);
     watcher.finish();

@@ -1,0 +1,70 @@
+use crate::program::Program;
+
+/// A tunnel that fails at once.
+const SPECIMEN: &str = "never_released";
+
+#[test]
+fn a_failing_run_ends_with_the_command_that_shows_it_again() {
+    let program = Program::new();
+    let said = program.ends_with(1, &format!("run --specimen {SPECIMEN} --schedules 100"));
+    let last = said.err.lines().last().unwrap();
+    let arguments = last.strip_prefix("cargo run --release -p watertight-sim -- ").unwrap();
+    assert!(said.err.contains("shrunk to"), "{}", said.err);
+    let again = program.ends_with(1, arguments);
+    assert!(again.out.contains("VIOLATION  adds_equal_removes"), "{}", again.out);
+}
+
+#[test]
+fn what_it_shrinks_to_is_small_and_a_file_that_people_can_read() {
+    let program = Program::new();
+    program.ends_with(1, &format!("run --specimen {SPECIMEN} --schedules 100 --out out"));
+    let files = std::fs::read_dir(program.folder().join("out")).unwrap();
+    let names: Vec<_> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let shrunk = names.iter().find(|name| name.ends_with(".shrunk.json")).unwrap();
+    let case = program.json(&format!("out/{shrunk}"));
+    assert!(case["schedule"]["steps"].as_array().unwrap().len() <= 4, "{case:#}");
+    assert_eq!(case["found"]["invariant"], "adds_equal_removes");
+    // The right tunnel has no trouble with it.
+    program.ends_with(0, &format!("replay out/{shrunk}"));
+}
+
+#[test]
+fn the_whole_story_tells_of_messages_and_the_short_one_does_not() {
+    let program = Program::new();
+    let short = program.ends_with(0, "replay 7").out;
+    let whole = program.ends_with(0, "replay 7 --trace").out;
+    assert!(whole.contains(" -> ") && !short.contains(" -> "), "{whole}");
+    assert!(whole.contains("Settings") || whole.contains("Connect"), "{whole}");
+}
+
+#[test]
+fn shrinking_what_does_not_fail_says_so() {
+    let said = Program::new().ends_with(0, "shrink 7");
+    assert!(said.out.contains("nothing to shrink"), "{}", said.out);
+}
+
+#[test]
+fn a_short_run_says_what_it_has_not_reached() {
+    let program = Program::new();
+    let said = program.ends_with(3, "run --schedules 20");
+    assert!(said.err.contains("never reached: "), "{}", said.err);
+    program.ends_with(0, "run --schedules 20 --allow-unreached");
+}
+
+#[test]
+fn two_processes_tell_the_same_story() {
+    let said = Program::new().ends_with(0, "meta --schedules 30");
+    assert!(said.out.contains("core: 30 seeds, the same"), "{}", said.out);
+    assert!(said.out.contains("turmoil: 30 seeds, the same"), "{}", said.out);
+}
+
+#[test]
+fn a_specimen_that_gets_away_is_a_failure() {
+    let program = Program::new();
+    let said = program.ends_with(5, "specimens --only oversized_panics --schedules 1");
+    assert!(said.out.contains("NOT CAUGHT"), "{}", said.out);
+    program.ends_with(0, &format!("specimens --only {SPECIMEN}"));
+    let said = program.ends_with(6, "specimens --only nobody");
+    assert!(said.err.contains("there are: sleeping_writer"), "{}", said.err);
+}

@@ -1,0 +1,67 @@
+use std::fs;
+
+use crate::program::Program;
+
+#[test]
+fn what_is_no_schedule_is_refused_in_words() {
+    let program = Program::new();
+    let cases = [
+        ("replay nothing.json", "nothing.json: No such file"),
+        ("replay broken.json", "broken.json: no schedule: "),
+        ("replay newer.json", "newer.json: a schedule of version 99"),
+        ("merge broken.json", "broken.json: no results of a run: "),
+        ("report run missing.json", "missing.json: No such file"),
+    ];
+    fs::write(program.folder().join("broken.json"), "{").unwrap();
+    program.ends_with(1, "run --specimen never_released --schedules 50 --out out");
+    let files = fs::read_dir(program.folder().join("out")).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let shrunk = paths.into_iter().find(|path| path.to_string_lossy().ends_with(".shrunk.json"));
+    let text = fs::read_to_string(shrunk.unwrap()).unwrap();
+    let newer = text.replace("\"version\": 1", "\"version\": 99");
+    fs::write(program.folder().join("newer.json"), newer).unwrap();
+    for (arguments, words) in cases {
+        let said = program.ends_with(6, arguments);
+        assert!(said.err.contains(words), "{arguments}: {}", said.err);
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused_in_words() {
+    let program = Program::new();
+    let cases = [
+        ("run --shard 3/3", "there is no shard 3 of 3"),
+        ("run --shard three", "a shard is INDEX/COUNT"),
+        ("run --world moon", "possible values: core, turmoil"),
+        ("run --time soon", "invalid value 'soon'"),
+        ("run --threads 0", "0 is not in 1..=1024"),
+    ];
+    for (arguments, words) in cases {
+        let said = program.ends_with(2, arguments);
+        assert!(said.err.contains(words), "{arguments}: {}", said.err);
+    }
+}
+
+#[test]
+fn results_are_written_for_machines() {
+    let program = Program::new();
+    let said = program.ends_with(0, "run --schedules 40 --allow-unreached --json --out out");
+    let printed: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(printed["tally"]["schedules"], 40);
+    assert_eq!(printed["failures"], serde_json::json!([]));
+    assert_eq!(program.json("out/run-core-0-0of1.json"), printed);
+}
+
+#[test]
+fn any_text_is_a_seed() {
+    let program = Program::new();
+    let run = |seed: &str| {
+        let said = program
+            .ends_with(0, &format!("run --schedules 5 --allow-unreached --json --seed {seed}"));
+        let results: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        results["plan"]["first_seed"].as_u64().unwrap()
+    };
+    assert_eq!(run("17"), 17);
+    assert_eq!(run("3f2c9ab"), run("3f2c9ab"));
+    assert_ne!(run("3f2c9ab"), run("3f2c9ac"));
+}
