@@ -284,8 +284,39 @@ fn keys_have_a_length() {
     let too_long = RegistryError::KeyTooLong { length: 9, limit: 8 };
     assert_eq!(registry.insert_agent("123456789"), Err(too_long));
     assert_eq!(registry.insert_agent(""), Err(RegistryError::EmptyKey));
+    agent(&mut registry, "12345678");
     let peer = incoming(&mut registry, "a");
     assert_eq!(registry.peer_added_client(peer, route("123456789", 1)), Err(too_long));
+}
+
+#[test]
+fn what_is_registered_is_found_by_its_kind_its_name_and_its_key() {
+    let mut registry = registry();
+    let client = agent(&mut registry, "a");
+    let peer = incoming(&mut registry, "a");
+    assert_eq!(registry.peer(SessionKind::IncomingPeer, "a"), Some(peer));
+    assert_eq!(registry.peer(SessionKind::OutgoingPeer, "a"), None);
+    assert_eq!(registry.peer(SessionKind::IncomingPeer, "b"), None);
+    // A client is no peer, whatever its name.
+    assert_eq!(registry.peer(SessionKind::Agent, "a"), None);
+    assert_eq!(registry.get(client).map(|entry| entry.kind), Some(SessionKind::Agent));
+    assert_eq!(registry.get(peer).map(|entry| entry.kind), Some(SessionKind::IncomingPeer));
+    registry.remove(peer);
+    assert!(registry.get(peer).is_none());
+}
+
+#[test]
+fn routes_are_counted_for_each_peer() {
+    let mut registry = registry();
+    let (a, b) = (incoming(&mut registry, "a"), incoming(&mut registry, "b"));
+    registry.peer_added_client(a, route("edge", 1)).unwrap();
+    registry.peer_added_client(a, route("core", 2)).unwrap();
+    registry.peer_added_client(b, route("edge", 3)).unwrap();
+    assert_eq!((registry.routes_of(a), registry.routes_of(b)), (2, 1));
+    registry.peer_removed_client(a, &route("edge", 1)).unwrap();
+    assert_eq!((registry.routes_of(a), registry.routes_of(b)), (1, 1));
+    registry.remove(a);
+    assert_eq!((registry.routes_of(a), registry.routes_of(b)), (0, 1));
 }
 
 #[test]
