@@ -23,6 +23,7 @@ compile_error!(
 pub mod campaign;
 mod case;
 pub mod core_world;
+pub mod embed;
 mod heap;
 pub mod invariant;
 mod observed;
@@ -39,6 +40,7 @@ mod world;
 
 pub use case::{Case, CaseError};
 pub use heap::Heap;
+pub use invariant::Invariant;
 pub use observed::{Bounds, DialOutcome, HostBooks, Observed, StreamEnd, StreamRecord, Tally};
 pub use player::{Desire, Player};
 pub use schedule::Schedule;

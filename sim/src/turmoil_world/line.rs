@@ -10,7 +10,7 @@ use crate::schedule::Host;
 
 /// One end of a [`Line`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// The end that connected.
     Connector,
     /// The end that accepted.
@@ -22,9 +22,9 @@ pub(super) enum Side {
 /// turmoil bounds how many writes are under way, of any size each; here it is bytes, as with real
 /// sockets, and a write may be taken in part.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Who connected.
-    pub(super) by: Host,
+    pub(crate) by: Host,
     /// Whom.
     to: Host,
     capacity: usize,
@@ -32,7 +32,7 @@ pub(super) struct Line {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     is_cut: bool,
     connector: End,
     acceptor: End,
@@ -51,7 +51,7 @@ struct End {
 }
 
 impl Line {
-    pub(super) const fn new(by: Host, to: Host, capacity: usize) -> Self {
+    pub(crate) const fn new(by: Host, to: Host, capacity: usize) -> Self {
         let end = End { under_way: 0, is_open: false, has_left: false, reader: None, writer: None };
         let other =
             End { under_way: 0, is_open: false, has_left: false, reader: None, writer: None };
@@ -60,7 +60,7 @@ impl Line {
     }
 
     /// An end has its socket.
-    pub(super) fn opened(&self, side: Side) {
+    pub(crate) fn opened(&self, side: Side) {
         self.lock().end(side).is_open = true;
     }
 
@@ -75,12 +75,12 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.lock().is_cut
     }
 
     /// Breaks the connection: both systems tell their ends.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut state = self.lock();
         state.is_cut = true;
         let State { connector, acceptor, .. } = &mut *state;
@@ -94,7 +94,7 @@ impl Line {
     }
 
     /// How many bytes an end may write now; waits if it is none.
-    pub(super) fn room(&self, side: Side, waker: &Waker) -> usize {
+    pub(crate) fn room(&self, side: Side, waker: &Waker) -> usize {
         let mut state = self.lock();
         if state.end(side.other()).has_left {
             return self.capacity;
@@ -107,12 +107,12 @@ impl Line {
         room
     }
 
-    pub(super) fn wrote(&self, side: Side, bytes: usize) {
+    pub(crate) fn wrote(&self, side: Side, bytes: usize) {
         self.lock().end(side).under_way += bytes;
     }
 
     /// An end has read what the other one wrote.
-    pub(super) fn read(&self, side: Side, bytes: usize) {
+    pub(crate) fn read(&self, side: Side, bytes: usize) {
         let mut state = self.lock();
         let writer = state.end(side.other());
         writer.under_way = writer.under_way.saturating_sub(bytes);
@@ -124,17 +124,17 @@ impl Line {
     }
 
     /// An end waits for bytes: a cut wakes it.
-    pub(super) fn reader(&self, side: Side, waker: &Waker) {
+    pub(crate) fn reader(&self, side: Side, waker: &Waker) {
         self.lock().end(side).reader = Some(waker.clone());
     }
 
     /// An end waits for turmoil to take its bytes: a cut wakes it.
-    pub(super) fn writer(&self, side: Side, waker: &Waker) {
+    pub(crate) fn writer(&self, side: Side, waker: &Waker) {
         self.lock().end(side).writer = Some(waker.clone());
     }
 
     /// An end is gone, and with it who would be woken.
-    pub(super) fn left(&self, side: Side) {
+    pub(crate) fn left(&self, side: Side) {
         let mut state = self.lock();
         let end = state.end(side);
         end.has_left = true;
@@ -169,11 +169,11 @@ impl Side {
 
 /// Every connection there is, by the addresses of who connected and who accepted.
 #[derive(Debug, Default)]
-pub(super) struct Lines(BTreeMap<(SocketAddr, SocketAddr), Weak<Line>>);
+pub(crate) struct Lines(BTreeMap<(SocketAddr, SocketAddr), Weak<Line>>);
 
 impl Lines {
     /// The connection between two addresses, which is the same for both ends, whichever asks first.
-    pub(super) fn between(
+    pub(crate) fn between(
         &mut self,
         connector: SocketAddr,
         acceptor: SocketAddr,
@@ -189,12 +189,12 @@ impl Lines {
     }
 
     /// How many sockets a host has.
-    pub(super) fn sockets(&self, host: Host) -> u64 {
+    pub(crate) fn sockets(&self, host: Host) -> u64 {
         self.0.values().filter_map(Weak::upgrade).map(|line| line.sockets(host)).sum()
     }
 
     /// Those that a host made.
-    pub(super) fn by(&self, host: Host) -> Vec<Arc<Line>> {
+    pub(crate) fn by(&self, host: Host) -> Vec<Arc<Line>> {
         self.0.values().filter_map(Weak::upgrade).filter(|line| line.by == host).collect()
     }
 }

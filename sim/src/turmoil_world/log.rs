@@ -9,15 +9,15 @@ use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
 /// One line of the log.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Where it comes from.
-    pub(super) target: &'static str,
-    pub(super) message: String,
+    pub(crate) target: &'static str,
+    pub(crate) message: String,
     /// The other fields, in order.
-    pub(super) fields: Vec<(&'static str, String)>,
-    pub(super) is_error: bool,
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) is_error: bool,
     /// The host that runs, where that is known.
-    pub(super) node: Option<String>,
+    pub(crate) node: Option<String>,
 }
 
 type Listener = Box<dyn FnMut(Line)>;
@@ -33,7 +33,7 @@ thread_local! {
 
 /// Runs `piece`, and tells `listener` what it logs: errors only, or also what watertight does and what
 /// turmoil's network carries.
-pub(super) fn listen<T>(
+pub(crate) fn listen<T>(
     detailed: bool,
     listener: impl FnMut(Line) + 'static,
     piece: impl FnOnce() -> T,
@@ -129,7 +129,7 @@ impl Visit for Line {
 }
 
 impl Line {
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(of, _)| *of == name).map(|(_, text)| text.as_str())
     }
 }

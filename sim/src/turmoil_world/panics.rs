@@ -12,7 +12,7 @@ thread_local! {
 static HOOK: Once = Once::new();
 
 /// Runs `piece`. With what it panicked with, first of all, also where that was caught on the way.
-pub(super) fn watch<T>(piece: impl FnOnce() -> T) -> (Option<T>, Option<String>) {
+pub(crate) fn watch<T>(piece: impl FnOnce() -> T) -> (Option<T>, Option<String>) {
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {

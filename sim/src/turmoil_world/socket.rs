@@ -10,7 +10,7 @@ use super::line::{Line, Side};
 
 /// A socket of turmoil's that can be cut, holds so many bytes, and takes bytes in small portions.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     line: Arc<Line>,
     side: Side,
@@ -19,7 +19,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, line: Arc<Line>, side: Side, portion: usize) -> Self {
+    pub(crate) fn new(stream: TcpStream, line: Arc<Line>, side: Side, portion: usize) -> Self {
         line.opened(side);
         Self { stream, line, side, portion }
     }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use watertight::{ReconnectConfig, SessionConfig};
 
 use super::books::Desk;
 use super::command::Command;
@@ -16,7 +15,7 @@ use super::line::{Line, Lines};
 use super::socket::Socket;
 use super::stream::Stream;
 use crate::observed::HostBooks;
-use crate::schedule::{Agent, Host, Schedule, StreamId, millis};
+use crate::schedule::{Agent, Host, Schedule, StreamId};
 use crate::situation::{Seen, Situation};
 use crate::trace::Trace;
 
@@ -245,69 +244,5 @@ impl Stage {
         drop(held);
         let streams = std::mem::take(&mut *lock(&self.streams));
         drop(streams);
-    }
-}
-
-/// What the schedule says of the hosts.
-impl Stage {
-    pub(super) fn server_session(&self) -> SessionConfig {
-        let knobs = &self.schedule.knobs;
-        self.deviate(knobs.server.session(&knobs.timing))
-    }
-
-    pub(super) fn agent_session(&self) -> SessionConfig {
-        let knobs = &self.schedule.knobs;
-        self.deviate(knobs.agent.session(&knobs.timing))
-    }
-
-    fn deviate(&self, mut session: SessionConfig) -> SessionConfig {
-        let ever = Duration::from_secs(3600);
-        match self.deviation {
-            Deviation::HalfClosedStays => session.timing.linger = ever,
-            Deviation::SilenceIsFine => {
-                (session.timing.silence, session.timing.stall) = (ever, ever);
-            }
-            _ => {}
-        }
-        session
-    }
-
-    /// Whether the client with this key is an agent that behaves.
-    pub(super) fn is_honest_client(&self, key: &str) -> bool {
-        self.hosts().any(|host| host.to_string() == key && self.is_honest(host))
-    }
-
-    /// Whether a stream passes the other server.
-    pub(super) fn goes_through_peer(&self, stream: &Stream) -> bool {
-        let Host::Server(server) = stream.from else { return false };
-        self.agent(stream.agent).is_some_and(|agent| agent.home != server)
-    }
-
-    /// How many sessions a server has when everything is healed and the hostile agents are gone: its
-    /// agents', and one in each direction with a peer.
-    pub(super) fn expected_sessions(&self, host: Host) -> u64 {
-        let Host::Server(server) = host else { return 0 };
-        let agents = self.schedule.cast.agents.iter();
-        let own = agents.filter(|agent| agent.home == server && agent.kind.is_honest()).count();
-        let peers = u64::from(self.schedule.cast.servers) - 1;
-        own as u64 + 2 * peers
-    }
-
-    /// A seed for the dice of a host's software, another one for each time it starts.
-    pub(super) fn seed(&self, host: Host, start: u64) -> u64 {
-        let host = match host {
-            Host::Server(number) => u64::from(number),
-            Host::Agent(number) => 256 + u64::from(number),
-        };
-        self.schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (host << 32) ^ start
-    }
-
-    pub(super) fn reconnect(&self) -> ReconnectConfig {
-        let most = millis(self.schedule.knobs.timing.reconnect);
-        ReconnectConfig { initial: most, max: most, multiplier: 1, stable_after: Duration::ZERO }
-    }
-
-    pub(super) fn handshake(&self) -> Duration {
-        millis(self.schedule.knobs.timing.handshake)
     }
 }

@@ -87,7 +87,7 @@ fn travels(stage: &Stage, line: &Line) -> Option<(Host, Host)> {
 }
 
 /// What goes, in short: turmoil shows each byte.
-fn summary(line: &Line) -> String {
+pub(crate) fn summary(line: &Line) -> String {
     let protocol = line.field("protocol").unwrap_or_default();
     let Some((kind, bytes)) = protocol.split_once(" [") else { return protocol.into() };
     let count = bytes.split(',').count();
