@@ -56,7 +56,7 @@ impl<T: Tunnel> World<'_, T> {
             pipe.discard();
             return false;
         }
-        if receiver.view().is_some_and(Endpoint::is_deaf) {
+        if receiver.view().is_some_and(|end| !end.reads()) {
             return false;
         }
         let quality = &self.stage.schedule.knobs.link;

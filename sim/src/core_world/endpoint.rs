@@ -44,14 +44,16 @@ pub(super) struct Handle {
     pub(super) ended: bool,
 }
 
-impl<E> Endpoint<E> {
-    /// Whether it reads nothing any more, on purpose.
-    pub(super) const fn is_deaf(&self) -> bool {
-        matches!(&self.actor, Actor::Hostile(hostile) if hostile.deaf)
-    }
-}
-
 impl<E: End> Endpoint<E> {
+    /// Whether it takes in what arrives.
+    pub(super) fn reads(&self) -> bool {
+        match &self.actor {
+            Actor::Session(end) => end.reads(),
+            Actor::Remotedialer(_) => true,
+            Actor::Hostile(hostile) => !hostile.deaf,
+        }
+    }
+
     pub(super) fn new(actor: Actor<E>) -> Self {
         Self {
             actor,

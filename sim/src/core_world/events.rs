@@ -8,7 +8,8 @@ use super::endpoint::{Endpoint, Handle};
 use super::stage::{Late, Place, Stage};
 use super::stream::{Role, Seat, Stream, stream_of};
 use super::tunnel::End;
-use crate::schedule::{AgentKind, Answer, StreamId, TargetPlan, millis};
+use super::world::AGENT;
+use crate::schedule::{AgentKind, Answer, Knobs, StreamId, TargetPlan, millis};
 use crate::{DialOutcome, Player, Situation};
 
 /// Takes in everything that an end has to say. Whether there was anything.
@@ -203,7 +204,9 @@ fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retir
         Some(Cause::NotListed) => true,
         Some(Cause::PeerReset | Cause::Aborted | Cause::Dropped) => !reason,
         // A Pause that was lost could not be obeyed.
-        Some(Cause::Overrun) => !reason && place.calm && obeys,
+        Some(Cause::Overrun) => {
+            !reason && place.calm && obeys && holds_a_path(&stage.schedule.knobs, place.side)
+        }
         Some(Cause::Finished) | None => false,
         Some(_) => {
             stream.excused = true;
@@ -214,6 +217,14 @@ fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retir
         let what = format!("{} ended for no reason ({})", stream.id, how.why);
         stage.contradiction(|| what);
     }
+}
+
+/// Whether an end holds more than the links do: one that holds less may reset a connection whose
+/// other end obeys. While a Pause is on its way, as much again follows what was there.
+fn holds_a_path(knobs: &Knobs, side: usize) -> bool {
+    let limits = if side == AGENT { &knobs.agent } else { &knobs.server };
+    let path = knobs.link.capacity.saturating_add(limits.pause_above).saturating_mul(3);
+    limits.unread_cap.min(limits.unread_budget) > path
 }
 
 fn on_closed<E: End>(

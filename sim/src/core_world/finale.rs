@@ -107,8 +107,10 @@ impl<T: Tunnel> World<'_, T> {
         };
         let streams = handles.filter(untold).filter_map(|handle| {
             let stream = self.stage.streams.get(handle.stream)?;
-            let gone = stream.record.is_some() && stream.near.end().is_over();
-            gone.then_some(stream.id)
+            let (near, far) = (stream.near.end(), stream.far.as_ref()?.end());
+            // Where both have finished, all is said: the target has only not read it.
+            let said = near.finished && far.finished;
+            (stream.record.is_some() && near.is_over() && !said).then_some(stream.id)
         });
         streams.min()
     }

@@ -62,6 +62,10 @@ macro_rules! end {
             fn session(&self) -> &Session;
             /// The same.
             fn session_mut(&mut self) -> &mut Session;
+            /// Whether its host reads from its transport now: the right one always does.
+            fn reads(&self) -> bool {
+                true
+            }
             $(
                 #[doc = concat!("See [`Session::", stringify!($name), "`].")]
                 fn $name(&mut self, $($arg: $type),*) $(-> $result)? {

@@ -8,7 +8,7 @@ use super::dice::Dice;
 use super::endpoint::Endpoint;
 use super::pipe::{Path, Pipe, Way};
 use super::stage::{Place, Stage};
-use super::tunnel::Tunnel;
+use super::tunnel::{End, Tunnel};
 use crate::schedule::{Agent, AgentKind, Host, millis};
 use crate::situation::Seen;
 use crate::{Bounds, HostBooks, Observed, Schedule, Trace, Violation};
@@ -104,19 +104,22 @@ pub(super) struct Link<E> {
     pub(super) due: bool,
 }
 
-impl<E> Link<E> {
+impl<E: End> Link<E> {
     /// When something happens here next.
     pub(super) fn next_moment(&self, held: bool) -> Option<Instant> {
         let [up, down] = &self.pipes;
         let [agent, server] = &self.seats;
-        let deaf = agent.view().is_some_and(Endpoint::is_deaf);
-        let down = if deaf { None } else { down.next(held) };
-        let of = |seat: &Seated<E>| {
+        let arrival = |pipe: &Pipe, receiver: &Seated<E>| {
+            let reads = receiver.view().is_none_or(Endpoint::reads);
+            if reads { pipe.next(held) } else { None }
+        };
+        let own = |seat: &Seated<E>| {
             let (timeout, farewell) =
                 seat.view().map_or((None, None), |end| (end.timeout, end.farewell_until));
             earlier(timeout, farewell)
         };
-        earlier(earlier(up.next(held), down), earlier(of(agent), of(server)))
+        let arrives = earlier(arrival(up, server), arrival(down, agent));
+        earlier(arrives, earlier(own(agent), own(server)))
     }
 }
 

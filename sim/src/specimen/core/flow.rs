@@ -70,28 +70,11 @@ broken! {
 
 broken! {
     /// R4: "the session's reader itself writes; both readers wait for writers that wait for full
-    /// sockets". Nothing is taken in while the transport does not take what there is to say.
-    ReaderWrites { waiting: VecDeque<Bytes> }
+    /// sockets". Nothing is read while the transport does not take what there is to say.
+    ReaderWrites {}
 
-    fn handle_message(&mut self, now: Instant, message: Bytes) {
-        self.waiting.push_back(message);
-        self.take_in(now);
-    }
-
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        let transmit = self.session.poll_transmit(now);
-        self.take_in(now);
-        transmit
-    }
-}
-
-impl ReaderWrites {
-    fn take_in(&mut self, now: Instant) {
-        while !self.session.has_transmit()
-            && let Some(message) = self.waiting.pop_front()
-        {
-            self.session.handle_message(now, message);
-        }
+    fn reads(&self) -> bool {
+        !self.session.has_transmit()
     }
 }
 
@@ -101,27 +84,10 @@ const QUEUE: u64 = 1500;
 broken! {
     /// R8: "a slow reader with a bounded queue per connection: the session's reader blocks on it:
     /// pings unanswered, the whole session dies".
-    ReaderWaits { waiting: VecDeque<Bytes> }
+    ReaderWaits {}
 
-    fn handle_message(&mut self, now: Instant, message: Bytes) {
-        self.waiting.push_back(message);
-        self.take_in(now);
-    }
-
-    fn read(&mut self, now: Instant, id: ConnectionId, most: usize) -> Result<Bytes, ReadError> {
-        let read = self.session.read(now, id, most);
-        self.take_in(now);
-        read
-    }
-}
-
-impl ReaderWaits {
-    fn take_in(&mut self, now: Instant) {
-        while self.session.ledger().bytes_received < QUEUE
-            && let Some(message) = self.waiting.pop_front()
-        {
-            self.session.handle_message(now, message);
-        }
+    fn reads(&self) -> bool {
+        self.session.ledger().bytes_received < QUEUE
     }
 }
 

@@ -43,7 +43,7 @@ specimens! {
     "R4" "reader_writes": "nothing is taken in while the transport is full",
         of::<flow::ReaderWrites>;
     "R5" "holds_anything": "an end that ignores Pause fills the memory",
-        |schedule, trace| on(&Of::<Session>::with(session::holds_anything), schedule, trace);
+        |schedule, trace| on(&Of::<session::IgnoresPause>::with(session::holds_anything), schedule, trace);
     "R6" "leaked_writer": "a writer that waits when the session ends is leaked",
         of::<session::LeakedWriter>;
     "R7" "kept_capacity": "the buffer of a burst is kept", of::<session::KeptCapacity>;

@@ -107,7 +107,19 @@ pub(super) fn lingers(config: &mut SessionConfig) {
     config.timing.linger = EVER;
 }
 
-/// R5: "a peer ignores Pause: memory grows without bound".
+broken! {
+    /// R5: "a peer ignores Pause: memory grows without bound". This one ignores it, and holds what
+    /// comes.
+    IgnoresPause {}
+
+    fn handle_message(&mut self, now: Instant, message: Bytes) {
+        if Label::of(&message).kind != kind::PAUSE {
+            self.session.handle_message(now, message);
+        }
+    }
+}
+
+/// See [`IgnoresPause`].
 pub(super) fn holds_anything(config: &mut SessionConfig) {
     config.limits.unread_cap = usize::MAX;
     config.limits.unread_budget = usize::MAX;
@@ -147,7 +159,8 @@ broken! {
         let label = Label::of(&message);
         let id = connection(label.connection);
         let base = self.session.dialect() == Dialect::Base;
-        if base && label.kind == kind::DATA && self.session.credit(id).is_none() {
+        let speaks = matches!(label.kind, kind::DATA | kind::PAUSE | kind::RESUME);
+        if base && speaks && self.session.credit(id).is_none() {
             self.answers.push_back(id);
         }
         self.session.handle_message(now, message);
