@@ -129,7 +129,7 @@ impl<T: Tunnel> World<'_, T> {
         if usize::from(number) != host.server || !server.up {
             return None;
         }
-        if !self.tunnel.newest_wins() {
+        if !self.tunnel.habits().newest_wins {
             let oldest = self.links.iter().find(|link| {
                 link.agent == agent
                     && link.seats.get(SERVER).is_some_and(|seat| seat.view().is_some())

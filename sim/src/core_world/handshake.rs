@@ -94,7 +94,7 @@ impl<T: Tunnel> World<'_, T> {
             self.stage.note(Situation::ReplacedDuringTransfer);
         }
         let now = self.stage.now;
-        if !self.tunnel.closes_replaced() {
+        if !self.tunnel.habits().closes_replaced {
             return;
         }
         self.shake(old);

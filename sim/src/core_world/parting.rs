@@ -61,7 +61,7 @@ impl<T: Tunnel> World<'_, T> {
     fn unregister(&mut self, agent: usize, number: u32) {
         let server = self.agents.get(agent).map_or(0, |host| host.server);
         let Some(server) = self.servers.get_mut(server) else { return };
-        if !self.tunnel.removes_ended() {
+        if !self.tunnel.habits().removes_ended {
             return;
         }
         if let Some(place) = server.sessions.iter().position(|(_, link)| *link == number) {
@@ -90,7 +90,7 @@ impl<T: Tunnel> World<'_, T> {
         if said || late {
             end.farewell_until = None;
         }
-        if (said || late) && !end.shut && self.tunnel.closes_transport() {
+        if (said || late) && !end.shut && self.tunnel.habits().closes_transport {
             end.shut = true;
             pipe.close(now, way);
             // What was not said in time is never said.

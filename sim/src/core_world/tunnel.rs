@@ -20,25 +20,33 @@ pub(crate) trait Tunnel {
     /// A session whose transport has just been established.
     fn end(&self, now: Instant, role: Role, dialect: Dialect, config: SessionConfig) -> Self::End;
 
-    /// Whether the host closes the session that a newer one of the same client replaces.
-    fn closes_replaced(&self) -> bool {
-        true
+    /// What its hosts do.
+    fn habits(&self) -> Habits {
+        Habits::RIGHT
     }
+}
 
-    /// Whether a dial goes to the client's newest session.
-    fn newest_wins(&self) -> bool {
-        true
-    }
+/// What hosts do with sessions that are replaced or over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// They close the session that a newer one of the same client replaces.
+    pub(crate) closes_replaced: bool,
+    /// They dial through the client's newest session.
+    pub(crate) newest_wins: bool,
+    /// They close the transport of a session that has ended.
+    pub(crate) closes_transport: bool,
+    /// They take a session out of their registry when it ends.
+    pub(crate) removes_ended: bool,
+}
 
-    /// Whether the host closes the transport of a session that has ended.
-    fn closes_transport(&self) -> bool {
-        true
-    }
-
-    /// Whether the host takes the session out of its registry when it ends.
-    fn removes_ended(&self) -> bool {
-        true
-    }
+impl Habits {
+    /// As they ought to be.
+    pub(crate) const RIGHT: Self = Self {
+        closes_replaced: true,
+        newest_wins: true,
+        closes_transport: true,
+        removes_ended: true,
+    };
 }
 
 /// The tunnel as it is.
@@ -71,6 +79,27 @@ macro_rules! end {
                 fn $name(&mut self, $($arg: $type),*) $(-> $result)? {
                     // Not as a method: the trait's own one would be found first.
                     Session::$name(self.session_mut(), $($arg),*)
+                }
+            )+
+        }
+
+        /// The world is compiled once for all that is broken.
+        impl End for Box<dyn End> {
+            fn session(&self) -> &Session {
+                (**self).session()
+            }
+
+            fn session_mut(&mut self) -> &mut Session {
+                (**self).session_mut()
+            }
+
+            fn reads(&self) -> bool {
+                (**self).reads()
+            }
+
+            $(
+                fn $name(&mut self, $($arg: $type),*) $(-> $result)? {
+                    (**self).$name($($arg),*)
                 }
             )+
         }

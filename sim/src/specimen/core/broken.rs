@@ -1,12 +1,10 @@
 //! How a tunnel is broken: a session with one thing wrong at its boundary.
 
-use std::marker::PhantomData;
-
 use watertight_core::wire::{Body, DecodeLimits, Dialect, Message};
 use watertight_core::{Instant, Role, Session, SessionConfig, Transmit};
 
 use crate::core_world::frame::Label;
-use crate::core_world::tunnel::{End, Tunnel};
+use crate::core_world::tunnel::{End, Habits, Tunnel};
 
 /// Makes an end that is a session but for the methods that follow its fields.
 macro_rules! broken {
@@ -44,25 +42,52 @@ macro_rules! broken {
 
 pub(super) use broken;
 
-/// A tunnel whose ends are these, each with its configuration changed.
-pub(super) struct Of<E> {
+/// A tunnel with something wrong: its ends, their configuration, or the habits of its hosts.
+#[derive(Clone, Copy)]
+pub(super) struct Broken {
+    end: fn(Session) -> Box<dyn End>,
     configure: fn(&mut SessionConfig),
-    end: PhantomData<E>,
+    habits: Habits,
 }
 
-impl<E> Of<E> {
-    pub(super) const fn with(configure: fn(&mut SessionConfig)) -> Self {
-        Self { configure, end: PhantomData }
+impl Broken {
+    /// One that is right so far.
+    pub(super) const RIGHT: Self =
+        Self { end: |session| Box::new(session), configure: |_| {}, habits: Habits::RIGHT };
+
+    /// With these ends.
+    pub(super) fn with_ends<E: End + From<Session> + 'static>(self) -> Self {
+        Self { end: |session| Box::new(E::from(session)), ..self }
+    }
+
+    /// With the configuration of its sessions changed.
+    pub(super) const fn configured(self, configure: fn(&mut SessionConfig)) -> Self {
+        Self { configure, ..self }
+    }
+
+    /// With other habits of its hosts.
+    pub(super) const fn with_habits(self, habits: Habits) -> Self {
+        Self { habits, ..self }
     }
 }
 
-impl<E: End + From<Session>> Tunnel for Of<E> {
-    type End = E;
+impl Tunnel for Broken {
+    type End = Box<dyn End>;
 
-    fn end(&self, now: Instant, role: Role, dialect: Dialect, config: SessionConfig) -> E {
+    fn end(
+        &self,
+        now: Instant,
+        role: Role,
+        dialect: Dialect,
+        config: SessionConfig,
+    ) -> Box<dyn End> {
         let mut config = config;
         (self.configure)(&mut config);
-        Session::new(now, role, dialect, config).into()
+        (self.end)(Session::new(now, role, dialect, config))
+    }
+
+    fn habits(&self) -> Habits {
+        self.habits
     }
 }
 

@@ -7,20 +7,33 @@ mod host;
 mod session;
 mod stream;
 
-use watertight_core::Session;
+use watertight_core::{Session, SessionConfig};
 
 use super::Specimen;
 use crate::core_world::play;
-use crate::core_world::tunnel::{End, Tunnel};
+use crate::core_world::tunnel::{End, Habits};
 use crate::{Outcome, Schedule, Trace, World};
-use broken::Of;
+use broken::Broken;
 
-fn on<T: Tunnel>(tunnel: &T, schedule: &Schedule, trace: &Trace) -> Outcome {
-    play(tunnel, schedule, trace)
+/// Runs a schedule on these ends.
+fn of<E: End + From<Session> + 'static>(schedule: &Schedule, trace: &Trace) -> Outcome {
+    play(&Broken::RIGHT.with_ends::<E>(), schedule, trace)
 }
 
-fn of<E: End + From<Session>>(schedule: &Schedule, trace: &Trace) -> Outcome {
-    on(&Of::<E>::with(|_| {}), schedule, trace)
+/// Runs a schedule on right ends that are configured wrong.
+fn configured(configure: fn(&mut SessionConfig), schedule: &Schedule, trace: &Trace) -> Outcome {
+    play(&Broken::RIGHT.configured(configure), schedule, trace)
+}
+
+/// Runs a schedule on right ends at hosts with these habits.
+fn at(habits: Habits, schedule: &Schedule, trace: &Trace) -> Outcome {
+    play(&Broken::RIGHT.with_habits(habits), schedule, trace)
+}
+
+/// See [`session::IgnoresPause`].
+fn ignores_pause(schedule: &Schedule, trace: &Trace) -> Outcome {
+    let broken = Broken::RIGHT.with_ends::<session::IgnoresPause>();
+    play(&broken.configured(session::holds_anything), schedule, trace)
 }
 
 macro_rules! specimens {
@@ -43,7 +56,7 @@ specimens! {
     "R4" "reader_writes": "nothing is taken in while the transport is full",
         of::<flow::ReaderWrites>;
     "R5" "holds_anything": "an end that ignores Pause fills the memory",
-        |schedule, trace| on(&Of::<session::IgnoresPause>::with(session::holds_anything), schedule, trace);
+        ignores_pause;
     "R6" "leaked_writer": "a writer that waits when the session ends is leaked",
         of::<session::LeakedWriter>;
     "R7" "kept_capacity": "the buffer of a burst is kept", of::<session::KeptCapacity>;
@@ -53,10 +66,10 @@ specimens! {
     "R11" "no_half_close": "an end of file is answered with an end of file",
         of::<stream::NoHalfClose>;
     "R12" "oldest_wins": "dials go to the oldest session",
-        |schedule, trace| on(&host::OldestWins, schedule, trace);
+        |schedule, trace| at(host::OLDEST_WINS, schedule, trace);
     "R13" "refusal_ends_all": "a refused dial ends the session", of::<dial::RefusalEndsAll>;
     "R14" "leaves_socket_open": "the socket of an ended session stays open",
-        |schedule, trace| on(&host::LeavesSocketOpen, schedule, trace);
+        |schedule, trace| at(host::LEAVES_SOCKET_OPEN, schedule, trace);
     "R15" "old_deadline": "the deadline of a write that succeeded ends the connection",
         of::<stream::OldDeadline>;
     "R16" "written_all_the_same": "a write that failed is sent all the same",
@@ -70,7 +83,7 @@ specimens! {
     "R23" "cut_target": "a target is cut", of::<dial::CutTarget>;
     "R24" "trusts_anyone": "any client announces routes", of::<session::TrustsAnyone>;
     "R25" "keeps_ended": "an ended session stays registered",
-        |schedule, trace| on(&host::KeepsEnded, schedule, trace);
+        |schedule, trace| at(host::KEEPS_ENDED, schedule, trace);
     "K1" "given_up_silently": "the other end is not told that a dial was given up",
         of::<dial::GivenUpSilently>;
     "K2" "dial_without_deadline": "a dial has no deadline", of::<dial::DialWithoutDeadline>;
@@ -83,9 +96,9 @@ specimens! {
     "Y5" "credit_overflows": "credit overflows", of::<session::CreditOverflows>;
     "Y5" "answers_pile_up": "answers that nobody reads pile up", of::<session::AnswersPileUp>;
     "C1" "never_silent": "a dead peer is never noticed",
-        |schedule, trace| on(&Of::<Session>::with(session::never_silent), schedule, trace);
+        |schedule, trace| configured(session::never_silent, schedule, trace);
     "C2" "finish_ends_both": "finishing one direction ends the other one",
         of::<stream::FinishEndsBoth>;
     "T1" "lingers": "half-closed connections have no timer",
-        |schedule, trace| on(&Of::<Session>::with(session::lingers), schedule, trace);
+        |schedule, trace| configured(session::lingers, schedule, trace);
 }
