@@ -16,8 +16,9 @@ const AT_REST: u64 = 320 << 10;
 /// What turmoil keeps of a connection that did not come about.
 const ATTEMPT: u64 = 2 << 10;
 
-/// What turmoil's queues keep of the room for a segment that was once under way.
-const SEGMENT: u64 = 256;
+/// What turmoil's queues keep of the room for a segment that was once under way: they double, and a
+/// host has some of a connection that is gone.
+const SEGMENT: u64 = 512;
 
 /// What a run may take at most beside what the limits allow: the hosts' runtimes, what handshakes
 /// and read buffers take, and what links hold that nobody reads.
