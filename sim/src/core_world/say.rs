@@ -32,8 +32,8 @@ impl<T: Tunnel> World<'_, T> {
             HostileMessage::Flood { count, message } => {
                 self.stage.note(Situation::HostileFlood);
                 self.set_deaf(link);
-                for _ in 0..*count {
-                    if !self.speak(agent, link, message) {
+                for turn in 0..*count {
+                    if !self.speak(agent, link, &message.in_flood(turn)) {
                         break;
                     }
                 }

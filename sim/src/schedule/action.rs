@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -240,13 +241,27 @@ pub enum HostileMessage {
     Raw {
         bytes: Vec<u8>,
     },
-    /// The same message many times, without reading any answer.
+    /// The same message many times, without reading any answer. Each dial has an id of its own.
     Flood {
         count: u16,
         message: Box<HostileMessage>,
     },
     /// It reads nothing any more.
     Deaf,
+}
+
+impl HostileMessage {
+    /// The message as it is said for the time `turn` of a flood, from 0 on.
+    #[must_use]
+    pub fn in_flood(&self, turn: u16) -> Cow<'_, Self> {
+        match self {
+            Self::Connect { id, target } => {
+                let id = id.wrapping_add(2 * i64::from(turn));
+                Cow::Owned(Self::Connect { id, target: target.clone() })
+            }
+            same => Cow::Borrowed(same),
+        }
+    }
 }
 
 impl Action {

@@ -14,18 +14,87 @@ pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline
 }
 
 fn talk(mut dice: Dice, swarm: &Swarm, agent: u8, base: bool, timeline: &mut Timeline) {
-    let mut now = 0;
     // One that does not introduce itself gets nowhere, so most do.
     if !base && dice.percent(85) {
         let window = if dice.percent(80) { 1024 } else { dice.any() >> dice.range(1..=63) };
         let message = HostileMessage::Settings { window, max_data: 1024, max_connections: 4 };
-        timeline.at(now, Action::Say { agent, message });
+        timeline.at(0, Action::Say { agent, message });
     }
-    for _ in 0..1 + dice.times(80, 20) {
+    let habit = habit(&mut dice);
+    let mut now = 0;
+    for turn in 0..1 + dice.times(80, 20) {
         now += dice.range(0..=swarm.horizon / 6);
-        let message = message(&mut dice, base);
+        let message = match habit {
+            Habit::Random => message(&mut dice, base),
+            Habit::Lists => list(&mut dice, base),
+            Habit::Pours => pour(&mut dice, base, turn),
+            Habit::Asks => ask(&mut dice, base, turn),
+        };
         timeline.at(now, Action::Say { agent, message });
     }
+}
+
+/// What somebody hostile is after. Chance alone seldom does the same thing long enough.
+#[derive(Clone, Copy)]
+enum Habit {
+    /// Anything.
+    Random,
+    /// Says which connections there are, wrongly.
+    Lists,
+    /// Opens connections and sends without end.
+    Pours,
+    /// Makes the other end answer, and reads no answer.
+    Asks,
+}
+
+fn habit(dice: &mut Dice) -> Habit {
+    let habits = [(7, Habit::Random), (1, Habit::Lists), (1, Habit::Pours), (1, Habit::Asks)];
+    dice.weighted(&habits)
+}
+
+fn list(dice: &mut Dice, base: bool) -> HostileMessage {
+    if dice.percent(30) {
+        return speech(dice, base);
+    }
+    let ids = if dice.percent(70) { Vec::new() } else { ids(dice) };
+    if base {
+        HostileMessage::SyncConnections { ids }
+    } else {
+        HostileMessage::Sync { newest: dice.weighted(&[(1, 2), (1, 6), (1, 1 << 40)]), ids }
+    }
+}
+
+fn pour(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
+    // In either dialect these are its own to use.
+    match turn {
+        0 => HostileMessage::Connect { id: 1, target: target(dice) },
+        1 => HostileMessage::Connect { id: 3, target: target(dice) },
+        _ => {
+            let id = if dice.percent(50) { 1 } else { 3 };
+            let message = HostileMessage::Data { id, bytes: if base { 5000 } else { 900 } };
+            flood(dice, 60, message)
+        }
+    }
+}
+
+fn ask(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
+    match (turn, dice.range(0..=2)) {
+        (0, _) => HostileMessage::Deaf,
+        (_, 0) => {
+            let message = speech(dice, base);
+            flood(dice, 400, message)
+        }
+        (_, 1) => flood(dice, 400, HostileMessage::Ping),
+        _ => {
+            let id = i64::from(turn) * 1000 + 1;
+            flood(dice, 400, HostileMessage::Connect { id, target: "tcp/nowhere:1".into() })
+        }
+    }
+}
+
+fn flood(dice: &mut Dice, most: u32, message: HostileMessage) -> HostileMessage {
+    let count = u16::try_from(dice.range(2..=most)).unwrap_or(u16::MAX);
+    HostileMessage::Flood { count, message: Box::new(message) }
 }
 
 fn message(dice: &mut Dice, base: bool) -> HostileMessage {
@@ -33,10 +102,10 @@ fn message(dice: &mut Dice, base: bool) -> HostileMessage {
         0..=1 => HostileMessage::Deaf,
         2..=4 => HostileMessage::Length { length: length(dice) },
         5..=7 => HostileMessage::Raw { bytes: raw(dice) },
-        8..=14 => HostileMessage::Flood {
-            count: u16::try_from(dice.range(2..=400)).unwrap_or(u16::MAX),
-            message: Box::new(speech(dice, base)),
-        },
+        8..=14 => {
+            let message = speech(dice, base);
+            flood(dice, 400, message)
+        }
         _ => speech(dice, base),
     }
 }

@@ -65,7 +65,7 @@ impl Swarm {
         Self {
             horizon: dice.weighted(&[(4, 60), (4, 200), (2, 500), (1, 1500)]),
             applications: 1 + dice.times(55, 11),
-            agents: dice.weighted(&[(6, 1), (3, 2), (1, 3)]),
+            agents: dice.weighted(&[(7, 1), (2, 2), (1, 3)]),
             servers: if dice.percent(20) && world == World::Turmoil { 2 } else { 1 },
             dialects: dice.weighted(&[
                 (5, Dialects::Extended),

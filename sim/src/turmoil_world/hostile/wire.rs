@@ -14,8 +14,8 @@ fn append(message: &HostileMessage, transport: Transport, out: &mut Vec<u8>) {
         HostileMessage::Deaf => {}
         HostileMessage::Length { length } => prefix(*length, transport, out),
         HostileMessage::Flood { count, message } => {
-            for _ in 0..*count {
-                append(message, transport, out);
+            for turn in 0..*count {
+                append(&message.in_flood(turn), transport, out);
             }
         }
         message => {
