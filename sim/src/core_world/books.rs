@@ -8,9 +8,9 @@ use crate::invariant::{When, check};
 use crate::{Bounds, Situation, Tally, Violation};
 
 /// Of so many moments, one is looked at closely: it takes longer than the moment itself.
-const LOOKS_EVERY: u64 = 8;
+const LOOKS_EVERY: u64 = 16;
 /// Of so many looks, one counts everything again.
-const COUNTS_EVERY: u64 = 16;
+const COUNTS_EVERY: u64 = 8;
 
 /// What a byte that a session holds may cost: a slice of a message keeps the buffer it came in.
 const SLICES: u64 = 4;

@@ -81,8 +81,8 @@ impl<'a, T: Tunnel> Run<'a, T> {
                 world.steps += 1;
                 world.perform(&step.action);
                 world.settle();
+                world.check(When::Running);
             })?;
-            self.check(When::Running)?;
             if self.world.violation.is_some() {
                 return Ok(());
             }
@@ -111,14 +111,17 @@ impl<'a, T: Tunnel> Run<'a, T> {
             return Ok(R::default());
         }
         // The panic is caught inside, so that the counting goes on.
-        self.heap.count(|| catch_unwind(AssertUnwindSafe(|| piece(world))))
+        let result = self.heap.count(|| catch_unwind(AssertUnwindSafe(|| piece(world))));
+        // What a piece has taken at most is looked at in the next one.
+        world.stage.observed.heap = u64::try_from(self.heap.most()).unwrap_or(0);
+        result
     }
 
     fn check(&mut self, when: When) -> Result<(), Panic> {
         let bytes = match when {
             When::Running => self.heap.most(),
             When::Quiet => self.heap.held(),
-            // Asked once the world is gone, too.
+            // Asked once the world is gone.
             When::Over => 0,
         };
         self.world.stage.observed.heap = u64::try_from(bytes).unwrap_or(0);

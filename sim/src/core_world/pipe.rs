@@ -20,6 +20,11 @@ pub(super) struct Path {
     pub(super) latency: Option<u32>,
 }
 
+/// The most parts in which one message arrives, each at a time of its own.
+const PARTS: usize = 4;
+/// What has arrived is read in no more portions than about this.
+const CRUMBS: u64 = 64;
+
 impl Path {
     /// Whether a fault lies on it.
     pub(super) fn is_faulty(&self) -> bool {
@@ -129,8 +134,9 @@ impl Pipe {
 
     fn schedule_arrival(&mut self, now: Instant, way: Way<'_>, label: Label, bytes: usize) {
         let mut rest = bytes;
+        let part = way.portion().max(bytes.div_ceil(PARTS));
         while rest > 0 {
-            let bytes = rest.min(way.portion());
+            let bytes = rest.min(part);
             let at = self.arrival(now, way);
             self.segments.push_back(Segment { at, bytes, label });
             rest -= bytes;
@@ -198,7 +204,8 @@ impl Pipe {
             self.ended = true;
             return Arrival::End;
         }
-        let most = self.dice.between(1, portion as u64);
+        // Much that has arrived is not taken in crumbs: that would show nothing more and take longer.
+        let most = self.dice.between(1, portion as u64).max(self.wire.len() as u64 / CRUMBS);
         let taken = self.take_segments(now, usize::try_from(most).unwrap_or(1));
         if let Some(bytes) = self.wire.get(..taken) {
             self.inbox.extend_from_slice(bytes);

@@ -12,7 +12,7 @@ use crate::Situation;
 use crate::schedule::HostileMessage;
 
 /// The most that a hostile end's sockets hold: the rest of a flood is never sent.
-const FLOOD: usize = 1 << 20;
+const FLOOD: usize = 256 << 10;
 /// The most that it sends as one message.
 const LARGEST: u32 = 256 << 10;
 
