@@ -4,7 +4,7 @@ use watertight_core::session::OpenError;
 use watertight_core::wire::GoAwayCode;
 
 use super::endpoint::Handle;
-use super::stream::{Role, Seat, Stream, target};
+use super::stream::{Role, Seat, Stream};
 use super::tunnel::{End, Tunnel};
 use super::world::{AGENT, SERVER, State, World};
 use crate::schedule::{Action, AgentKind, Host, StreamId, TargetPlan, millis};
@@ -102,7 +102,7 @@ impl<T: Tunnel> World<'_, T> {
             self.stage.note(Situation::DialWithoutSession);
             return Err("no session".into());
         };
-        match end.actor.open(now, &target(id), millis(within)) {
+        match end.actor.open(now, &id.target(), millis(within)) {
             Ok(id) => {
                 end.handles.push(Handle::new(id, stream, Role::Near, false));
                 end.touched = true;

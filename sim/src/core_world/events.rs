@@ -6,7 +6,7 @@ use watertight_core::{Cause, ConnectionId, SessionEnd};
 use super::actor::{Retired, Told};
 use super::endpoint::{Endpoint, Handle};
 use super::stage::{Late, Place, Stage};
-use super::stream::{Role, Seat, Stream, stream_of};
+use super::stream::{Role, Seat, Stream};
 use super::tunnel::End;
 use super::world::AGENT;
 use crate::schedule::{AgentKind, Answer, Knobs, StreamId, TargetPlan, millis};
@@ -91,7 +91,7 @@ fn on_incoming<E: End>(
 
 /// The stream that was dialled, if it was dialled here and for the first time.
 fn expected(stage: &Stage<'_>, place: Place, id: ConnectionId, target: &str) -> Option<usize> {
-    let place_of_stream = stage.find(stream_of(target)?)?;
+    let place_of_stream = stage.find(StreamId::of_target(target)?)?;
     let stream = stage.streams.get(place_of_stream)?;
     let dialled = Seat { link: place.link, side: 1 - place.side, id };
     // The application may be gone by now, and its seat with it.

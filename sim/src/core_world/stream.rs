@@ -96,28 +96,3 @@ impl Role {
         }
     }
 }
-
-/// The target of a stream, in the words of the protocol.
-pub(super) fn target(stream: StreamId) -> String {
-    format!("tcp/s{}.example:1", stream.0)
-}
-
-/// The stream of a target, if it is one.
-pub(super) fn stream_of(target: &str) -> Option<StreamId> {
-    let number = target.strip_prefix("tcp/s")?.strip_suffix(".example:1")?;
-    number.parse().ok().map(StreamId)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_names_its_stream_and_a_cut_one_names_none() {
-        let whole = target(StreamId(12));
-        assert_eq!(stream_of(&whole), Some(StreamId(12)));
-        for cut in 0..whole.len() {
-            assert_eq!(stream_of(&whole[..cut]), None);
-        }
-    }
-}

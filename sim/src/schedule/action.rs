@@ -250,6 +250,21 @@ pub enum HostileMessage {
     Deaf,
 }
 
+impl StreamId {
+    /// Its target, in the words of the protocol. Long enough that a cut one is none.
+    #[must_use]
+    pub fn target(self) -> String {
+        format!("tcp/s{}.example:1", self.0)
+    }
+
+    /// The stream of a target, if it is one.
+    #[must_use]
+    pub fn of_target(target: &str) -> Option<Self> {
+        let number = target.strip_prefix("tcp/s")?.strip_suffix(".example:1")?;
+        number.parse().ok().map(Self)
+    }
+}
+
 impl HostileMessage {
     /// The message as it is said for the time `turn` of a flood, from 0 on.
     #[must_use]
@@ -384,5 +399,28 @@ impl fmt::Display for Action {
             Self::Say { agent, message } => write!(f, "agent{agent} says {message:?}"),
             Self::Idle => f.write_str("nothing"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_names_its_stream_and_a_cut_one_names_none() {
+        let whole = StreamId(12).target();
+        assert_eq!(StreamId::of_target(&whole), Some(StreamId(12)));
+        for cut in 0..whole.len() {
+            assert_eq!(StreamId::of_target(&whole[..cut]), None);
+        }
+    }
+
+    #[test]
+    fn the_dials_of_a_flood_have_ids_of_their_own() {
+        let dial = HostileMessage::Connect { id: 5, target: "t".into() };
+        let third = HostileMessage::Connect { id: 9, target: "t".into() };
+        assert_eq!(*dial.in_flood(0), dial);
+        assert_eq!(*dial.in_flood(2), third);
+        assert_eq!(*HostileMessage::Ping.in_flood(2), HostileMessage::Ping);
     }
 }

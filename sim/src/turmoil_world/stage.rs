@@ -154,8 +154,7 @@ impl Stage {
 
     /// The stream whose target this is.
     pub(super) fn stream_to(&self, target: &str) -> Option<Arc<Stream>> {
-        let id = target.strip_prefix("tcp/s")?.strip_suffix(":1")?.parse().ok()?;
-        self.stream(StreamId(id))
+        self.stream(StreamId::of_target(target)?)
     }
 
     pub(super) fn streams(&self) -> Vec<Arc<Stream>> {

@@ -72,7 +72,7 @@ impl Stream {
 
     /// As it is dialled.
     pub(super) fn target(&self) -> String {
-        format!("tcp/{}:1", self.id)
+        self.id.target()
     }
 
     /// Seats a target that was reached.

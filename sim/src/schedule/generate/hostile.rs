@@ -1,7 +1,7 @@
 use super::dice::{Actor, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;
-use crate::schedule::{Action, AgentKind, Cast, HostileMessage};
+use crate::schedule::{Action, AgentKind, Cast, HostileMessage, StreamId};
 
 /// What the hostile agents say.
 pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline) {
@@ -26,7 +26,7 @@ fn talk(mut dice: Dice, swarm: &Swarm, agent: u8, base: bool, timeline: &mut Tim
         now += dice.range(0..=swarm.horizon / 6);
         let message = match habit {
             Habit::Random => message(&mut dice, base),
-            Habit::Lists => list(&mut dice, base),
+            Habit::Lists => list(&mut dice, base, turn),
             Habit::Pours => pour(&mut dice, base, turn),
             Habit::Asks => ask(&mut dice, base, turn),
         };
@@ -52,9 +52,10 @@ fn habit(dice: &mut Dice) -> Habit {
     dice.weighted(&habits)
 }
 
-fn list(dice: &mut Dice, base: bool) -> HostileMessage {
-    if dice.percent(30) {
-        return speech(dice, base);
+fn list(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
+    if turn == 0 || dice.percent(20) {
+        let id = i64::from(turn) + 1;
+        return HostileMessage::Connect { id, target: target(dice) };
     }
     let ids = if dice.percent(70) { Vec::new() } else { ids(dice) };
     if base {
@@ -164,7 +165,7 @@ fn target(dice: &mut Dice) -> String {
         0 => String::new(),
         1 => "no address".into(),
         2 => format!("tcp/{}", "x".repeat(dice.range(200..=3000) as usize)),
-        _ => format!("tcp/s{}:1", dice.range(0..=6)),
+        _ => StreamId(u16::from(dice.below(4))).target(),
     }
 }
 

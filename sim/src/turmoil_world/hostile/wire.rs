@@ -133,7 +133,7 @@ mod tests {
     fn what_is_legal_is_understood() {
         let messages = [
             HostileMessage::Settings { window: 1024, max_data: 1024, max_connections: 4 },
-            HostileMessage::Connect { id: -3, target: "tcp/s1:1".into() },
+            HostileMessage::Connect { id: -3, target: "tcp/s1.example:1".into() },
             HostileMessage::Data { id: 3, bytes: 300 },
             HostileMessage::Opened { id: 3 },
             HostileMessage::Finish { id: 3 },
