@@ -148,7 +148,7 @@ fn a_crash_takes_its_streams_with_it_and_nothing_else() {
 
 #[test]
 fn garbage_costs_its_sender_the_session_and_nobody_else() {
-    let hostile = AgentKind::Hostile { base: false };
+    let hostile = AgentKind::Hostile { base: false, introduces_itself: true };
     for transport in [Transport::WebSocket, Transport::ByteStream] {
         let agents = vec![watertight(), agent(hostile, transport, TargetSide::Handler)];
         let say = |message| Action::Say { agent: 1, message };

@@ -9,7 +9,7 @@ use super::stage::{Late, Place, Stage};
 use super::stream::{Role, Seat, Stream};
 use super::tunnel::End;
 use super::world::AGENT;
-use crate::schedule::{AgentKind, Answer, Knobs, StreamId, TargetPlan, millis};
+use crate::schedule::{AgentKind, Answer, Knobs, StreamId, TargetPlan, TargetReads, millis};
 use crate::{DialOutcome, Player, Situation};
 
 /// Takes in everything that an end has to say. Whether there was anything.
@@ -99,13 +99,16 @@ fn expected(stage: &Stage<'_>, place: Place, id: ConnectionId, target: &str) -> 
     (here && stream.agent == place.agent && stream.far.is_none()).then_some(place_of_stream)
 }
 
+/// What is reached by every other dial of a hostile end: it takes nothing in.
+const DEAF: TargetPlan = TargetPlan { reads: TargetReads::UpTo(0), ..TargetPlan::ECHO };
+
 /// A hostile end's dial: a stream of which nothing is expected.
 fn strange(stage: &mut Stage<'_>, place: Place) -> usize {
     stage.streams.push(Stream {
         id: StreamId(u16::MAX),
         record: None,
         agent: place.agent,
-        plan: TargetPlan::ECHO,
+        plan: if stage.streams.len().is_multiple_of(2) { TargetPlan::ECHO } else { DEAF },
         near: Player::application(),
         far: None,
         seat: None,

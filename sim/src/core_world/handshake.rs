@@ -10,7 +10,7 @@ use super::remotedialer::Remotedialer;
 use super::tunnel::{End, Tunnel};
 use super::world::{AGENT, SERVER, Seated, State, World};
 use crate::Situation;
-use crate::schedule::{AgentKind, millis};
+use crate::schedule::{AgentKind, HostileMessage, millis};
 
 impl<T: Tunnel> World<'_, T> {
     /// The processes that wait for their next try or for an answer, and have waited enough.
@@ -137,6 +137,9 @@ impl<T: Tunnel> World<'_, T> {
             AgentKind::Hostile { .. } => Actor::Hostile(Hostile::default()),
         };
         self.seat(number, agent, AGENT, actor);
+        if matches!(kind, AgentKind::Hostile { introduces_itself: true, .. }) {
+            self.say(agent, &HostileMessage::INTRODUCTION);
+        }
     }
 
     fn session(&self, side: usize, dialect: Dialect) -> Actor<T::End> {

@@ -266,6 +266,10 @@ impl StreamId {
 }
 
 impl HostileMessage {
+    /// What an end that introduces itself says first in the extended dialect.
+    pub const INTRODUCTION: Self =
+        Self::Settings { window: 1024, max_data: 1024, max_connections: 4 };
+
     /// The message as it is said for the time `turn` of a flood, from 0 on.
     #[must_use]
     pub fn in_flood(&self, turn: u16) -> Cow<'_, Self> {

@@ -38,6 +38,9 @@ pub enum AgentKind {
     Hostile {
         /// In the base dialect.
         base: bool,
+        /// Says proper Settings first, each time it is connected: one that does not gets nowhere in
+        /// the extended dialect.
+        introduces_itself: bool,
     },
 }
 
@@ -65,7 +68,7 @@ impl AgentKind {
     /// Whether its sessions are in the base dialect.
     #[must_use]
     pub const fn is_base(self) -> bool {
-        matches!(self, Self::Base | Self::Remotedialer | Self::Hostile { base: true })
+        matches!(self, Self::Base | Self::Remotedialer | Self::Hostile { base: true, .. })
     }
 
     /// Whether it behaves as the protocol demands.

@@ -6,7 +6,8 @@ pub(super) fn draw(dice: &mut Dice, swarm: &Swarm) -> Cast {
     let mut agents: Vec<_> = (0..swarm.agents).map(|_| honest(dice, swarm)).collect();
     if swarm.hostile {
         let base = dice.percent(40);
-        agents.push(agent(dice, swarm, AgentKind::Hostile { base }));
+        let introduces_itself = !base && dice.percent(85);
+        agents.push(agent(dice, swarm, AgentKind::Hostile { base, introduces_itself }));
     }
     Cast { servers: swarm.servers, agents }
 }

@@ -6,7 +6,7 @@ use crate::schedule::{Action, AgentKind, Cast, HostileMessage, StreamId};
 /// What the hostile agents say.
 pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline) {
     for (number, agent) in (0..).zip(&cast.agents) {
-        if let AgentKind::Hostile { base } = agent.kind {
+        if let AgentKind::Hostile { base, .. } = agent.kind {
             let dice = Dice::of(seed, Actor::Hostile(number));
             talk(dice, swarm, number, base, timeline);
         }
@@ -14,12 +14,6 @@ pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline
 }
 
 fn talk(mut dice: Dice, swarm: &Swarm, agent: u8, base: bool, timeline: &mut Timeline) {
-    // One that does not introduce itself gets nowhere, so most do.
-    if !base && dice.percent(85) {
-        let window = if dice.percent(80) { 1024 } else { dice.any() >> dice.range(1..=63) };
-        let message = HostileMessage::Settings { window, max_data: 1024, max_connections: 4 };
-        timeline.at(0, Action::Say { agent, message });
-    }
     let habit = habit(&mut dice);
     let mut now = 0;
     for turn in 0..1 + dice.times(80, 20) {
@@ -71,7 +65,9 @@ fn pour(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
         0 => HostileMessage::Connect { id: 1, target: target(dice) },
         1 => HostileMessage::Connect { id: 3, target: target(dice) },
         _ => {
-            let id = if dice.percent(50) { 1 } else { 3 };
+            // Its own, and those of the other end.
+            let theirs = if base { -2 } else { 2 };
+            let id = dice.weighted(&[(2, 1), (2, 3), (1, theirs), (1, 2 * theirs)]);
             let message = HostileMessage::Data { id, bytes: if base { 5000 } else { 900 } };
             flood(dice, 60, message)
         }
@@ -126,9 +122,13 @@ fn speech(dice: &mut Dice, base: bool) -> HostileMessage {
         (9, false) => HostileMessage::Reset { id, code: dice.range(0..=12).into() },
         (10, false) => HostileMessage::Credit { id, bytes: dice.any() >> dice.range(1..=63) },
         (11, false) => sync(dice),
-        (12, false) => match dice.range(0..=2) {
+        (12, false) => match dice.range(0..=3) {
             0 => HostileMessage::Ping,
             1 => HostileMessage::Pong,
+            2 => {
+                let window = dice.any() >> dice.range(1..=63);
+                HostileMessage::Settings { window, max_data: 1024, max_connections: 4 }
+            }
             _ => HostileMessage::GoAway { code: dice.range(0..=6).into() },
         },
         (7 | 8, true) => HostileMessage::Error { id, text: text(dice) },

@@ -15,7 +15,7 @@ use super::command::Command;
 use super::connect::connect;
 use super::socket::Socket;
 use super::stage::Stage;
-use crate::schedule::{Host, HostileMessage, Transport};
+use crate::schedule::{AgentKind, Host, HostileMessage, Transport};
 use crate::situation::Situation;
 
 /// How long it waits before it connects again.
@@ -73,6 +73,9 @@ async fn visit(
         Err(_) => return Ok(Goes::On),
     };
     let mut visit = Visit { stage, transport, is_deaf: false };
+    if matches!(agent.kind, AgentKind::Hostile { introduces_itself: true, .. }) {
+        visit.say(&mut socket, &HostileMessage::INTRODUCTION).await?;
+    }
     visit.talk(&mut socket, commands).await
 }
 
