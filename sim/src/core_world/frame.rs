@@ -1,6 +1,6 @@
 //! What travels through a pipe: frames, each with its kind in front.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use watertight_core::ConnectionId;
 use watertight_core::wire::{Body, DecodeLimits, Dialect, FramePrefix, Message, frame_prefix};
 
@@ -53,6 +53,8 @@ pub(crate) mod kind {
     pub(crate) const DATA: i64 = 1;
     pub(crate) const CONNECT: i64 = 2;
     pub(crate) const PAUSE: i64 = 6;
+    /// The same, as a number with a sign is written.
+    pub(crate) const PAUSE_ON_WIRE: u8 = 12;
     pub(crate) const RESUME: i64 = 7;
     pub(crate) const SYNC_CONNECTIONS: i64 = 8;
     pub(crate) const OPENED: i64 = 33;
@@ -98,16 +100,16 @@ fn read_signed(input: &[u8]) -> Option<(i64, &[u8])> {
 
 /// The connection with this number on the wire, which only a session makes otherwise.
 pub(crate) fn connection(number: i64) -> ConnectionId {
-    let mut message = vec![0];
+    let mut message = BytesMut::with_capacity(16);
+    message.put_u8(0);
     let mut value = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while value >= 0x80 {
-        message.push((value & 0x7f) as u8 | 0x80);
+        message.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    message.push((value & 0x7f) as u8);
-    let pause = Message::new(ConnectionId::SESSION, Body::Pause).encode();
-    message.extend(pause.header.iter().skip(2));
-    let decoded = Message::decode(message.into(), Dialect::Base, &DecodeLimits::default());
+    message.put_u8((value & 0x7f) as u8);
+    message.put_u8(kind::PAUSE_ON_WIRE);
+    let decoded = Message::decode(message.freeze(), Dialect::Base, &DecodeLimits::default());
     decoded.map_or(ConnectionId::SESSION, |message| message.connection)
 }
 

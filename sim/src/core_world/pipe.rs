@@ -20,6 +20,8 @@ pub(super) struct Path {
     pub(super) latency: Option<u32>,
 }
 
+/// What most pipes need at once.
+const ROOM: usize = 512;
 /// The most parts in which one message arrives, each at a time of its own.
 const PARTS: usize = 4;
 /// What has arrived is read in no more portions than about this.
@@ -68,9 +70,9 @@ pub(super) enum Arrival {
 impl Pipe {
     pub(super) fn new(now: Instant, dice: Dice) -> Self {
         Self {
-            wire: BytesMut::new(),
-            segments: VecDeque::new(),
-            inbox: BytesMut::new(),
+            wire: BytesMut::with_capacity(ROOM),
+            segments: VecDeque::with_capacity(16),
+            inbox: BytesMut::with_capacity(ROOM),
             newest: now,
             lost: false,
             end: None,
