@@ -190,7 +190,8 @@ fn a_target_that_stops_reading_holds_up_nobody_else() {
 fn garbage_ends_the_session_of_who_says_it() {
     let garbage = HostileMessage::Raw { bytes: vec![0xff; 20] };
     let steps = vec![(50, Action::Say { agent: 0, message: garbage })];
-    let outcome = run(&schedule(&[AgentKind::Hostile { base: false }], steps));
+    let outcome =
+        run(&schedule(&[AgentKind::Hostile { base: false, introduces_itself: true }], steps));
     assert_reached(&outcome, &[Situation::HostileGarbage, Situation::SessionPeerMisbehaved]);
 }
 
