@@ -18,6 +18,9 @@ pub struct Case {
     pub about: String,
     /// Where it runs.
     pub world: World,
+    /// The specimen that fails on it, if it was found on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specimen: Option<String>,
     /// What it showed when it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Violation>,
@@ -62,7 +65,7 @@ impl Case {
     #[must_use]
     pub fn of_seed(seed: u64, world: World) -> Self {
         let schedule = Schedule::generate(seed, world);
-        Self { about: String::new(), world, found: None, schedule }
+        Self { about: String::new(), world, specimen: None, found: None, schedule }
     }
 
     /// Reads a case.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use watertight_sim::{Case, Trace};
+use watertight_sim::{Case, Trace, specimen};
 
 fn regressions() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
@@ -25,5 +25,17 @@ fn what_once_failed_holds() {
         assert!(!case.about.is_empty(), "{} does not say why it is kept", path.display());
         let outcome = case.run(&Trace::off());
         assert_eq!(outcome.violation, None, "{}: {}", path.display(), case.about);
+    }
+}
+
+/// A schedule that shows nothing any more proves nothing any more.
+#[test]
+fn what_a_specimen_failed_on_still_shows_it() {
+    for path in regressions() {
+        let case = Case::read(&path).unwrap();
+        let Some(name) = &case.specimen else { continue };
+        let specimen = specimen::all().find(|specimen| specimen.name == name).unwrap();
+        let outcome = specimen.run(&case.schedule, &Trace::off());
+        assert!(outcome.violation.is_some(), "{}: {name} is not caught", path.display());
     }
 }

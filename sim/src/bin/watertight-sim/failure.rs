@@ -23,6 +23,7 @@ pub(crate) fn keep(failure: &Failure, play: Play, out: &Path) -> Result<String, 
     let file = |ending: &str| -> PathBuf { out.join(format!("{world}-{seed}.{ending}")) };
     let mut case = Case::of_seed(*seed, world);
     case.found = Some(violation.clone());
+    case.specimen = play.specimen().map(str::to_string);
     case.write(&file("json"))?;
     eprintln!("seed {seed}: {violation}");
     eprintln!("written to {}", file("json").display());

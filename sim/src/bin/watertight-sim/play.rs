@@ -31,6 +31,14 @@ impl Play {
         }
     }
 
+    /// The name of the specimen, if it is one.
+    pub(crate) const fn specimen(self) -> Option<&'static str> {
+        match self {
+            Self::Product(_) => None,
+            Self::Specimen(specimen) => Some(specimen.name),
+        }
+    }
+
     /// What has to be said on the command line for it.
     pub(crate) fn flag(self) -> String {
         match self {

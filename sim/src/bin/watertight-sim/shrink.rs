@@ -28,7 +28,7 @@ pub(crate) fn shrink(arguments: &ShrinkArgs) -> Ending {
 
     let default = || played.subject.derived(case.world, "shrunk.json");
     let path = arguments.out.clone().unwrap_or_else(default);
-    let case = Case { about: case.about, world: case.world, found: Some(violation), schedule };
+    let case = Case { found: Some(violation), schedule, ..case };
     case.write(&path)?;
     let trace = Trace::on();
     let outcome = play.run(&case.schedule, &trace);
