@@ -49,6 +49,8 @@ pub struct HostBooks {
     pub sockets: u64,
     /// Tasks of the library that are alive, where there is a runtime.
     pub tasks: u64,
+    /// How many of them there may be when it is quiet: those of its sessions, and those that keep them.
+    pub tasks_at_rest: u64,
     /// What its sessions may hold together.
     pub bounds: Bounds,
     /// The fault that it found with an end that behaves.
@@ -147,6 +149,7 @@ impl HostBooks {
             routes: Tally::default(),
             sockets: 0,
             tasks: 0,
+            tasks_at_rest: u64::MAX,
             bounds,
             blamed: None,
         }

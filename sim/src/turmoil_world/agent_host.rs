@@ -111,6 +111,7 @@ impl Process {
         let books = stage.at(host, |desk| {
             let mut books = desk.books(stage, host);
             desk.past = Default::default();
+            desk.forget_totals();
             books.sessions = Default::default();
             books
         });

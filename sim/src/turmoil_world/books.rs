@@ -28,6 +28,8 @@ pub(super) struct Desk {
     pub(super) agents: Vec<(u64, Agent)>,
     /// The books of agents that were replaced or drained.
     pub(super) past: Ledger,
+    /// Connections ever added and removed, when the books were last looked at.
+    total: (u64, u64),
     /// Sessions that agents of this host have had.
     pub(super) connects: u64,
     /// The software has shut down in order, for good.
@@ -149,6 +151,7 @@ impl Desk {
         };
         let routes = ledger.registry.routes;
         stage.seen().note_causes(&ledger.connections);
+        note_totals(stage, host, &mut self.total, &ledger.connections);
         HostBooks {
             sessions,
             sessions_expected: stage.expected_sessions(host),
@@ -157,6 +160,8 @@ impl Desk {
             routes: Tally { added: routes.added, removed: routes.removed, live: routes.live },
             sockets: stage.lines().sockets(host),
             tasks: tasks(&self.runtime, ledger.tasks),
+            // One keeps each peer's session up.
+            tasks_at_rest: sessions.live + u64::from(stage.schedule.cast.servers) - 1,
             blamed: self.blamed.clone(),
             ..HostBooks::new(host, bounds(&stage.server_session(), sessions.added))
         }
@@ -172,6 +177,7 @@ impl Desk {
             own_count += ledger.tasks;
         }
         stage.seen().note_causes(&connections);
+        note_totals(stage, host, &mut self.total, &connections);
         let up = u64::from(self.is_connected());
         let honest = stage.is_honest(host) && !self.is_stopped;
         HostBooks {
@@ -180,6 +186,8 @@ impl Desk {
             connections,
             sockets: stage.lines().sockets(host),
             tasks: tasks(&self.runtime, own_count),
+            // One keeps the session up.
+            tasks_at_rest: up + 1,
             blamed: self.blamed.clone(),
             ..HostBooks::new(host, bounds(&stage.agent_session(), self.connects + 1))
         }
@@ -197,6 +205,11 @@ impl Desk {
         self.server.as_mut().is_none_or(|desk| desk.logged_in.insert(key.to_string()))
     }
 
+    /// Other software begins other books.
+    pub(super) fn forget_totals(&mut self) {
+        self.total = (0, 0);
+    }
+
     /// Whether the newest agent has a session.
     pub(super) fn is_connected(&self) -> bool {
         let is_up = |(_, agent): &(u64, Agent)| {
@@ -212,6 +225,15 @@ impl Desk {
         let is_up = |client: watertight::ClientInfo| !client.going_away;
         desk.server.client(&key).is_some_and(is_up) || !desk.server.peers_of(&key).is_empty()
     }
+}
+
+/// Books only grow.
+fn note_totals(stage: &Stage, host: Host, total: &mut (u64, u64), connections: &Ledger) {
+    let now = (connections.added, connections.removed.total());
+    if now.0 < total.0 || now.1 < total.1 {
+        stage.contradict(format!("{host}: {total:?} connections were in the books, now {now:?}"));
+    }
+    *total = now;
 }
 
 /// Tasks of the library: those that it counts, or those that the runtime counts if they are more.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::finale::{LIBRARY, tell_state};
-use super::quiet::{agents, is_quiet, servers};
+use super::quiet::{agents, is_at_rest, servers};
 use super::runner::{Run, Runner};
 use super::stage::Stage;
 use super::steps::{Dial, dial};
@@ -53,7 +53,7 @@ impl Runner {
         }
         let bound = self.stage.schedule.knobs.timing.to_quiet() + LIBRARY;
         let streams_over = |stage: &Stage| !stage.any_stream(|stream| !stream.is_over());
-        if !self.wait(bound, |stage| streams_over(stage) && is_quiet(stage))? {
+        if !self.wait(bound, |stage| streams_over(stage) && is_at_rest(stage))? {
             self.check(When::Quiet)?;
             return Err(self.stuck("a new stream does not come to its end".into()));
         }

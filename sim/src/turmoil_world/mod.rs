@@ -29,6 +29,7 @@ mod stream;
 mod target;
 mod target_io;
 pub(crate) mod tell;
+mod ticket;
 
 use crate::invariant::Invariant;
 use crate::{Outcome, Schedule, Trace};

@@ -11,6 +11,7 @@ use watertight::{ResetCode, TunnelStream};
 
 use super::seat::{Seat, State};
 use super::stage::Stage;
+use super::ticket::Ticket;
 use crate::player::Desire;
 use crate::situation::Situation;
 
@@ -21,8 +22,16 @@ const CHUNK: u64 = 8 << 10;
 pub(super) async fn play(stage: &Stage, seat: &Arc<Seat>, stream: TunnelStream) {
     let leaving = Leaving(seat);
     let mut stream = Some(stream);
-    std::future::poll_fn(|cx| poll_play(stage, seat, &mut stream, cx)).await;
+    let mut tickets = Tickets::default();
+    std::future::poll_fn(|cx| poll_play(stage, seat, &mut stream, &mut tickets, cx)).await;
     drop(leaving);
+}
+
+/// What wakes each direction.
+#[derive(Default)]
+struct Tickets {
+    reading: Ticket,
+    writing: Ticket,
 }
 
 /// One whose task dies in the middle is gone.
@@ -44,8 +53,14 @@ fn poll_play(
     stage: &Stage,
     seat: &Seat,
     stream: &mut Option<TunnelStream>,
+    tickets: &mut Tickets,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
+    let (mut reads, mut writes) = (tickets.reading.was_woken(), tickets.writing.was_woken());
+    if !reads && !writes {
+        // The player was told something.
+        (reads, writes) = (true, true);
+    }
     loop {
         let Some(open) = stream.as_mut() else { return Poll::Ready(()) };
         let mut state = seat.lock();
@@ -69,8 +84,22 @@ fn poll_play(
             _ => {}
         }
         state.waker = Some(cx.waker().clone());
-        let wrote = poll_write(seat, &mut state, open, cx);
-        let read = poll_read(seat, &mut state, open, cx);
+        let wrote = match writes {
+            true => {
+                let waker = tickets.writing.renew(cx);
+                poll_write(seat, &mut state, open, &mut Context::from_waker(&waker))
+            }
+            false => Poll::Pending,
+        };
+        let read = match reads {
+            true => {
+                let waker = tickets.reading.renew(cx);
+                poll_read(seat, &mut state, open, &mut Context::from_waker(&waker))
+            }
+            false => Poll::Pending,
+        };
+        // What was read may be answered, and what was written may be all.
+        (reads, writes) = (read.is_ready(), wrote.is_ready() || read.is_ready());
         stage.note_if(state.write_waits, Situation::WriteBlocked);
         let over = state.player.end().is_over();
         drop(state);

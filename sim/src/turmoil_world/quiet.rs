@@ -8,6 +8,15 @@ pub(super) fn is_quiet(stage: &Stage) -> bool {
     stage.hosts().all(|host| is_host_quiet(stage, host)) && knows_all(stage)
 }
 
+/// Whether, besides, no task is left that nobody needs.
+pub(super) fn is_at_rest(stage: &Stage) -> bool {
+    let rests = |host| {
+        let books = stage.at(host, |desk| desk.books(stage, host));
+        books.is_none_or(|books| books.tasks <= books.tasks_at_rest)
+    };
+    is_quiet(stage) && stage.hosts().all(rests)
+}
+
 fn is_host_quiet(stage: &Stage, host: Host) -> bool {
     stage
         .at(host, |desk| {

@@ -157,6 +157,7 @@ async fn shut_down(
     let books = stage.at(host, |desk| {
         let books = desk.books(stage, host);
         desk.server = None;
+        desk.forget_totals();
         books
     });
     books.into_iter().for_each(|books| stage.close(books));
