@@ -64,9 +64,9 @@ pub struct Link {
     pub min_latency: u32,
     /// Milliseconds that a message takes at most.
     pub max_latency: u32,
-    /// The largest portion in which bytes arrive (core world), so that messages come in pieces.
+    /// The largest portion in which bytes arrive, so that messages come in pieces.
     pub portion: u32,
-    /// Bytes that the sockets of one direction hold (core world) before the sender waits.
+    /// Bytes that the sockets of one direction hold before the sender waits.
     pub capacity: u32,
     /// Segments that a socket holds (turmoil world).
     pub segments: u32,
