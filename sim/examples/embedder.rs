@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
-use watertight::{Agent, AuthRequest, Incoming, Refusal, Server, SessionConfig, TunnelStream};
+use watertight::{
+    Agent, AuthRequest, Incoming, ReconnectConfig, Refusal, Server, SessionConfig, TunnelStream,
+};
 use watertight_sim::embed::{Host, Program, Result};
 use watertight_sim::{Schedule, Trace, World};
 
@@ -71,6 +73,8 @@ async fn store(host: Host) -> Result {
         .unmasked()
         .seed(host.seed())
         .session(session())
+        // The default may wait for 30 s, and the console would not see it come back in time.
+        .reconnect(ReconnectConfig { max: Duration::from_secs(2), ..ReconnectConfig::default() })
         .connect_deadline(Duration::from_secs(1))
         .connect_with(move || {
             let host = reaching.clone();
