@@ -2,8 +2,9 @@
 
 use watertight_core::{Ledger, SessionConfig};
 
+use super::link::Seated;
 use super::tunnel::Tunnel;
-use super::world::{AGENT, SERVER, Seated, World};
+use super::world::{AGENT, SERVER, World};
 use crate::invariant::{When, check};
 use crate::{Bounds, Situation, Tally, Violation};
 

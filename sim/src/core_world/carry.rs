@@ -8,11 +8,12 @@ use super::crossing::note_crossing;
 use super::endpoint::Endpoint;
 use super::events::take_events;
 use super::frame::{FrameKind, Label, kind, words};
+use super::link::Seated;
 use super::moves::run_players;
 use super::pipe::{Arrival, Pipe, Way};
 use super::stage::{Place, Stage};
 use super::tunnel::{End, Tunnel};
-use super::world::{AGENT, SERVER, Seated, World};
+use super::world::{AGENT, SERVER, World};
 use crate::Situation;
 
 /// Rounds in which a link must come to rest at one moment.

@@ -3,9 +3,10 @@
 use watertight_core::Instant;
 
 use super::events::accept;
+use super::link::Seated;
 use super::stage::Late;
 use super::tunnel::Tunnel;
-use super::world::{Seated, State, World};
+use super::world::{State, World};
 use crate::invariant::When;
 
 /// How many things may happen one after the other without time passing.

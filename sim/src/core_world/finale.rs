@@ -4,22 +4,18 @@ use std::time::Duration;
 
 use watertight_core::Instant;
 
-use super::actions::Dial;
 use super::endpoint::Handle;
+use super::link::Seated;
 use super::pipe::{Path, Pipe, slowest};
-use super::stream::{FRESH, Role, Stream};
+use super::stream::{Role, Stream};
 use super::tunnel::Tunnel;
-use super::world::{AGENT, SERVER, Seated, State, World, agent_host, server_host};
+use super::world::{State, World, agent_host, server_host};
 use crate::player::Desire;
-use crate::schedule::{Finale, StreamId, TargetPlan, millis};
-use crate::{DialOutcome, Player, StreamEnd};
+use crate::schedule::{Finale, StreamId, millis};
+use crate::{DialOutcome, Player};
 
-/// What is sent there and back.
-const FRESH_BYTES: u64 = 64;
-/// Milliseconds that a dial takes at most where nothing is wrong, beside what the links take.
-const FRESH_WITHIN: u32 = 1000;
 /// What the timers of the base dialect may add: its writers probe every two seconds at the latest.
-const PROBES: Duration = Duration::from_secs(5);
+pub(super) const PROBES: Duration = Duration::from_secs(5);
 
 impl<T: Tunnel> World<'_, T> {
     /// Faults end, crashed hosts start, and hostile agents go.
@@ -115,7 +111,7 @@ impl<T: Tunnel> World<'_, T> {
         streams.min()
     }
 
-    fn tell_all(&mut self, role: Role, tell: impl Fn(&mut Player)) {
+    pub(super) fn tell_all(&mut self, role: Role, tell: impl Fn(&mut Player)) {
         for stream in &mut self.stage.streams {
             if let Some(player) = stream.player(role) {
                 tell(player);
@@ -132,7 +128,7 @@ impl<T: Tunnel> World<'_, T> {
     }
 
     /// How long nobody may get on until nobody ever will.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let knobs = &self.stage.schedule.knobs;
         knobs.timing.to_quiet() + 20 * slowest(&knobs.link)
     }
@@ -220,7 +216,7 @@ impl<T: Tunnel> World<'_, T> {
         });
         let expected = 2 * self.honest_agents().count();
         let mut ends = 0;
-        let dead = |link: &super::world::Link<T::End>| {
+        let dead = |link: &super::link::Link<T::End>| {
             link.pipes.iter().any(|pipe| pipe.is_dead() || !pipe.is_idle())
         };
         connected
@@ -234,148 +230,16 @@ impl<T: Tunnel> World<'_, T> {
             && ends == expected
     }
 
-    fn honest_agents(&self) -> impl Iterator<Item = usize> + use<T> {
+    pub(super) fn honest_agents(&self) -> impl Iterator<Item = usize> + use<T> {
         let honest: Vec<_> =
             (0..self.agents.len()).filter(|agent| !self.is_hostile(*agent)).collect();
         honest.into_iter()
-    }
-
-    /// Every agent is dialled anew, and what is sent there comes back. A session that has lost its
-    /// other end and does not know it yet may still break such a dial, but not for ever.
-    pub(super) fn prove_liveness(&mut self) {
-        let until = self.stage.now + self.patience();
-        let mut left: Vec<_> = self.honest_agents().collect();
-        let mut first = FRESH;
-        while !left.is_empty() && self.violation.is_none() {
-            self.wait_for_quiet();
-            self.try_fresh(&left, first);
-            let last = self.stage.now > until;
-            left.retain(|agent| {
-                let id = StreamId(first + u16::try_from(*agent).unwrap_or(0));
-                let stream = self.stage.find(id).and_then(|place| self.stage.streams.get(place));
-                stream.is_none_or(|stream| !came_through(stream.near.end()))
-            });
-            if last {
-                break;
-            }
-            first += u16::from(u8::MAX);
-        }
-        for agent in left {
-            let what = format!("a fresh dial of {} does not come through", agent_host(agent));
-            self.stage.observed.stuck.push(what);
-        }
-    }
-
-    fn try_fresh(&mut self, agents: &[usize], first: u16) {
-        let within = FRESH_WITHIN + 4 * self.stage.schedule.knobs.link.max_latency;
-        for agent in agents {
-            let server = self.agents.get(*agent).map_or(0, |host| host.server);
-            let to = u8::try_from(*agent).unwrap_or(u8::MAX);
-            let stream = StreamId(first + u16::from(to));
-            let plan = &TargetPlan::ECHO;
-            self.dial(&Dial { stream, from: server_host(server), to, plan, within });
-            self.tell_application(stream, |player| {
-                player.write_more(FRESH_BYTES);
-                player.read_all();
-            });
-        }
-        self.wait_for_fresh(|near| near.read >= FRESH_BYTES || near.is_over());
-        for agent in agents {
-            let stream = StreamId(first + u16::try_from(*agent).unwrap_or(0));
-            let base = self.agents.get(*agent).is_some_and(|host| host.kind.is_base());
-            self.tell_application(stream, if base { Player::let_go } else { Player::finish });
-        }
-        self.wait_for_fresh(StreamEnd::is_over);
-    }
-
-    fn wait_for_fresh(&mut self, done: impl Fn(&StreamEnd) -> bool) {
-        let until = self.stage.now + self.patience() + PROBES;
-        self.settle();
-        while self.violation.is_none() {
-            let mut fresh = self.stage.streams.iter().filter(|stream| stream.is_fresh());
-            if fresh.all(|stream| stream.seat.is_none() || done(stream.near.end())) {
-                return;
-            }
-            match self.next_moment().filter(|next| *next <= until) {
-                Some(next) => self.step_to(next),
-                None => return,
-            }
-        }
-    }
-
-    /// How many sessions each host ought to have now.
-    pub(super) fn expect_sessions(&mut self) {
-        for agent in self.honest_agents() {
-            for side in [AGENT, SERVER] {
-                let books = self.books_of(agent, side);
-                if let Some(books) =
-                    books.and_then(|books| self.stage.observed.hosts.get_mut(books))
-                {
-                    books.sessions_expected += 1;
-                }
-            }
-        }
-        for server in &self.servers {
-            let expected = self.stage.observed.hosts.get(server.books);
-            let expected = expected.map_or(0, |books| books.sessions_expected);
-            let registered = server.registry.ledger().agents.live;
-            if registered != expected {
-                let what = format!("{registered} agents are registered, {expected} expected");
-                self.stage.observed.stuck.push(what);
-            }
-        }
-    }
-
-    /// All hosts shut down, some softly and some at once.
-    pub(super) fn shut_down(&mut self) {
-        for host in &mut self.agents {
-            host.processes.iter_mut().for_each(|process| process.last = true);
-        }
-        let links: Vec<_> = self.links.iter().map(|link| link.number).collect();
-        for (place, link) in links.into_iter().enumerate() {
-            let side = if place % 2 == 0 { SERVER } else { AGENT };
-            self.close(link, side, "shutting down");
-        }
-        self.settle();
-        self.let_go();
-        self.close_stragglers();
-        self.wait_until_gone();
-    }
-
-    /// Whoever has no session yet, or again, goes at once.
-    fn close_stragglers(&mut self) {
-        for host in &mut self.agents {
-            host.processes.retain(|process| matches!(process.state, State::Connected(_)));
-        }
-        for index in 0..self.links.len() {
-            let Some(link) = self.links.get(index) else { continue };
-            let number = link.number;
-            if matches!(link.seats.first(), Some(Seated::Before)) {
-                self.leave(number);
-            }
-        }
-        self.settle();
-    }
-
-    fn wait_until_gone(&mut self) {
-        let until = self.stage.now + self.patience();
-        while self.violation.is_none() && !self.links.is_empty() {
-            match self.next_moment().filter(|next| *next <= until) {
-                Some(next) => self.step_to(next),
-                None => break,
-            }
-            self.tell_all(Role::Far, Player::let_go);
-        }
     }
 
     /// Time since the start.
     pub(super) const fn now(&self) -> Instant {
         self.stage.now
     }
-}
-
-fn came_through(near: &StreamEnd) -> bool {
-    near.read >= FRESH_BYTES && near.is_over() && near.broken.is_none()
 }
 
 /// Whether this end has something to say that the other one wants to hear.

@@ -6,9 +6,10 @@ use watertight_core::wire::{Dialect, GoAwayCode};
 use super::actor::{Actor, Hostile};
 use super::endpoint::Endpoint;
 use super::frame::{FrameKind, Label};
+use super::link::Seated;
 use super::remotedialer::Remotedialer;
 use super::tunnel::{End, Tunnel};
-use super::world::{AGENT, SERVER, Seated, State, World};
+use super::world::{AGENT, SERVER, State, World};
 use crate::Situation;
 use crate::schedule::{AgentKind, HostileMessage, millis};
 

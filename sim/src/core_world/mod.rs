@@ -1,6 +1,6 @@
 //! Sessions of `watertight-core`, virtual pipes, and time that jumps to the next deadline.
 //!
-//! Each agent is joined to its server by [links](world::Link): a pipe of bytes each way, and at each
+//! Each agent is joined to its server by [links](link::Link): a pipe of bytes each way, and at each
 //! end a session, a model of remotedialer, or somebody hostile. What happens at a moment is carried
 //! through until nothing moves any more; then time jumps to the next moment.
 
@@ -10,6 +10,7 @@ mod books;
 mod carry;
 mod clock;
 mod crossing;
+mod dial;
 mod dice;
 mod endpoint;
 mod events;
@@ -17,11 +18,14 @@ mod faults;
 mod finale;
 pub(crate) mod frame;
 mod handshake;
+mod link;
+mod liveness;
 mod moves;
 mod parting;
 mod pipe;
 mod remotedialer;
 mod say;
+mod shutdown;
 mod stage;
 mod stream;
 pub(crate) mod tunnel;

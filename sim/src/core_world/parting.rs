@@ -3,9 +3,10 @@
 use watertight_core::registry::{Registry, RegistryLimits};
 use watertight_core::{Ledger, SessionEnd};
 
+use super::link::Seated;
 use super::stream::Role;
 use super::tunnel::Tunnel;
-use super::world::{AGENT, SERVER, Seated, State, World};
+use super::world::{AGENT, SERVER, State, World};
 use crate::schedule::{Host, millis};
 use crate::{Bounds, DialOutcome, HostBooks};
 
