@@ -46,7 +46,7 @@ fn schedule(kinds: &[AgentKind], steps: Vec<(u32, Action)>) -> Schedule {
         transport: Transport::WebSocket,
         targets: TargetSide::Handler,
     });
-    let link = Link { min_latency: 1, max_latency: 4, portion: 700, capacity: 4096, segments: 64 };
+    let link = Link { min_latency: 1, max_latency: 4, portion: 700, capacity: 4096 };
     Schedule {
         version: VERSION,
         seed: 1,

@@ -49,8 +49,7 @@ fn knobs() -> Knobs {
         reconnect: 30,
         handshake: 150,
     };
-    let link =
-        Link { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536, segments: 64 };
+    let link = Link { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536 };
     Knobs { server: limits.clone(), agent: limits, timing, link }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions of `watertight-core`, virtual pipes, and time that jumps to the next deadline.
 //!
-//! Each agent is joined to its server by [links](link::Link): a pipe of bytes each way, and at each
+//! Each agent is joined to its server by links: a pipe of bytes each way, and at each
 //! end a session, a model of remotedialer, or somebody hostile. What happens at a moment is carried
 //! through until nothing moves any more; then time jumps to the next moment.
 

@@ -68,8 +68,6 @@ pub struct Link {
     pub portion: u32,
     /// Bytes that the sockets of one direction hold before the sender waits.
     pub capacity: u32,
-    /// Segments that a socket holds (turmoil world).
-    pub segments: u32,
 }
 
 impl Limits {
@@ -160,5 +158,5 @@ impl Timing {
 impl Link {
     /// Quick and wide.
     pub const USUAL: Self =
-        Self { min_latency: 0, max_latency: 1, portion: 16_384, capacity: 65_536, segments: 64 };
+        Self { min_latency: 0, max_latency: 1, portion: 16_384, capacity: 65_536 };
 }

@@ -59,6 +59,5 @@ fn link(dice: &mut Dice, swarm: &Swarm) -> Link {
         max_latency: most,
         portion: dice.weighted(&[(4, 16_384), (2, 1500), (1, 300), (1, 40)]),
         capacity: dice.weighted(&[(4, 65_536), (2, 8192), (1, 600)]),
-        segments: dice.weighted(&[(3, 64), (1, 16), (1, 4)]),
     }
 }
