@@ -27,6 +27,7 @@ pub mod embed;
 mod heap;
 pub mod invariant;
 mod observed;
+mod panics;
 mod pattern;
 mod player;
 pub mod schedule;

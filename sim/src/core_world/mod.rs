@@ -38,6 +38,7 @@ use tunnel::{Right, Tunnel};
 use world::World;
 
 use crate::invariant::{Invariant, When, check};
+use crate::panics;
 use crate::schedule::millis;
 use crate::{Heap, Observed, Outcome, Schedule, Trace, Violation};
 
@@ -48,17 +49,29 @@ pub(crate) fn run(schedule: &Schedule, trace: &Trace) -> Outcome {
 
 /// Runs a schedule on a tunnel.
 pub(crate) fn play<T: Tunnel>(tunnel: &T, schedule: &Schedule, trace: &Trace) -> Outcome {
+    let (outcome, panicked) = panics::watch(|| play_watched(tunnel, schedule, trace));
+    let mut outcome = outcome.unwrap_or_default();
+    if let (Some(violation), Some(what)) = (&mut outcome.violation, panicked)
+        && violation.invariant == Invariant::NoPanic
+    {
+        violation.what = what;
+    }
+    outcome
+}
+
+fn play_watched<T: Tunnel>(tunnel: &T, schedule: &Schedule, trace: &Trace) -> Outcome {
     let mut heap = Heap::default();
     let world = heap.count(|| World::new(tunnel, schedule, trace));
     let mut run = Run { world, heap };
-    let panicked = run.play().err();
+    let panicked = run.play().is_err();
     let Run { world, mut heap } = run;
     let (seen, now, steps) = (world.stage.seen, world.now().since_epoch(), world.steps);
     let mut violation = world.violation.clone();
-    let is_whole = violation.is_none() && panicked.is_none();
+    let is_whole = violation.is_none() && !panicked;
     heap.count(|| drop(world));
-    if let Some(panic) = panicked {
-        let (invariant, what) = (Invariant::NoPanic, words(panic.as_ref()));
+    if panicked {
+        // What it said is known to those who watch.
+        let (invariant, what) = (Invariant::NoPanic, "a panic".into());
         violation = Some(Violation { invariant, what, at: now, steps });
     }
     if is_whole && let Err((invariant, what)) = given_back(heap) {
@@ -137,9 +150,4 @@ impl<'a, T: Tunnel> Run<'a, T> {
 fn given_back(heap: Heap) -> Result<(), (Invariant, String)> {
     let observed = Observed { heap: heap.held().unsigned_abs(), ..Observed::default() };
     check(When::Over, &observed)
-}
-
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -11,8 +11,9 @@ use turmoil::{Builder, Sim};
 use super::fault::{heal, perform};
 use super::stage::Stage;
 use super::{Host, Program, Role};
+use crate::panics;
 use crate::schedule::millis;
-use crate::turmoil_world::{log, panics};
+use crate::turmoil_world::log;
 use crate::{Heap, Invariant, Outcome, Schedule, Trace, Violation};
 
 /// See the tick of the turmoil world.

@@ -15,7 +15,6 @@ mod liveness;
 pub(crate) mod log;
 mod network;
 mod observe;
-pub(crate) mod panics;
 mod plan;
 mod play;
 mod quiet;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::deviation::Deviation;
 use super::log::{self, Line};
-use super::panics;
+
 use super::runner::{Run, Runner};
 use super::stage::Stage;
 use crate::invariant::Invariant;
+use crate::panics;
 use crate::schedule::Host;
 use crate::violation::Violation;
 use crate::{Outcome, Schedule, Trace};

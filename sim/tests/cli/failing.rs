@@ -1,7 +1,7 @@
 use crate::program::Program;
 
 /// A tunnel that fails at once.
-const SPECIMEN: &str = "never_released";
+const SPECIMEN: &str = "closed_twice";
 
 #[test]
 fn a_failing_run_ends_with_the_command_that_shows_it_again() {
@@ -11,7 +11,7 @@ fn a_failing_run_ends_with_the_command_that_shows_it_again() {
     let arguments = last.strip_prefix("cargo run --release -p watertight-sim -- ").unwrap();
     assert!(said.err.contains("shrunk to"), "{}", said.err);
     let again = program.ends_with(1, arguments);
-    assert!(again.out.contains("VIOLATION  adds_equal_removes"), "{}", again.out);
+    assert!(again.out.contains("VIOLATION  closed_once"), "{}", again.out);
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn what_it_shrinks_to_is_small_and_a_file_that_people_can_read() {
     let shrunk = names.iter().find(|name| name.ends_with(".shrunk.json")).unwrap();
     let case = program.json(&format!("out/{shrunk}"));
     assert!(case["schedule"]["steps"].as_array().unwrap().len() <= 4, "{case:#}");
-    assert_eq!(case["found"]["invariant"], "adds_equal_removes");
+    assert_eq!(case["found"]["invariant"], "closed_once");
     // The right tunnel has no trouble with it.
     program.ends_with(0, &format!("replay out/{shrunk}"));
 }

@@ -30,8 +30,8 @@ fn a_schedule_has_a_page() {
     let program = Program::new();
     program.ends_with(0, "report schedule 7 --out right.html");
     assert!(page(&program, "right.html").contains("All invariants hold."));
-    program.ends_with(0, "report schedule 1 --specimen never_released --out broken.html");
+    program.ends_with(0, "report schedule 1 --specimen closed_twice --out broken.html");
     let page = page(&program, "broken.html");
-    assert!(page.contains("adds_equal_removes: "), "the violation is not on the page");
+    assert!(page.contains("closed_once: "), "the violation is not on the page");
     assert!(page.contains("class=\"arrow\""), "no message is on the page");
 }

@@ -1,21 +1,29 @@
 use super::dice::{Actor, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;
-use crate::schedule::{Action, AgentKind, Cast, HostileMessage, StreamId};
+use crate::schedule::{Action, AgentKind, Cast, HostileMessage, Knobs, StreamId};
 
 /// What the hostile agents say.
-pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline) {
+pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, knobs: &Knobs, timeline: &mut Timeline) {
     for (number, agent) in (0..).zip(&cast.agents) {
         if let AgentKind::Hostile { base, .. } = agent.kind {
             let dice = Dice::of(seed, Actor::Hostile(number));
-            talk(dice, swarm, number, base, timeline);
+            // What it says before it is connected, nobody hears.
+            let from = 3 * knobs.link.max_latency;
+            talk(dice, swarm, (number, base), from, timeline);
         }
     }
 }
 
-fn talk(mut dice: Dice, swarm: &Swarm, agent: u8, base: bool, timeline: &mut Timeline) {
+fn talk(
+    mut dice: Dice,
+    swarm: &Swarm,
+    (agent, base): (u8, bool),
+    from: u32,
+    timeline: &mut Timeline,
+) {
     let habit = habit(&mut dice);
-    let mut now = 0;
+    let mut now = from;
     for turn in 0..1 + dice.times(80, 20) {
         now += dice.range(0..=swarm.horizon / 6);
         let message = match habit {
@@ -69,19 +77,24 @@ fn pour(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
             let theirs = if base { -2 } else { 2 };
             let id = dice.weighted(&[(2, 1), (2, 3), (1, theirs), (1, 2 * theirs)]);
             let message = HostileMessage::Data { id, bytes: if base { 5000 } else { 900 } };
-            flood(dice, 60, message)
+            flood(dice, 40, message)
         }
     }
 }
 
 fn ask(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
-    match (turn, dice.range(0..=2)) {
+    match (turn, dice.range(0..=3)) {
         (0, _) => HostileMessage::Deaf,
         (_, 0) => {
             let message = speech(dice, base);
-            flood(dice, 400, message)
+            flood(dice, 60, message)
         }
-        (_, 1) => flood(dice, 400, HostileMessage::Ping),
+        (_, 1) if base => {
+            // Of a connection that never was: each wants an answer.
+            let id = i64::from(dice.range(100..=500));
+            flood(dice, 400, HostileMessage::Pause { id })
+        }
+        (_, 1) => flood(dice, 60, HostileMessage::Ping),
         _ => {
             let id = i64::from(turn) * 1000 + 1;
             flood(dice, 400, HostileMessage::Connect { id, target: "tcp/nowhere:1".into() })
@@ -96,12 +109,12 @@ fn flood(dice: &mut Dice, most: u32, message: HostileMessage) -> HostileMessage 
 
 fn message(dice: &mut Dice, base: bool) -> HostileMessage {
     match dice.range(0..=99) {
-        0..=1 => HostileMessage::Deaf,
-        2..=4 => HostileMessage::Length { length: length(dice) },
+        0..=3 => HostileMessage::Deaf,
+        4 => HostileMessage::Length { length: length(dice) },
         5..=7 => HostileMessage::Raw { bytes: raw(dice) },
         8..=14 => {
             let message = speech(dice, base);
-            flood(dice, 400, message)
+            flood(dice, 60, message)
         }
         _ => speech(dice, base),
     }
@@ -164,13 +177,13 @@ fn target(dice: &mut Dice) -> String {
     match dice.range(0..=9) {
         0 => String::new(),
         1 => "no address".into(),
-        2 => format!("tcp/{}", "x".repeat(dice.range(200..=3000) as usize)),
+        2 => format!("tcp/{}", "x".repeat(dice.range(200..=1500) as usize)),
         _ => StreamId(u16::from(dice.below(4))).target(),
     }
 }
 
 fn text(dice: &mut Dice) -> String {
-    if dice.percent(60) { "EOF".into() } else { "x".repeat(dice.range(0..=3000) as usize) }
+    if dice.percent(60) { "EOF".into() } else { "x".repeat(dice.range(0..=1500) as usize) }
 }
 
 fn length(dice: &mut Dice) -> u64 {

@@ -35,7 +35,7 @@ fn limits(dice: &mut Dice) -> Limits {
 
 fn timing(dice: &mut Dice) -> Timing {
     // Mostly so long that there is more to see than pings.
-    let ping_interval = dice.weighted(&[(1, 30), (3, 120), (2, 250)]) + dice.range(0..=50);
+    let ping_interval = dice.weighted(&[(1, 30), (3, 150), (4, 400)]) + dice.range(0..=50);
     // Two of them and the longest way there and back.
     let silence = 2 * ping_interval + 120 + dice.range(0..=200);
     Timing {

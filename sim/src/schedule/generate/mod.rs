@@ -34,7 +34,7 @@ impl Schedule {
         applications::act(seed, &swarm, &cast, &knobs, &mut timeline);
         links::act(seed, &swarm, &cast, &mut timeline);
         hosts::act(seed, &swarm, &cast, &knobs, &mut timeline);
-        hostile::act(seed, &swarm, &cast, &mut timeline);
+        hostile::act(seed, &swarm, &cast, &knobs, &mut timeline);
         let finale = finale(&mut Dice::of(seed, Actor::Finale));
         Self { version: VERSION, seed, cast, knobs, steps: timeline.into_steps(), finale }
     }

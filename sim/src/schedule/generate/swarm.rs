@@ -63,19 +63,19 @@ impl Swarm {
         let faults = dice.percent(50);
         let fault = |dice: &mut Dice| dice.percent(25) && faults;
         Self {
-            horizon: dice.weighted(&[(4, 60), (4, 200), (2, 500), (1, 1500)]),
-            applications: 1 + dice.times(55, 11),
-            agents: dice.weighted(&[(7, 1), (2, 2), (1, 3)]),
+            horizon: dice.weighted(&[(12, 30), (6, 120), (2, 400), (1, 1200)]),
+            applications: 1 + dice.times(33, 11),
+            agents: dice.weighted(&[(16, 1), (3, 2), (1, 3)]),
             servers: if dice.percent(20) && world == World::Turmoil { 2 } else { 1 },
             dialects: dice.weighted(&[
                 (5, Dialects::Extended),
                 (3, Dialects::Base),
                 (2, Dialects::Mixed),
             ]),
-            sizes: dice.weighted(&[(6, Sizes::Small), (5, Sizes::Window), (1, Sizes::Large)]),
+            sizes: dice.weighted(&[(12, Sizes::Small), (7, Sizes::Window), (1, Sizes::Large)]),
             latency: dice.percent(60),
             agent_dials: dice.percent(30),
-            hostile: dice.percent(12),
+            hostile: dice.percent(8),
             resets: dice.percent(30),
             drops: dice.percent(40),
             slow_readers: dice.percent(40),
