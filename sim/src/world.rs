@@ -8,19 +8,8 @@ use crate::violation::Violation;
 use crate::{Schedule, Trace, core_world, turmoil_world};
 
 /// Where schedules are run.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum World {
     /// Sessions of `watertight-core` and virtual pipes, without a runtime.

@@ -60,9 +60,14 @@ impl<T: Tunnel> World<'_, T> {
                 }
             }
             if !moved {
-                break;
+                return self.sweep_parted();
             }
         }
+        self.stage.observed.stuck.push("the hosts talk without end at one moment".into());
+    }
+
+    /// What ended at this moment is taken away.
+    fn sweep_parted(&mut self) {
         if self.parted {
             self.parted = false;
             self.sweep();

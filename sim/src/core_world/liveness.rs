@@ -12,6 +12,7 @@ use crate::{Player, StreamEnd};
 const FRESH_BYTES: u64 = 64;
 /// Milliseconds that a dial takes at most where nothing is wrong, beside what the links take.
 const FRESH_WITHIN: u32 = 1000;
+
 impl<T: Tunnel> World<'_, T> {
     /// Every agent is dialled anew, and what is sent there comes back. A session that has lost its
     /// other end and does not know it yet may still break such a dial, but not for ever.
@@ -28,10 +29,9 @@ impl<T: Tunnel> World<'_, T> {
                 let stream = self.stage.find(id).and_then(|place| self.stage.streams.get(place));
                 stream.is_none_or(|stream| !came_through(stream.near.end()))
             });
-            if last {
-                break;
-            }
-            first += u16::from(u8::MAX);
+            let next = first.checked_add(u16::from(u8::MAX)).filter(|_| !last);
+            let Some(next) = next else { break };
+            first = next;
         }
         for agent in left {
             let what = format!("a fresh dial of {} does not come through", agent_host(agent));

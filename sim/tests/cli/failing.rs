@@ -26,7 +26,7 @@ fn what_it_shrinks_to_is_small_and_a_file_that_people_can_read() {
     assert!(case["schedule"]["steps"].as_array().unwrap().len() <= 4, "{case:#}");
     assert_eq!(case["found"]["invariant"], "closed_once");
     // The right tunnel has no trouble with it.
-    program.ends_with(0, &format!("replay out/{shrunk}"));
+    program.ends_with(0, &format!("replay out/{shrunk} --right"));
 }
 
 #[test]

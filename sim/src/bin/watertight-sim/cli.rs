@@ -67,7 +67,7 @@ pub(crate) struct RunArgs {
     /// Runs them on this specimen instead of the tunnel, in its world: what a failure looks like
     #[arg(long, value_name = "NAME", conflicts_with = "world")]
     pub(crate) specimen: Option<String>,
-    /// Goes on where a run of the same seeds was interrupted
+    /// Goes on where a run of the same seeds was interrupted, if it was
     #[arg(long)]
     pub(crate) resume: bool,
     /// Does not fail where a situation was never reached, as a short run may not
@@ -89,9 +89,12 @@ pub(crate) struct Played {
     /// Where a seed's schedule is run; a file says it itself, unless it is said here
     #[arg(long)]
     pub(crate) world: Option<World>,
-    /// Plays it on this specimen instead of the tunnel
-    #[arg(long, value_name = "NAME")]
+    /// Plays it on this specimen instead of the tunnel; a file that was found on one says it itself
+    #[arg(long, value_name = "NAME", conflicts_with = "right")]
     pub(crate) specimen: Option<String>,
+    /// Plays it on the right tunnel, whatever it was found on
+    #[arg(long)]
+    pub(crate) right: bool,
 }
 
 #[derive(Debug, Args)]

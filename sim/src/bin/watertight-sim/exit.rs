@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-/// How the program ends. The numbers are documented in the README.
+/// How the program ends. The numbers are documented in SIMULATION.md and in the program's help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Everything is as it must be.

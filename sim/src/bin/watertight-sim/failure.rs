@@ -11,8 +11,8 @@ use crate::timeline::timeline;
 const MAX_RUNS: usize = 3000;
 
 /// The command that shows a failure again.
-pub(crate) fn reproduce(path: &Path, play: Play) -> String {
-    format!("cargo run --release -p watertight-sim -- replay {}{}", path.display(), play.flag())
+pub(crate) fn reproduce(path: &Path) -> String {
+    format!("cargo run --release -p watertight-sim -- replay {}", path.display())
 }
 
 /// Writes a failure of a run and what it shrinks to, and tells the story of that. Returns the
@@ -37,5 +37,5 @@ pub(crate) fn keep(failure: &Failure, play: Play, out: &Path) -> Result<String, 
     let trace = Trace::on();
     let outcome = play.run(&case.schedule, &trace);
     eprint!("{}", timeline(&trace.take(), &outcome, false));
-    Ok(reproduce(&file("shrunk.json"), play))
+    Ok(reproduce(&file("shrunk.json")))
 }

@@ -1,5 +1,7 @@
 use watertight_sim::specimen::{self, Specimen};
-use watertight_sim::{Outcome, Schedule, Trace, World};
+use watertight_sim::{Case, Outcome, Schedule, Trace, World};
+
+use crate::cli::Played;
 
 /// What a schedule is played on.
 #[derive(Clone, Copy)]
@@ -15,6 +17,12 @@ impl Play {
         let Some(name) = specimen else { return Ok(Self::Product(world)) };
         let found = specimen::all().find(|specimen| specimen.name == name);
         found.map(Self::Specimen).ok_or_else(|| no_such(name))
+    }
+
+    /// What a case is played on: what the command line says, or else what it was found on.
+    pub(crate) fn of_case(case: &Case, played: &Played) -> Result<Self, String> {
+        let found_on = case.specimen.as_deref().filter(|_| !played.right);
+        Self::choose(case.world, played.specimen.as_deref().or(found_on))
     }
 
     pub(crate) const fn world(self) -> World {
@@ -36,14 +44,6 @@ impl Play {
         match self {
             Self::Product(_) => None,
             Self::Specimen(specimen) => Some(specimen.name),
-        }
-    }
-
-    /// What has to be said on the command line for it.
-    pub(crate) fn flag(self) -> String {
-        match self {
-            Self::Product(_) => String::new(),
-            Self::Specimen(specimen) => format!(" --specimen {}", specimen.name),
         }
     }
 }

@@ -9,13 +9,16 @@ use crate::timeline::timeline;
 pub(crate) fn replay(arguments: &ReplayArgs) -> Ending {
     let played = &arguments.played;
     let case = played.subject.case(played.world)?;
-    let play = Play::choose(case.world, played.specimen.as_deref())?;
+    let play = Play::of_case(&case, played)?;
     let trace = Trace::on();
     let outcome = play.run(&case.schedule, &trace);
     if !case.about.is_empty() {
         println!("{}", case.about);
     }
     println!("seed {} in the {} world", case.schedule.seed, case.world);
+    if let Some(specimen) = play.specimen() {
+        println!("on the specimen {specimen}");
+    }
     print!("{}", timeline(&trace.take(), &outcome, arguments.trace));
     if let Some(found) = &case.found
         && outcome.violation.as_ref().is_none_or(|violation| !violation.is_like(found))

@@ -11,7 +11,7 @@ use crate::timeline::timeline;
 pub(crate) fn shrink(arguments: &ShrinkArgs) -> Ending {
     let played = &arguments.played;
     let case = played.subject.case(played.world)?;
-    let play = Play::choose(case.world, played.specimen.as_deref())?;
+    let play = Play::of_case(&case, played)?;
     let outcome = play.run(&case.schedule, &Trace::off());
     let Some(violation) = outcome.violation else {
         println!("all invariants hold: there is nothing to shrink");
@@ -28,11 +28,12 @@ pub(crate) fn shrink(arguments: &ShrinkArgs) -> Ending {
 
     let default = || played.subject.derived(case.world, "shrunk.json");
     let path = arguments.out.clone().unwrap_or_else(default);
-    let case = Case { found: Some(violation), schedule, ..case };
+    let specimen = play.specimen().map(str::to_string);
+    let case = Case { specimen, found: Some(violation), schedule, ..case };
     case.write(&path)?;
     let trace = Trace::on();
     let outcome = play.run(&case.schedule, &trace);
     print!("{}", timeline(&trace.take(), &outcome, false));
-    println!("{}", reproduce(&path, play));
+    println!("{}", reproduce(&path));
     Ok(Exit::Violation)
 }

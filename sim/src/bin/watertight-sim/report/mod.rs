@@ -29,7 +29,7 @@ pub(crate) fn report(command: &ReportCommand) -> Ending {
         }
         ReportCommand::Schedule { played, out } => {
             let case = played.subject.case(played.world)?;
-            let play = Play::choose(case.world, played.specimen.as_deref())?;
+            let play = Play::of_case(&case, played)?;
             let trace = Trace::on();
             let outcome = play.run(&case.schedule, &trace);
             write(out, &schedule_page::page(&case, &outcome, &trace.take()))?;

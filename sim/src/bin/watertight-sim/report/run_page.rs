@@ -31,8 +31,10 @@ fn run(results: &Results) -> Markup {
         }
         @if !results.complete { p.bad { "not complete" } }
         (failures(results))
-        h2 { "Rate" }
-        (figure(plot::curve(&rates(results))))
+        @if results.samples.len() > 1 {
+            h2 { "Rate" }
+            (figure(plot::curve(&rates(results))))
+        }
         h2 { "What happened" }
         (bars(["action", "times", "a schedule"], &actions(results)))
         h2 { "How long schedules are" }

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &RunArgs) -> Ending {
     campaign::run(&mut results, &|schedule| play.run(schedule, &Trace::off()), &mut watcher);
     watcher.finish();
     if arguments.time.is_some() {
-        results.complete = !interrupted.load(Ordering::Relaxed);
+        results.complete = !interrupted.load(Ordering::Relaxed) && results.failures.is_empty();
     }
     write_results(&path, &results)?;
     if arguments.json {
@@ -85,6 +85,10 @@ fn beginning(
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = arguments.threads.map_or(cores, usize::from);
     if !arguments.resume {
+        return Ok(Results::new(plan, threads));
+    }
+    if !path.exists() {
+        // A shard that was ended before it had begun.
         return Ok(Results::new(plan, threads));
     }
     let mut results = read_results(path)?;
