@@ -7,6 +7,7 @@ use super::stream::Stream;
 use crate::Heap;
 use crate::invariant::When;
 use crate::observed::Observed;
+use crate::schedule::{Action, Schedule};
 use crate::situation::Situation;
 
 /// What the library and turmoil take for a host that has nothing to do, and for each session: measured, and
@@ -27,9 +28,20 @@ const WORKING: u64 = 8 << 20;
 /// What may be held when it is quiet.
 pub(super) fn at_rest(stage: &Stage) -> u64 {
     let link = &stage.schedule.knobs.link;
-    let segments = u64::from(link.capacity / link.portion.max(1));
-    let host = AT_REST + SEGMENT * segments;
-    host * stage.hosts().count() as u64 + ATTEMPT * stage.attempts()
+    let portion = u64::from(link.portion.max(1));
+    let host = AT_REST + SEGMENT * u64::from(link.capacity) / portion;
+    let queued = SEGMENT * written(&stage.schedule) / portion;
+    host * stage.hosts().count() as u64 + queued + ATTEMPT * stage.attempts()
+}
+
+/// What the applications write: for a host that is dead, turmoil queues all of it, whatever a socket
+/// holds.
+fn written(schedule: &Schedule) -> u64 {
+    let written = schedule.steps.iter().map(|step| match step.action {
+        Action::Write { bytes, .. } => u64::from(bytes),
+        _ => 0,
+    });
+    written.sum()
 }
 
 /// Everything that the invariants look at, now.
