@@ -50,6 +50,14 @@ pub enum CaseError {
         #[source]
         error: serde_json::Error,
     },
+    /// Somebody or something is in it that is not there.
+    #[error("{path}: {what}")]
+    Cast {
+        /// The file.
+        path: PathBuf,
+        /// Who or what.
+        what: String,
+    },
     /// It has the format of another version, in which it would mean something else.
     #[error("{path}: a schedule of version {version}, this program plays version {VERSION}")]
     Version {
@@ -58,6 +66,17 @@ pub enum CaseError {
         /// Its version.
         version: u32,
     },
+}
+
+/// As much of a case as every version has.
+#[derive(Deserialize)]
+struct Head {
+    schedule: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 impl Case {
@@ -76,11 +95,16 @@ impl Case {
         let file = || path.to_path_buf();
         let text =
             fs::read_to_string(path).map_err(|error| CaseError::Io { path: file(), error })?;
-        let case: Self =
-            serde_json::from_str(&text).map_err(|error| CaseError::Json { path: file(), error })?;
-        match case.schedule.version {
-            VERSION => Ok(case),
-            version => Err(CaseError::Version { path: file(), version }),
+        let failed = |error| CaseError::Json { path: file(), error };
+        // First, since one of another version may have other fields.
+        let head: Head = serde_json::from_str(&text).map_err(failed)?;
+        if head.schedule.version != VERSION {
+            return Err(CaseError::Version { path: file(), version: head.schedule.version });
+        }
+        let case: Self = serde_json::from_str(&text).map_err(failed)?;
+        match case.schedule.check() {
+            Ok(()) => Ok(case),
+            Err(what) => Err(CaseError::Cast { path: file(), what }),
         }
     }
 

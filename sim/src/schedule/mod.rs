@@ -2,6 +2,7 @@
 
 mod action;
 mod cast;
+mod check;
 mod generate;
 mod knobs;
 mod target;

@@ -9,6 +9,7 @@ fn what_is_no_schedule_is_refused_in_words() {
         ("replay nothing.json", "nothing.json: No such file"),
         ("replay broken.json", "broken.json: no schedule: "),
         ("replay newer.json", "newer.json: a schedule of version 99"),
+        ("replay nobody.json", "nobody.json: 0 servers"),
         ("merge broken.json", "broken.json: no results of a run: "),
         ("report run missing.json", "missing.json: No such file"),
     ];
@@ -18,8 +19,10 @@ fn what_is_no_schedule_is_refused_in_words() {
     let paths = files.map(|file| file.unwrap().path());
     let shrunk = paths.into_iter().find(|path| path.to_string_lossy().ends_with(".shrunk.json"));
     let text = fs::read_to_string(shrunk.unwrap()).unwrap();
-    let newer = text.replace("\"version\": 1", "\"version\": 99");
+    let newer = text.replace("\"version\": 1", "\"version\": 99, \"novelty\": true");
     fs::write(program.folder().join("newer.json"), newer).unwrap();
+    let nobody = text.replace("\"servers\": 1", "\"servers\": 0");
+    fs::write(program.folder().join("nobody.json"), nobody).unwrap();
     for (arguments, words) in cases {
         let said = program.ends_with(6, arguments);
         assert!(said.err.contains(words), "{arguments}: {}", said.err);
