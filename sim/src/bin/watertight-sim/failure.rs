@@ -24,8 +24,8 @@ pub(crate) fn keep(failure: &Failure, play: Play, out: &Path) -> Result<String, 
     let mut case = Case::of_seed(*seed, world);
     case.found = Some(violation.clone());
     case.specimen = play.specimen().map(str::to_string);
-    case.write(&file("json"))?;
     eprintln!("seed {seed}: {violation}");
+    case.write(&file("json"))?;
     eprintln!("written to {}", file("json").display());
 
     let run = |schedule: &Schedule| play.run(schedule, &Trace::off()).violation;

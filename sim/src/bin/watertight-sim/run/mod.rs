@@ -38,17 +38,20 @@ pub(crate) fn run(arguments: &RunArgs) -> Ending {
     if arguments.time.is_some() {
         results.complete = !interrupted.load(Ordering::Relaxed) && results.failures.is_empty();
     }
-    write_results(&path, &results)?;
+    // A full disk must not hide what was found.
+    let written = write_results(&path, &results);
     if arguments.json {
         println!("{}", serde_json::to_string(&results)?);
     }
     let exit = ending(arguments, &results, interrupted.load(Ordering::Relaxed));
-    eprintln!("results: {}", path.display());
+    if written.is_ok() {
+        eprintln!("results: {}", path.display());
+    }
     if let Some(failed) = results.failures.first() {
         let command = failure::keep(failed, play, &arguments.out)?;
         eprintln!("{command}");
     }
-    Ok(exit)
+    written.map(|()| exit)
 }
 
 fn ending(arguments: &RunArgs, results: &Results, interrupted: bool) -> Exit {
