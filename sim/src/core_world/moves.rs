@@ -1,6 +1,7 @@
 //! What applications and targets do with their connections.
 
 use bytes::Bytes;
+use watertight_core::ConnectionId;
 use watertight_core::session::{ReadError, WriteError};
 
 use super::actor::Actor;
@@ -124,7 +125,7 @@ impl<E: End> Move<'_, '_, E> {
         true
     }
 
-    fn let_go(&mut self, what: &str, end: impl FnOnce(&mut Actor<E>, &Stage<'_>, ConnId)) {
+    fn let_go(&mut self, what: &str, end: impl FnOnce(&mut Actor<E>, &Stage<'_>, ConnectionId)) {
         let id = self.handle.id;
         end(self.actor, self.stage, id);
         // This end cannot tell the other one that it did not mean to finish.
@@ -215,5 +216,3 @@ impl<E: End> Move<'_, '_, E> {
         self.stage.told(host, || format!("#{id} has to wait to write"));
     }
 }
-
-type ConnId = watertight_core::ConnectionId;
