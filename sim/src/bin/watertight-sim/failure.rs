@@ -15,6 +15,13 @@ pub(crate) fn reproduce(path: &Path) -> String {
     format!("cargo run --release -p watertight-sim -- replay {}", path.display())
 }
 
+/// The same for a failure that cannot be written.
+pub(crate) fn reproduce_seed(seed: u64, play: Play) -> String {
+    let specimen = play.specimen().map_or_else(String::new, |name| format!(" --specimen {name}"));
+    let world = play.world();
+    format!("cargo run --release -p watertight-sim -- replay {seed} --world {world}{specimen}")
+}
+
 /// Writes a failure of a run and what it shrinks to, and tells the story of that. Returns the
 /// command that shows it again.
 pub(crate) fn keep(failure: &Failure, play: Play, out: &Path) -> Result<String, CaseError> {

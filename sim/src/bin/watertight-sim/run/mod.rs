@@ -47,11 +47,13 @@ pub(crate) fn run(arguments: &RunArgs) -> Ending {
     if written.is_ok() {
         eprintln!("results: {}", path.display());
     }
-    if let Some(failed) = results.failures.first() {
-        let command = failure::keep(failed, play, &arguments.out)?;
-        eprintln!("{command}");
-    }
-    written.map(|()| exit)
+    let Some(failed) = results.failures.first() else { return written.map(|()| exit) };
+    let command = failure::keep(failed, play, &arguments.out).unwrap_or_else(|error| {
+        eprintln!("watertight-sim: {error}");
+        failure::reproduce_seed(failed.seed, play)
+    });
+    eprintln!("{command}");
+    Ok(exit)
 }
 
 fn ending(arguments: &RunArgs, results: &Results, interrupted: bool) -> Exit {
