@@ -33,3 +33,45 @@ fn balanced(kind: &str, Tally { added, removed, live }: Tally) -> Result<(), Str
     }
     Err(format!("{added} {kind} added, {removed} removed, {live} live"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HostBooks;
+    use crate::invariant::fixture::{ALWAYS, host, tally};
+
+    type Choose = fn(&mut HostBooks) -> &mut Tally;
+    const TALLIES: [Choose; 2] = [|books| &mut books.sessions, |books| &mut books.routes];
+
+    #[test]
+    fn what_was_added_and_is_neither_there_nor_removed_is_missed_at_any_time() {
+        for when in ALWAYS {
+            for of in TALLIES {
+                let balanced = host(|books| *of(books) = tally(3, 3, 0));
+                assert_eq!(check(when, &balanced), Ok(()));
+                let lost = host(|books| *of(books) = tally(3, 2, 0));
+                assert!(check(when, &lost).is_err(), "{when:?}");
+                let doubled = host(|books| *of(books) = tally(3, 3, 1));
+                assert!(check(when, &doubled).is_err(), "{when:?}");
+            }
+            let lost = host(|books| books.connections.added = 1);
+            let what = "agent0: 1 connections added, 0 removed, 0 live";
+            assert_eq!(check(when, &lost), Err(what.into()));
+        }
+    }
+
+    #[test]
+    fn what_lives_has_its_time() {
+        let connection = host(|books| (books.connections.added, books.connections.live) = (1, 1));
+        assert_eq!(check(When::Running, &connection), Ok(()));
+        let leaked = "agent0: 1 connections were never removed";
+        assert_eq!(check(When::Quiet, &connection), Err(leaked.into()));
+        assert_eq!(check(When::Over, &connection), Err(leaked.into()));
+        for of in TALLIES {
+            let lives = host(|books| *of(books) = tally(2, 1, 1));
+            assert_eq!(check(When::Running, &lives), Ok(()));
+            assert_eq!(check(When::Quiet, &lives), Ok(()));
+            assert!(check(When::Over, &lives).is_err());
+        }
+    }
+}

@@ -7,3 +7,19 @@ pub(super) fn check(_: When, observed: &Observed) -> Result<(), String> {
         None => Ok(()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::fixture::{ALWAYS, host};
+
+    #[test]
+    fn nobody_is_blamed() {
+        for when in ALWAYS {
+            assert_eq!(check(when, &host(|_| {})), Ok(()));
+            let blamed = host(|books| books.blamed = Some("too much credit".into()));
+            let what = "agent0: found fault with an end that behaves: too much credit";
+            assert_eq!(check(when, &blamed), Err(what.into()));
+        }
+    }
+}

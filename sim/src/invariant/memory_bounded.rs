@@ -23,3 +23,47 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::fixture::{ALWAYS, host};
+    use crate::observed::Bounds;
+
+    /// As much as the bounds allow, and one more of one of them.
+    fn holds(more: [u64; 4]) -> Observed {
+        host(|books| {
+            books.bounds =
+                Bounds { connections: 1, bytes_to_send: 2, bytes_received: 3, queued_control: 4 };
+            let [connections, to_send, received, control] = more;
+            books.connections.live = 1 + connections;
+            books.connections.bytes_to_send = 2 + to_send;
+            books.connections.bytes_received = 3 + received;
+            books.connections.queued_control = 4 + control;
+        })
+    }
+
+    #[test]
+    fn each_quantity_has_its_bound() {
+        let beyond = [
+            ([1, 0, 0, 0], "agent0: 2 connections held, at most 1 allowed"),
+            ([0, 1, 0, 0], "agent0: 3 bytes to send held, at most 2 allowed"),
+            ([0, 0, 1, 0], "agent0: 4 bytes received held, at most 3 allowed"),
+            ([0, 0, 0, 1], "agent0: 5 control messages held, at most 4 allowed"),
+        ];
+        for when in ALWAYS {
+            assert_eq!(check(when, &holds([0; 4])), Ok(()));
+            for (more, what) in beyond {
+                assert_eq!(check(when, &holds(more)), Err(what.into()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_heap_has_its_bound_while_the_world_runs() {
+        let heap = |heap| Observed { heap, heap_bound: 10, ..Observed::default() };
+        assert_eq!(check(When::Running, &heap(10)), Ok(()));
+        let what = "11 bytes of heap held, at most 10 allowed";
+        assert_eq!(check(When::Running, &heap(11)), Err(what.into()));
+    }
+}

@@ -4,6 +4,8 @@ mod adds_equal_removes;
 mod bytes_intact;
 mod closed_once;
 mod dial_deadline;
+#[cfg(test)]
+mod fixture;
 mod heap_returns;
 mod innocent;
 mod memory_bounded;
@@ -113,4 +115,21 @@ fn each_host(
         .hosts
         .iter()
         .try_for_each(|books| ask(books).map_err(|what| format!("{}: {what}", books.host)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_one_that_does_not_hold_is_named() {
+        assert_eq!(check(When::Over, &Observed::default()), Ok(()));
+        let stuck = vec!["s1 hangs".to_string()];
+        let mut observed = Observed { stuck, ..Observed::default() };
+        let first = check(When::Running, &observed);
+        assert_eq!(first, Err((Invariant::Progress, "s1 hangs".into())));
+        observed.contradictions.push("a byte too many".into());
+        let first = check(When::Running, &observed);
+        assert_eq!(first, Err((Invariant::BytesIntact, "a byte too many".into())));
+    }
 }

@@ -13,3 +13,20 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::fixture::host;
+
+    #[test]
+    fn at_rest_some_may_live_and_in_the_end_none() {
+        let tasks = |tasks| host(|books| (books.tasks, books.tasks_at_rest) = (tasks, 2));
+        assert_eq!(check(When::Running, &tasks(3)), Ok(()));
+        assert_eq!(check(When::Quiet, &tasks(2)), Ok(()));
+        let too_many = "agent0: 3 tasks are alive at rest, at most 2 expected";
+        assert_eq!(check(When::Quiet, &tasks(3)), Err(too_many.into()));
+        assert_eq!(check(When::Over, &tasks(0)), Ok(()));
+        assert_eq!(check(When::Over, &tasks(1)), Err("agent0: 1 tasks are alive".into()));
+    }
+}

@@ -13,3 +13,24 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
         Err(format!("{live} sessions are up at rest, {expected} expected"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::fixture::{host, tally};
+
+    #[test]
+    fn at_rest_there_are_as_many_as_there_should_be() {
+        let up = |live| {
+            host(|books| (books.sessions, books.sessions_expected) = (tally(live, 0, live), 2))
+        };
+        assert_eq!(check(When::Quiet, &up(2)), Ok(()));
+        for wrong in [1, 3] {
+            let what = format!("agent0: {wrong} sessions are up at rest, 2 expected");
+            assert_eq!(check(When::Quiet, &up(wrong)), Err(what));
+            // They come and go while it runs, and in the end they have gone.
+            assert_eq!(check(When::Running, &up(wrong)), Ok(()));
+            assert_eq!(check(When::Over, &up(wrong)), Ok(()));
+        }
+    }
+}

@@ -13,3 +13,24 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::fixture::{host, tally};
+
+    #[test]
+    fn at_rest_there_is_one_for_each_session_and_in_the_end_none() {
+        let sockets =
+            |sockets| host(|books| (books.sockets, books.sessions) = (sockets, tally(2, 0, 2)));
+        assert_eq!(check(When::Running, &sockets(3)), Ok(()));
+        assert_eq!(check(When::Quiet, &sockets(2)), Ok(()));
+        let too_many = "agent0: 3 sockets are open at rest, for 2 sessions";
+        assert_eq!(check(When::Quiet, &sockets(3)), Err(too_many.into()));
+        assert_eq!(check(When::Over, &sockets(0)), Ok(()));
+        assert_eq!(
+            check(When::Over, &sockets(1)),
+            Err("agent0: 1 sockets were never closed".into())
+        );
+    }
+}
