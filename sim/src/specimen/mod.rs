@@ -4,7 +4,7 @@
 mod core;
 mod turmoil;
 
-use crate::{Outcome, Schedule, Trace, Violation, World};
+use crate::{Invariant, Outcome, Schedule, Trace, Violation, World};
 
 /// A tunnel with one thing wrong.
 #[derive(Debug)]
@@ -15,9 +15,23 @@ pub struct Specimen {
     pub row: &'static str,
     /// What is wrong with it.
     pub what: &'static str,
+    /// What that violates: nothing else counts as its being caught.
+    pub expected: &'static [Invariant],
     /// Where it lives.
     pub world: World,
     play: fn(&Schedule, &Trace) -> Outcome,
+}
+
+/// What came of a hunt.
+#[derive(Clone, Debug)]
+pub enum Hunt {
+    /// A schedule shows what is wrong.
+    Caught(Catch),
+    /// None does.
+    Missed {
+        /// Something else that one of them shows.
+        instead: Option<Violation>,
+    },
 }
 
 /// How a specimen was caught.
@@ -29,6 +43,8 @@ pub struct Catch {
     pub seed: u64,
     /// What it showed.
     pub violation: Violation,
+    /// What the same schedule shows on the right tunnel. If it shows anything, it proves nothing.
+    pub on_right: Option<Violation>,
 }
 
 impl Specimen {
@@ -38,20 +54,60 @@ impl Specimen {
         (self.play)(schedule, trace)
     }
 
-    /// Runs generated schedules on it, from a seed on, until one shows a violation; at most `limit`.
-    /// The same schedules show none on the right tunnel.
+    /// Runs generated schedules on it, from a seed on, until one violates what is
+    /// [expected](Self::expected); at most `limit`.
     #[must_use]
-    pub fn hunt(&self, first: u64, limit: u64) -> Option<Catch> {
-        (1..=limit).find_map(|schedules| {
+    pub fn hunt(&self, first: u64, limit: u64) -> Hunt {
+        let mut instead = None;
+        for schedules in 1..=limit {
             let seed = first.wrapping_add(schedules - 1);
             let schedule = Schedule::generate(seed, self.world);
-            let violation = self.run(&schedule, &Trace::off()).violation?;
-            Some(Catch { schedules, seed, violation })
-        })
+            let Some(violation) = self.run(&schedule, &Trace::off()).violation else { continue };
+            if self.expected.contains(&violation.invariant) {
+                let on_right = self.world.run(&schedule, &Trace::off()).violation;
+                return Hunt::Caught(Catch { schedules, seed, violation, on_right });
+            }
+            instead.get_or_insert(violation);
+        }
+        Hunt::Missed { instead }
     }
 }
 
 /// All of them, world by world, in the order of their rows.
 pub fn all() -> impl Iterator<Item = &'static Specimen> {
     core::ALL.iter().chain(&turmoil::ALL)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Shows the same whatever happens.
+    const fn stuck(expected: &'static [Invariant]) -> Specimen {
+        let play = |_: &Schedule, _: &Trace| {
+            let (invariant, what) = (Invariant::Progress, "it hangs".into());
+            let violation = Violation { invariant, what, at: Duration::ZERO, steps: 0 };
+            Outcome { violation: Some(violation), ..Outcome::default() }
+        };
+        Specimen { name: "stuck", row: "T0", what: "it hangs", expected, world: World::Core, play }
+    }
+
+    #[test]
+    fn what_is_expected_catches_and_the_right_tunnel_is_asked() {
+        let specimen = stuck(&[Invariant::BytesIntact, Invariant::Progress]);
+        let Hunt::Caught(catch) = specimen.hunt(5, 3) else { panic!("it is not caught") };
+        assert_eq!((catch.schedules, catch.seed, catch.on_right), (1, 5, None));
+        assert_eq!(catch.violation.invariant, Invariant::Progress);
+    }
+
+    #[test]
+    fn what_is_not_expected_does_not_count() {
+        let Hunt::Missed { instead } = stuck(&[Invariant::BytesIntact]).hunt(5, 3) else {
+            panic!("it is caught by what has nothing to do with it");
+        };
+        assert_eq!(instead.map(|violation| violation.invariant), Some(Invariant::Progress));
+        assert!(matches!(stuck(&[]).hunt(5, 0), Hunt::Missed { instead: None }));
+    }
 }

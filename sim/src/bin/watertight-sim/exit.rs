@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Unreached,
     /// Two runs of a seed differ.
     Undetermined,
-    /// A specimen was not caught.
+    /// A specimen was not caught, or by what proves nothing.
     Missed,
     /// A file could not be read or written, or a process not started.
     Failed,

@@ -1,9 +1,11 @@
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use watertight_sim::specimen::{self, Specimen};
+use watertight_sim::Invariant;
+use watertight_sim::specimen::{self, Hunt, Specimen};
 
 use crate::cli::SpecimensArgs;
 use crate::exit::{Ending, Exit};
@@ -17,10 +19,16 @@ pub(crate) struct Caught {
     pub(crate) row: String,
     pub(crate) what: String,
     pub(crate) world: String,
+    /// The invariants that may catch it.
+    pub(crate) expected: Vec<Invariant>,
     /// How many schedules it took; nothing if it was not caught.
     pub(crate) schedules: Option<u64>,
-    pub(crate) invariant: Option<String>,
+    /// Which one caught it.
+    pub(crate) invariant: Option<Invariant>,
+    /// What it showed, or what it showed instead.
     pub(crate) violation: Option<String>,
+    /// What the schedule that caught it shows on the right tunnel, where it should show nothing.
+    pub(crate) on_right: Option<String>,
     pub(crate) milliseconds: u128,
 }
 
@@ -38,30 +46,65 @@ pub(crate) fn specimens(arguments: &SpecimensArgs) -> Ending {
         fs::write(path, serde_json::to_string_pretty(&table)?)
             .map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    let missed = table.iter().filter(|caught| caught.schedules.is_none()).count();
-    println!("{} of {} specimens caught", table.len() - missed, table.len());
-    Ok(if missed == 0 { Exit::Fine } else { Exit::Missed })
+    let caught = table.iter().filter(|one| one.is_proof()).count();
+    println!("{caught} of {} specimens caught", table.len());
+    Ok(if caught == table.len() { Exit::Fine } else { Exit::Missed })
 }
 
 fn hunt(specimen: &Specimen, arguments: &SpecimensArgs) -> Caught {
     let began = Instant::now();
-    let catch = specimen.hunt(arguments.seed.0, arguments.schedules);
-    let (schedules, violation) = catch.map(|catch| (catch.schedules, catch.violation)).unzip();
-    let caught = Caught {
+    let hunt = specimen.hunt(arguments.seed.0, arguments.schedules);
+    let mut caught = Caught {
         name: specimen.name.into(),
         row: specimen.row.into(),
         what: specimen.what.into(),
         world: specimen.world.to_string(),
-        schedules,
-        invariant: violation.as_ref().map(|violation| violation.invariant.to_string()),
-        violation: violation.map(|violation| violation.to_string()),
+        expected: specimen.expected.to_vec(),
+        schedules: None,
+        invariant: None,
+        violation: None,
+        on_right: None,
         milliseconds: began.elapsed().as_millis(),
     };
-    let Caught { name, row, world, .. } = &caught;
-    let schedules = caught.schedules.map_or_else(|| "-".into(), |schedules| schedules.to_string());
-    let by = caught.violation.as_deref().unwrap_or("NOT CAUGHT");
-    println!("{row:<4} {name:<28} {world:<8} {schedules:>9}  {by}");
+    match hunt {
+        Hunt::Caught(catch) => {
+            caught.schedules = Some(catch.schedules);
+            caught.invariant = Some(catch.violation.invariant);
+            caught.violation = Some(catch.violation.to_string());
+            caught.on_right = catch.on_right.map(|violation| violation.to_string());
+        }
+        Hunt::Missed { instead } => {
+            caught.violation = instead.map(|violation| violation.to_string());
+        }
+    }
+    println!("{caught}");
     caught
+}
+
+impl Caught {
+    /// Whether it was caught by a schedule that shows nothing on the right tunnel.
+    pub(crate) const fn is_proof(&self) -> bool {
+        self.schedules.is_some() && self.on_right.is_none()
+    }
+}
+
+impl fmt::Display for Caught {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, row, world, .. } = self;
+        let schedules = self.schedules.map_or_else(|| "-".into(), |number| number.to_string());
+        write!(f, "{row:<4} {name:<28} {world:<8} {schedules:>9}  ")?;
+        match (self.schedules, &self.violation, &self.on_right) {
+            (_, Some(_), Some(right)) => {
+                write!(f, "PROVES NOTHING, the right tunnel fails: {right}")
+            }
+            (Some(_), Some(violation), _) => f.write_str(violation),
+            (None, Some(instead), _) => {
+                let expected: Vec<_> = self.expected.iter().map(|one| one.name()).collect();
+                write!(f, "NOT CAUGHT by {}, but {instead}", expected.join(" or "))
+            }
+            (_, None, _) => f.write_str("NOT CAUGHT"),
+        }
+    }
 }
 
 /// Reads a table that was written before.
@@ -69,4 +112,37 @@ pub(crate) fn read_table(path: &Path) -> Result<Vec<Caught>, Box<dyn std::error:
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let table = serde_json::from_str(&text);
     Ok(table.map_err(|error| format!("{}: no table of specimens: {error}", path.display()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(schedules: Option<u64>, violation: Option<&str>, on_right: Option<&str>) -> Caught {
+        Caught {
+            name: "stuck".into(),
+            row: "T0".into(),
+            what: "it hangs".into(),
+            world: "core".into(),
+            expected: vec![Invariant::Progress],
+            schedules,
+            invariant: schedules.map(|_| Invariant::Progress),
+            violation: violation.map(str::to_string),
+            on_right: on_right.map(str::to_string),
+            milliseconds: 0,
+        }
+    }
+
+    #[test]
+    fn only_what_the_right_tunnel_does_not_show_is_a_proof() {
+        let caught = row(Some(3), Some("progress: s0 hangs"), None);
+        assert!(caught.is_proof() && caught.to_string().ends_with(" 3  progress: s0 hangs"));
+        let everywhere = row(Some(3), Some("progress: s0 hangs"), Some("progress: s0 hangs"));
+        assert!(!everywhere.is_proof() && everywhere.to_string().contains("PROVES NOTHING"));
+        let otherwise = row(None, Some("closed_once: twice"), None);
+        let said = otherwise.to_string();
+        assert!(!otherwise.is_proof(), "{said}");
+        assert!(said.ends_with("NOT CAUGHT by progress, but closed_once: twice"), "{said}");
+        assert!(!row(None, None, None).is_proof());
+    }
 }

@@ -109,7 +109,11 @@ fn table_of_specimens(specimens: &[Caught]) -> Markup {
     let bar = |caught: &Caught| Bar {
         name: format!("{} {}: {}", caught.row, caught.name, caught.what),
         count: caught.schedules.unwrap_or(0),
-        note: caught.invariant.clone().unwrap_or_else(|| "not caught".into()),
+        note: match caught.invariant {
+            Some(invariant) if caught.is_proof() => invariant.to_string(),
+            Some(invariant) => format!("{invariant}, but the right tunnel fails, too"),
+            None => "not caught".into(),
+        },
     };
     html! {
         h2 { "Specimens: schedules it took to catch each" }
