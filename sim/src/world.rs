@@ -19,7 +19,7 @@ pub enum World {
 }
 
 /// What became of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// What must not happen and did.
     pub violation: Option<Violation>,

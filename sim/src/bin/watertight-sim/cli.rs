@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Makes a failing schedule as small as it can be and still fail in the same way
     Shrink(ShrinkArgs),
-    /// Runs seeds twice, in two processes, and compares their stories byte for byte
+    /// Runs seeds in two processes, there and back, and compares their stories byte for byte
     Meta(MetaArgs),
     /// Writes the stories of many seeds to the standard output
     #[command(hide = true)]
@@ -139,6 +139,12 @@ pub(crate) struct StoryArgs {
     pub(crate) schedules: u64,
     #[arg(long)]
     pub(crate) seed: u64,
+    /// From the last seed to the first one
+    #[arg(long)]
+    pub(crate) backwards: bool,
+    /// Runs each once more, without a trace, and says so if that becomes something else
+    #[arg(long)]
+    pub(crate) untraced: bool,
 }
 
 #[derive(Debug, Args)]

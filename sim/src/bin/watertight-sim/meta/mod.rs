@@ -1,80 +1,91 @@
-use std::io::{self, BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+//! Whether a seed always does the same: in another process, after other seeds, and when nobody looks.
+
+mod teller;
+
+use std::collections::BTreeMap;
+use std::thread;
 
 use watertight_sim::World;
 
 use crate::cli::MetaArgs;
 use crate::exit::{Ending, Exit};
+pub(crate) use teller::HEADING;
+use teller::{Digest, Stories, Teller};
 
-/// Runs seeds twice, in two processes, and compares what they tell, byte for byte.
+/// Runs seeds in two processes, there and back, and compares what they tell, byte for byte.
 pub(crate) fn meta(arguments: &MetaArgs) -> Ending {
     let worlds = arguments.world.map_or_else(|| World::ALL.to_vec(), |world| vec![world]);
     for world in worlds {
-        let mut pair = [storyteller(arguments, world)?, storyteller(arguments, world)?];
-        let outs = [pair[0].stdout.take(), pair[1].stdout.take()];
-        let [Some(first), Some(second)] = outs else { unreachable!("both were piped") };
-        let difference = compare(first, second);
-        // Their outputs are closed by now: one that still tells has nobody to tell it to.
-        let mut well = true;
-        for child in &mut pair {
-            well &= child.wait()?.success();
-        }
-        match difference? {
-            Comparison::Same { seeds, bytes } if seeds == arguments.schedules && well => {
-                println!("{world}: {seeds} seeds, the same {bytes} bytes twice");
-            }
-            Comparison::Same { seeds, .. } => {
-                println!("{world}: only {seeds} of {} seeds came to an end", arguments.schedules);
-                return Ok(Exit::Undetermined);
-            }
-            Comparison::Differ { seed, first, second } => {
-                println!(
-                    "{world}: {seed} differs:\n  {}\n  {}",
-                    first.trim_end(),
-                    second.trim_end()
-                );
-                return Ok(Exit::Undetermined);
-            }
+        let exit = compare(Teller { arguments, world, backwards: false })?;
+        if exit != Exit::Fine {
+            return Ok(exit);
         }
     }
     Ok(Exit::Fine)
 }
 
-enum Comparison {
-    Same { seeds: u64, bytes: u64 },
-    Differ { seed: String, first: String, second: String },
+fn compare(forwards: Teller<'_>) -> Ending {
+    let Teller { world, arguments, .. } = forwards;
+    let backwards = Teller { backwards: true, ..forwards };
+    let mut second = Ok(Stories::default());
+    let first = thread::scope(|scope| {
+        scope.spawn(|| second = backwards.stories());
+        forwards.stories()
+    });
+    let (first, second) = (first?, second?);
+    if let Some(seed) = differing(&first.digests, &second.digests) {
+        let (there, back) = (forwards.story(seed)?, backwards.story(seed)?);
+        let [ours, theirs] = apart(&there, &back);
+        println!("{world}: seed {seed} differs:\n  {ours}\n  {theirs}");
+        return Ok(Exit::Undetermined);
+    }
+    let all = arguments.schedules;
+    let [there, back] = [&first, &second].map(|stories| stories.digests.len() as u64);
+    if first.complete && second.complete && [there, back] == [all; 2] {
+        let bytes: u64 = first.digests.values().map(|digest| digest.bytes).sum();
+        println!("{world}: {all} seeds, the same {bytes} bytes there and back");
+        return Ok(Exit::Fine);
+    }
+    println!("{world}: only {there} of {all} seeds came to an end there, and {back} back");
+    Ok(Exit::Undetermined)
 }
 
-fn storyteller(arguments: &MetaArgs, world: World) -> io::Result<Child> {
-    Command::new(std::env::current_exe()?)
-        .args(["story", "--world", world.name()])
-        .args(["--schedules", &arguments.schedules.to_string()])
-        .args(["--seed", &arguments.seed.0.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
+/// The first seed of which both tell, and not the same.
+fn differing(first: &BTreeMap<u64, Digest>, second: &BTreeMap<u64, Digest>) -> Option<u64> {
+    let differs =
+        |(seed, digest): &(&u64, &Digest)| second.get(seed).is_some_and(|other| other != *digest);
+    first.iter().find(differs).map(|(seed, _)| *seed)
 }
 
-fn compare(first: ChildStdout, second: ChildStdout) -> io::Result<Comparison> {
-    let (mut first, mut second) = (BufReader::new(first), BufReader::new(second));
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    let (mut seed, mut seeds, mut bytes) = (String::new(), 0, 0);
-    loop {
-        a.clear();
-        b.clear();
-        first.read_until(b'\n', &mut a)?;
-        second.read_until(b'\n', &mut b)?;
-        let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
-        if a != b {
-            return Ok(Comparison::Differ { seed, first: text(&a), second: text(&b) });
-        }
-        if a.is_empty() {
-            return Ok(Comparison::Same { seeds, bytes });
-        }
-        if a.starts_with(b"== ") {
-            seed = text(&a).trim_matches(['=', ' ', '\n']).to_string();
-            seeds += 1;
-        }
-        bytes += a.len() as u64;
+/// The first lines that are not the same.
+fn apart<'a>(first: &'a [String], second: &'a [String]) -> [&'a str; 2] {
+    let line = |story: &'a [String], place: usize| story.get(place).map_or("", String::as_str);
+    let places = 0..first.len().max(second.len());
+    let mut pairs = places.map(|place| [line(first, place), line(second, place)]);
+    pairs.find(|[ours, theirs]| ours != theirs).unwrap_or(["once", "and not when told again"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story(text: &[&str]) -> Vec<String> {
+        text.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_first_seed_and_the_first_line_that_differ_are_shown() {
+        let digest = |text: &str| {
+            let mut digest = Digest::default();
+            digest.add(text.as_bytes());
+            digest
+        };
+        let first = BTreeMap::from([(1, digest("a")), (2, digest("b")), (3, digest("c"))]);
+        let second = BTreeMap::from([(2, digest("b")), (3, digest("d")), (4, digest("e"))]);
+        assert_eq!(differing(&first, &second), Some(3));
+        assert_eq!(differing(&first, &first), None);
+        let (short, long) = (story(&["a", "b"]), story(&["a", "b", "c"]));
+        assert_eq!(apart(&short, &long), ["", "c"]);
+        assert_eq!(apart(&story(&["a", "x"]), &long), ["x", "b"]);
     }
 }
