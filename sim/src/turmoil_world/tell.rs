@@ -98,3 +98,30 @@ pub(crate) fn summary(line: &Line) -> String {
     });
     format!("{kind} {count} bytes #{hash:016x}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::{When, check};
+    use crate::turmoil_world::observe::observe;
+    use crate::{Heap, World};
+
+    fn logged(trace: &Trace, log: fn()) -> Result<(), (Invariant, String)> {
+        let schedule = Schedule::generate(0, World::Turmoil);
+        let stage = Arc::new(Stage::new(&schedule, trace, Deviation::None));
+        let listening = Arc::clone(&stage);
+        log::listen(trace.is_on(), move |line| hear(&listening, &line), log);
+        check(When::Running, &observe(When::Running, &stage, Heap::default()))
+    }
+
+    #[test]
+    fn an_error_of_the_library_is_a_violation_and_a_warning_is_none() {
+        for trace in [Trace::off(), Trace::on()] {
+            let warns = || tracing::warn!(target: "watertight::server", "it is slow");
+            assert_eq!(logged(&trace, warns), Ok(()));
+            let fails = || tracing::error!(target: "watertight::server", host = 7, "it broke");
+            let violated = (Invariant::NoErrorLogged, "it broke host=7".into());
+            assert_eq!(logged(&trace, fails), Err(violated));
+        }
+    }
+}
