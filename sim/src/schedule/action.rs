@@ -1,24 +1,6 @@
-use std::borrow::Cow;
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::TargetPlan;
-
-/// A stream that an application dials, by its number in the schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StreamId(pub u16);
-
-/// Where software runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Host {
-    /// A server.
-    Server(u8),
-    /// An agent.
-    Agent(u8),
-}
+use super::{Host, HostileMessage, StreamId, TargetPlan};
 
 /// What can happen. An action that finds nothing to act on, because the dial before it failed or a
 /// fault came in between, does nothing.
@@ -176,169 +158,49 @@ pub enum Action {
     Idle,
 }
 
-/// What a hostile agent says. Numbers are as on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of the protocol's messages")]
-pub enum HostileMessage {
-    Settings {
-        window: u64,
-        max_data: u64,
-        max_connections: u64,
-    },
-    Connect {
-        id: i64,
-        target: String,
-    },
-    Data {
-        id: i64,
-        bytes: u32,
-    },
-    Opened {
-        id: i64,
-    },
-    Finish {
-        id: i64,
-    },
-    Reset {
-        id: i64,
-        code: u64,
-    },
-    Error {
-        id: i64,
-        text: String,
-    },
-    Credit {
-        id: i64,
-        bytes: u64,
-    },
-    Pause {
-        id: i64,
-    },
-    Resume {
-        id: i64,
-    },
-    Ping,
-    Pong,
-    Sync {
-        newest: i64,
-        ids: Vec<i64>,
-    },
-    SyncConnections {
-        ids: Vec<i64>,
-    },
-    GoAway {
-        code: u64,
-    },
-    AddClient {
-        key: String,
-    },
-    /// The length of a frame without the frame.
-    Length {
-        length: u64,
-    },
-    /// The payload of a message, whatever it is.
-    Raw {
-        bytes: Vec<u8>,
-    },
-    /// The same message many times, without reading any answer. Each dial has an id of its own.
-    Flood {
-        count: u16,
-        message: Box<HostileMessage>,
-    },
-    /// It reads nothing any more.
-    Deaf,
-}
+macro_rules! names {
+    ($($action:ident: $name:literal,)+) => {
+        impl Action {
+            /// Every name, in the order of declaration.
+            pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
 
-impl StreamId {
-    /// Its target, in the words of the protocol. Long enough that a cut one is none.
-    #[must_use]
-    pub fn target(self) -> String {
-        format!("tcp/s{}.example:1", self.0)
-    }
-
-    /// The stream of a target, if it is one.
-    #[must_use]
-    pub fn of_target(target: &str) -> Option<Self> {
-        let number = target.strip_prefix("tcp/s")?.strip_suffix(".example:1")?;
-        number.parse().ok().map(Self)
-    }
-}
-
-impl HostileMessage {
-    /// What an end that introduces itself says first in the extended dialect.
-    pub const INTRODUCTION: Self =
-        Self::Settings { window: 1024, max_data: 1024, max_connections: 4 };
-
-    /// The message as it is said for the time `turn` of a flood, from 0 on.
-    #[must_use]
-    pub fn in_flood(&self, turn: u16) -> Cow<'_, Self> {
-        match self {
-            Self::Connect { id, target } => {
-                let id = id.wrapping_add(2 * i64::from(turn));
-                Cow::Owned(Self::Connect { id, target: target.clone() })
+            /// What happens, in a word: the rows of a run's statistics.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$action { .. } => $name,)+
+                }
             }
-            same => Cow::Borrowed(same),
         }
-    }
+    };
+}
+
+names! {
+    Dial: "dial",
+    Write: "write",
+    Read: "read",
+    ReadAll: "read_all",
+    Finish: "finish",
+    Reset: "reset",
+    Drop: "drop",
+    Replace: "replace",
+    Disconnect: "disconnect",
+    Drain: "drain",
+    Restart: "restart",
+    Crash: "crash",
+    Bounce: "bounce",
+    Partition: "partition",
+    PartitionOneWay: "partition_one_way",
+    Repair: "repair",
+    Hold: "hold",
+    Release: "release",
+    Latency: "latency",
+    Cut: "cut",
+    Say: "say",
+    Idle: "idle",
 }
 
 impl Action {
-    /// What happens, in a word: the rows of a run's statistics.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Dial { .. } => "dial",
-            Self::Write { .. } => "write",
-            Self::Read { .. } => "read",
-            Self::ReadAll { .. } => "read_all",
-            Self::Finish { .. } => "finish",
-            Self::Reset { .. } => "reset",
-            Self::Drop { .. } => "drop",
-            Self::Replace { .. } => "replace",
-            Self::Disconnect { .. } => "disconnect",
-            Self::Drain { .. } => "drain",
-            Self::Restart { .. } => "restart",
-            Self::Crash { .. } => "crash",
-            Self::Bounce { .. } => "bounce",
-            Self::Partition { .. } => "partition",
-            Self::PartitionOneWay { .. } => "partition_one_way",
-            Self::Repair { .. } => "repair",
-            Self::Hold { .. } => "hold",
-            Self::Release { .. } => "release",
-            Self::Latency { .. } => "latency",
-            Self::Cut { .. } => "cut",
-            Self::Say { .. } => "say",
-            Self::Idle => "idle",
-        }
-    }
-
-    /// Every name, in the order of declaration.
-    pub const NAMES: [&'static str; 22] = [
-        "dial",
-        "write",
-        "read",
-        "read_all",
-        "finish",
-        "reset",
-        "drop",
-        "replace",
-        "disconnect",
-        "drain",
-        "restart",
-        "crash",
-        "bounce",
-        "partition",
-        "partition_one_way",
-        "repair",
-        "hold",
-        "release",
-        "latency",
-        "cut",
-        "say",
-        "idle",
-    ];
-
     /// Which stream it is about, if it is about one.
     #[must_use]
     pub const fn stream(&self) -> Option<StreamId> {
@@ -355,76 +217,19 @@ impl Action {
     }
 }
 
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s{}", self.0)
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server(number) => f.pad(&format!("server{number}")),
-            Self::Agent(number) => f.pad(&format!("agent{number}")),
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dial { stream, from, to, target, within } => {
-                let TargetPlan { answer, reads, writes, end } = target;
-                write!(f, "{stream}: {from} dials at agent{to} within {within} ms (target: ")?;
-                write!(f, "{answer:?}, reads {reads:?}, writes {writes:?}, ends {end:?})")
-            }
-            Self::Write { stream, bytes } => write!(f, "{stream}: writes {bytes} bytes"),
-            Self::Read { stream, bytes } => write!(f, "{stream}: reads {bytes} bytes"),
-            Self::ReadAll { stream } => write!(f, "{stream}: reads all"),
-            Self::Finish { stream } => write!(f, "{stream}: finishes"),
-            Self::Reset { stream } => write!(f, "{stream}: resets"),
-            Self::Drop { stream } => write!(f, "{stream}: drops"),
-            Self::Replace { agent } => write!(f, "agent{agent} is replaced by a newer process"),
-            Self::Disconnect { agent } => write!(f, "agent{agent} is disconnected by its server"),
-            Self::Drain { agent, by_server, within } => {
-                let by = if *by_server { "server" } else { "agent" };
-                write!(f, "the session of agent{agent} is drained by the {by} within {within} ms")
-            }
-            Self::Restart { host, within } => write!(f, "{host} shuts down within {within} ms"),
-            Self::Crash { host } => write!(f, "{host} crashes"),
-            Self::Bounce { host } => write!(f, "{host} starts again"),
-            Self::Partition { a, b } => write!(f, "{a} and {b} are partitioned"),
-            Self::PartitionOneWay { from, to } => write!(f, "{from} no longer reaches {to}"),
-            Self::Repair { a, b } => write!(f, "{a} and {b} are repaired"),
-            Self::Hold { a, b } => write!(f, "{a} and {b} are held"),
-            Self::Release { a, b } => write!(f, "{a} and {b} are released"),
-            Self::Latency { a, b, millis } => write!(f, "{a} and {b} are {millis} ms apart"),
-            Self::Cut { agent } => write!(f, "the link of agent{agent} is cut"),
-            Self::Say { agent, message } => write!(f, "agent{agent} says {message:?}"),
-            Self::Idle => f.write_str("nothing"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::{Schedule, World};
 
     #[test]
-    fn a_target_names_its_stream_and_a_cut_one_names_none() {
-        let whole = StreamId(12).target();
-        assert_eq!(StreamId::of_target(&whole), Some(StreamId(12)));
-        for cut in 0..whole.len() {
-            assert_eq!(StreamId::of_target(&whole[..cut]), None);
+    fn a_name_is_what_stands_in_files() {
+        for seed in 0..50 {
+            for step in Schedule::generate(seed, World::Core).steps {
+                let written = serde_json::to_value(&step.action).unwrap();
+                let name =
+                    written.as_str().or_else(|| Some(written.as_object()?.keys().next()?.as_str()));
+                assert_eq!(name, Some(step.action.name()));
+            }
         }
-    }
-
-    #[test]
-    fn the_dials_of_a_flood_have_ids_of_their_own() {
-        let dial = HostileMessage::Connect { id: 5, target: "t".into() };
-        let third = HostileMessage::Connect { id: 9, target: "t".into() };
-        assert_eq!(*dial.in_flood(0), dial);
-        assert_eq!(*dial.in_flood(2), third);
-        assert_eq!(*HostileMessage::Ping.in_flood(2), HostileMessage::Ping);
     }
 }

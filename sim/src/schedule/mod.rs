@@ -4,17 +4,21 @@ mod action;
 mod cast;
 mod check;
 mod generate;
+mod hostile;
 mod knobs;
+mod place;
 mod target;
-
-use std::fmt;
+mod told;
 
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, Host, HostileMessage, StreamId};
+pub use action::Action;
 pub use cast::{Agent, AgentKind, Cast, TargetSide, Transport};
+pub use hostile::HostileMessage;
+pub(crate) use hostile::unsigned;
 pub(crate) use knobs::millis;
 pub use knobs::{Knobs, Limits, Link, Timing};
+pub use place::{Host, StreamId};
 pub use target::{Answer, TargetEnd, TargetPlan, TargetReads, TargetWrites};
 
 /// The version of the format. A file of another one is refused: it would mean something else.
@@ -62,10 +66,4 @@ pub enum Finale {
     Drop,
     /// The hosts shut down while everything is still open.
     Shutdown,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{} ms  {}", self.after, self.action)
-    }
 }
