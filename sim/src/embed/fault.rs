@@ -4,6 +4,7 @@ use turmoil::Sim;
 
 use super::stage::Stage;
 use crate::schedule::{Action, Host, millis};
+use crate::turmoil_world::simulation::heal_links;
 
 /// Does what a step says, if it is a fault of hosts that are there.
 pub(super) fn perform(sim: &mut Sim<'_>, stage: &Stage, action: &Action) {
@@ -40,14 +41,9 @@ pub(super) fn perform(sim: &mut Sim<'_>, stage: &Stage, action: &Action) {
 
 /// Nothing is broken any more, and whoever has crashed starts.
 pub(super) fn heal(sim: &mut Sim<'_>, stage: &Stage) {
-    let hosts: Vec<_> = stage.hosts().collect();
-    for (place, (_, a)) in hosts.iter().enumerate() {
-        for (_, b) in hosts.iter().skip(place + 1) {
-            sim.release(*a, *b);
-            sim.set_link_latency(*a, *b, std::time::Duration::ZERO);
-        }
-    }
-    for (host, name) in hosts {
+    let names: Vec<_> = stage.hosts().map(|(_, name)| name).collect();
+    heal_links(sim, &names);
+    for (host, name) in stage.hosts() {
         if stage.is_crashed(host) {
             start(sim, stage, host, name);
         }

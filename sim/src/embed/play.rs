@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::runtime;
-use turmoil::{Builder, Sim};
+use turmoil::Sim;
 
 use super::fault::{heal, perform};
 use super::stage::Stage;
@@ -14,13 +14,11 @@ use super::{Host, Program, Role};
 use crate::panics;
 use crate::schedule::millis;
 use crate::turmoil_world::log;
+use crate::turmoil_world::simulation::simulation;
 use crate::{Heap, Invariant, Outcome, Schedule, Trace, Violation};
 
 /// See the tick of the turmoil world.
 const TICK: Duration = Duration::from_millis(10);
-
-/// An accept queue that overflows panics.
-const ACCEPT_QUEUE: usize = 1024;
 
 /// How long tasks and sockets may outlive the software of their host.
 const GRACE: Duration = Duration::from_secs(10);
@@ -70,16 +68,7 @@ pub(super) fn play(program: &Program, schedule: &Schedule, trace: &Trace) -> Out
 
 fn make(program: &Program, schedule: &Schedule, trace: &Trace) -> (Sim<'static>, Arc<Stage>) {
     let stage = Arc::new(Stage::new(program, schedule, trace));
-    let link = &schedule.knobs.link;
-    let mut sim = Builder::new()
-        .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000))
-        .rng_seed(schedule.seed)
-        .tick_duration(TICK)
-        .simulation_duration(Duration::from_secs(1 << 20))
-        .tcp_capacity(ACCEPT_QUEUE)
-        .min_message_latency(millis(link.min_latency))
-        .max_message_latency(millis(link.max_latency.max(link.min_latency)))
-        .build();
+    let mut sim = simulation(schedule, TICK);
     for (part, (place, name, _)) in program.parts.iter().zip(&stage.names) {
         let host = Host { name: name.as_str().into(), place: *place, stage: Arc::clone(&stage) };
         let software = Rc::clone(&part.software);

@@ -13,7 +13,7 @@ use super::{Program, Role};
 use crate::schedule;
 use crate::turmoil_world::line::{Line, Lines};
 use crate::turmoil_world::log;
-use crate::turmoil_world::tell::summary;
+use crate::turmoil_world::tell::tell_of_network;
 use crate::{Invariant, Schedule, Trace};
 
 /// What the hosts of a run and its runner share.
@@ -200,22 +200,9 @@ impl Stage {
             return;
         }
         let now = turmoil::sim_elapsed().unwrap_or_else(|| self.lock().now);
-        match (line.target, self.travels(line)) {
-            ("turmoil", Some((from, to))) => {
-                let what = || format!("{}: {}", line.message, summary(line));
-                self.trace.sent(now, from, to, what);
-            }
-            ("turmoil", None) => {}
-            _ => self.trace.step(now, || format!("log: {line}")),
+        let addresses = |address| self.lock().addresses.get(&address).copied();
+        if !tell_of_network(&self.trace, now, line, addresses) {
+            self.trace.step(now, || format!("log: {line}"));
         }
-    }
-
-    fn travels(&self, line: &log::Line) -> Option<(schedule::Host, schedule::Host)> {
-        let state = self.lock();
-        let host = |name| -> Option<schedule::Host> {
-            let address: SocketAddr = line.field(name)?.parse().ok()?;
-            state.addresses.get(&address.ip()).copied()
-        };
-        Some((host("src")?, host("dst")?))
     }
 }

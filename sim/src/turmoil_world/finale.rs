@@ -62,14 +62,8 @@ impl Runner {
         let (network, stage) = (&mut self.network, &self.stage);
         stage.trace.step(network.now(), || "everything is healed");
         self.heap.count(|| {
-            let hosts: Vec<_> = stage.hosts().collect();
-            for (place, a) in hosts.iter().enumerate() {
-                for b in hosts.iter().skip(place + 1) {
-                    network.heal(*a, *b);
-                    network.latency(*a, *b, Duration::ZERO);
-                }
-            }
-            for host in hosts {
+            network.heal_all();
+            for host in stage.hosts() {
                 if stage.at(host, |desk| desk.is_crashed).unwrap_or(false) {
                     bounce(network, stage, host);
                 }

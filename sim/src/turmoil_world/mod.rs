@@ -21,6 +21,7 @@ mod quiet;
 mod runner;
 mod seat;
 mod server_host;
+pub(crate) mod simulation;
 pub(crate) mod socket;
 mod stage;
 mod steps;

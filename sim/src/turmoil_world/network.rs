@@ -1,13 +1,14 @@
 //! What happens to hosts and links from outside.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use turmoil::{Builder, Sim};
+use turmoil::Sim;
 
+use super::simulation::{heal_links, simulation};
 use super::stage::Stage;
 use super::{agent_host, hostile, server_host};
-use crate::schedule::{Host, millis};
+use crate::schedule::Host;
 
 /// How far the hosts run, one after the other, before messages between them are carried on. Within
 /// it a host's clock goes on exactly from timer to timer.
@@ -15,9 +16,6 @@ fn tick(seed: u64) -> Duration {
     // The shorter ones cost more and show little else.
     Duration::from_millis(if seed.is_multiple_of(4) { 5 } else { 10 })
 }
-
-/// More than any number of hosts that connect at once: an accept queue that overflows panics.
-const ACCEPT_QUEUE: usize = 1024;
 
 /// The simulated hosts and the links between them.
 pub(super) struct Network {
@@ -27,16 +25,7 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(stage: &Arc<Stage>) -> Self {
-        let link = &stage.schedule.knobs.link;
-        let mut sim = Builder::new()
-            .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000))
-            .rng_seed(stage.schedule.seed)
-            .tick_duration(tick(stage.schedule.seed))
-            .simulation_duration(Duration::from_secs(1 << 20))
-            .tcp_capacity(ACCEPT_QUEUE)
-            .min_message_latency(millis(link.min_latency))
-            .max_message_latency(millis(link.max_latency.max(link.min_latency)))
-            .build();
+        let mut sim = simulation(&stage.schedule, tick(stage.schedule.seed));
         for host in stage.hosts() {
             let running = Arc::clone(stage);
             let is_honest = stage.is_honest(host);
@@ -93,6 +82,12 @@ impl Network {
     /// Nothing more is lost or held back between the two.
     pub(super) fn heal(&self, a: Host, b: Host) {
         self.sim.release(a.to_string(), b.to_string());
+    }
+
+    /// The same everywhere, and nothing is slow.
+    pub(super) fn heal_all(&self) {
+        let hosts: Vec<_> = self.stage.hosts().map(|host| host.to_string()).collect();
+        heal_links(&self.sim, &hosts);
     }
 
     pub(super) fn repair(&self, a: Host, b: Host) {

@@ -1,13 +1,13 @@
 //! The story of a run, from what is logged on the way.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::deviation::Deviation;
 use super::log::{self, Line};
-
 use super::runner::{Run, Runner};
 use super::stage::Stage;
 use crate::invariant::Invariant;
@@ -62,33 +62,38 @@ fn hear(stage: &Stage, line: &Line) {
     if !stage.trace.is_on() || stage.is_silent() {
         return;
     }
-    match (line.target, travels(stage, line)) {
-        ("turmoil", Some((from, to))) => {
-            let what = || format!("{}: {}", line.message, summary(line));
-            stage.trace.sent(stage.now(), from, to, what);
-        }
-        ("turmoil", None) => {}
-        _ => {
-            let node = line.node.as_deref();
-            match node.and_then(|node| stage.hosts().find(|host| host.to_string() == node)) {
-                Some(host) => stage.tale(host, || format!("log: {line}")),
-                None => stage.trace.step(stage.now(), || format!("log: {line}")),
-            }
-        }
+    if tell_of_network(&stage.trace, stage.now(), line, |address| stage.host_at(address)) {
+        return;
+    }
+    let node = line.node.as_deref();
+    match node.and_then(|node| stage.hosts().find(|host| host.to_string() == node)) {
+        Some(host) => stage.tale(host, || format!("log: {line}")),
+        None => stage.trace.step(stage.now(), || format!("log: {line}")),
     }
 }
 
-/// From where to where something goes.
-fn travels(stage: &Stage, line: &Line) -> Option<(Host, Host)> {
+/// Tells what goes over turmoil's network, if that is what a line is about. Whether it is turmoil's.
+pub(crate) fn tell_of_network(
+    trace: &Trace,
+    now: Duration,
+    line: &Line,
+    host_at: impl Fn(IpAddr) -> Option<Host>,
+) -> bool {
     let host = |name| -> Option<Host> {
         let address: SocketAddr = line.field(name)?.parse().ok()?;
-        stage.host_at(address.ip())
+        host_at(address.ip())
     };
-    Some((host("src")?, host("dst")?))
+    if line.target != "turmoil" {
+        return false;
+    }
+    if let (Some(from), Some(to)) = (host("src"), host("dst")) {
+        trace.sent(now, from, to, || format!("{}: {}", line.message, summary(line)));
+    }
+    true
 }
 
 /// What goes, in short: turmoil shows each byte.
-pub(crate) fn summary(line: &Line) -> String {
+fn summary(line: &Line) -> String {
     let protocol = line.field("protocol").unwrap_or_default();
     let Some((kind, bytes)) = protocol.split_once(" [") else { return protocol.into() };
     let count = bytes.split(',').count();
