@@ -21,44 +21,48 @@ const ROUNDS: u32 = 100_000;
 
 impl<T: Tunnel> World<'_, T> {
     /// Everything that can move through a link now moves.
-    pub(super) fn work(&mut self, link: usize) {
-        self.carry(link);
-        if let Some(link) = self.links.get_mut(link) {
-            let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
+    pub(super) fn work(&mut self, place: usize) {
+        let Some(link) = self.links.get(place) else { return };
+        let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
+        self.carry(place, held);
+        if let Some(link) = self.links.get_mut(place) {
             link.next = link.next_moment(held);
             link.due = false;
         }
     }
 
-    fn carry(&mut self, link: usize) {
+    fn carry(&mut self, place: usize, held: bool) {
         for _ in 0..ROUNDS {
-            let moved = [AGENT, SERVER].map(|side| self.deliver(link, side));
-            let acted = [AGENT, SERVER].map(|side| self.tend(link, side));
-            if moved == [false, false] && acted == [false, false] {
+            if self.links.get(place).is_none_or(|link| link.is_at_rest(self.stage.now, held)) {
                 return;
+            }
+            for side in [AGENT, SERVER] {
+                self.deliver(place, side, held);
+            }
+            for side in [AGENT, SERVER] {
+                self.tend(place, side);
             }
         }
         self.stage.observed.stuck.push("two ends talk without end at one moment".into());
     }
 
-    /// Takes one portion of what `from` has sent out of the pipe. Whether there was one.
-    fn deliver(&mut self, index: usize, from: usize) -> bool {
+    /// Takes one portion of what `from` has sent out of the pipe.
+    fn deliver(&mut self, index: usize, from: usize, held: bool) {
         let to = 1 - from;
         let now = self.stage.now;
-        let Some(link) = self.links.get_mut(index) else { return false };
-        let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
+        let Some(link) = self.links.get_mut(index) else { return };
         let ([up, down], [agent, server]) = (&mut link.pipes, &mut link.seats);
         let (pipe, sender, receiver) =
             if from == AGENT { (up, agent, server) } else { (down, server, agent) };
         if pipe.next(held).is_none_or(|at| at > now) {
-            return false;
+            return;
         }
         if matches!(receiver, Seated::Gone) {
             pipe.discard();
-            return false;
+            return;
         }
         if receiver.view().is_some_and(|end| !end.reads()) {
-            return false;
+            return;
         }
         let quality = &self.stage.schedule.knobs.link;
         if pipe.len() >= quality.capacity as usize
@@ -68,15 +72,9 @@ impl<T: Tunnel> World<'_, T> {
             sender.touched = true;
         }
         match pipe.receive(now, held, (quality.portion as usize).max(1)) {
-            Arrival::Nothing => false,
-            Arrival::Bytes => {
-                self.decode(index, from);
-                true
-            }
-            Arrival::End => {
-                self.on_end_of_pipe(index, to);
-                true
-            }
+            Arrival::Nothing => {}
+            Arrival::Bytes => self.decode(index, from),
+            Arrival::End => self.on_end_of_pipe(index, to),
         }
     }
 
@@ -140,19 +138,19 @@ impl<T: Tunnel> World<'_, T> {
         }
     }
 
-    /// Lets an end see what happened to it, and act. Whether it did anything.
-    fn tend(&mut self, index: usize, side: usize) -> bool {
-        let Some(link) = self.links.get_mut(index) else { return false };
+    /// Lets an end see what happened to it, and act.
+    fn tend(&mut self, index: usize, side: usize) {
+        let Some(link) = self.links.get_mut(index) else { return };
         let (number, agent) = (link.number, link.agent);
-        let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return false };
+        let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return };
         if !std::mem::take(&mut end.touched) {
-            return false;
+            return;
         }
         let place = self.place(number, agent, side);
         let way = self.way(agent, side);
-        let Some(link) = self.links.get_mut(index) else { return false };
+        let Some(link) = self.links.get_mut(index) else { return };
         let place = Place { calm: place.honest && !link.shaken, ..place };
-        let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return false };
+        let Some(end) = link.seats.get_mut(side).and_then(Seated::there) else { return };
         let [ours, theirs] = &mut link.pipes;
         let (pipe, back) = if side == AGENT { (ours, theirs) } else { (theirs, ours) };
         let stage = &mut self.stage;
@@ -167,7 +165,6 @@ impl<T: Tunnel> World<'_, T> {
         }
         end.timeout = end.actor.poll_timeout();
         self.after_tending(index, side);
-        true
     }
 }
 

@@ -6,7 +6,7 @@ use super::events::accept;
 use super::link::Seated;
 use super::stage::Late;
 use super::tunnel::Tunnel;
-use super::world::{State, World};
+use super::world::{Process, World};
 use crate::invariant::When;
 
 /// How many things may happen one after the other without time passing.
@@ -78,10 +78,7 @@ impl<T: Tunnel> World<'_, T> {
     pub(super) fn next_moment(&self) -> Option<Instant> {
         let late = self.stage.late.iter().map(|late| late.at).min();
         let processes = self.agents.iter().flat_map(|host| &host.processes);
-        let processes = processes.filter_map(|process| match process.state {
-            State::Waiting(at) | State::Connecting(_, at) => Some(at),
-            State::Connected(_) => None,
-        });
+        let processes = processes.filter_map(Process::next);
         let links = self.links.iter().filter_map(|link| link.next);
         links.chain(processes).chain(late).min()
     }

@@ -17,6 +17,10 @@ impl<T: Tunnel> World<'_, T> {
     /// The processes that wait for their next try or for an answer, and have waited enough.
     pub(super) fn expire_processes(&mut self) {
         let now = self.stage.now;
+        let mut processes = self.agents.iter().flat_map(|host| &host.processes);
+        if processes.all(|process| process.next().is_none_or(|at| at > now)) {
+            return;
+        }
         for agent in 0..self.agents.len() {
             for place in 0.. {
                 let host = self.agents.get_mut(agent);

@@ -47,16 +47,22 @@ impl<T: Tunnel> World<'_, T> {
             let stream = StreamId(first + u16::from(to));
             let plan = &TargetPlan::ECHO;
             self.dial(&Dial { stream, from: server_host(server), to, plan, within });
+            // An end of the base dialect that finishes hears no answer.
+            let base = self.agents.get(*agent).is_some_and(|host| host.kind.is_base());
             self.tell_application(stream, |player| {
                 player.write_more(FRESH_BYTES);
                 player.read_all();
+                if !base {
+                    player.finish();
+                }
             });
         }
         self.wait_for_fresh(|near| near.read >= FRESH_BYTES || near.is_over());
         for agent in agents {
             let stream = StreamId(first + u16::try_from(*agent).unwrap_or(0));
-            let base = self.agents.get(*agent).is_some_and(|host| host.kind.is_base());
-            self.tell_application(stream, if base { Player::let_go } else { Player::finish });
+            if self.agents.get(*agent).is_some_and(|host| host.kind.is_base()) {
+                self.tell_application(stream, Player::let_go);
+            }
         }
         self.wait_for_fresh(StreamEnd::is_over);
     }

@@ -90,6 +90,16 @@ pub(super) enum State {
     Connected(u32),
 }
 
+impl Process {
+    /// When it does something by itself.
+    pub(super) const fn next(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting(at) | State::Connecting(_, at) => Some(at),
+            State::Connected(_) => None,
+        }
+    }
+}
+
 impl<'a, T: Tunnel> World<'a, T> {
     pub(super) fn new(tunnel: &'a T, schedule: &'a Schedule, trace: &'a Trace) -> Self {
         let stage = Stage {
