@@ -6,7 +6,7 @@ use super::events::accept;
 use super::link::Seated;
 use super::stage::Late;
 use super::tunnel::Tunnel;
-use super::world::{Process, World};
+use super::world::World;
 use crate::invariant::When;
 
 /// How many things may happen one after the other without time passing.
@@ -77,10 +77,8 @@ impl<T: Tunnel> World<'_, T> {
     /// When something happens next.
     pub(super) fn next_moment(&self) -> Option<Instant> {
         let late = self.stage.late.iter().map(|late| late.at).min();
-        let processes = self.agents.iter().flat_map(|host| &host.processes);
-        let processes = processes.filter_map(Process::next);
         let links = self.links.iter().filter_map(|link| link.next);
-        links.chain(processes).chain(late).min()
+        links.chain(self.next_process).chain(late).min()
     }
 
     fn expire(&mut self) {

@@ -9,7 +9,7 @@ use super::frame::{FrameKind, Label};
 use super::link::Seated;
 use super::remotedialer::Remotedialer;
 use super::tunnel::{End, Tunnel};
-use super::world::{AGENT, SERVER, State, World};
+use super::world::{AGENT, Process, SERVER, State, World};
 use crate::Situation;
 use crate::schedule::{AgentKind, HostileMessage, millis};
 
@@ -17,8 +17,7 @@ impl<T: Tunnel> World<'_, T> {
     /// The processes that wait for their next try or for an answer, and have waited enough.
     pub(super) fn expire_processes(&mut self) {
         let now = self.stage.now;
-        let mut processes = self.agents.iter().flat_map(|host| &host.processes);
-        if processes.all(|process| process.next().is_none_or(|at| at > now)) {
+        if self.next_process.is_none_or(|next| next > now) {
             return;
         }
         for agent in 0..self.agents.len() {
@@ -37,6 +36,8 @@ impl<T: Tunnel> World<'_, T> {
                 }
             }
         }
+        let processes = self.agents.iter().flat_map(|host| &host.processes);
+        self.next_process = processes.filter_map(Process::next).min();
     }
 
     fn connect(&mut self, agent: usize, process: usize) {
@@ -126,7 +127,7 @@ impl<T: Tunnel> World<'_, T> {
     pub(super) fn on_welcome(&mut self, number: u32, agent: usize) {
         let now = self.stage.now;
         let Some(host) = self.agents.get_mut(agent) else { return };
-        let connecting = |process: &&mut super::world::Process| matches!(process.state, State::Connecting(link, _) if link == number);
+        let connecting = |process: &&mut Process| matches!(process.state, State::Connecting(link, _) if link == number);
         let Some(process) = host.processes.iter_mut().find(connecting) else { return };
         process.state = State::Connected(number);
         process.reconnect.connected(now);
@@ -190,7 +191,7 @@ impl<T: Tunnel> World<'_, T> {
     ) {
         let now = self.stage.now;
         let Some(host) = self.agents.get_mut(agent) else { return };
-        let uses = |process: &super::world::Process| match process.state {
+        let uses = |process: &Process| match process.state {
             State::Connected(link) | State::Connecting(link, _) => link == number,
             State::Waiting(_) => false,
         };
@@ -203,7 +204,9 @@ impl<T: Tunnel> World<'_, T> {
                 self.start_process(agent);
             }
         } else {
-            process.state = State::Waiting(now + wait(&mut process.reconnect));
+            let at = now + wait(&mut process.reconnect);
+            process.state = State::Waiting(at);
+            self.wake_at(at);
         }
     }
 }

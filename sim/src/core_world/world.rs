@@ -6,7 +6,7 @@ use watertight_core::{Instant, Ledger, Reconnect, ReconnectConfig, SessionConfig
 use super::books::heap_of_link;
 use super::dice::Dice;
 use super::endpoint::Endpoint;
-use super::link::{Link, Seated};
+use super::link::{Link, Seated, earlier};
 use super::pipe::{Path, Pipe, Way};
 use super::stage::{Place, Stage};
 use super::tunnel::Tunnel;
@@ -34,6 +34,8 @@ pub(super) struct World<'a, T: Tunnel> {
     pub(super) heap_of_link: u64,
     /// The books of sessions that are gone, by the place of their host's books.
     pub(super) past: Vec<Ledger>,
+    /// No process does anything by itself before.
+    pub(super) next_process: Option<Instant>,
     /// Steps performed.
     pub(super) steps: usize,
     /// Moments lived through, of which some are looked at closely.
@@ -126,6 +128,7 @@ impl<'a, T: Tunnel> World<'a, T> {
             heap_of_link: heap_of_link(&configs),
             configs,
             past: Vec::new(),
+            next_process: None,
             steps: 0,
             moments: 0,
             parted: false,
@@ -195,6 +198,12 @@ impl<'a, T: Tunnel> World<'a, T> {
             last: false,
             restarting: false,
         });
+        self.wake_at(now);
+    }
+
+    /// A process does something by itself then.
+    pub(super) fn wake_at(&mut self, at: Instant) {
+        self.next_process = earlier(self.next_process, Some(at));
     }
 
     /// A link whose handshake has just begun.

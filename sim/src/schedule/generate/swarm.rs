@@ -63,8 +63,8 @@ impl Swarm {
         let faults = dice.percent(50);
         let fault = |dice: &mut Dice| dice.percent(25) && faults;
         Self {
-            horizon: dice.weighted(&[(12, 30), (6, 120), (2, 400), (1, 1200)]),
-            applications: 1 + dice.times(33, 11),
+            horizon: dice.weighted(&[(28, 30), (9, 120), (2, 400), (1, 1200)]),
+            applications: 1 + dice.times(30, 11),
             agents: dice.weighted(&[(16, 1), (3, 2), (1, 3)]),
             servers: if dice.percent(20) && world == World::Turmoil { 2 } else { 1 },
             dialects: dice.weighted(&[
