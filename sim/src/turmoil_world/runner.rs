@@ -13,11 +13,16 @@ use crate::observed::Observed;
 use crate::schedule::millis;
 use crate::violation::Violation;
 
+/// So many ticks pass between two looks at a world that nothing is done to. A look costs a quarter of a tick.
+const TICKS_UNSEEN: u32 = 4;
+
 /// A world in the middle of its run.
 pub(super) struct Runner {
     pub(super) network: Network,
     pub(super) stage: Arc<Stage>,
     pub(super) heap: Heap,
+    /// Ticks since the invariants were last asked.
+    unseen: u32,
 }
 
 pub(super) type Run<T = ()> = Result<T, Violation>;
@@ -30,7 +35,7 @@ impl Runner {
             let stage = Arc::new(make());
             (Network::new(&stage), stage)
         });
-        Self { network, stage, heap }
+        Self { network, stage, heap, unseen: 0 }
     }
 
     /// Performs the steps.
@@ -52,11 +57,13 @@ impl Runner {
         self.tick()
     }
 
-    /// Lets a tick pass.
+    /// Lets a tick pass, and now and then looks at what has become of the world.
     pub(super) fn tick(&mut self) -> Run {
         let network = &mut self.network;
         let passed = self.heap.count(|| network.tick());
-        passed.map_err(|error| self.violation(Invariant::Progress, error))
+        passed.map_err(|error| self.violation(Invariant::Progress, error))?;
+        self.unseen += 1;
+        if self.unseen < TICKS_UNSEEN { Ok(()) } else { self.check(When::Running) }
     }
 
     /// Lets time pass until it is so, but at most so long. Whether it is so.
@@ -88,6 +95,7 @@ impl Runner {
     /// Asks the invariants. What that takes and gives back counts: sessions that have ended are let
     /// go of when somebody looks at the books.
     pub(super) fn check(&mut self, when: When) -> Run {
+        self.unseen = 0;
         let (stage, heap) = (&self.stage, self.heap);
         let result = self.heap.count(|| {
             invariant::check(when, &observe(when, stage, heap))?;
@@ -107,7 +115,7 @@ impl Runner {
 
     /// Drops the world, after which nothing of it may be left.
     pub(super) fn end(self) -> Run {
-        let Self { network, stage, mut heap } = self;
+        let Self { network, stage, mut heap, .. } = self;
         let (at, steps) = (network.now(), stage.steps());
         heap.count(|| {
             stage.clear();
