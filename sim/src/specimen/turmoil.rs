@@ -29,4 +29,5 @@ specimens! {
     "T1" "half_closed_stays": "half-closed connections wait without a timer", [AddsEqualRemoves, Progress], HalfClosedStays;
     "C1" "silence_is_fine": "keepalive without a timeout", [AddsEqualRemoves, Progress, SessionsInStep], SilenceIsFine;
     "Y5" "strangers_panic": "what a peer says panics", [NoPanic], StrangersPanic;
+    "F1" "replaced_untold": "the end of a session that was replaced is never told", [ClosedOnce], ReplacedUntold;
 }

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
-use tokio::task::spawn_local;
-use watertight::{Agent, AgentStatus, ConnectError, Endpoint, WaitReason};
+use tokio::task::{JoinHandle, spawn_local};
+use watertight::{Agent, AgentStatus, Endpoint, WaitReason};
 
 use super::application::{self, Dialler, key};
-use super::books::blame;
 use super::command::Command;
 use super::connect::connect;
 use super::death::await_death;
 use super::stage::Stage;
+use super::standing::watch_over;
 use super::target::{dial, handle};
 use crate::schedule::{self, Host, TargetSide, Transport};
-use crate::situation::Situation;
 
 /// Runs an agent, until it is stopped.
 pub(super) async fn run(
@@ -27,7 +25,8 @@ pub(super) async fn run(
     let host = Host::Agent(number);
     stage.at(host, |desk| desk.runtime = Some(tokio::runtime::Handle::current()));
     spawn_local(await_death(Arc::clone(&stage), host));
-    let mut process = Process { stage: Arc::clone(&stage), number, starts: 0 };
+    let mut process =
+        Process { stage: Arc::clone(&stage), number, starts: 0, watchers: Vec::new() };
     loop {
         process.start()?;
         let (within, again) = process.obey(&mut commands).await?;
@@ -44,6 +43,8 @@ struct Process {
     stage: Arc<Stage>,
     number: u8,
     starts: u64,
+    /// Those who note what becomes of its agents.
+    watchers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -54,7 +55,8 @@ impl Process {
     fn start(&mut self) -> turmoil::Result<(u64, Agent)> {
         self.starts += 1;
         let agent = build(&self.stage, self.number, self.starts)?;
-        spawn_local(watch_over(Arc::clone(&self.stage), self.host(), agent.status()));
+        let watching = watch_over(Arc::clone(&self.stage), self.host(), agent.status());
+        self.watchers.push(spawn_local(watching));
         self.stage.at(self.host(), |desk| desk.agents.push((self.starts, agent.clone())));
         Ok((self.starts, agent))
     }
@@ -102,17 +104,21 @@ impl Process {
         Ok(())
     }
 
-    async fn shut_down(&self, within: Duration) {
+    async fn shut_down(&mut self, within: Duration) {
         let agents = self.stage.at(self.host(), |desk| desk.agents.clone()).unwrap_or_default();
         for agent in agents {
             retire(&self.stage, self.host(), agent, within).await;
         }
+        for watcher in self.watchers.drain(..) {
+            // It ends when its agent has.
+            watcher.await.ok();
+        }
         let (stage, host) = (&self.stage, self.host());
         let books = stage.at(host, |desk| {
-            let mut books = desk.books(stage, host);
+            let books = desk.last_books(stage, host);
             desk.past = Default::default();
+            desk.account = Default::default();
             desk.forget_totals();
-            books.sessions = Default::default();
             books
         });
         books.into_iter().for_each(|books| stage.close(books));
@@ -183,46 +189,4 @@ fn endpoint(agent: &schedule::Agent) -> turmoil::Result<Endpoint> {
         Transport::WebSocket => format!("ws://{home}/connect").parse()?,
         Transport::ByteStream => format!("tcp://{home}:80").parse()?,
     })
-}
-
-/// Notes what becomes of an agent.
-async fn watch_over(stage: Arc<Stage>, host: Host, mut status: watch::Receiver<AgentStatus>) {
-    let mut was_up = false;
-    loop {
-        let now = status.borrow_and_update().clone();
-        match &now {
-            AgentStatus::Connected { .. } => {
-                stage.at(host, |desk| desk.connects += 1);
-                stage.note_if(was_up, Situation::Reconnected);
-                was_up = true;
-            }
-            AgentStatus::Waiting { reason, .. } => note_reason(&stage, host, reason),
-            _ => {}
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-fn note_reason(stage: &Stage, host: Host, reason: &WaitReason) {
-    stage.tale(host, || format!("is not connected: {reason}"));
-    match reason {
-        WaitReason::Timeout(_) => stage.note(Situation::HandshakeTimedOut),
-        WaitReason::Ended(end) => {
-            if let Some(situation) = Situation::of_session(end) {
-                stage.note(situation);
-            }
-            let blamed = blame(end);
-            stage.at(host, |desk| desk.blamed = desk.blamed.take().or(blamed));
-        }
-        WaitReason::Connect(error) => {
-            // Its server takes it, or is not there.
-            let wrong =
-                matches!(**error, ConnectError::NotATunnel(_) | ConnectError::NotAHeader(_));
-            let blamed = wrong.then(|| error.to_string());
-            stage.at(host, |desk| desk.blamed = desk.blamed.take().or(blamed));
-        }
-        _ => {}
-    }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Deviation {
     HalfClosedStays,
     /// Sessions do not notice that nothing is heard any more.
     SilenceIsFine,
+    /// The end of a session that was replaced is not told.
+    ReplacedUntold,
     /// A dial of a target that does not exist panics.
     StrangersPanic,
 }

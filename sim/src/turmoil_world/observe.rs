@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::stage::Stage;
+use super::standing::out_of_step;
 use super::stream::Stream;
 use crate::Heap;
 use crate::invariant::When;
@@ -53,6 +54,7 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
     let mut contradictions = stage.contradictions();
     if when != When::Running {
         contradictions.extend(unended(stage));
+        contradictions.extend(out_of_step(stage));
     }
     contradictions.extend(streams.iter().find_map(|stream| stream.wrong()));
     Observed {

@@ -58,6 +58,22 @@ impl Stage {
         self.agent(stream.agent).is_some_and(|agent| agent.home != server)
     }
 
+    /// How many streams a host has an open end of.
+    pub(super) fn readers(&self, host: Host) -> u64 {
+        let streams = self.streams();
+        let near = streams.iter().filter(|stream| stream.from == host && !stream.is_over());
+        let far = streams.iter().filter(|stream| self.answers(stream) == host);
+        near.count() as u64 + far.map(|stream| stream.open_targets()).sum::<u64>()
+    }
+
+    /// Where the targets of a stream are.
+    fn answers(&self, stream: &Stream) -> Host {
+        match (stream.from, self.agent(stream.agent)) {
+            (Host::Agent(_), Some(agent)) => Host::Server(agent.home),
+            _ => Host::Agent(stream.agent),
+        }
+    }
+
     /// How many sessions a server has when everything is healed and the hostile agents are gone: its
     /// agents', and one in each direction with a peer.
     pub(super) fn expected_sessions(&self, host: Host) -> u64 {

@@ -9,12 +9,12 @@ use tokio::time::sleep;
 use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server};
 
 use super::application::{self, Dialler, key};
-use super::books::ServerDesk;
 use super::broken_socket::{Held, await_first_byte};
 use super::command::Command;
 use super::connect::{accept, connect, listen};
 use super::death::await_death;
 use super::deviation::Deviation;
+use super::server_desk::ServerDesk;
 use super::stage::Stage;
 use super::target::handle;
 use crate::schedule::Host;
@@ -155,7 +155,7 @@ async fn shut_down(
     let ledger = server.shutdown(within).await;
     stage.tale(host, || format!("has shut down: {}", ledger.connections));
     let books = stage.at(host, |desk| {
-        let books = desk.books(stage, host);
+        let books = desk.last_books(stage, host);
         desk.server = None;
         desk.forget_totals();
         books

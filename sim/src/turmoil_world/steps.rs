@@ -146,10 +146,11 @@ pub(super) fn bury(stage: &Stage, host: Host) {
         stream.die();
     }
     let desk = stage.at(host, |desk| {
-        let mut books = desk.books(stage, host);
-        // The process kept count of them, and nobody told it of their end.
+        let mut books = desk.last_books(stage, host);
+        // Who watched them is dead, too, and was told of no end.
         if matches!(host, Host::Agent(_)) {
             books.sessions = crate::observed::Tally::default();
+            books.closes_reported = 0;
         }
         // Its applications and its runtime are gone with it.
         desk.commands = None;

@@ -171,6 +171,12 @@ impl Stream {
         is_socket && self.lock().far.iter().any(|seat| !seat.lock().player.end().is_over())
     }
 
+    /// How many targets have an open end.
+    pub(super) fn open_targets(&self) -> u64 {
+        let is_open = |seat: &&Arc<Seat>| !seat.lock().player.end().is_over();
+        self.lock().far.iter().filter(is_open).count() as u64
+    }
+
     /// Has its targets let go.
     pub(super) fn dismiss_targets(&self) {
         let mut state = self.lock();
