@@ -86,6 +86,8 @@ pub struct StreamRecord {
     pub stream: StreamId,
     /// When the dial must have an answer at the latest.
     pub deadline: Duration,
+    /// When it had one, where the world keeps that.
+    pub settled: Option<Duration>,
     /// What became of the dial.
     pub dial: DialOutcome,
     /// The end that dialled.

@@ -32,6 +32,7 @@ impl<T: Tunnel> World<'_, T> {
         self.stage.observed.streams.push(StreamRecord {
             stream,
             deadline: self.stage.at() + millis(within),
+            settled: None,
             dial: DialOutcome::Pending,
             near: StreamEnd::default(),
             far: None,

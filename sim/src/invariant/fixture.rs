@@ -20,6 +20,7 @@ pub(super) fn stream(edit: impl FnOnce(&mut StreamRecord)) -> Observed {
     let mut record = StreamRecord {
         stream: StreamId(1),
         deadline: Duration::from_millis(100),
+        settled: None,
         dial: DialOutcome::Opened,
         near: StreamEnd::default(),
         far: None,

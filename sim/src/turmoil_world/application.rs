@@ -81,7 +81,7 @@ pub(super) fn key(agent: u8) -> String {
 /// Dials and plays its part, until it is done or its process dies.
 pub(super) async fn run(stage: Arc<Stage>, stream: Arc<Stream>, dialler: Dialler) {
     let host = stream.from;
-    let dying = Dying(&stream);
+    let dying = Dying(&stage, &stream);
     stream.begin(stage.now());
     let announced = dialler.is_announced(&stream);
     let dialled = tokio::select! {
@@ -91,7 +91,7 @@ pub(super) async fn run(stage: Arc<Stage>, stream: Arc<Stream>, dialler: Dialler
     };
     match dialled {
         None => {
-            stream.settle(DialOutcome::GivenUp);
+            stream.settle(stage.now(), DialOutcome::GivenUp);
             stage.note(Situation::DialGivenUp);
             stage.tale(host, || format!("{}: dial given up", stream.id));
         }
@@ -100,10 +100,10 @@ pub(super) async fn run(stage: Arc<Stage>, stream: Arc<Stream>, dialler: Dialler
             note_failure(&stage, &error);
             let lost = announced && matches!(error, DialError::NotConnected(_));
             stage.note_if(lost, Situation::PeerWithoutClient);
-            stream.settle(DialOutcome::Failed(error.to_string()));
+            stream.settle(stage.now(), DialOutcome::Failed(error.to_string()));
         }
         Some(Ok(open)) => {
-            stream.settle(DialOutcome::Opened);
+            stream.settle(stage.now(), DialOutcome::Opened);
             stage.tale(host, || format!("{}: opened", stream.id));
             stage.note_if(is_remote(&stage, &stream), Situation::DialThroughPeer);
             play(&stage, &stream.near, open).await;
@@ -120,12 +120,13 @@ fn is_remote(stage: &Stage, stream: &Stream) -> bool {
 }
 
 /// An application whose process dies in the middle of a dial has given it up.
-struct Dying<'a>(&'a Stream);
+struct Dying<'a>(&'a Stage, &'a Stream);
 
 impl Drop for Dying<'_> {
     fn drop(&mut self) {
-        if self.0.is_dialling() {
-            self.0.settle(DialOutcome::GivenUp);
+        let Self(stage, stream) = self;
+        if stream.is_dialling() {
+            stream.settle(stage.now(), DialOutcome::GivenUp);
         }
     }
 }

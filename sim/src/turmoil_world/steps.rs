@@ -72,7 +72,7 @@ pub(super) fn dial(stage: &Stage, dial: Dial) {
     if runs {
         stage.tell(from, Command::Dial(stream));
     } else {
-        stream.settle(crate::DialOutcome::GivenUp);
+        stream.settle(stage.now(), crate::DialOutcome::GivenUp);
     }
 }
 
@@ -143,7 +143,7 @@ fn crash(network: &mut Network, stage: &Stage, host: Host) {
 /// Nothing may be left of a process that has died, not even in the books.
 pub(super) fn bury(stage: &Stage, host: Host) {
     for stream in stage.streams().iter().filter(|stream| stream.from == host) {
-        stream.die();
+        stream.die(stage.now());
     }
     let desk = stage.at(host, |desk| {
         let mut books = desk.last_books(stage, host);

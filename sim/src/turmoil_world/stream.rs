@@ -11,7 +11,7 @@ use crate::observed::{DialOutcome, StreamRecord};
 use crate::pattern::Direction;
 use crate::schedule::{Answer, Host, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide};
 
-/// A dial that is due is looked at between two ticks.
+/// Timers go by whole milliseconds.
 const SLACK: Duration = Duration::from_millis(2);
 
 /// One stream that an application dials.
@@ -35,6 +35,8 @@ struct State {
     dial: DialOutcome,
     /// When the dial must have an answer, once it has begun.
     deadline: Duration,
+    /// When it had one.
+    settled: Option<Duration>,
     /// The targets that were reached. A dial whose session ends may be tried again on another one:
     /// the first target then stays with a stream that nobody speaks on.
     far: Vec<Arc<Seat>>,
@@ -60,6 +62,7 @@ impl Stream {
         let state = Mutex::new(State {
             dial: DialOutcome::Pending,
             deadline: Duration::MAX,
+            settled: None,
             far: Vec::new(),
             is_dismissed: false,
         });
@@ -92,8 +95,10 @@ impl Stream {
         self.lock().deadline = now + self.within + SLACK;
     }
 
-    pub(super) fn settle(&self, outcome: DialOutcome) {
-        self.lock().dial = outcome;
+    pub(super) fn settle(&self, now: Duration, outcome: DialOutcome) {
+        let mut state = self.lock();
+        state.dial = outcome;
+        state.settled = Some(now);
     }
 
     pub(super) fn dial(&self) -> DialOutcome {
@@ -131,9 +136,9 @@ impl Stream {
     }
 
     /// The application's process has died, maybe before it heard of this stream.
-    pub(super) fn die(&self) {
+    pub(super) fn die(&self, now: Duration) {
         if self.is_dialling() {
-            self.settle(DialOutcome::GivenUp);
+            self.settle(now, DialOutcome::GivenUp);
         }
         let mut near = self.near.lock();
         if !near.player.end().is_over() {
@@ -201,6 +206,7 @@ impl Stream {
         let record = |far| StreamRecord {
             stream: self.id,
             deadline: state.deadline,
+            settled: state.settled,
             dial: state.dial.clone(),
             near: self.near.end(),
             far,
