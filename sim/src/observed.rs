@@ -17,7 +17,9 @@ pub struct Observed {
     pub streams: Vec<StreamRecord>,
     /// Bytes of heap that the whole world holds, all hosts together, beyond what it held at its start.
     pub heap: u64,
-    /// The bound of `heap` while it runs.
+    /// The most that it has held at any moment, where that is measured.
+    pub heap_peak: u64,
+    /// The bound of `heap`, and of its peak, while it runs.
     pub heap_bound: u64,
     /// The bound of `heap` when it is quiet: what the hosts hold that have nothing to do.
     pub heap_at_rest: u64,

@@ -17,7 +17,7 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
         }
         Ok(())
     })?;
-    let (heap, bound) = (observed.heap, observed.heap_bound);
+    let (heap, bound) = (observed.heap.max(observed.heap_peak), observed.heap_bound);
     if when == When::Running && heap > bound {
         return Err(format!("{heap} bytes of heap held, at most {bound} allowed"));
     }
@@ -65,5 +65,13 @@ mod tests {
         assert_eq!(check(When::Running, &heap(10)), Ok(()));
         let what = "11 bytes of heap held, at most 10 allowed";
         assert_eq!(check(When::Running, &heap(11)), Err(what.into()));
+    }
+
+    #[test]
+    fn a_peak_counts_though_it_has_passed() {
+        let observed =
+            Observed { heap: 10, heap_peak: 101, heap_bound: 100, ..Observed::default() };
+        assert!(check(When::Running, &observed).is_err());
+        assert_eq!(check(When::Running, &Observed { heap_peak: 100, ..observed }), Ok(()));
     }
 }

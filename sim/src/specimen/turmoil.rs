@@ -30,4 +30,5 @@ specimens! {
     "C1" "silence_is_fine": "keepalive without a timeout", [AddsEqualRemoves, Progress, SessionsInStep], SilenceIsFine;
     "Y5" "strangers_panic": "what a peer says panics", [NoPanic], StrangersPanic;
     "F1" "replaced_untold": "the end of a session that was replaced is never told", [ClosedOnce], ReplacedUntold;
+    "T1" "reset_swallowed": "the application never hears that its target has reset", [NoTaskSurvives, Progress], ResetSwallowed;
 }

@@ -19,6 +19,8 @@ pub(crate) enum Deviation {
     DialWaits,
     /// What copies to and from a target ends both directions at the first end of file.
     EofEndsBoth,
+    /// What copies to and from a target does not notice that it was reset.
+    ResetSwallowed,
     /// A connection that one end has finished waits for the other one for ever.
     HalfClosedStays,
     /// Sessions do not notice that nothing is heard any more.

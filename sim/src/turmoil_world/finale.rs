@@ -77,10 +77,11 @@ impl Runner {
     fn become_quiet(&mut self) -> Run {
         let bound = self.stage.schedule.knobs.timing.to_quiet() + LIBRARY;
         // What comes to an end by itself does; whoever waits for what does not lets go.
-        self.wait(bound, |stage| {
-            !stage.any_stream(|stream| stream.comes_to_an_end() && !stream.is_over())
-        })?;
-        if let Some(stuck) = self.stage.streams().iter().find(|stream| is_stuck(stream)) {
+        self.wait(bound, |stage| !stage.any_stream(is_due))?;
+        // A target may have gone while the others were waited for.
+        let long = |stage: &Stage| !stage.any_stream(|stream| stream.is_left() && is_due(stream));
+        self.wait(bound, long)?;
+        if let Some(stuck) = self.stage.streams().iter().find(|stream| is_due(stream)) {
             return Err(self.stuck(stuck_words(&self.stage, stuck)));
         }
         let stage = Arc::clone(&self.stage);
@@ -147,9 +148,9 @@ fn let_go(stage: &Stage) {
     }
 }
 
-/// Whether a stream should have come to its end and has not.
-fn is_stuck(stream: &Stream) -> bool {
-    stream.comes_to_an_end() && !stream.is_over()
+/// Whether a stream should come to its end and has not: its ends meet, or its target has left it.
+fn is_due(stream: &Stream) -> bool {
+    !stream.is_over() && (stream.comes_to_an_end() || stream.is_left())
 }
 
 /// What does not come to its end. A violation has few words, so that a smaller schedule can show the
@@ -160,6 +161,9 @@ fn stuck_words(stage: &Stage, stream: &Stream) -> String {
     match stream.dial() {
         DialOutcome::Pending => format!("the dial of {id} has no end"),
         _ if stream.is_over() => format!("the socket of the target of {id} is held"),
+        _ if stream.is_left() => {
+            format!("the application of {id} never hears that its target is gone")
+        }
         _ => format!("{id} does not come to its end"),
     }
 }

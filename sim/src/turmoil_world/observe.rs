@@ -23,8 +23,11 @@ const ATTEMPT: u64 = 2 << 10;
 const SEGMENT: u64 = 512;
 
 /// What a run may take at most beside what the limits allow: the hosts' runtimes, what handshakes
-/// and read buffers take, and what links hold that nobody reads.
-const WORKING: u64 = 8 << 20;
+/// and read buffers take, and what links hold that nobody reads. Measured at its peak, and doubled.
+const WORKING: u64 = 4 << 20;
+
+/// What a thread may have kept of an earlier run, and gives back in this one.
+const NOISE: i64 = 4 << 10;
 
 /// What may be held when it is quiet.
 pub(super) fn at_rest(stage: &Stage) -> u64 {
@@ -56,11 +59,13 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
         contradictions.extend(unended(stage));
         contradictions.extend(out_of_step(stage));
     }
+    contradictions.extend(overdrawn(heap));
     contradictions.extend(streams.iter().find_map(|stream| stream.wrong()));
     Observed {
         now: stage.now(),
         streams: streams.iter().map(|stream| stream.record()).collect(),
         heap: u64::try_from(heap.held()).unwrap_or(0),
+        heap_peak: u64::try_from(heap.most()).unwrap_or(0),
         heap_bound: WORKING,
         heap_at_rest: at_rest(stage),
         hosts,
@@ -68,6 +73,11 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
         errors_logged: stage.errors(),
         stuck: Vec::new(),
     }
+}
+
+/// More was given back than was ever taken: what is held would seem to be less than it is.
+pub(super) fn overdrawn(heap: Heap) -> Option<String> {
+    (heap.held() < -NOISE).then(|| format!("{} bytes of heap are held", heap.held()))
 }
 
 /// How many first windows are much.

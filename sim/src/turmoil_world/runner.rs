@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::network::Network;
-use super::observe::{at_rest, observe, observe_closed};
+use super::observe::{at_rest, observe, observe_closed, overdrawn};
 use super::stage::Stage;
 use super::steps::perform;
 use crate::Heap;
@@ -122,8 +122,11 @@ impl Runner {
             drop(network);
             drop(stage);
         });
-        let observed =
-            Observed { heap: u64::try_from(heap.held()).unwrap_or(0), ..Observed::default() };
+        let observed = Observed {
+            heap: u64::try_from(heap.held()).unwrap_or(0),
+            contradictions: overdrawn(heap).into_iter().collect(),
+            ..Observed::default()
+        };
         invariant::check(When::Over, &observed).map_err(|(invariant, what)| Violation {
             invariant,
             what,

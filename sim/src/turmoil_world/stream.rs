@@ -135,6 +135,15 @@ impl Stream {
         self.plan.reads == TargetReads::All && ends && self.plan.answer != Answer::Hang
     }
 
+    /// Whether every target has gone, one of them without finishing: the application is to be told.
+    pub(super) fn is_left(&self) -> bool {
+        let far = self.lock().far.clone();
+        let ends: Vec<_> = far.iter().map(|seat| seat.end()).collect();
+        self.honest
+            && ends.iter().all(|end| end.is_over())
+            && ends.iter().any(|end| end.let_go && !end.finished)
+    }
+
     /// The application's process has died, maybe before it heard of this stream.
     pub(super) fn die(&self, now: Duration) {
         if self.is_dialling() {

@@ -71,7 +71,7 @@ pub(super) async fn dial(
         Answer::Hang => pending::<()>().await,
     }
     stage.tale(host, || format!("{}: target dialled", stream.id));
-    Ok(TargetIo::new(stream.seat_target(), stage.deviation == Deviation::EofEndsBoth))
+    Ok(TargetIo::new(stream.seat_target(), stage.deviation))
 }
 
 /// Whether a dial that arrives here is that of the stream. A hostile end may name any target.

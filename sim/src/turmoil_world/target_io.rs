@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::deviation::Deviation;
 use super::seat::Seat;
 use crate::player::Desire;
 
@@ -12,13 +13,22 @@ use crate::player::Desire;
 #[derive(Debug)]
 pub(super) struct TargetIo {
     seat: Arc<Seat>,
-    /// What copies to and from it ends both directions at the first end of file.
-    ends_both: bool,
+    /// What is wrong with what copies to and from it.
+    deviation: Deviation,
 }
 
 impl TargetIo {
-    pub(super) const fn new(seat: Arc<Seat>, ends_both: bool) -> Self {
-        Self { seat, ends_both }
+    pub(super) const fn new(seat: Arc<Seat>, deviation: Deviation) -> Self {
+        Self { seat, deviation }
+    }
+
+    /// The target has reset its connection.
+    fn reset<T>(&self) -> Poll<io::Result<T>> {
+        if self.deviation == Deviation::ResetSwallowed {
+            return Poll::Pending;
+        }
+        let what = "the target reset its connection";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, what)))
     }
 
     /// What the target writes is read no more, and lost.
@@ -31,23 +41,19 @@ impl TargetIo {
     }
 }
 
-fn reset() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "the target reset its connection")
-}
-
 impl AsyncRead for TargetIo {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ends_both && self.seat.lock().player.end().eof {
+        if self.deviation == Deviation::EofEndsBoth && self.seat.lock().player.end().eof {
             self.lose_all();
             return Poll::Ready(Ok(()));
         }
         let mut state = self.seat.lock();
         if state.player.end().let_go {
-            return Poll::Ready(Err(reset()));
+            return self.reset();
         }
         match state.player.desire() {
             Desire::Write(bytes) => {
@@ -69,7 +75,7 @@ impl AsyncRead for TargetIo {
                 if let Some(writer) = writer {
                     writer.wake();
                 }
-                Poll::Ready(Err(reset()))
+                self.reset()
             }
             Desire::Nothing if state.player.end().finished => Poll::Ready(Ok(())),
             Desire::Nothing => {
@@ -91,7 +97,7 @@ impl AsyncWrite for TargetIo {
             state.player.gone();
         }
         if state.player.end().let_go {
-            return Poll::Ready(Err(reset()));
+            return self.reset();
         }
         let appetite = usize::try_from(state.player.appetite()).unwrap_or(usize::MAX);
         let taken = buf.get(..appetite).unwrap_or(buf);
