@@ -208,7 +208,7 @@ fn a_shutdown_in_the_middle_leaves_nothing() {
 #[test]
 fn seeds_hold_and_reach_what_there_is_to_reach() {
     let mut seen = Seen::default();
-    for seed in 0..4000 {
+    for seed in 0..12_000 {
         let schedule = Schedule::generate(seed, World::Core);
         let outcome = World::Core.run(&schedule, &Trace::off());
         assert_eq!(outcome.violation, None, "seed {seed}");
