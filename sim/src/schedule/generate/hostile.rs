@@ -50,7 +50,7 @@ enum Habit {
 }
 
 fn habit(dice: &mut Dice) -> Habit {
-    let habits = [(7, Habit::Random), (1, Habit::Lists), (1, Habit::Pours), (1, Habit::Asks)];
+    let habits = [(6, Habit::Random), (1, Habit::Lists), (1, Habit::Pours), (2, Habit::Asks)];
     dice.weighted(&habits)
 }
 
@@ -89,7 +89,7 @@ fn ask(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
             let message = speech(dice, base);
             flood(dice, 60, message)
         }
-        (_, 1) if base => {
+        (_, 1 | 2) if base => {
             // Of a connection that never was: each wants an answer.
             let id = i64::from(dice.range(100..=500));
             flood(dice, 400, HostileMessage::Pause { id })
