@@ -57,3 +57,18 @@ fn encoded_len(route: &ClientRoute) -> usize {
     let sign = usize::from(route.session_key < 0);
     route.client_key.len() + 1 + sign + digits
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn a_route_is_as_long_as_it_is_written() {
+        for session_key in [0, 1, 9, 10, 99, 100, -1, -9, -10, i64::MAX, i64::MIN] {
+            let route = ClientRoute { client_key: "key".into(), session_key };
+            assert_eq!(encoded_len(&route), format!("key/{session_key}").len(), "{session_key}");
+        }
+    }
+}

@@ -64,3 +64,33 @@ impl Counter {
         Tally { added, removed, live: live.try_into().unwrap_or(u64::MAX) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOST: Tally = Tally { added: 3, removed: 1, live: 1 };
+    const THERE: Tally = Tally { added: 3, removed: 1, live: 2 };
+    const GONE: Tally = Tally { added: 3, removed: 3, live: 0 };
+
+    /// With the one tally in each of the three places, and the other one in the other two.
+    fn each(one: Tally, other: Tally) -> [RegistryLedger; 3] {
+        [
+            RegistryLedger { agents: one, peers: other, routes: other },
+            RegistryLedger { agents: other, peers: one, routes: other },
+            RegistryLedger { agents: other, peers: other, routes: one },
+        ]
+    }
+
+    #[test]
+    fn a_row_that_went_astray_shows_wherever_it_was() {
+        assert!(each(THERE, GONE).iter().all(RegistryLedger::is_even));
+        assert!(!each(LOST, GONE).iter().any(RegistryLedger::is_even));
+    }
+
+    #[test]
+    fn a_row_that_is_there_shows_wherever_it_is() {
+        assert!(each(GONE, GONE).iter().all(RegistryLedger::is_empty));
+        assert!(!each(THERE, GONE).iter().any(RegistryLedger::is_empty));
+    }
+}

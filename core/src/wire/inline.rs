@@ -58,3 +58,21 @@ impl<const N: usize> fmt::Debug for Inline<N> {
         (**self).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(bytes: &[u8]) -> Inline<4> {
+        let mut inline = Inline::new();
+        inline.extend(bytes);
+        inline
+    }
+
+    #[test]
+    fn what_is_equal_has_the_same_bytes() {
+        assert_eq!(holding(b"ab"), holding(b"ab"));
+        assert_ne!(holding(b"ab"), holding(b"ac"));
+        assert_ne!(holding(b"a"), holding(b"a\0"));
+    }
+}

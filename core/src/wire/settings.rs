@@ -68,3 +68,15 @@ fn check(
     }
     Err(InvalidMessage::Setting { field, value, least: *range.start(), most: *range.end() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ranges_are_those_of_the_protocol() {
+        assert_eq!(Settings::INITIAL_WINDOW, 1024..=1_073_741_824);
+        assert_eq!(Settings::MAX_DATA, 1024..=1_048_576);
+        assert_eq!(Settings::MAX_CONNECTIONS, 1..=16_777_216);
+    }
+}

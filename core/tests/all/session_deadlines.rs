@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::support::{DIALECTS, Lone, Pair, TARGET, config, id, millis, pattern, seconds};
+use crate::support::{DIALECTS, Item, Lone, Pair, TARGET, config, id, millis, pattern, seconds};
 use watertight_core::session::SessionConfig;
-use watertight_core::wire::{Body, Dialect, ResetCode};
+use watertight_core::wire::{Body, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Cause, Event, Instant, Role, SessionEnd, Timer};
 
 fn names(lone: &Lone) -> Vec<Timer> {
@@ -81,6 +81,33 @@ fn an_application_that_does_not_answer_a_dial_is_answered_for() {
 }
 
 #[test]
+fn an_opener_of_ours_says_how_long_it_waits() {
+    // Zero says nothing, and what a Go end writes there is no time to answer.
+    let cases = [
+        (Dialect::Extended, 500, millis(500)),
+        (Dialect::Extended, 0, seconds(15)),
+        (Dialect::Base, 500, seconds(15)),
+    ];
+    for (dialect, deadline, within) in cases {
+        let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
+        lone.says(1, Body::Connect { deadline, target: TARGET.into() });
+        lone.wait(within - millis(1));
+        assert_eq!(lone.end.cause(id(1)), None, "{dialect:?} {deadline}");
+        lone.now = lone.now + millis(1);
+        lone.end.session.handle_timeout(lone.now);
+        lone.end.poll_events();
+        assert_eq!(lone.end.cause(id(1)), Some(Cause::AcceptTimeout), "{dialect:?} {deadline}");
+        let code = ResetCode::DIAL_TIMEOUT;
+        let text = "the target did not answer in time".to_string();
+        let told = match dialect {
+            Dialect::Extended => Body::Reset { code, text },
+            Dialect::Base => Body::Error { text },
+        };
+        assert_eq!(lone.hears(), [(1, told)], "{dialect:?} {deadline}");
+    }
+}
+
+#[test]
 fn an_accepted_dial_has_no_deadline_any_more() {
     for dialect in DIALECTS {
         let mut pair = Pair::new(dialect);
@@ -140,6 +167,34 @@ fn c1_a_peer_that_is_silent_is_given_up() {
             );
             lone.end.assert_even();
         }
+    }
+}
+
+#[test]
+fn c1_a_peer_that_is_given_up_is_told_why() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
+    lone.wait(seconds(29));
+    lone.now = lone.now + seconds(1);
+    lone.end.session.handle_timeout(lone.now);
+    let told = lone.hears();
+    let timeout = |body: &Body| matches!(body, Body::GoAway { code: GoAwayCode::TIMEOUT, .. });
+    assert!(told.iter().any(|(_, body)| timeout(body)), "{told:?}");
+}
+
+#[test]
+fn toward_a_go_end_only_the_connector_asks_for_signs_of_life() {
+    for (role, asks) in [(Role::Connector, true), (Role::Acceptor, false)] {
+        let mut lone = Lone::new(role, Dialect::Base, config(|_| {}));
+        let mut asked = false;
+        while let Some(at) = lone.end.session.poll_timeout().filter(|_| lone.end.closed.is_none()) {
+            lone.now = lone.now.max(at);
+            lone.end.session.handle_timeout(lone.now);
+            lone.end.poll_events();
+            while let Some(item) = lone.end.transmit(lone.now) {
+                asked |= matches!(item, Item::Ping(_));
+            }
+        }
+        assert_eq!(asked, asks, "{role:?}");
     }
 }
 
