@@ -160,4 +160,14 @@ mod tests {
         assert_eq!(runs, [1, 5000, 3, 4, 2048, 2047]);
         assert_eq!(send.chunks.capacity() + send.gathering.capacity(), 0);
     }
+
+    #[test]
+    fn a_chunk_that_fits_just_so_is_taken_whole() {
+        let mut send = SendBuffer::new(u64::MAX);
+        for _ in 0..3 {
+            send.push(&mut Bytes::from(std::vec![1; 5000]), usize::MAX, CHUNK);
+        }
+        let taken = [(); 3].map(|()| send.take(5000).len());
+        assert_eq!((taken, send.queued()), ([5000; 3], 0));
+    }
 }

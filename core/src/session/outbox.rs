@@ -197,4 +197,14 @@ mod tests {
         outbox.set_list(at(6));
         assert_eq!(outbox.waiting_since(), Some(at(5)));
     }
+
+    #[test]
+    fn answers_and_announcements_are_counted_together() {
+        let mut outbox = Outbox::default();
+        for number in 1..=3 {
+            let id = ConnectionId::from_wire(number);
+            outbox.push(Instant::EPOCH, Control::Connection { id, body: Body::Opened });
+        }
+        assert_eq!((outbox.queued_answers(), outbox.queued_control()), (3, 3));
+    }
 }

@@ -85,6 +85,16 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_long_ago_takes_no_other_ones_place() {
+        let mut seen = Seen::new();
+        seen.insert(10_000);
+        for id in 1..=10_000 - SPAN {
+            seen.insert(id);
+        }
+        assert!((10_001 - SPAN..10_000).all(|id| !seen.contains(id)));
+    }
+
+    #[test]
     fn the_ends_of_the_numbers_are_survived() {
         let mut seen = Seen::new();
         seen.insert(1);

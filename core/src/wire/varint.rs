@@ -135,6 +135,14 @@ mod tests {
         assert_eq!(read_signed(&[0x82, 0x80, 0x00]), Ok((1, 3)));
     }
 
+    #[test]
+    fn a_number_is_padded_where_fewer_bytes_would_do() {
+        for (value, len) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)] {
+            assert!(!is_padded(value, len), "{value}");
+            assert!(len == MAX_LEN || is_padded(value, len + 1), "{value}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_number_comes_back(value: i64, tail: Vec<u8>) {

@@ -17,6 +17,7 @@ fn a_dial_without_an_answer_ends_at_its_deadline() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let dial = lone.end.session.open(lone.now, TARGET, Some(millis(1234))).unwrap();
     assert!(names(&lone).contains(&Timer::Dial(dial)));
+    assert_eq!(lone.end.session.ledger().opening, 1);
     lone.wait(millis(1233));
     assert_eq!(lone.end.cause(dial), None);
     lone.now = lone.now + millis(1);
@@ -149,6 +150,17 @@ fn a_half_closed_connection_toward_a_go_end_ends_after_linger_without_a_byte() {
     assert_eq!(pair.server.cause(id), Some(Cause::LingerTimeout));
     assert_eq!(pair.agent.cause(id), Some(Cause::PeerClosed));
     pair.assert_quiet_then_close();
+}
+
+#[test]
+fn where_there_is_room_nobody_who_lingers_has_to_go() {
+    for dialect in DIALECTS {
+        let mut pair = Pair::new(dialect);
+        let id = pair.connect();
+        pair.server.finish(pair.now, id);
+        pair.connect();
+        assert_eq!(pair.server.cause(id), None, "{dialect:?}");
+    }
 }
 
 #[test]

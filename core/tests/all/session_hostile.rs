@@ -546,3 +546,16 @@ fn a_route_that_replaces_another_is_announced_first() {
     let heard = lone.hears();
     assert_eq!(heard, [(0, Body::AddClient(route(10_000))), (0, Body::RemoveClient(route(1)))]);
 }
+
+#[test]
+fn the_longest_data_that_is_allowed_is_never_too_long_a_message() {
+    let config = config(|config| {
+        config.limits.max_data = 4096;
+        config.limits.max_message = 1;
+    });
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config);
+    let id = lone.accepts(1);
+    lone.says_data(1, &[7; 4096]);
+    assert_eq!(lone.end.closed, None);
+    assert_eq!(lone.end.read(lone.now, id).len(), 4096);
+}
