@@ -153,17 +153,6 @@ fn a_half_closed_connection_toward_a_go_end_ends_after_linger_without_a_byte() {
 }
 
 #[test]
-fn where_there_is_room_nobody_who_lingers_has_to_go() {
-    for dialect in DIALECTS {
-        let mut pair = Pair::new(dialect);
-        let id = pair.connect();
-        pair.server.finish(pair.now, id);
-        pair.connect();
-        assert_eq!(pair.server.cause(id), None, "{dialect:?}");
-    }
-}
-
-#[test]
 fn c1_a_peer_that_is_silent_is_given_up() {
     for dialect in DIALECTS {
         for role in [Role::Connector, Role::Acceptor] {
