@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_and_announcements_are_counted_together() {
+    fn answers_are_counted_among_the_control_messages() {
         let mut outbox = Outbox::default();
         for number in 1..=3 {
             let id = ConnectionId::from_wire(number);
