@@ -24,8 +24,6 @@ pub(super) struct Path {
 const ROOM: usize = 512;
 /// The most parts in which one message arrives, each at a time of its own.
 const PARTS: usize = 4;
-/// So many of a hundred messages that follow others of the same moment travel with them.
-const TOGETHER: u64 = 75;
 /// What has arrived is read in no more portions than about this.
 const CRUMBS: u64 = 64;
 
@@ -45,8 +43,6 @@ pub(super) struct Pipe {
     pub(super) inbox: BytesMut,
     /// Nothing arrives before what was sent before it.
     newest: Instant,
-    /// When something was sent last.
-    sent: Option<Instant>,
     /// Bytes were lost: the other end waits for them for ever.
     lost: bool,
     end: Option<Instant>,
@@ -78,7 +74,6 @@ impl Pipe {
             segments: VecDeque::with_capacity(16),
             inbox: BytesMut::with_capacity(ROOM),
             newest: now,
-            sent: None,
             lost: false,
             end: None,
             ended: false,
@@ -142,12 +137,9 @@ impl Pipe {
     fn schedule_arrival(&mut self, now: Instant, way: Way<'_>, label: Label, bytes: usize) {
         let mut rest = bytes;
         let part = way.portion().max(bytes.div_ceil(PARTS));
-        let mut together = self.sent == Some(now) && self.dice.between(0, 99) < TOGETHER;
-        self.sent = Some(now);
         while rest > 0 {
             let bytes = rest.min(part);
-            let at = if together { self.newest } else { self.arrival(now, way) };
-            together = false;
+            let at = self.arrival(now, way);
             self.segments.push_back(Segment { at, bytes, label });
             rest -= bytes;
         }
