@@ -177,6 +177,27 @@ fn generated_schedules_show_nothing_wrong_and_get_around() {
     assert!(reached * 10 >= all * 9, "{reached} of {all}");
 }
 
+/// tokio drops the tasks of a runtime by their numbers, which it gives out once in a program.
+#[test]
+fn a_process_dies_the_same_whatever_has_run_before_it() {
+    for moment in 1..30 {
+        let steps = vec![(moment, Action::Crash { host: SERVER }), (60, Action::Idle)];
+        let schedule = schedule(1, vec![watertight(); 4], steps);
+        let (_, story) = run(&schedule);
+        for shift in 1..4 {
+            give_out_task_ids(shift);
+            assert_eq!(run(&schedule).1, story, "a crash after {moment} ms has two stories");
+        }
+    }
+}
+
+fn give_out_task_ids(count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for _ in 0..count {
+        runtime.block_on(runtime.spawn(async {})).unwrap();
+    }
+}
+
 #[test]
 fn a_schedule_has_one_story_and_the_trace_changes_nothing() {
     for seed in 0..40 {

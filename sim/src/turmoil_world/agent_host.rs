@@ -10,21 +10,30 @@ use watertight::{Agent, AgentStatus, Endpoint, WaitReason};
 use super::application::{self, Dialler, key};
 use super::command::Command;
 use super::connect::connect;
-use super::death::await_death;
+use super::death::until_death;
 use super::stage::Stage;
 use super::standing::watch_over;
 use super::target::{dial, handle};
 use crate::schedule::{self, Host, TargetSide, Transport};
 
-/// Runs an agent, until it is stopped.
+/// Runs an agent, until it is stopped or dies.
 pub(super) async fn run(
+    stage: Arc<Stage>,
+    number: u8,
+    commands: UnboundedReceiver<Command>,
+) -> turmoil::Result {
+    let host = Host::Agent(number);
+    stage.at(host, |desk| desk.runtime = Some(tokio::runtime::Handle::current()));
+    let software = serve(Arc::clone(&stage), number, commands);
+    until_death(stage, host, software).await
+}
+
+async fn serve(
     stage: Arc<Stage>,
     number: u8,
     mut commands: UnboundedReceiver<Command>,
 ) -> turmoil::Result {
     let host = Host::Agent(number);
-    stage.at(host, |desk| desk.runtime = Some(tokio::runtime::Handle::current()));
-    spawn_local(await_death(Arc::clone(&stage), host));
     let mut process =
         Process { stage: Arc::clone(&stage), number, starts: 0, watchers: Vec::new() };
     loop {

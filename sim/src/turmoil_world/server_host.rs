@@ -4,30 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server};
 
 use super::application::{self, Dialler, key};
 use super::broken_socket::{Held, await_first_byte};
 use super::command::Command;
 use super::connect::{accept, connect, listen};
-use super::death::await_death;
+use super::death::until_death;
 use super::deviation::Deviation;
 use super::server_desk::ServerDesk;
 use super::stage::Stage;
 use super::target::handle;
 use crate::schedule::Host;
 
-/// Runs a server, until it is stopped.
+/// Runs a server, until it is stopped or dies.
 pub(super) async fn run(
+    stage: Arc<Stage>,
+    number: u8,
+    commands: UnboundedReceiver<Command>,
+) -> turmoil::Result {
+    let host = Host::Server(number);
+    stage.at(host, |desk| desk.runtime = Some(tokio::runtime::Handle::current()));
+    let software = serve(Arc::clone(&stage), number, commands);
+    until_death(stage, host, software).await
+}
+
+async fn serve(
     stage: Arc<Stage>,
     number: u8,
     mut commands: UnboundedReceiver<Command>,
 ) -> turmoil::Result {
     let host = Host::Server(number);
-    stage.at(host, |desk| desk.runtime = Some(tokio::runtime::Handle::current()));
-    spawn_local(await_death(Arc::clone(&stage), host));
     let mut goes_on = true;
     for start in 0.. {
         if !goes_on {
@@ -35,7 +45,8 @@ pub(super) async fn run(
         }
         let server = build(&stage, number, start)?;
         stage.at(host, |desk| desk.server = Some(ServerDesk::new(server.clone())));
-        let accepting = spawn_local(accept_all(Arc::clone(&stage), host, server.clone()));
+        let accepting = accept_all(Arc::clone(&stage), host, server.clone());
+        let accepting = AbortOnDropHandle::new(spawn_local(accepting));
         let (within, again) = obey(&stage, host, &server, &mut commands).await;
         goes_on = again;
         shut_down(&stage, host, server, accepting, within).await;
@@ -144,7 +155,7 @@ async fn shut_down(
     stage: &Stage,
     host: Host,
     server: Server,
-    accepting: JoinHandle<turmoil::Result>,
+    accepting: AbortOnDropHandle<turmoil::Result>,
     within: Duration,
 ) {
     accepting.abort();
