@@ -1,6 +1,6 @@
 //! Named deadlines, soonest first.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 
 use crate::{ConnectionId, Instant};
 
@@ -27,43 +27,63 @@ pub enum Timer {
     Linger(ConnectionId),
 }
 
-/// The armed timers: each at most once.
+/// A deadline of a connection. The connection keeps it, to take it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) timer: Timer,
+}
+
+/// The timers that a session has but once, in the order in which they come when they are due together,
+/// before those of connections.
+const OF_SESSION: [Timer; 4] = [Timer::Ping, Timer::Silence, Timer::Reconcile, Timer::Drain];
+
+/// The armed timers. A session without connections has no others than its own, which take no heap.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    by_time: BTreeSet<(Instant, Timer)>,
-    armed: BTreeMap<Timer, Instant>,
+    /// By their places in [`OF_SESSION`].
+    of_session: [Option<Instant>; OF_SESSION.len()],
+    of_connections: BTreeSet<Deadline>,
 }
 
 impl Timers {
-    /// Arms `timer`, moving it if it was armed.
+    /// Arms a timer of the session, moving it if it was armed.
     pub(crate) fn arm(&mut self, timer: Timer, at: Instant) {
-        self.disarm(timer);
-        self.armed.insert(timer, at);
-        self.by_time.insert((at, timer));
-    }
-
-    pub(crate) fn disarm(&mut self, timer: Timer) {
-        if let Some(at) = self.armed.remove(&timer) {
-            self.by_time.remove(&(at, timer));
+        let place = OF_SESSION.iter().position(|of| *of == timer);
+        debug_assert!(place.is_some(), "{timer:?} is no timer of a session");
+        if let Some(armed) = place.and_then(|place| self.of_session.get_mut(place)) {
+            *armed = Some(at);
         }
     }
 
-    pub(crate) fn is_armed(&self, timer: Timer) -> bool {
-        self.armed.contains_key(&timer)
+    /// Arms the deadline of a connection, which has no other one.
+    pub(crate) fn insert(&mut self, deadline: Deadline) {
+        self.of_connections.insert(deadline);
+    }
+
+    /// Takes back the deadline of a connection.
+    pub(crate) fn remove(&mut self, deadline: Deadline) {
+        self.of_connections.remove(&deadline);
+    }
+
+    pub(crate) fn contains(&self, deadline: Deadline) -> bool {
+        self.of_connections.contains(&deadline)
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.by_time.first().map(|(at, _)| *at)
+        let of_session = self.of_session.iter().copied().flatten().min();
+        let of_connections = self.of_connections.first().map(|deadline| deadline.at);
+        [of_session, of_connections].into_iter().flatten().min()
     }
 
     /// Disarms and returns a timer whose time has come.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let &(at, timer) = self.by_time.first()?;
-        if at > now {
-            return None;
+        let next = self.next().filter(|next| *next <= now)?;
+        if let Some(place) = self.of_session.iter().position(|at| *at == Some(next)) {
+            *self.of_session.get_mut(place)? = None;
+            return OF_SESSION.get(place).copied();
         }
-        self.disarm(timer);
-        Some(timer)
+        self.of_connections.pop_first().map(|deadline| deadline.timer)
     }
 
     pub(crate) fn clear(&mut self) {
@@ -71,18 +91,73 @@ impl Timers {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.armed.len()
+        self.of_session.iter().flatten().count() + self.of_connections.len()
     }
 
     /// How many timers belong to connections.
     pub(crate) fn of_connections(&self) -> usize {
-        let of_connection = |timer: &Timer| {
-            matches!(timer, Timer::Dial(_) | Timer::Accept(_) | Timer::Probe(_) | Timer::Linger(_))
-        };
-        self.armed.keys().filter(|timer| of_connection(timer)).count()
+        self.of_connections.len()
     }
 
+    /// Those of the session, then those of connections, the soonest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
-        self.by_time.iter().map(|&(at, timer)| (timer, at))
+        let of_session = OF_SESSION.into_iter().zip(self.of_session);
+        let of_session = of_session.filter_map(|(timer, at)| Some((timer, at?)));
+        let of_connections =
+            self.of_connections.iter().map(|deadline| (deadline.timer, deadline.at));
+        of_session.chain(of_connections)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::time::Duration;
+
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::EPOCH + Duration::from_millis(millis)
+    }
+
+    fn dial(number: i64, millis: u64) -> Deadline {
+        Deadline { at: at(millis), timer: Timer::Dial(ConnectionId::from_wire(number)) }
+    }
+
+    fn expire_all(timers: &mut Timers, now: Instant) -> Vec<Timer> {
+        core::iter::from_fn(|| timers.expire(now)).collect()
+    }
+
+    #[test]
+    fn the_soonest_comes_first_and_those_of_the_session_before_others() {
+        let mut timers = Timers::default();
+        let (early, late) = (dial(1, 10), dial(2, 20));
+        timers.insert(late);
+        timers.insert(early);
+        timers.arm(Timer::Drain, at(20));
+        timers.arm(Timer::Ping, at(20));
+        timers.arm(Timer::Silence, at(30));
+        assert_eq!((timers.next(), timers.len()), (Some(at(10)), 5));
+        assert_eq!(timers.expire(at(9)), None);
+        let due = expire_all(&mut timers, at(20));
+        assert_eq!(due, [early.timer, Timer::Ping, Timer::Drain, late.timer]);
+        assert_eq!(timers.iter().collect::<Vec<_>>(), [(Timer::Silence, at(30))]);
+        timers.clear();
+        assert_eq!((timers.next(), timers.len()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_armed_again_has_moved_and_what_was_taken_back_never_comes() {
+        let mut timers = Timers::default();
+        timers.arm(Timer::Reconcile, at(10));
+        timers.arm(Timer::Reconcile, at(30));
+        let (kept, gone) = (dial(1, 10), dial(2, 10));
+        timers.insert(kept);
+        timers.insert(gone);
+        timers.remove(gone);
+        assert!(timers.contains(kept) && !timers.contains(gone));
+        assert_eq!((timers.len(), timers.of_connections()), (2, 1));
+        assert_eq!(expire_all(&mut timers, at(29)), [kept.timer]);
+        assert_eq!(timers.next(), Some(at(30)));
     }
 }

@@ -11,7 +11,7 @@ use core::fmt;
 
 use crate::Instant;
 use crate::ledger::Cause;
-use crate::timers::Timer;
+use crate::timers::{Deadline, Timer};
 use crate::wire::ResetCode;
 
 pub(crate) use pause_flag::PauseFlag;
@@ -59,7 +59,7 @@ pub(crate) struct Connection {
     /// What the other end said when it ended the connection, or we did.
     pub(crate) farewell: Option<Box<(Option<ResetCode>, String)>>,
     /// The deadline that is armed for the current phase.
-    pub(crate) timer: Option<Timer>,
+    pub(crate) deadline: Option<Deadline>,
     /// Whether the other end can know of the connection: its Connect was sent, or came from it.
     pub(crate) announced: bool,
     /// Since when every reconciliation list has lacked this connection (base dialect).
@@ -80,7 +80,7 @@ impl Connection {
             recv,
             flag: PauseFlag::default(),
             farewell: None,
-            timer: None,
+            deadline: None,
             announced,
             missing_since: None,
             ready: false,
@@ -92,6 +92,11 @@ impl Connection {
     /// Bytes that may be taken from the application, for at most `capacity` to be queued.
     pub(crate) fn room(&self, capacity: usize) -> usize {
         self.send.room(capacity).min(self.flag.room())
+    }
+
+    /// Whether it waits for this timer.
+    pub(crate) fn waits_for(&self, timer: Timer) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.timer == timer)
     }
 
     /// How the connection ended, for the application.

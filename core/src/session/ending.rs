@@ -96,7 +96,7 @@ impl Session {
         for id in ids {
             self.table.update(id, |row| {
                 (row.ready, row.owes_flow, row.wants_budget) = (false, false, false);
-                row.timer = None;
+                row.deadline = None;
             });
             // The table has no violation for this signal.
             self.apply(id, Signal::SessionEnded, "the session ended").ok();

@@ -9,7 +9,7 @@ use crate::connection::{
     Connection, ConnectionEnd, Context, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell,
 };
 use crate::ledger::Cause;
-use crate::timers::Timer;
+use crate::timers::{Deadline, Timer};
 use crate::wire::{Body, EOF, ResetCode, base};
 
 /// Queued answers above which their texts get short.
@@ -166,13 +166,14 @@ impl Session {
     }
 
     pub(super) fn set_timer(&mut self, id: ConnectionId, deadline: Option<(Timer, Duration)>) {
-        let timer = deadline.map(|(timer, _)| timer);
-        let before = self.table.update(id, |row| core::mem::replace(&mut row.timer, timer));
-        if let Some(before) = before.flatten() {
-            self.timers.disarm(before);
+        let deadline = deadline.map(|(timer, after)| Deadline { at: self.now + after, timer });
+        let update = |row: &mut Connection| core::mem::replace(&mut row.deadline, deadline);
+        let Some(before) = self.table.update(id, update) else { return };
+        if let Some(before) = before {
+            self.timers.remove(before);
         }
-        if let Some((timer, after)) = deadline {
-            self.timers.arm(timer, self.now + after);
+        if let Some(deadline) = deadline {
+            self.timers.insert(deadline);
         }
     }
 
@@ -185,8 +186,8 @@ impl Session {
     fn retire(&mut self, id: ConnectionId, cause: Cause, complete: bool) {
         self.forget_queues(id);
         let Some(row) = self.table.retire(id, cause) else { return };
-        if let Some(timer) = row.timer {
-            self.timers.disarm(timer);
+        if let Some(deadline) = row.deadline {
+            self.timers.remove(deadline);
         }
         // Bytes that go with the row are not what an end of file looks like.
         let complete = complete && row.recv.unread() == 0;

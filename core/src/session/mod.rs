@@ -262,13 +262,13 @@ impl Session {
         self.check_queue("flow", &self.outbox.flow, |row| row.owes_flow);
         self.check_queue("budget", &self.budget_waiters, |row| row.wants_budget);
         for (id, row) in self.table.iter() {
-            let armed = row.timer.is_none_or(|timer| self.timers.is_armed(timer));
+            let armed = row.deadline.is_none_or(|deadline| self.timers.contains(deadline));
             assert!(armed, "{id} has a timer that is not armed");
             assert!(row.send.sent() <= row.send.limit(), "{id} sent beyond its credit");
             let readable = row.recv.unread() > 0 || !matches!(row.phase, Phase::Over { .. });
             assert!(readable, "{id} is over, and nothing is left to read");
         }
-        let of_rows = self.table.iter().filter(|(_, row)| row.timer.is_some()).count();
+        let of_rows = self.table.iter().filter(|(_, row)| row.deadline.is_some()).count();
         assert_eq!(self.timers.of_connections(), of_rows, "timers of connections that are gone");
     }
 

@@ -19,7 +19,7 @@ impl Session {
         let Some(row) = self.table.get(id) else { return };
         let writes = matches!(row.phase, Phase::Open { send: SendHalf::Open, .. });
         let stopped = writes && row.flag.is_stopped();
-        let probes = row.timer == Some(Timer::Probe(id));
+        let probes = row.waits_for(Timer::Probe(id));
         if stopped && !probes {
             self.set_timer(id, Some((Timer::Probe(id), PauseFlag::first_look())));
         } else if probes && !stopped {
@@ -30,7 +30,7 @@ impl Session {
     /// An application that had nothing to send has something now: nobody has asked for it whether
     /// it may.
     pub(super) fn probe_soon(&mut self, id: ConnectionId) {
-        let rests = |row: &Connection| row.timer == Some(Timer::Probe(id)) && row.flag.rests();
+        let rests = |row: &Connection| row.waits_for(Timer::Probe(id)) && row.flag.rests();
         if self.table.get(id).is_some_and(rests) {
             self.set_timer(id, Some((Timer::Probe(id), PauseFlag::first_look())));
         }
@@ -38,7 +38,7 @@ impl Session {
 
     pub(super) fn on_probe_timer(&mut self, now: Instant, id: ConnectionId) {
         let after = self.table.update(id, |row| {
-            row.timer = None;
+            row.deadline = None;
             let waits = row.send.wants_room || row.send.queued() > 0;
             row.flag.look(now, waits)
         });

@@ -53,7 +53,7 @@ impl Session {
     }
 
     fn on_deadline(&mut self, id: ConnectionId, timer: Timer) {
-        self.table.update(id, |row| row.timer = None);
+        self.table.update(id, |row| row.deadline = None);
         let text = match timer {
             Timer::Dial(_) => "no answer in time",
             Timer::Accept(_) => "the target did not answer in time",

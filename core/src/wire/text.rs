@@ -18,7 +18,7 @@ pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
 /// sequences, with which it could forge lines that are not its own.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+    text.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::{Bounds, Situation, Tally, Violation};
 
 /// Of so many moments, one is looked at closely: it takes longer than the moment itself.
 const LOOKS_EVERY: u64 = 16;
+/// Of so many steps, one is looked at closely.
+const LOOKS_AFTER: u64 = 3;
 /// Of so many looks, one counts everything again.
 const COUNTS_EVERY: u64 = 8;
 
@@ -38,6 +40,14 @@ impl<T: Tunnel> World<'_, T> {
         }
         if phase.is_multiple_of(LOOKS_EVERY * COUNTS_EVERY) {
             self.recount();
+        }
+    }
+
+    /// Looks at the end of one step of several.
+    pub(super) fn look_after_step(&mut self) {
+        let phase = (self.steps as u64).wrapping_add(self.stage.schedule.seed);
+        if phase.is_multiple_of(LOOKS_AFTER) {
+            self.check(When::Running);
         }
     }
 

@@ -1,14 +1,14 @@
 //! What goes through a link.
 
 use bytes::{Buf, Bytes};
-use watertight_core::Transmit;
 use watertight_core::wire::{Dialect, decode_frame};
+use watertight_core::{Instant, Transmit};
 
 use super::crossing::note_crossing;
 use super::endpoint::Endpoint;
 use super::events::take_events;
 use super::frame::{FrameKind, Label, kind, words};
-use super::link::Seated;
+use super::link::{Seated, earlier};
 use super::moves::run_players;
 use super::pipe::{Arrival, Pipe, Way};
 use super::stage::{Place, Stage};
@@ -24,26 +24,30 @@ impl<T: Tunnel> World<'_, T> {
     pub(super) fn work(&mut self, place: usize) {
         let Some(link) = self.links.get(place) else { return };
         let held = self.agents.get(link.agent).is_some_and(|host| host.path.held);
-        self.carry(place, held);
+        let next = self.carry(place, held);
         if let Some(link) = self.links.get_mut(place) {
-            link.next = link.next_moment(held);
+            link.next = next;
             link.due = false;
         }
     }
 
-    fn carry(&mut self, place: usize, held: bool) {
+    /// When something happens there next.
+    fn carry(&mut self, place: usize, held: bool) -> Option<Instant> {
         for _ in 0..ROUNDS {
-            if self.links.get(place).is_none_or(|link| link.is_at_rest(self.stage.now, held)) {
-                return;
-            }
             for side in [AGENT, SERVER] {
                 self.deliver(place, side, held);
             }
             for side in [AGENT, SERVER] {
                 self.tend(place, side);
             }
+            let link = self.links.get(place)?;
+            let arrival = link.next_arrival(held);
+            if !link.is_touched() && arrival.is_none_or(|at| at > self.stage.now) {
+                return earlier(arrival, link.next_timeout());
+            }
         }
         self.stage.observed.stuck.push("two ends talk without end at one moment".into());
+        None
     }
 
     /// Takes one portion of what `from` has sent out of the pipe.
@@ -156,10 +160,10 @@ impl<T: Tunnel> World<'_, T> {
         let stage = &mut self.stage;
         for _ in 0..ROUNDS {
             run_players(end, stage, place);
-            let heard = take_events(end, stage, place);
+            take_events(end, stage, place);
             // What is sent may make room for those who wait.
             let sent = transmit(end, pipe, back, stage, place, way);
-            if !heard && !sent && end.handles.iter().all(|handle| !handle.ready) {
+            if !sent && end.handles.iter().all(|handle| !handle.ready) {
                 break;
             }
         }

@@ -12,19 +12,12 @@ use super::world::AGENT;
 use crate::schedule::{AgentKind, Answer, Knobs, StreamId, TargetPlan, TargetReads, millis};
 use crate::{DialOutcome, Player, Situation};
 
-/// Takes in everything that an end has to say. Whether there was anything.
-pub(super) fn take_events<E: End>(
-    end: &mut Endpoint<E>,
-    stage: &mut Stage<'_>,
-    place: Place,
-) -> bool {
-    let mut any = false;
+/// Takes in everything that an end has to say.
+pub(super) fn take_events<E: End>(end: &mut Endpoint<E>, stage: &mut Stage<'_>, place: Place) {
     while let Some(told) = end.actor.poll_event() {
-        any = true;
         stage.told(place.host, || format!("{told:?}"));
         on_event(end, stage, place, told);
     }
-    any
 }
 
 fn on_event<E: End>(end: &mut Endpoint<E>, stage: &mut Stage<'_>, place: Place, told: Told) {

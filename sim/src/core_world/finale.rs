@@ -230,10 +230,8 @@ impl<T: Tunnel> World<'_, T> {
             && ends == expected
     }
 
-    pub(super) fn honest_agents(&self) -> impl Iterator<Item = usize> + use<T> {
-        let honest: Vec<_> =
-            (0..self.agents.len()).filter(|agent| !self.is_hostile(*agent)).collect();
-        honest.into_iter()
+    pub(super) fn honest_agents(&self) -> impl Iterator<Item = usize> {
+        (0..self.agents.len()).filter(|agent| !self.is_hostile(*agent))
     }
 
     /// Time since the start.

@@ -22,26 +22,24 @@ pub(super) struct Link<E> {
 }
 
 impl<E: End> Link<E> {
-    /// Whether nothing arrives now and nobody has anything to look at.
-    pub(super) fn is_at_rest(&self, now: Instant, held: bool) -> bool {
-        let [agent, server] = &self.seats;
-        let touched = |seat: &Seated<E>| seat.view().is_some_and(|end| end.touched);
-        let arrives = self.next_arrival(held).is_some_and(|at| at <= now);
-        !arrives && !touched(agent) && !touched(server)
+    /// Whether somebody has something to look at.
+    pub(super) fn is_touched(&self) -> bool {
+        self.seats.iter().filter_map(Seated::view).any(|end| end.touched)
     }
 
-    /// When something happens here next.
-    pub(super) fn next_moment(&self, held: bool) -> Option<Instant> {
+    /// When an end does something by itself next.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         let [agent, server] = &self.seats;
         let own = |seat: &Seated<E>| {
             let (timeout, farewell) =
                 seat.view().map_or((None, None), |end| (end.timeout, end.farewell_until));
             earlier(timeout, farewell)
         };
-        earlier(self.next_arrival(held), earlier(own(agent), own(server)))
+        earlier(own(agent), own(server))
     }
 
-    fn next_arrival(&self, held: bool) -> Option<Instant> {
+    /// When something arrives that somebody takes in.
+    pub(super) fn next_arrival(&self, held: bool) -> Option<Instant> {
         let [up, down] = &self.pipes;
         let [agent, server] = &self.seats;
         let arrival = |pipe: &Pipe, receiver: &Seated<E>| {

@@ -98,7 +98,7 @@ impl<'a, T: Tunnel> Run<'a, T> {
                 world.steps += 1;
                 world.perform(&step.action);
                 world.settle();
-                world.check(When::Running);
+                world.look_after_step();
             })?;
             if self.world.violation.is_some() {
                 return Ok(());

@@ -9,7 +9,8 @@ use crate::Player;
 impl<T: Tunnel> World<'_, T> {
     /// How many sessions each host ought to have now.
     pub(super) fn expect_sessions(&mut self) {
-        for agent in self.honest_agents() {
+        let honest: Vec<_> = self.honest_agents().collect();
+        for agent in honest {
             for side in [AGENT, SERVER] {
                 let books = self.books_of(agent, side);
                 if let Some(books) =

@@ -19,6 +19,8 @@ mod timeline;
 use std::process::ExitCode;
 
 use clap::Parser;
+// Its `malloc` takes the place of the C library's: a schedule is mostly small messages.
+use mimalloc as _;
 
 use cli::{Cli, Command};
 use exit::Exit;
