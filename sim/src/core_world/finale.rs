@@ -224,8 +224,8 @@ impl<T: Tunnel> World<'_, T> {
             && self.links.iter_mut().flat_map(|link| &mut link.seats).all(|seat| {
                 let Some(end) = seat.there() else { return matches!(seat, Seated::Gone) };
                 ends += 1;
-                let quiet = end.actor.ledger().is_none_or(|ledger| ledger.is_quiet());
-                quiet && end.handles.is_empty() && !end.actor.has_ended()
+                let busy = !end.handles.is_empty() || end.actor.has_ended();
+                !busy && end.actor.ledger().is_none_or(|ledger| ledger.is_quiet())
             })
             && ends == expected
     }

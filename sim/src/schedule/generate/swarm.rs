@@ -63,9 +63,13 @@ impl Swarm {
         let faults = dice.percent(50);
         let fault = |dice: &mut Dice| dice.percent(25) && faults;
         Self {
-            horizon: dice.weighted(&[(28, 30), (9, 120), (2, 400), (1, 1200)]),
+            horizon: dice.weighted(&[(34, 30), (9, 120), (2, 400), (1, 800)]),
             applications: 1 + dice.times(30, 11),
-            agents: dice.weighted(&[(16, 1), (3, 2), (1, 3)]),
+            // Agents meet in a real server; sessions of the core have little in common.
+            agents: dice.weighted(match world {
+                World::Core => &[(34, 1), (5, 2), (1, 3)],
+                World::Turmoil => &[(16, 1), (3, 2), (1, 3)],
+            }),
             servers: if dice.percent(20) && world == World::Turmoil { 2 } else { 1 },
             dialects: dice.weighted(&[
                 (5, Dialects::Extended),
@@ -95,7 +99,7 @@ impl Swarm {
             replacements: fault(dice),
             disconnects: fault(dice),
             drains: fault(dice),
-            idle: dice.percent(10),
+            idle: dice.percent(7),
         }
     }
 }
