@@ -1,8 +1,8 @@
 //! The core world: schedules whose outcome is known, seeds without a violation, the same story twice.
 
 use watertight_sim::schedule::{
-    Action, Agent, AgentKind, Answer, Cast, Finale, Host, HostileMessage, Knobs, Limits, Link,
-    Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
+    Action, Agent, AgentKind, Answer, Cast, Finale, Host, HostileMessage, Hosts, Knobs, Limits,
+    Link, Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
     Transport, VERSION,
 };
 use watertight_sim::{Outcome, Schedule, Seen, Situation, Trace, World};
@@ -51,7 +51,7 @@ fn schedule(kinds: &[AgentKind], steps: Vec<(u32, Action)>) -> Schedule {
         version: VERSION,
         seed: 1,
         cast: Cast { servers: 1, agents: agents.collect() },
-        knobs: Knobs { server: LIMITS, agent: LIMITS, timing: TIMING, link },
+        knobs: Knobs { server: LIMITS, agent: LIMITS, timing: TIMING, link, hosts: Hosts::USUAL },
         steps: steps.into_iter().map(|(after, action)| Step { after, action }).collect(),
         finale: Finale::Finish,
     }

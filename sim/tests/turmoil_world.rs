@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use watertight_sim::schedule::{
-    Action, Agent, AgentKind, Answer, Cast, Finale, Host, HostileMessage, Knobs, Limits, Link,
-    Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
+    Action, Agent, AgentKind, Answer, Cast, Finale, Host, HostileMessage, Hosts, Knobs, Limits,
+    Link, Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
     Transport, VERSION,
 };
 use watertight_sim::{Outcome, Schedule, Seen, Situation, Trace, World};
@@ -50,7 +50,7 @@ fn knobs() -> Knobs {
         handshake: 150,
     };
     let link = Link { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536 };
-    Knobs { server: limits.clone(), agent: limits, timing, link }
+    Knobs { server: limits.clone(), agent: limits, timing, link, hosts: Hosts::USUAL }
 }
 
 fn schedule(servers: u8, agents: Vec<Agent>, steps: Vec<(u32, Action)>) -> Schedule {

@@ -33,7 +33,7 @@ impl<T: Tunnel> World<'_, T> {
             Action::Latency { a, b, millis } => {
                 self.change_paths(*a, *b, |path, _| path.latency = Some(*millis));
             }
-            Action::Cut { agent } => self.cut(usize::from(*agent)),
+            Action::Cut { by: Host::Agent(agent) } => self.cut(usize::from(*agent)),
             _ => {}
         }
     }

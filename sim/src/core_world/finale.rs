@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use watertight_core::Instant;
 
-use super::endpoint::Handle;
 use super::link::Seated;
-use super::pipe::{Path, Pipe, slowest};
+use super::pipe::{Path, slowest};
 use super::stream::{Role, Stream};
 use super::tunnel::Tunnel;
 use super::world::{State, World, agent_host, server_host};
 use crate::player::Desire;
-use crate::schedule::{Finale, StreamId, millis};
+use crate::schedule::Finale;
 use crate::{DialOutcome, Player};
 
 /// What the timers of the base dialect may add: its writers probe every two seconds at the latest.
@@ -54,6 +53,7 @@ impl<T: Tunnel> World<'_, T> {
                     player.finish();
                 });
                 self.wait_for_streams();
+                self.wait_for_farewells(Role::Near);
             }
             Finale::Drop => {}
             Finale::Shutdown => return false,
@@ -67,48 +67,9 @@ impl<T: Tunnel> World<'_, T> {
         self.stage.closing = true;
         self.tell_all(Role::Near, Player::let_go);
         self.settle();
-        self.wait_for_farewells();
+        self.wait_for_farewells(Role::Far);
         self.tell_all(Role::Far, Player::let_go);
         self.settle();
-    }
-
-    /// A target hears of it when its application lets go, at the latest by the linger time.
-    fn wait_for_farewells(&mut self) {
-        let knobs = &self.stage.schedule.knobs;
-        let linger = 2 * millis(knobs.timing.linger);
-        let until = self.stage.now + linger + 20 * slowest(&knobs.link) + PROBES;
-        while self.violation.is_none() && self.untold().is_some() {
-            match self.next_moment().filter(|next| *next <= until) {
-                Some(next) => self.step_to(next),
-                None => break,
-            }
-        }
-        if let Some(stream) = self.untold() {
-            let what = format!("the target of {stream} never hears that its application is gone");
-            self.stage.observed.stuck.push(what);
-        }
-    }
-
-    /// A stream whose target does not know yet that its application is gone, though it could.
-    fn untold(&self) -> Option<StreamId> {
-        let live = self.links.iter().filter(|link| {
-            let lives =
-                |seat: &Seated<T::End>| seat.view().is_some_and(|end| !end.actor.has_ended());
-            link.seats.iter().all(lives) && !link.pipes.iter().any(Pipe::is_dead)
-        });
-        let ends = live.flat_map(|link| link.seats.iter().filter_map(Seated::view));
-        let handles = ends.flat_map(|end| &end.handles);
-        let untold = |handle: &&Handle| {
-            handle.role == Role::Far && handle.open && !handle.released && !handle.ended
-        };
-        let streams = handles.filter(untold).filter_map(|handle| {
-            let stream = self.stage.streams.get(handle.stream)?;
-            let (near, far) = (stream.near.end(), stream.far.as_ref()?.end());
-            // Where both have finished, all is said: the target has only not read it.
-            let said = near.finished && far.finished;
-            (stream.record.is_some() && near.is_over() && !said).then_some(stream.id)
-        });
-        streams.min()
     }
 
     pub(super) fn tell_all(&mut self, role: Role, tell: impl Fn(&mut Player)) {

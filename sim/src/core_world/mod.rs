@@ -14,6 +14,7 @@ mod dial;
 mod dice;
 mod endpoint;
 mod events;
+mod farewell;
 mod faults;
 mod finale;
 pub(crate) mod frame;

@@ -20,8 +20,8 @@ pub(super) fn perform(sim: &mut Sim<'_>, stage: &Stage, action: &Action) {
                 start(sim, stage, host, name);
             }
         }
-        Action::Cut { agent } => {
-            let lines = stage.lines_by(Host::Agent(agent));
+        Action::Cut { by } => {
+            let lines = stage.lines_by(by);
             lines.iter().for_each(|line| line.cut());
         }
         Action::Partition { a, b } => link(stage, a, b, |a, b| sim.partition(a, b)),

@@ -87,8 +87,9 @@ impl Stage {
         use schedule::Action as A;
         let both = |a, b| self.name(a).is_some() && self.name(b).is_some();
         match *action {
-            A::Crash { host } | A::Bounce { host } => self.name(host).is_some(),
-            A::Cut { agent } => self.name(schedule::Host::Agent(agent)).is_some(),
+            A::Crash { host } | A::Bounce { host } | A::Cut { by: host } => {
+                self.name(host).is_some()
+            }
             A::PartitionOneWay { from: a, to: b }
             | A::Partition { a, b }
             | A::Repair { a, b }

@@ -140,11 +140,11 @@ pub enum Action {
         /// Milliseconds.
         millis: u32,
     },
-    /// The agent's connection to its server breaks, in the middle of a message if one is under way; both
+    /// The connections that a host has made break, in the middle of a message if one is under way; both
     /// ends are told by their systems.
     Cut {
-        /// Which agent's.
-        agent: u8,
+        /// Which host: an agent, or a server that has a peer.
+        by: Host,
     },
 
     /// A hostile agent says something.

@@ -13,6 +13,9 @@ impl Schedule {
         if !(1..=100).contains(&self.cast.agents.len()) {
             return Err(format!("{} agents: there are 1 to 100", self.cast.agents.len()));
         }
+        if self.knobs.hosts.tick == 0 {
+            return Err("a tick of 0 ms: no time would pass".into());
+        }
         for agent in &self.cast.agents {
             self.check_host(Host::Server(agent.home))?;
         }
@@ -28,11 +31,11 @@ impl Schedule {
             Action::Replace { agent }
             | Action::Disconnect { agent }
             | Action::Drain { agent, .. }
-            | Action::Cut { agent }
             | Action::Say { agent, .. } => self.check_host(Host::Agent(agent)),
-            Action::Restart { host, .. } | Action::Crash { host } | Action::Bounce { host } => {
-                self.check_host(host)
-            }
+            Action::Restart { host, .. }
+            | Action::Crash { host }
+            | Action::Bounce { host }
+            | Action::Cut { by: host } => self.check_host(host),
             Action::Partition { a, b }
             | Action::PartitionOneWay { from: a, to: b }
             | Action::Repair { a, b }
@@ -81,6 +84,9 @@ mod tests {
         let action = Action::Crash { host: Host::Agent(9) };
         schedule.steps.push(crate::schedule::Step { after: 0, action });
         assert_eq!(schedule.check(), Err("there is no agent9 in the cast".into()));
+        schedule.steps.pop();
+        schedule.knobs.hosts.tick = 0;
+        assert_eq!(schedule.check(), Err("a tick of 0 ms: no time would pass".into()));
         schedule.cast.servers = 0;
         assert_eq!(schedule.check(), Err("0 servers: there is one, or there are two".into()));
     }

@@ -15,6 +15,8 @@ pub struct Knobs {
     pub timing: Timing,
     /// What the links are like.
     pub link: Link,
+    /// How the hosts run and stop.
+    pub hosts: Hosts,
 }
 
 /// The limits of a session, so small that schedules meet them. See [`watertight_core::Limits`].
@@ -68,6 +70,24 @@ pub struct Link {
     pub portion: u32,
     /// Bytes that the sockets of one direction hold before the sender waits.
     pub capacity: u32,
+}
+
+/// How the hosts run and stop, where they run real programs: in the turmoil world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hosts {
+    /// Milliseconds that hosts run, one after the other, before messages between them are carried on.
+    /// Within them a host's clock goes on exactly from timer to timer.
+    pub tick: u32,
+    /// Sessions do not notice by silence that something is wrong, unless something can be lost
+    /// silently: no timer may be needed then. One that runs out would hide a wake-up that is lost.
+    pub patient: bool,
+    /// Milliseconds within which everybody shuts down in the end.
+    pub shutdown: u32,
+    /// Agents are told to shut down before their servers.
+    pub agents_first: bool,
+    /// Where the hosts would shut down while everything is still open, they lose power instead.
+    pub lose_power: bool,
 }
 
 impl Limits {
@@ -159,4 +179,10 @@ impl Link {
     /// Quick and wide.
     pub const USUAL: Self =
         Self { min_latency: 0, max_latency: 1, portion: 16_384, capacity: 65_536 };
+}
+
+impl Hosts {
+    /// They stop at once, the servers first.
+    pub const USUAL: Self =
+        Self { tick: 10, patient: false, shutdown: 0, agents_first: false, lose_power: false };
 }

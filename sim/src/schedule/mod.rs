@@ -17,12 +17,12 @@ pub use cast::{Agent, AgentKind, Cast, TargetSide, Transport};
 pub use hostile::HostileMessage;
 pub(crate) use hostile::unsigned;
 pub(crate) use knobs::millis;
-pub use knobs::{Knobs, Limits, Link, Timing};
+pub use knobs::{Hosts, Knobs, Limits, Link, Timing};
 pub use place::{Host, StreamId};
 pub use target::{Answer, TargetEnd, TargetPlan, TargetReads, TargetWrites};
 
 /// The version of the format. A file of another one is refused: it would mean something else.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Who is there, under which conditions, and what happens, in order.
 ///

@@ -1,8 +1,8 @@
 use std::ops::Range;
 
 use crate::schedule::{
-    Action, Answer, Finale, Host, Knobs, Limits, Link, Schedule, StreamId, TargetEnd, TargetPlan,
-    TargetReads, TargetSide, TargetWrites, Timing,
+    Action, Answer, Finale, Host, Hosts, Knobs, Limits, Link, Schedule, StreamId, TargetEnd,
+    TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
 };
 
 /// A change that makes a schedule simpler. One that changes nothing is as good as none.
@@ -46,6 +46,7 @@ pub(super) enum Knob {
     Agent,
     Timing,
     Link,
+    Hosts,
 }
 
 /// Every edit that may make a schedule simpler, the strongest first.
@@ -57,7 +58,8 @@ pub(super) fn edits(schedule: &Schedule) -> Vec<Edit> {
     let agents = u8::try_from(schedule.cast.agents.len()).unwrap_or(u8::MAX);
     let agents = (0..agents).rev().map(Edit::RemoveAgent);
     let whole = [Edit::OneServer, Edit::Handlers, Edit::DropAtTheEnd];
-    let knobs = [Knob::Server, Knob::Agent, Knob::Timing, Knob::Link].map(Edit::UsualKnob);
+    let knobs = [Knob::Server, Knob::Agent, Knob::Timing, Knob::Link, Knob::Hosts];
+    let knobs = knobs.map(Edit::UsualKnob);
     let aspects = [Aspect::Answer, Aspect::Reads, Aspect::Writes, Aspect::End];
     let places = 0..schedule.steps.len();
     let of_steps = places.flat_map(|place| {
@@ -149,11 +151,11 @@ fn move_up(action: &mut Action, gone: u8) {
         Action::Replace { agent }
         | Action::Disconnect { agent }
         | Action::Drain { agent, .. }
-        | Action::Cut { agent }
         | Action::Say { agent, .. } => number(agent),
         Action::Restart { host: named, .. }
         | Action::Crash { host: named }
-        | Action::Bounce { host: named } => host(named),
+        | Action::Bounce { host: named }
+        | Action::Cut { by: named } => host(named),
         Action::Partition { a, b }
         | Action::PartitionOneWay { from: a, to: b }
         | Action::Repair { a, b }
@@ -187,7 +189,6 @@ fn mentions_agent(action: &Action, number: u8) -> bool {
         | Action::Replace { agent }
         | Action::Disconnect { agent }
         | Action::Drain { agent, .. }
-        | Action::Cut { agent }
         | Action::Say { agent, .. } => Some(*agent),
         _ => None,
     };
@@ -199,7 +200,8 @@ fn mentions(action: &Action, host: Host) -> bool {
         Action::Dial { from, .. } => *from == host,
         Action::Restart { host: named, .. }
         | Action::Crash { host: named }
-        | Action::Bounce { host: named } => *named == host,
+        | Action::Bounce { host: named }
+        | Action::Cut { by: named } => *named == host,
         Action::Partition { a, b }
         | Action::PartitionOneWay { from: a, to: b }
         | Action::Repair { a, b }
@@ -252,5 +254,6 @@ fn usual(knobs: &mut Knobs, knob: Knob) {
         Knob::Agent => knobs.agent = Limits::USUAL,
         Knob::Timing => knobs.timing = Timing::USUAL,
         Knob::Link => knobs.link = Link::USUAL,
+        Knob::Hosts => knobs.hosts = Hosts::USUAL,
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use watertight::{Agent, AgentStatus, Endpoint, WaitReason};
 
 use super::application::{self, Dialler, key};
+use super::books::Desk;
 use super::command::Command;
 use super::connect::connect;
 use super::death::until_death;
@@ -34,8 +35,7 @@ async fn serve(
     mut commands: UnboundedReceiver<Command>,
 ) -> turmoil::Result {
     let host = Host::Agent(number);
-    let mut process =
-        Process { stage: Arc::clone(&stage), number, starts: 0, watchers: Vec::new() };
+    let mut process = Process { stage: Arc::clone(&stage), number, watchers: Vec::new() };
     loop {
         process.start()?;
         let (within, again) = process.obey(&mut commands).await?;
@@ -51,7 +51,6 @@ async fn serve(
 struct Process {
     stage: Arc<Stage>,
     number: u8,
-    starts: u64,
     /// Those who note what becomes of its agents.
     watchers: Vec<JoinHandle<()>>,
 }
@@ -62,12 +61,12 @@ impl Process {
     }
 
     fn start(&mut self) -> turmoil::Result<(u64, Agent)> {
-        self.starts += 1;
-        let agent = build(&self.stage, self.number, self.starts)?;
+        let start = self.stage.at(self.host(), Desk::start).unwrap_or_default();
+        let agent = build(&self.stage, self.number, start)?;
         let watching = watch_over(Arc::clone(&self.stage), self.host(), agent.status());
         self.watchers.push(spawn_local(watching));
-        self.stage.at(self.host(), |desk| desk.agents.push((self.starts, agent.clone())));
-        Ok((self.starts, agent))
+        self.stage.at(self.host(), |desk| desk.agents.push((start, agent.clone())));
+        Ok((start, agent))
     }
 
     fn newest(&self) -> Option<(u64, Agent)> {

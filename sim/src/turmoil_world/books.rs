@@ -33,6 +33,8 @@ pub(super) struct Desk {
     /// The software has shut down in order, for good.
     pub(super) is_stopped: bool,
     pub(super) is_crashed: bool,
+    /// How often its software has started, in all its lives.
+    starts: u64,
     /// Tells the process to die.
     pub(super) death: Arc<Notify>,
     /// It has died.
@@ -46,6 +48,18 @@ pub(super) fn blame(end: &SessionEnd) -> Option<String> {
 }
 
 impl Desk {
+    /// Counts a start of the host's software. Each throws dice of its own.
+    pub(super) const fn start(&mut self) -> u64 {
+        self.starts += 1;
+        self.starts
+    }
+
+    /// What is known of the software of a process that has died: only that it has run.
+    pub(super) fn bury(&mut self) -> Self {
+        let starts = self.starts;
+        std::mem::replace(self, Self { starts, ..Self::default() })
+    }
+
     /// The books of the host's present software.
     pub(super) fn books(&mut self, stage: &Stage, host: Host) -> HostBooks {
         match host {

@@ -13,7 +13,7 @@ use super::stream::Stream;
 use crate::Player;
 use crate::invariant::When;
 use crate::observed::DialOutcome;
-use crate::schedule::{Finale, TargetReads};
+use crate::schedule::{Finale, TargetReads, millis};
 
 /// What the library takes for the ends of things beyond what the schedule's times say: a closing
 /// handshake may take 3 s, a copy into a socket that takes nothing 5 s.
@@ -32,14 +32,13 @@ impl Runner {
             self.wait_for_memory(LIBRARY)?;
             self.check(When::Quiet)?;
         }
-        // One in so many ends as a machine does that loses power: everything is dropped where it stands.
-        if finale == Finale::Shutdown && stage.schedule.seed.is_multiple_of(5) {
+        if finale == Finale::Shutdown && stage.schedule.knobs.hosts.lose_power {
             return self.lose_power();
         }
         self.shut_down()
     }
 
-    /// Drops every host's runtime with all that runs on it. In which order that happens is left to
+    /// Everything is dropped where it stands: every host's runtime with all that runs on it. In which order that happens is left to
     /// chance, so nothing is told of it.
     fn lose_power(&mut self) -> Run {
         let (network, stage) = (&mut self.network, &self.stage);
@@ -103,10 +102,11 @@ impl Runner {
 
     fn shut_down(&mut self) -> Run {
         let stage = Arc::clone(&self.stage);
-        let within = Duration::from_millis(stage.schedule.seed % 3 * 50);
+        let knobs = &stage.schedule.knobs.hosts;
+        let within = millis(knobs.shutdown);
         stage.trace.step(self.network.now(), || format!("everybody shuts down within {within:?}"));
         let mut hosts: Vec<_> = stage.hosts().collect();
-        if stage.schedule.seed.is_multiple_of(2) {
+        if knobs.agents_first {
             hosts.reverse();
         }
         self.heap.count(|| hosts.iter().for_each(|host| stage.tell(*host, Command::Stop(within))));

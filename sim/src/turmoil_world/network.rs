@@ -8,14 +8,7 @@ use turmoil::Sim;
 use super::simulation::{heal_links, simulation};
 use super::stage::Stage;
 use super::{agent_host, hostile, server_host};
-use crate::schedule::Host;
-
-/// How far the hosts run, one after the other, before messages between them are carried on. Within
-/// it a host's clock goes on exactly from timer to timer.
-fn tick(seed: u64) -> Duration {
-    // The shorter ones cost more and show little else.
-    Duration::from_millis(if seed.is_multiple_of(4) { 5 } else { 10 })
-}
+use crate::schedule::{Host, millis};
 
 /// The simulated hosts and the links between them.
 pub(super) struct Network {
@@ -25,7 +18,7 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(stage: &Arc<Stage>) -> Self {
-        let mut sim = simulation(&stage.schedule, tick(stage.schedule.seed));
+        let mut sim = simulation(&stage.schedule, millis(stage.schedule.knobs.hosts.tick));
         for host in stage.hosts() {
             let running = Arc::clone(stage);
             let is_honest = stage.is_honest(host);

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server};
 
 use super::application::{self, Dialler, key};
+use super::books::Desk;
 use super::broken_socket::{Held, await_first_byte};
 use super::command::Command;
 use super::connect::{accept, connect, listen};
@@ -38,18 +39,17 @@ async fn serve(
     mut commands: UnboundedReceiver<Command>,
 ) -> turmoil::Result {
     let host = Host::Server(number);
-    let mut goes_on = true;
-    for start in 0.. {
-        if !goes_on {
-            break;
-        }
+    loop {
+        let start = stage.at(host, Desk::start).unwrap_or_default();
         let server = build(&stage, number, start)?;
         stage.at(host, |desk| desk.server = Some(ServerDesk::new(server.clone())));
         let accepting = accept_all(Arc::clone(&stage), host, server.clone());
         let accepting = AbortOnDropHandle::new(spawn_local(accepting));
         let (within, again) = obey(&stage, host, &server, &mut commands).await;
-        goes_on = again;
         shut_down(&stage, host, server, accepting, within).await;
+        if !again {
+            break;
+        }
     }
     stage.at(host, |desk| desk.is_stopped = true);
     std::future::pending().await

@@ -46,7 +46,7 @@ pub(super) fn perform(network: &mut Network, stage: &Stage, action: &Action) {
         }
         Action::Crash { host } => crash(network, stage, host),
         Action::Bounce { host } => bounce(network, stage, host),
-        Action::Cut { agent } => cut(stage, agent),
+        Action::Cut { by } => cut(stage, by),
         Action::Say { agent, ref message } => {
             stage.tell(Host::Agent(agent), Command::Say(message.clone()));
         }
@@ -156,7 +156,7 @@ pub(super) fn bury(stage: &Stage, host: Host) {
         desk.commands = None;
         desk.runtime = None;
         stage.close(books);
-        std::mem::take(desk)
+        desk.bury()
     });
     drop(desk);
 }
@@ -170,8 +170,7 @@ pub(super) fn bounce(network: &mut Network, stage: &Stage, host: Host) {
     network.bounce(host);
 }
 
-fn cut(stage: &Stage, agent: u8) {
-    let host = Host::Agent(agent);
+fn cut(stage: &Stage, host: Host) {
     stage.note_if(moves(stage, host), Situation::CutDuringTransfer);
     stage.note_if(dials(stage, host), Situation::CutWhileDialling);
     let lines = stage.lines().by(host);

@@ -19,7 +19,8 @@ fn what_is_no_schedule_is_refused_in_words() {
     let paths = files.map(|file| file.unwrap().path());
     let shrunk = paths.into_iter().find(|path| path.to_string_lossy().ends_with(".shrunk.json"));
     let text = fs::read_to_string(shrunk.unwrap()).unwrap();
-    let newer = text.replace("\"version\": 1", "\"version\": 99, \"novelty\": true");
+    let version = format!("\"version\": {}", watertight_sim::schedule::VERSION);
+    let newer = text.replace(&version, "\"version\": 99, \"novelty\": true");
     fs::write(program.folder().join("newer.json"), newer).unwrap();
     let nobody = text.replace("\"servers\": 1", "\"servers\": 0");
     fs::write(program.folder().join("nobody.json"), nobody).unwrap();

@@ -1,13 +1,15 @@
-use super::dice::Dice;
+use super::dice::{Actor, Dice};
 use super::swarm::Swarm;
-use crate::schedule::{Knobs, Limits, Link, Timing};
+use crate::schedule::{Hosts, Knobs, Limits, Link, Timing};
 
-pub(super) fn draw(dice: &mut Dice, swarm: &Swarm) -> Knobs {
+pub(super) fn draw(seed: u64, swarm: &Swarm) -> Knobs {
+    let dice = &mut Dice::of(seed, Actor::Knobs);
     Knobs {
         server: limits(dice),
         agent: limits(dice),
         timing: timing(dice),
         link: link(dice, swarm),
+        hosts: hosts(&mut Dice::of(seed, Actor::Hosts)),
     }
 }
 
@@ -59,5 +61,16 @@ fn link(dice: &mut Dice, swarm: &Swarm) -> Link {
         max_latency: most,
         portion: dice.weighted(&[(4, 16_384), (2, 1500), (1, 300), (1, 40)]),
         capacity: dice.weighted(&[(4, 65_536), (2, 8192), (1, 600)]),
+    }
+}
+
+fn hosts(dice: &mut Dice) -> Hosts {
+    Hosts {
+        // The shorter ones cost more and show little else.
+        tick: dice.weighted(&[(3, 10), (1, 5)]),
+        patient: dice.percent(50),
+        shutdown: dice.weighted(&[(1, 0), (1, 50), (1, 100)]),
+        agents_first: dice.percent(50),
+        lose_power: dice.percent(20),
     }
 }

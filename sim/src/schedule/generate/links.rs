@@ -12,11 +12,11 @@ pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline
     for (number, agent) in (0..).zip(&cast.agents) {
         let dice = Dice::of(seed, Actor::Link(number));
         let ends = (Host::Agent(number), Host::Server(agent.home));
-        break_link(dice, &kinds, swarm, ends, Some(number), timeline);
+        break_link(dice, &kinds, swarm, ends, timeline);
     }
     if cast.servers == 2 {
         let dice = Dice::of(seed, Actor::Link(u8::MAX));
-        break_link(dice, &kinds, swarm, (Host::Server(0), Host::Server(1)), None, timeline);
+        break_link(dice, &kinds, swarm, (Host::Server(0), Host::Server(1)), timeline);
     }
 }
 
@@ -45,7 +45,6 @@ fn break_link(
     kinds: &[(u32, Kind)],
     swarm: &Swarm,
     (a, b): (Host, Host),
-    agent: Option<u8>,
     timeline: &mut Timeline,
 ) {
     let mut now = 0;
@@ -71,9 +70,9 @@ fn break_link(
                 timeline.at(now, Action::Latency { a, b, millis });
             }
             Kind::Cut => {
-                if let Some(agent) = agent {
-                    timeline.at(now, Action::Cut { agent });
-                }
+                // Peer servers connect to each other both ways.
+                let by = if matches!(a, Host::Server(_)) && dice.percent(50) { b } else { a };
+                timeline.at(now, Action::Cut { by });
                 continue;
             }
         }

@@ -28,7 +28,7 @@ impl Schedule {
     #[must_use]
     pub fn generate(seed: u64, world: World) -> Self {
         let swarm = Swarm::draw(&mut Dice::of(seed, Actor::Swarm), world);
-        let knobs = knobs::draw(&mut Dice::of(seed, Actor::Knobs), &swarm);
+        let knobs = knobs::draw(seed, &swarm);
         let cast = cast::draw(&mut Dice::of(seed, Actor::Cast), &swarm);
         let mut timeline = Timeline::default();
         applications::act(seed, &swarm, &cast, &knobs, &mut timeline);

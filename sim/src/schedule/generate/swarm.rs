@@ -59,8 +59,8 @@ pub(super) enum Sizes {
 
 impl Swarm {
     pub(super) fn draw(dice: &mut Dice, world: World) -> Self {
-        // Half of all schedules have no faults of links and hosts: so many can go wrong already.
-        let faults = dice.percent(50);
+        // Most schedules have no faults of links and hosts: so much can go wrong already.
+        let faults = dice.percent(42);
         let fault = |dice: &mut Dice| dice.percent(25) && faults;
         Self {
             horizon: dice.weighted(&[(34, 30), (9, 120), (2, 400), (1, 800)]),
