@@ -3,6 +3,7 @@
 //! Seeds are handed out in blocks. A shard takes every n-th block, so that shards are disjoint and
 //! together are the whole; a run that is interrupted knows which blocks are done.
 
+mod pace;
 mod plan;
 mod results;
 mod tally;

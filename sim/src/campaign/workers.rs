@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::plan::Plan;
 use super::results::{Failure, Results, Sample};
 use super::tally::Tally;
@@ -11,9 +12,6 @@ use crate::{Outcome, Schedule};
 
 /// How often [`Progress::tick`] is called at least.
 const TICK: Duration = Duration::from_millis(200);
-
-/// Beyond this many samples every other one is dropped: a plot needs no more.
-const SAMPLES: usize = 400;
 
 /// Who watches a run, and can end it.
 pub trait Progress {
@@ -54,6 +52,7 @@ pub fn run(results: &mut Results, play: &Play<'_>, progress: &mut dyn Progress) 
             }
         }
     });
+    collector.finish();
     collector.results.complete = plan.block(collector.results.blocks_done).is_none();
     progress.tick(collector.results);
 }
@@ -102,12 +101,14 @@ struct Collector<'a> {
     early: BTreeMap<u64, Block>,
     before: Duration,
     started: Instant,
+    pace: Pace,
 }
 
 impl<'a> Collector<'a> {
     fn new(results: &'a mut Results) -> Self {
         let before = results.took;
-        Self { results, early: BTreeMap::new(), before, started: Instant::now() }
+        let pace = Pace::after(before);
+        Self { results, early: BTreeMap::new(), before, started: Instant::now(), pace }
     }
 
     fn take(&mut self, block: Block) {
@@ -123,15 +124,13 @@ impl<'a> Collector<'a> {
         let results = &mut *self.results;
         results.took = self.before + self.started.elapsed();
         let sample = Sample { at: results.took, schedules: results.tally.schedules };
-        if results.samples.last().is_none_or(|last| last.schedules < sample.schedules) {
-            results.samples.push(sample);
-        }
-        if results.samples.len() > SAMPLES {
-            let mut keep = false;
-            results.samples.retain(|_| {
-                keep = !keep;
-                keep
-            });
-        }
+        self.pace.note(&mut results.samples, sample);
+    }
+
+    /// Nothing more is done.
+    fn finish(&mut self) {
+        let results = &mut *self.results;
+        let sample = Sample { at: results.took, schedules: results.tally.schedules };
+        self.pace.note_end(&mut results.samples, sample);
     }
 }

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 // Its `malloc` takes the place of the C library's: a schedule is mostly small messages.
+#[cfg(target_os = "linux")]
 use mimalloc as _;
 
 use cli::{Cli, Command};

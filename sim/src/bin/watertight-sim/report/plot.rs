@@ -20,7 +20,9 @@ pub(super) fn curve(points: &[(f64, f64)]) -> Result<String, Box<dyn Error>> {
             .x_label_area_size(34)
             .y_label_area_size(70)
             .build_cartesian_2d(0.0..seconds, 0.0..most * 1.1)?;
+        let short = |number: &f64| ((number * 1000.0).round() / 1000.0).to_string();
         let mut mesh = chart.configure_mesh();
+        mesh.x_label_formatter(&short).y_label_formatter(&short);
         mesh.x_desc("seconds").y_desc("schedules a second").label_style(FONT).draw()?;
         chart.draw_series(
             AreaSeries::new(points.iter().copied(), 0.0, COLOUR.mix(0.25)).border_style(COLOUR),

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use maud::{Markup, PreEscaped, html};
 use watertight_sim::Situation;
 use watertight_sim::campaign::{Results, Sample};
@@ -67,13 +69,14 @@ fn figure(svg: Result<String, Box<dyn std::error::Error>>) -> Markup {
 
 #[expect(clippy::cast_precision_loss, reason = "a rate to be drawn")]
 fn rates(results: &Results) -> Vec<(f64, f64)> {
-    let pairs = results.samples.iter().zip(results.samples.iter().skip(1));
-    let rate = |(before, after): (&Sample, &Sample)| {
+    let start = Sample { at: Duration::ZERO, schedules: 0 };
+    let before = [start].into_iter().chain(results.samples.iter().copied());
+    let rate = |(before, after): (Sample, &Sample)| {
         let seconds = (after.at.saturating_sub(before.at)).as_secs_f64();
         let schedules = after.schedules.saturating_sub(before.schedules) as f64;
         (after.at.as_secs_f64(), schedules / seconds.max(f64::EPSILON))
     };
-    pairs.map(rate).collect()
+    before.zip(&results.samples).map(rate).collect()
 }
 
 fn lengths(results: &Results) -> Vec<(u32, u32)> {
