@@ -100,6 +100,8 @@ specimens! {
         |schedule, trace| configured(session::never_silent, schedule, trace);
     "C2" "finish_ends_both": "finishing one direction ends the other one", [BytesIntact],
         of::<stream::FinishEndsBoth>;
+    "T1" "reset_unheard": "the application never hears that its target has reset", [Progress],
+        of::<stream::ResetUnheard>;
     "T1" "lingers": "half-closed connections have no timer", [AddsEqualRemoves, Progress],
         |schedule, trace| configured(session::lingers, schedule, trace);
 }

@@ -175,3 +175,30 @@ broken! {
 
     fn release(&mut self, _now: Instant, _id: ConnectionId) {}
 }
+
+broken! {
+    /// T1: "half-closed connections pile up (1,300 seen)": the application is not told that its
+    /// target has reset.
+    ResetUnheard { opened: Vec<ConnectionId>, reset: Vec<ConnectionId> }
+
+    fn handle_message(&mut self, now: Instant, message: Bytes) {
+        let label = Label::of(&message);
+        self.session.handle_message(now, message);
+        if label.kind == kind::RESET {
+            let open = |id: &&ConnectionId| id.get() == label.connection;
+            self.reset.extend(self.opened.iter().find(open));
+        }
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            let event = self.session.poll_event()?;
+            match &event {
+                Event::Opened(id) => self.opened.push(*id),
+                Event::Ended(id) | Event::Retired { id, .. } if self.reset.contains(id) => continue,
+                _ => {}
+            }
+            return Some(event);
+        }
+    }
+}
