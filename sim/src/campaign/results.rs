@@ -3,9 +3,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::plan::{Plan, Shard};
+use super::plan::{BLOCK, Plan, Shard};
 use super::tally::Tally;
 use crate::violation::Violation;
+
+/// No run takes so long, and no sum of its times overflows.
+const AGES: Duration = Duration::from_secs(1 << 40);
 
 /// What came of a run: a file that is shown, merged with those of other shards, and gone on from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,28 @@ impl Results {
         }
     }
 
+    /// Whether a run can have had them: what is edited by hand may be wrong.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub fn check(&self) -> Result<(), String> {
+        let Shard { index, of } = self.plan.shard;
+        if index >= of {
+            return Err(format!("there is no shard {index} of {of}"));
+        }
+        let last = self.blocks_done.checked_sub(1);
+        if last.is_some_and(|last| self.plan.block(last).is_none()) {
+            return Err(format!("{} blocks are more than there are", self.blocks_done));
+        }
+        if self.tally.schedules > self.blocks_done.saturating_mul(BLOCK) {
+            return Err(format!("{} schedules are more than were run", self.tally.schedules));
+        }
+        if self.took.max(self.tally.virtual_time) > AGES {
+            return Err("no run takes so long".into());
+        }
+        Ok(())
+    }
+
     /// Schedules a second.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate to be shown")]
@@ -156,6 +181,23 @@ mod tests {
         assert_eq!((whole.tally.schedules, whole.threads), (1000, 4));
         let reached = whole.tally.situations[&Situation::Finished];
         assert_eq!(reached, Reached { schedules: 6, first_seed: 100 });
+    }
+
+    #[test]
+    fn what_no_run_can_have_is_told() {
+        let good = Results { blocks_done: 1, ..part(1) };
+        assert_eq!(good.check(), Ok(()));
+        let mut shard = good.clone();
+        shard.plan.shard.index = 2;
+        let blocks = Results { blocks_done: u64::MAX, ..good.clone() };
+        let mut schedules = good.clone();
+        schedules.tally.schedules = 501;
+        let took = Results { took: Duration::MAX, ..good.clone() };
+        let mut time = good;
+        time.tally.virtual_time = Duration::MAX;
+        for bad in [shard, blocks, schedules, took, time] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

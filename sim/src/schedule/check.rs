@@ -1,4 +1,13 @@
-use super::{Action, Host, Schedule};
+use std::ops::RangeInclusive;
+
+use super::{Action, Host, HostileMessage, Knobs, Schedule, Timing};
+
+/// Milliseconds of a time that is still a schedule's and not an age.
+const HOUR: u32 = 3_600_000;
+/// Milliseconds of the slowest link.
+const SLOW: u32 = 10_000;
+/// Bytes of a flood: it is in memory all at once, where it counts as the tunnel's.
+const FLOOD: u32 = 1 << 20;
 
 impl Schedule {
     /// Whether everybody that it speaks of is there: what is written by hand may be wrong.
@@ -10,11 +19,13 @@ impl Schedule {
         if !(1..=2).contains(&servers) {
             return Err(format!("{servers} servers: there is one, or there are two"));
         }
-        if !(1..=100).contains(&self.cast.agents.len()) {
-            return Err(format!("{} agents: there are 1 to 100", self.cast.agents.len()));
+        if !(1..=20).contains(&self.cast.agents.len()) {
+            return Err(format!("{} agents: there are 1 to 20", self.cast.agents.len()));
         }
-        if self.knobs.hosts.tick == 0 {
-            return Err("a tick of 0 ms: no time would pass".into());
+        self.knobs.check()?;
+        let lasts: u64 = self.steps.iter().map(|step| u64::from(step.after)).sum();
+        if lasts > u64::from(HOUR) {
+            return Err(format!("the steps take {lasts} ms: an hour at most"));
         }
         for agent in &self.cast.agents {
             self.check_host(Host::Server(agent.home))?;
@@ -28,10 +39,13 @@ impl Schedule {
                 self.check_host(from)?;
                 self.check_host(Host::Agent(to))
             }
+            Action::Say { agent, ref message } => {
+                message.check()?;
+                self.check_host(Host::Agent(agent))
+            }
             Action::Replace { agent }
             | Action::Disconnect { agent }
-            | Action::Drain { agent, .. }
-            | Action::Say { agent, .. } => self.check_host(Host::Agent(agent)),
+            | Action::Drain { agent, .. } => self.check_host(Host::Agent(agent)),
             Action::Restart { host, .. }
             | Action::Crash { host }
             | Action::Bounce { host }
@@ -40,8 +54,12 @@ impl Schedule {
             | Action::PartitionOneWay { from: a, to: b }
             | Action::Repair { a, b }
             | Action::Hold { a, b }
-            | Action::Release { a, b }
-            | Action::Latency { a, b, .. } => {
+            | Action::Release { a, b } => {
+                self.check_host(a)?;
+                self.check_host(b)
+            }
+            Action::Latency { a, b, millis } => {
+                within("a latency", millis, 0..=SLOW)?;
                 self.check_host(a)?;
                 self.check_host(b)
             }
@@ -62,6 +80,60 @@ impl Schedule {
         };
         if there { Ok(()) } else { Err(format!("there is no {host} in the cast")) }
     }
+}
+
+impl Knobs {
+    /// Whether a tunnel can live under these conditions.
+    fn check(&self) -> Result<(), String> {
+        self.timing.check()?;
+        for limits in [&self.server, &self.agent] {
+            within("max_connections", limits.max_connections, 1..=u32::MAX)?;
+            within("max_dials", limits.max_dials, 1..=u32::MAX)?;
+            within("max_queued_control", limits.max_queued_control, 1..=u32::MAX)?;
+        }
+        within("link.capacity", self.link.capacity, 1..=1 << 20)?;
+        within("link.portion", self.link.portion, 1..=1 << 20)?;
+        within("link.min_latency", self.link.min_latency, 0..=self.link.max_latency)?;
+        // A handshake goes there and back.
+        within("link.max_latency", self.link.max_latency, 0..=self.timing.handshake / 2)?;
+        within("hosts.tick", self.hosts.tick, 1..=100)?;
+        within("hosts.shutdown", self.hosts.shutdown, 0..=HOUR)
+    }
+}
+
+impl Timing {
+    fn check(&self) -> Result<(), String> {
+        within("timing.ping_interval", self.ping_interval, 1..=HOUR)?;
+        within("timing.silence", self.silence, 1..=HOUR)?;
+        within("timing.stall", self.stall, 1..=HOUR)?;
+        within("timing.dial", self.dial, 1..=HOUR)?;
+        within("timing.accept", self.accept, 1..=HOUR)?;
+        within("timing.linger", self.linger, 1..=HOUR)?;
+        within("timing.reconcile", self.reconcile, 1..=HOUR)?;
+        within("timing.reconnect", self.reconnect, 1..=HOUR)?;
+        within("timing.handshake", self.handshake, 1..=HOUR)
+    }
+}
+
+impl HostileMessage {
+    fn check(&self) -> Result<(), String> {
+        let Self::Flood { count, message } = self else { return Ok(()) };
+        match **message {
+            Self::Flood { .. } => Err("a flood of floods".into()),
+            Self::Data { bytes, .. } => {
+                let most = FLOOD / u32::from(*count).max(1);
+                within("the bytes of each message of a flood", bytes, 0..=most)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn within(what: &str, number: u32, range: RangeInclusive<u32>) -> Result<(), String> {
+    if range.contains(&number) {
+        return Ok(());
+    }
+    Err(format!("{what} is {number}: {} to {} is possible", range.start(), range.end()))
 }
 
 #[cfg(test)]
@@ -86,7 +158,8 @@ mod tests {
         assert_eq!(schedule.check(), Err("there is no agent9 in the cast".into()));
         schedule.steps.pop();
         schedule.knobs.hosts.tick = 0;
-        assert_eq!(schedule.check(), Err("a tick of 0 ms: no time would pass".into()));
+        let tick = "hosts.tick is 0: 1 to 100 is possible";
+        assert_eq!(schedule.check(), Err(tick.into()));
         schedule.cast.servers = 0;
         assert_eq!(schedule.check(), Err("0 servers: there is one, or there are two".into()));
     }

@@ -10,6 +10,7 @@ fn what_is_no_schedule_is_refused_in_words() {
         ("replay broken.json", "broken.json: no schedule: "),
         ("replay newer.json", "newer.json: a schedule of version 99"),
         ("replay nobody.json", "nobody.json: 0 servers"),
+        ("replay endless.json", "endless.json: link.portion is 0: 1 to 1048576 is possible"),
         ("merge broken.json", "broken.json: no results of a run: "),
         ("report run missing.json", "missing.json: No such file"),
     ];
@@ -24,6 +25,8 @@ fn what_is_no_schedule_is_refused_in_words() {
     fs::write(program.folder().join("newer.json"), newer).unwrap();
     let nobody = text.replace("\"servers\": 1", "\"servers\": 0");
     fs::write(program.folder().join("nobody.json"), nobody).unwrap();
+    let endless = text.replace("\"portion\": 16384", "\"portion\": 0");
+    fs::write(program.folder().join("endless.json"), endless).unwrap();
     for (arguments, words) in cases {
         let said = program.ends_with(6, arguments);
         assert!(said.err.contains(words), "{arguments}: {}", said.err);
@@ -39,11 +42,34 @@ fn wrong_arguments_are_refused_in_words() {
         ("run --world moon", "possible values: core, turmoil"),
         ("run --time soon", "invalid value 'soon'"),
         ("run --threads 0", "0 is not in 1..=1024"),
+        ("run --schedules 0", "0 is not in 1..="),
+        ("run --seed 9223372036854775808", "a first seed is a number below 2^63"),
+        ("meta --seed=", "a first seed is a number below 2^63"),
     ];
     for (arguments, words) in cases {
         let said = program.ends_with(2, arguments);
         assert!(said.err.contains(words), "{arguments}: {}", said.err);
     }
+}
+
+#[test]
+fn a_seed_is_played_in_the_world_of_its_specimen() {
+    let program = Program::new();
+    let said = program.run("replay 5 --specimen login_waits");
+    assert!(said.out.starts_with("seed 5 in the turmoil world\n"), "{}", said.out);
+    let said = program.ends_with(6, "replay 5 --specimen login_waits --world core");
+    let words = "the specimen login_waits is of the turmoil world, not of the core world";
+    assert!(said.err.contains(words), "{}", said.err);
+}
+
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    let program = Program::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = program.command("replay 5 --trace").stdout(writer).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.as_str()), (Some(141), ""));
 }
 
 #[test]

@@ -5,13 +5,17 @@ use clap::{Args, Parser, Subcommand};
 use watertight_sim::World;
 use watertight_sim::campaign::Shard;
 
+use crate::play::specimen_name;
 use crate::seed::FirstSeed;
 use crate::subject::Subject;
+
+/// The most schedules of a run: none of its seeds is too large a number then.
+const MOST: u64 = 1 << 62;
 
 /// Runs schedules that break a tunnel, and shows what came of them.
 ///
 /// Exit codes: 0 all is well, 1 a violation, 2 a wrong command line, 3 a situation never reached, 4 two
-/// runs of a seed differ, 5 a specimen not caught, 6 a file or process failed, 130 interrupted.
+/// runs of a seed differ, 5 a specimen not caught, 6 a file or process failed, 130 interrupted, 141 nobody read the output.
 #[derive(Debug, Parser)]
 #[command(name = "watertight-sim", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -47,7 +51,7 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "core")]
     pub(crate) world: World,
     /// How many schedules, those of all shards together
-    #[arg(long, value_name = "N", default_value_t = 100_000, conflicts_with = "time")]
+    #[arg(long, value_name = "N", default_value_t = 100_000, conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..=MOST))]
     pub(crate) schedules: u64,
     /// For how long instead, as in `10min`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -61,11 +65,11 @@ pub(crate) struct RunArgs {
     /// On how many threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Goes on until so many schedules have failed
+    /// Goes on until so many schedules have failed, by blocks of 500; the first one is written and shrunk
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_failures: u32,
     /// Runs them on this specimen instead of the tunnel, in its world: what a failure looks like
-    #[arg(long, value_name = "NAME", conflicts_with = "world")]
+    #[arg(long, value_name = "NAME", conflicts_with = "world", value_parser = specimen_name)]
     pub(crate) specimen: Option<String>,
     /// Goes on where a run of the same seeds was interrupted, if it was
     #[arg(long)]
@@ -90,7 +94,7 @@ pub(crate) struct Played {
     #[arg(long)]
     pub(crate) world: Option<World>,
     /// Plays it on this specimen instead of the tunnel; a file that was found on one says it itself
-    #[arg(long, value_name = "NAME", conflicts_with = "right")]
+    #[arg(long, value_name = "NAME", conflicts_with = "right", value_parser = specimen_name)]
     pub(crate) specimen: Option<String>,
     /// Plays it on the right tunnel, whatever it was found on
     #[arg(long)]
@@ -124,7 +128,7 @@ pub(crate) struct MetaArgs {
     #[arg(long)]
     pub(crate) world: Option<World>,
     /// How many seeds
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=MOST))]
     pub(crate) schedules: u64,
     /// The first seed: a number, or any text, such as the hash of a commit
     #[arg(long, value_name = "SEED", default_value = "0")]
@@ -150,10 +154,10 @@ pub(crate) struct StoryArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SpecimensArgs {
     /// Only this one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = specimen_name)]
     pub(crate) only: Option<String>,
     /// After how many schedules a specimen counts as not caught
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=MOST))]
     pub(crate) schedules: u64,
     /// The first seed: a number, or any text, such as the hash of a commit
     #[arg(long, value_name = "SEED", default_value = "0")]

@@ -12,7 +12,17 @@ const MAX_RUNS: usize = 3000;
 
 /// The command that shows a failure again.
 pub(crate) fn reproduce(path: &Path) -> String {
-    format!("cargo run --release -p watertight-sim -- replay {}", path.display())
+    format!("cargo run --release -p watertight-sim -- replay {}", quoted(&path.to_string_lossy()))
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if word.bytes().all(is_plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// The same for a failure that cannot be written.

@@ -9,6 +9,7 @@ mod play;
 mod replay;
 mod report;
 mod run;
+mod say;
 mod seed;
 mod shrink;
 mod specimens;

@@ -15,14 +15,7 @@ pub(crate) enum Play {
 impl Play {
     pub(crate) fn choose(world: World, specimen: Option<&str>) -> Result<Self, String> {
         let Some(name) = specimen else { return Ok(Self::Product(world)) };
-        let found = specimen::all().find(|specimen| specimen.name == name);
-        found.map(Self::Specimen).ok_or_else(|| no_such(name))
-    }
-
-    /// What a case is played on: what the command line says, or else what it was found on.
-    pub(crate) fn of_case(case: &Case, played: &Played) -> Result<Self, String> {
-        let found_on = case.specimen.as_deref().filter(|_| !played.right);
-        Self::choose(case.world, played.specimen.as_deref().or(found_on))
+        named(name).map(Self::Specimen)
     }
 
     pub(crate) const fn world(self) -> World {
@@ -48,8 +41,37 @@ impl Play {
     }
 }
 
+impl Played {
+    /// The schedule, and what it is played on: what the command line says, or else what it was found
+    /// on.
+    pub(crate) fn load(&self) -> Result<(Case, Play), Box<dyn std::error::Error>> {
+        let asked_for = self.specimen.as_deref().map(named).transpose()?;
+        let world = self.world.or(asked_for.map(|specimen| specimen.world));
+        let case = self.subject.case(world).map_err(|error| self.subject.blame(&error))?;
+        let found_on = case.specimen.as_deref().filter(|_| !self.right);
+        let play = Play::choose(case.world, self.specimen.as_deref().or(found_on))?;
+        match play {
+            Play::Specimen(Specimen { name, world, .. }) if *world != case.world => Err(format!(
+                "the specimen {name} is of the {world} world, not of the {} world",
+                case.world
+            )
+            .into()),
+            _ => Ok((case, play)),
+        }
+    }
+}
+
+fn named(name: &str) -> Result<&'static Specimen, String> {
+    specimen::all().find(|specimen| specimen.name == name).ok_or_else(|| no_such(name))
+}
+
+/// A specimen that is named on the command line.
+pub(crate) fn specimen_name(name: &str) -> Result<String, String> {
+    named(name).map(|specimen| specimen.name.to_string())
+}
+
 /// What is said of a specimen that is not there.
-pub(crate) fn no_such(name: &str) -> String {
+fn no_such(name: &str) -> String {
     let names: Vec<_> = specimen::all().map(|specimen| specimen.name).collect();
     format!("there is no specimen {name}; there are: {}", names.join(", "))
 }

@@ -1,15 +1,23 @@
-use std::convert::Infallible;
 use std::str::FromStr;
 
 /// The first seed of a run: a number, or any other text, such as the hash of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FirstSeed(pub(crate) u64);
 
-impl FromStr for FirstSeed {
-    type Err = Infallible;
+impl FirstSeed {
+    /// Behind the last one there is room for any run.
+    const LAST: u64 = (1 << 63) - 1;
+}
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.parse().unwrap_or_else(|_| hash(text))))
+impl FromStr for FirstSeed {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        // The hash of a commit may have digits only, but it has more of them.
+        let is_number = text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let seed = if is_number { text.parse().ok() } else { Some(hash(text)) };
+        let seed = seed.filter(|seed| *seed <= Self::LAST);
+        seed.map(Self).ok_or("a first seed is a number below 2^63, or any other text")
     }
 }
 
@@ -28,6 +36,9 @@ mod tests {
     #[test]
     fn a_number_is_itself_and_a_text_is_a_number() {
         assert_eq!("12".parse(), Ok(FirstSeed(12)));
+        for wrong in ["", "9223372036854775808", "18446744073709551616"] {
+            assert!(wrong.parse::<FirstSeed>().is_err(), "{wrong}");
+        }
         let commits = ["ccc2a3b", "ccc2a3c", "7777777777777777777777777777777777777777"];
         let seeds = commits.map(|commit| commit.parse::<FirstSeed>().unwrap().0);
         assert!(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2]);

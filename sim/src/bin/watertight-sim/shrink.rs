@@ -4,23 +4,22 @@ use watertight_sim::{Case, Trace};
 use crate::cli::ShrinkArgs;
 use crate::exit::{Ending, Exit};
 use crate::failure::reproduce;
-use crate::play::Play;
+use crate::say::{say, write};
 use crate::timeline::timeline;
 
 /// Makes a failing schedule smaller, writes it and tells its story.
 pub(crate) fn shrink(arguments: &ShrinkArgs) -> Ending {
     let played = &arguments.played;
-    let case = played.subject.case(played.world)?;
-    let play = Play::of_case(&case, played)?;
+    let (case, play) = played.load()?;
     let outcome = play.run(&case.schedule, &Trace::off());
     let Some(violation) = outcome.violation else {
-        println!("all invariants hold: there is nothing to shrink");
+        say!("all invariants hold: there is nothing to shrink");
         return Ok(Exit::Fine);
     };
     let run = |schedule: &_| play.run(schedule, &Trace::off()).violation;
     let shrunk = make_smaller(&case.schedule, &violation, arguments.max_runs, run);
     let Shrunk { schedule, violation, runs } = shrunk;
-    println!(
+    say!(
         "{} steps of {} are left, after {runs} tries",
         schedule.steps.len(),
         case.schedule.steps.len()
@@ -33,7 +32,7 @@ pub(crate) fn shrink(arguments: &ShrinkArgs) -> Ending {
     case.write(&path)?;
     let trace = Trace::on();
     let outcome = play.run(&case.schedule, &trace);
-    print!("{}", timeline(&trace.take(), &outcome, false));
-    println!("{}", reproduce(&path));
+    write(format_args!("{}", timeline(&trace.take(), &outcome, false)));
+    say!("{}", reproduce(&path));
     Ok(Exit::Violation)
 }

@@ -9,7 +9,7 @@ use watertight_sim::specimen::{self, Hunt, Specimen};
 
 use crate::cli::SpecimensArgs;
 use crate::exit::{Ending, Exit};
-use crate::play::no_such;
+use crate::say::say;
 
 /// How a specimen was caught: a row of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,17 +37,14 @@ pub(crate) fn specimens(arguments: &SpecimensArgs) -> Ending {
     let all: Vec<_> = specimen::all()
         .filter(|specimen| arguments.only.as_ref().is_none_or(|name| specimen.name == name))
         .collect();
-    if let (Some(name), []) = (&arguments.only, all.as_slice()) {
-        return Err(no_such(name).into());
-    }
-    println!("{:<4} {:<28} {:<8} {:>9}  caught by", "row", "specimen", "world", "schedules");
+    say!("{:<4} {:<28} {:<8} {:>9}  caught by", "row", "specimen", "world", "schedules");
     let table: Vec<_> = all.into_iter().map(|one| hunt(one, arguments)).collect();
     if let Some(path) = &arguments.out {
         fs::write(path, serde_json::to_string_pretty(&table)?)
             .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     let caught = table.iter().filter(|one| one.is_proof()).count();
-    println!("{caught} of {} specimens caught", table.len());
+    say!("{caught} of {} specimens caught", table.len());
     Ok(if caught == table.len() { Exit::Fine } else { Exit::Missed })
 }
 
@@ -77,7 +74,7 @@ fn hunt(specimen: &Specimen, arguments: &SpecimensArgs) -> Caught {
             caught.violation = instead.map(|violation| violation.to_string());
         }
     }
-    println!("{caught}");
+    say!("{caught}");
     caught
 }
 

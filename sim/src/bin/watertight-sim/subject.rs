@@ -20,6 +20,14 @@ impl FromStr for Subject {
 }
 
 impl Subject {
+    /// What is said of one that cannot be read.
+    pub(crate) fn blame(&self, error: &CaseError) -> String {
+        match self {
+            Self::File(path) if !path.exists() => format!("{error}, nor is that a seed"),
+            _ => error.to_string(),
+        }
+    }
+
     /// The schedule, and where it is run unless `world` says otherwise.
     pub(crate) fn case(&self, world: Option<World>) -> Result<Case, CaseError> {
         match self {

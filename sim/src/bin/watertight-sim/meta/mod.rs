@@ -9,6 +9,7 @@ use watertight_sim::World;
 
 use crate::cli::MetaArgs;
 use crate::exit::{Ending, Exit};
+use crate::say::say;
 pub(crate) use teller::HEADING;
 use teller::{Digest, Stories, Teller};
 
@@ -33,20 +34,24 @@ fn compare(forwards: Teller<'_>) -> Ending {
         forwards.stories()
     });
     let (first, second) = (first?, second?);
+    let [there, back] = [&first, &second].map(|stories| stories.digests.len() as u64);
+    let all = arguments.schedules;
+    if !first.complete || !second.complete {
+        let told = format!("{there} of {all} seeds there, {back} back");
+        return Err(format!("{world}: a process was ended before it had told all: {told}").into());
+    }
     if let Some(seed) = differing(&first.digests, &second.digests) {
         let (there, back) = (forwards.story(seed)?, backwards.story(seed)?);
         let [ours, theirs] = apart(&there, &back);
-        println!("{world}: seed {seed} differs:\n  {ours}\n  {theirs}");
+        say!("{world}: seed {seed} differs:\n  {ours}\n  {theirs}");
         return Ok(Exit::Undetermined);
     }
-    let all = arguments.schedules;
-    let [there, back] = [&first, &second].map(|stories| stories.digests.len() as u64);
-    if first.complete && second.complete && [there, back] == [all; 2] {
+    if [there, back] == [all; 2] {
         let bytes: u64 = first.digests.values().map(|digest| digest.bytes).sum();
-        println!("{world}: {all} seeds, the same {bytes} bytes there and back");
+        say!("{world}: {all} seeds, the same {bytes} bytes there and back");
         return Ok(Exit::Fine);
     }
-    println!("{world}: only {there} of {all} seeds came to an end there, and {back} back");
+    say!("{world}: only {there} of {all} seeds came to an end there, and {back} back");
     Ok(Exit::Undetermined)
 }
 

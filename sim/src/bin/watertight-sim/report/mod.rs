@@ -14,8 +14,8 @@ use watertight_sim::Trace;
 
 use crate::cli::ReportCommand;
 use crate::exit::{Ending, Exit};
-use crate::play::Play;
 use crate::run::read_results;
+use crate::say::say;
 use crate::specimens::read_table;
 
 /// Draws a run or a schedule.
@@ -28,8 +28,7 @@ pub(crate) fn report(command: &ReportCommand) -> Ending {
             write(out, &run_page::page(&results, specimens.as_deref().unwrap_or_default()))?;
         }
         ReportCommand::Schedule { played, out } => {
-            let case = played.subject.case(played.world)?;
-            let play = Play::of_case(&case, played)?;
+            let (case, play) = played.load()?;
             let trace = Trace::on();
             let outcome = play.run(&case.schedule, &trace);
             write(out, &schedule_page::page(&case, &outcome, &trace.take()))?;
@@ -41,6 +40,6 @@ pub(crate) fn report(command: &ReportCommand) -> Ending {
 fn write(path: &Path, page: &maud::Markup) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", path.display());
     fs::write(path, page.0.as_str()).map_err(failed)?;
-    println!("{}", path.display());
+    say!("{}", path.display());
     Ok(())
 }

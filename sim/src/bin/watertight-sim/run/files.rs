@@ -7,8 +7,11 @@ type Error = Box<dyn std::error::Error>;
 
 pub(crate) fn read_results(path: &Path) -> Result<Results, Error> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let results = serde_json::from_str(&text);
-    Ok(results.map_err(|error| format!("{}: no results of a run: {error}", path.display()))?)
+    let no_results = |why: String| format!("{}: no results of a run: {why}", path.display());
+    let results: Results =
+        serde_json::from_str(&text).map_err(|error| no_results(error.to_string()))?;
+    results.check().map_err(no_results)?;
+    Ok(results)
 }
 
 /// Writes beside the file first: an interruption never leaves half of one.

@@ -17,6 +17,7 @@ use crate::cli::RunArgs;
 use crate::exit::{Ending, Exit};
 use crate::failure;
 use crate::play::Play;
+use crate::say::say;
 pub(crate) use files::{read_results, write_results};
 pub(crate) use summary::summarize;
 use watcher::Watcher;
@@ -40,19 +41,22 @@ pub(crate) fn run(arguments: &RunArgs) -> Ending {
     }
     // A full disk must not hide what was found.
     let written = write_results(&path, &results);
-    if arguments.json {
-        println!("{}", serde_json::to_string(&results)?);
-    }
     let exit = ending(arguments, &results, interrupted.load(Ordering::Relaxed));
     if written.is_ok() {
         eprintln!("results: {}", path.display());
     }
-    let Some(failed) = results.failures.first() else { return written.map(|()| exit) };
-    let command = failure::keep(failed, play, &arguments.out).unwrap_or_else(|error| {
-        eprintln!("watertight-sim: {error}");
-        failure::reproduce_seed(failed.seed, play)
-    });
-    eprintln!("{command}");
+    if let Some(failed) = results.failures.first() {
+        let command = failure::keep(failed, play, &arguments.out).unwrap_or_else(|error| {
+            eprintln!("watertight-sim: {error}");
+            failure::reproduce_seed(failed.seed, play)
+        });
+        eprintln!("{command}");
+    } else {
+        written?;
+    }
+    if arguments.json {
+        say!("{}", serde_json::to_string(&results)?);
+    }
     Ok(exit)
 }
 
