@@ -11,7 +11,7 @@ use crate::{Bounds, Situation, Tally, Violation};
 /// Of so many moments, one is looked at closely: it takes longer than the moment itself.
 const LOOKS_EVERY: u64 = 16;
 /// Of so many steps, one is looked at closely.
-const LOOKS_AFTER: u64 = 3;
+const LOOKS_AFTER: u128 = 3;
 /// Of so many looks, one counts everything again.
 const COUNTS_EVERY: u64 = 8;
 
@@ -43,10 +43,11 @@ impl<T: Tunnel> World<'_, T> {
         }
     }
 
-    /// Looks at the end of one step of several.
+    /// Looks at the end of one step of several. Which one goes by the time, which stays as it is when
+    /// other steps are left out.
     pub(super) fn look_after_step(&mut self) {
-        let phase = (self.steps as u64).wrapping_add(self.stage.schedule.seed);
-        if phase.is_multiple_of(LOOKS_AFTER) {
+        let millis = self.stage.at().as_millis();
+        if (millis + u128::from(self.stage.schedule.seed)).is_multiple_of(LOOKS_AFTER) {
             self.check(When::Running);
         }
     }

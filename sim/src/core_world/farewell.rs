@@ -50,10 +50,12 @@ impl<T: Tunnel> World<'_, T> {
         let streams = handles.filter(untold).filter_map(|handle| {
             let stream = self.stage.streams.get(handle.stream)?;
             let (near, far) = (stream.near.end(), stream.far.as_ref()?.end());
-            // Where both have finished, all is said: this end has only not read it.
-            let said = near.finished && far.finished;
-            let other = if role == Role::Far { near } else { far };
-            (stream.record.is_some() && other.is_over() && !said).then_some(stream.id)
+            let unheard = match role {
+                Role::Near => far.is_over(),
+                // Where both have finished, all is said: the target has only not read it.
+                Role::Far => near.is_over() && !(near.finished && far.finished),
+            };
+            (stream.record.is_some() && unheard).then_some(stream.id)
         });
         streams.min()
     }

@@ -9,6 +9,7 @@ use super::pipe::{Path, slowest};
 use super::stream::{Role, Stream};
 use super::tunnel::Tunnel;
 use super::world::{State, World, agent_host, server_host};
+use crate::invariant::When;
 use crate::player::Desire;
 use crate::schedule::Finale;
 use crate::{DialOutcome, Player};
@@ -56,7 +57,10 @@ impl<T: Tunnel> World<'_, T> {
                 self.wait_for_farewells(Role::Near);
             }
             Finale::Drop => {}
-            Finale::Shutdown => return false,
+            Finale::Shutdown => {
+                self.check(When::Running);
+                return false;
+            }
         }
         self.let_go();
         true

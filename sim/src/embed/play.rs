@@ -17,7 +17,7 @@ use crate::turmoil_world::log;
 use crate::turmoil_world::simulation::simulation;
 use crate::{Heap, Invariant, Outcome, Schedule, Trace, Violation};
 
-/// See the tick of the turmoil world.
+/// As [`Hosts::USUAL`](crate::schedule::Hosts::USUAL) has it; the knobs of hosts are for the turmoil world.
 const TICK: Duration = Duration::from_millis(10);
 
 /// How long tasks and sockets may outlive the software of their host.

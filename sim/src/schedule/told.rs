@@ -39,7 +39,7 @@ impl fmt::Display for Action {
             Self::Hold { a, b } => write!(f, "{a} and {b} are held"),
             Self::Release { a, b } => write!(f, "{a} and {b} are released"),
             Self::Latency { a, b, millis } => write!(f, "{a} and {b} are {millis} ms apart"),
-            Self::Cut { by } => write!(f, "the link of {by} is cut"),
+            Self::Cut { by } => write!(f, "the connections that {by} has made are cut"),
             Self::Say { agent, message } => write!(f, "agent{agent} says {message:?}"),
             Self::Idle => f.write_str("nothing"),
         }

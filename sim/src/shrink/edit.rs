@@ -47,6 +47,7 @@ pub(super) enum Knob {
     Timing,
     Link,
     Hosts,
+    Patience,
 }
 
 /// Every edit that may make a schedule simpler, the strongest first.
@@ -58,7 +59,7 @@ pub(super) fn edits(schedule: &Schedule) -> Vec<Edit> {
     let agents = u8::try_from(schedule.cast.agents.len()).unwrap_or(u8::MAX);
     let agents = (0..agents).rev().map(Edit::RemoveAgent);
     let whole = [Edit::OneServer, Edit::Handlers, Edit::DropAtTheEnd];
-    let knobs = [Knob::Server, Knob::Agent, Knob::Timing, Knob::Link, Knob::Hosts];
+    let knobs = [Knob::Server, Knob::Agent, Knob::Timing, Knob::Link, Knob::Hosts, Knob::Patience];
     let knobs = knobs.map(Edit::UsualKnob);
     let aspects = [Aspect::Answer, Aspect::Reads, Aspect::Writes, Aspect::End];
     let places = 0..schedule.steps.len();
@@ -254,6 +255,11 @@ fn usual(knobs: &mut Knobs, knob: Knob) {
         Knob::Agent => knobs.agent = Limits::USUAL,
         Knob::Timing => knobs.timing = Timing::USUAL,
         Knob::Link => knobs.link = Link::USUAL,
-        Knob::Hosts => knobs.hosts = Hosts::USUAL,
+        Knob::Hosts => {
+            let Hosts { patient, .. } = knobs.hosts;
+            knobs.hosts = Hosts { patient, ..Hosts::USUAL };
+        }
+        // A wake-up that is lost shows only where no timer helps.
+        Knob::Patience => knobs.hosts.patient = Hosts::USUAL.patient,
     }
 }

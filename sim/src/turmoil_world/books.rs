@@ -16,7 +16,8 @@ use super::standing::Account;
 use crate::observed::{Bounds, HostBooks, Tally};
 use crate::schedule::Host;
 
-/// What is known of the software of a host. A crash clears it: the process is gone.
+/// What is known of the software of a host. A crash clears all but how often it has started: the
+/// process is gone.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     pub(super) commands: Option<UnboundedSender<Command>>,
@@ -54,7 +55,7 @@ impl Desk {
         self.starts
     }
 
-    /// What is known of the software of a process that has died: only that it has run.
+    /// Forgets all but how often it has started, and gives back what was known.
     pub(super) fn bury(&mut self) -> Self {
         let starts = self.starts;
         std::mem::replace(self, Self { starts, ..Self::default() })

@@ -7,9 +7,9 @@ use super::stage::Stage;
 use crate::schedule::Host;
 
 /// Runs the software of a host until it is told to die, and ends every task of the library then. That
-/// they end one after the other, in the order in which they are run, matters, and that none begins any
-/// more: a runtime that is dropped drops its tasks in an order that depends on what else has ever run in
-/// this program, and two runs of a seed would differ.
+/// they end one after the other, in the order in which they are run, matters, and that the host takes
+/// in no socket and no command any more: a runtime that is dropped drops its tasks in an order that
+/// depends on what else has ever run in this program, and two runs of a seed would differ.
 pub(super) async fn until_death(
     stage: Arc<Stage>,
     host: Host,

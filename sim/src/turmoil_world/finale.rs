@@ -38,8 +38,8 @@ impl Runner {
         self.shut_down()
     }
 
-    /// Everything is dropped where it stands: every host's runtime with all that runs on it. In which order that happens is left to
-    /// chance, so nothing is told of it.
+    /// Everything is dropped where it stands, as in machines that lose power: every host's runtime with
+    /// all that runs on it. In which order that happens is left to chance, so nothing is told of it.
     fn lose_power(&mut self) -> Run {
         let (network, stage) = (&mut self.network, &self.stage);
         stage.trace.step(network.now(), || "everybody loses power");

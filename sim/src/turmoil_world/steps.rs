@@ -171,9 +171,23 @@ pub(super) fn bounce(network: &mut Network, stage: &Stage, host: Host) {
 }
 
 fn cut(stage: &Stage, host: Host) {
-    stage.note_if(moves(stage, host), Situation::CutDuringTransfer);
-    stage.note_if(dials(stage, host), Situation::CutWhileDialling);
     let lines = stage.lines().by(host);
+    if lines.is_empty() {
+        return;
+    }
+    // A peer dials through the session that the agents' server has opened with it.
+    let is_on_them = |stream: &Stream| match host {
+        Host::Agent(agent) => stream.agent == agent,
+        Host::Server(_) => {
+            stage.goes_through_peer(stream)
+                && takes_part(stage, stream, host)
+                && stream.from != host
+        }
+    };
+    let moves = stage.any_stream(|stream| stream.is_moving() && is_on_them(stream));
+    stage.note_if(moves, Situation::CutDuringTransfer);
+    let dials = stage.any_stream(|stream| stream.is_dialling() && is_on_them(stream));
+    stage.note_if(dials, Situation::CutWhileDialling);
     lines.iter().for_each(|line| line.cut());
 }
 

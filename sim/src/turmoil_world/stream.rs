@@ -135,13 +135,11 @@ impl Stream {
         self.plan.reads == TargetReads::All && ends && self.plan.answer != Answer::Hang
     }
 
-    /// Whether every target has gone, one of them without finishing: the application is to be told.
+    /// Whether every target has gone: the application is to be told.
     pub(super) fn is_left(&self) -> bool {
         let far = self.lock().far.clone();
         let ends: Vec<_> = far.iter().map(|seat| seat.end()).collect();
-        self.honest
-            && ends.iter().all(|end| end.is_over())
-            && ends.iter().any(|end| end.let_go && !end.finished)
+        self.honest && !ends.is_empty() && ends.iter().all(|end| end.is_over())
     }
 
     /// The application's process has died, maybe before it heard of this stream.
