@@ -63,11 +63,11 @@ impl Swarm {
         let faults = dice.percent(42);
         let fault = |dice: &mut Dice| dice.percent(25) && faults;
         Self {
-            horizon: dice.weighted(&[(34, 30), (9, 120), (2, 400), (1, 800)]),
+            horizon: dice.weighted(&[(42, 30), (9, 120), (2, 400), (1, 800)]),
             applications: 1 + dice.times(30, 11),
             // Agents meet in a real server; sessions of the core have little in common.
             agents: dice.weighted(match world {
-                World::Core => &[(34, 1), (5, 2), (1, 3)],
+                World::Core => &[(42, 1), (5, 2), (1, 3)],
                 World::Turmoil => &[(16, 1), (3, 2), (1, 3)],
             }),
             servers: if dice.percent(20) && world == World::Turmoil { 2 } else { 1 },
