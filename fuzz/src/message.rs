@@ -1,0 +1,47 @@
+//! Any bytes as one message: they are understood or refused, what is understood means the same when it is
+//! passed on, and takes no more memory than its length explains.
+
+use bytes::Bytes;
+use watertight_core::wire::{Body, DecodeLimits, Dialect, InvalidMessage, Message};
+
+use crate::heap;
+
+/// Decodes in both dialects and encodes back.
+pub fn run(input: &[u8]) {
+    for dialect in [Dialect::Base, Dialect::Extended] {
+        check(&Bytes::copy_from_slice(input), dialect, &DecodeLimits::default());
+    }
+}
+
+/// Decodes a message, and encodes what was understood.
+///
+/// # Panics
+/// Something does not hold.
+pub fn check(input: &Bytes, dialect: Dialect, limits: &DecodeLimits) {
+    let (most, decoded) = heap::most(|| Message::decode(input.clone(), dialect, limits));
+    let explained = 64 * input.len() as u64 + 4096;
+    assert!(most <= explained, "{most} bytes of heap for a message of {}", input.len());
+    match decoded {
+        Ok(message) => encode_back(input, message, dialect, limits),
+        Err(error) => is_explained(&error),
+    }
+}
+
+/// What was understood is understood in the same way when it is passed on. Numbers and ids take no more
+/// bytes than before; a byte that is no text becomes a replacement character, which has three.
+fn encode_back(input: &Bytes, mut message: Message, dialect: Dialect, limits: &DecodeLimits) {
+    if let Body::SyncConnections { ids } = &mut message.body {
+        ids.sort_unstable();
+        ids.dedup();
+    }
+    let encoded = message.encode();
+    let bytes = encoded.to_bytes();
+    assert_eq!(encoded.len(), bytes.len(), "the length that is told");
+    assert!(bytes.len() <= 3 * input.len(), "{} bytes became {}", input.len(), bytes.len());
+    assert_eq!(Message::decode(bytes, dialect, limits), Ok(message));
+}
+
+/// An operator sees what the other end did wrong.
+fn is_explained(error: &InvalidMessage) {
+    assert!(!error.to_string().is_empty(), "{error:?} has no words");
+}
