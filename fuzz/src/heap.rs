@@ -9,3 +9,8 @@ pub(crate) fn most<T>(piece: impl FnOnce() -> T) -> (u64, T) {
         None => unreachable!("the piece has run"),
     }
 }
+
+/// Runs a piece and returns how many more bytes it has taken from the heap than it gave back.
+pub(crate) fn kept(piece: impl FnOnce()) -> i64 {
+    allocation_counter::measure(piece).bytes_current
+}

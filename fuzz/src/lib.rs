@@ -5,8 +5,12 @@
 //! so far, and `tests/properties` draws more input for the same functions, with weights where bytes alone
 //! would not get far.
 
+pub mod dialogue;
+pub mod framing;
+pub mod handshake;
 mod heap;
 pub mod message;
+pub mod registry;
 pub mod session_hostile;
 
 #[cfg(fuzzing)]
@@ -17,8 +21,14 @@ pub use libfuzzer_sys;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by the name of its program, its corpus and its crashes.
-pub const TARGETS: [Target; 2] =
-    [("message", message::run), ("session_hostile", session_hostile::run)];
+pub const TARGETS: [Target; 6] = [
+    ("dialogue", dialogue::run),
+    ("framing", framing::run),
+    ("handshake", handshake::run),
+    ("message", message::run),
+    ("registry", registry::run),
+    ("session_hostile", session_hostile::run),
+];
 
 /// The program of a target: for the fuzzer what it links with, otherwise one that plays the files that it
 /// is given.

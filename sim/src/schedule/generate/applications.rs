@@ -1,13 +1,19 @@
-use super::dice::{Actor, Dice};
+use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::target::{self, size};
 use super::timeline::Timeline;
 use crate::schedule::{Action, Cast, Host, Knobs, StreamId};
 
 /// What the applications do, each with one stream.
-pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, knobs: &Knobs, timeline: &mut Timeline) {
+pub(super) fn act(
+    bag: Bag<'_>,
+    swarm: &Swarm,
+    cast: &Cast,
+    knobs: &Knobs,
+    timeline: &mut Timeline,
+) {
     for number in 0..swarm.applications {
-        let dice = Dice::of(seed, Actor::Application(number));
+        let dice = bag.dice(Actor::Application(number));
         let mut application =
             Application { dice, swarm, stream: StreamId(number), timeline, now: 0 };
         application.dial(cast, knobs);
@@ -15,15 +21,15 @@ pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, knobs: &Knobs, timeline
     }
 }
 
-struct Application<'a> {
-    dice: Dice,
+struct Application<'a, 'd> {
+    dice: Dice<'d>,
     swarm: &'a Swarm,
     stream: StreamId,
     timeline: &'a mut Timeline,
     now: u32,
 }
 
-impl Application<'_> {
+impl Application<'_, '_> {
     fn dial(&mut self, cast: &Cast, knobs: &Knobs) {
         let dice = &mut self.dice;
         // The first dials find sessions that are just up, or not yet.

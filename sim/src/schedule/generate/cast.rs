@@ -2,7 +2,7 @@ use super::dice::Dice;
 use super::swarm::{Dialects, Swarm};
 use crate::schedule::{Agent, AgentKind, Cast, TargetSide, Transport};
 
-pub(super) fn draw(dice: &mut Dice, swarm: &Swarm) -> Cast {
+pub(super) fn draw(dice: &mut Dice<'_>, swarm: &Swarm) -> Cast {
     let mut agents: Vec<_> = (0..swarm.agents).map(|_| honest(dice, swarm)).collect();
     if swarm.hostile {
         let base = dice.percent(40);
@@ -12,7 +12,7 @@ pub(super) fn draw(dice: &mut Dice, swarm: &Swarm) -> Cast {
     Cast { servers: swarm.servers, agents }
 }
 
-fn honest(dice: &mut Dice, swarm: &Swarm) -> Agent {
+fn honest(dice: &mut Dice<'_>, swarm: &Swarm) -> Agent {
     let base = match swarm.dialects {
         Dialects::Extended => false,
         Dialects::Base => true,
@@ -25,7 +25,7 @@ fn honest(dice: &mut Dice, swarm: &Swarm) -> Agent {
     agent(dice, swarm, kind)
 }
 
-fn agent(dice: &mut Dice, swarm: &Swarm, kind: AgentKind) -> Agent {
+fn agent(dice: &mut Dice<'_>, swarm: &Swarm, kind: AgentKind) -> Agent {
     let byte_stream = dice.percent(40) && !kind.is_base();
     Agent {
         home: dice.below(swarm.servers),

@@ -1,13 +1,19 @@
-use super::dice::{Actor, Dice};
+use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;
 use crate::schedule::{Action, AgentKind, Cast, HostileMessage, Knobs, StreamId};
 
 /// What the hostile agents say.
-pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, knobs: &Knobs, timeline: &mut Timeline) {
+pub(super) fn act(
+    bag: Bag<'_>,
+    swarm: &Swarm,
+    cast: &Cast,
+    knobs: &Knobs,
+    timeline: &mut Timeline,
+) {
     for (number, agent) in (0..).zip(&cast.agents) {
         if let AgentKind::Hostile { base, .. } = agent.kind {
-            let dice = Dice::of(seed, Actor::Hostile(number));
+            let dice = bag.dice(Actor::Hostile(number));
             // What it says before it is connected, nobody hears.
             let from = 3 * knobs.link.max_latency;
             talk(dice, swarm, (number, base), from, timeline);
@@ -16,7 +22,7 @@ pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, knobs: &Knobs, timeline
 }
 
 fn talk(
-    mut dice: Dice,
+    mut dice: Dice<'_>,
     swarm: &Swarm,
     (agent, base): (u8, bool),
     from: u32,
@@ -49,12 +55,12 @@ enum Habit {
     Asks,
 }
 
-fn habit(dice: &mut Dice) -> Habit {
+fn habit(dice: &mut Dice<'_>) -> Habit {
     let habits = [(6, Habit::Random), (1, Habit::Lists), (1, Habit::Pours), (2, Habit::Asks)];
     dice.weighted(&habits)
 }
 
-fn list(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
+fn list(dice: &mut Dice<'_>, base: bool, turn: u16) -> HostileMessage {
     if turn == 0 || dice.percent(20) {
         let id = i64::from(turn) + 1;
         return HostileMessage::Connect { id, target: target(dice) };
@@ -67,7 +73,7 @@ fn list(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
     }
 }
 
-fn pour(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
+fn pour(dice: &mut Dice<'_>, base: bool, turn: u16) -> HostileMessage {
     // In either dialect these are its own to use.
     match turn {
         0 => HostileMessage::Connect { id: 1, target: target(dice) },
@@ -82,7 +88,7 @@ fn pour(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
     }
 }
 
-fn ask(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
+fn ask(dice: &mut Dice<'_>, base: bool, turn: u16) -> HostileMessage {
     match (turn, dice.range(0..=3)) {
         (0, _) => HostileMessage::Deaf,
         (_, 0) => {
@@ -102,12 +108,12 @@ fn ask(dice: &mut Dice, base: bool, turn: u16) -> HostileMessage {
     }
 }
 
-fn flood(dice: &mut Dice, most: u32, message: HostileMessage) -> HostileMessage {
+fn flood(dice: &mut Dice<'_>, most: u32, message: HostileMessage) -> HostileMessage {
     let count = u16::try_from(dice.range(2..=most)).unwrap_or(u16::MAX);
     HostileMessage::Flood { count, message: Box::new(message) }
 }
 
-fn message(dice: &mut Dice, base: bool) -> HostileMessage {
+fn message(dice: &mut Dice<'_>, base: bool) -> HostileMessage {
     match dice.range(0..=99) {
         0..=3 => HostileMessage::Deaf,
         4 => HostileMessage::Length { length: length(dice) },
@@ -121,7 +127,7 @@ fn message(dice: &mut Dice, base: bool) -> HostileMessage {
 }
 
 /// A message of the protocol, which may be out of place.
-fn speech(dice: &mut Dice, base: bool) -> HostileMessage {
+fn speech(dice: &mut Dice<'_>, base: bool) -> HostileMessage {
     let id = id(dice);
     // The other dialect's words are as good as any others.
     let base = base != dice.percent(5);
@@ -154,7 +160,7 @@ fn speech(dice: &mut Dice, base: bool) -> HostileMessage {
 }
 
 /// Ids that the other end may know, and others.
-fn id(dice: &mut Dice) -> i64 {
+fn id(dice: &mut Dice<'_>) -> i64 {
     match dice.range(0..=19) {
         0 => 0,
         1 => dice.any().cast_signed(),
@@ -165,15 +171,15 @@ fn id(dice: &mut Dice) -> i64 {
     }
 }
 
-fn ids(dice: &mut Dice) -> Vec<i64> {
+fn ids(dice: &mut Dice<'_>) -> Vec<i64> {
     (0..dice.times(70, 8)).map(|_| id(dice)).collect()
 }
 
-fn sync(dice: &mut Dice) -> HostileMessage {
+fn sync(dice: &mut Dice<'_>) -> HostileMessage {
     HostileMessage::Sync { newest: id(dice), ids: ids(dice) }
 }
 
-fn target(dice: &mut Dice) -> String {
+fn target(dice: &mut Dice<'_>) -> String {
     match dice.range(0..=9) {
         0 => String::new(),
         1 => "no address".into(),
@@ -182,14 +188,14 @@ fn target(dice: &mut Dice) -> String {
     }
 }
 
-fn text(dice: &mut Dice) -> String {
+fn text(dice: &mut Dice<'_>) -> String {
     if dice.percent(60) { "EOF".into() } else { "x".repeat(dice.range(0..=1500) as usize) }
 }
 
-fn length(dice: &mut Dice) -> u64 {
+fn length(dice: &mut Dice<'_>) -> u64 {
     dice.weighted(&[(1, 0), (1, 65_537), (1, u64::MAX)]) | dice.any() >> dice.range(33..=63)
 }
 
-fn raw(dice: &mut Dice) -> Vec<u8> {
+fn raw(dice: &mut Dice<'_>) -> Vec<u8> {
     (0..dice.times(85, 40)).map(|_| dice.byte()).collect()
 }

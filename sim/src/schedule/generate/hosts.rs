@@ -1,31 +1,37 @@
-use super::dice::{Actor, Dice};
+use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;
 use crate::schedule::{Action, Cast, Host, Knobs};
 
 /// What happens to the hosts and to the sessions of the agents.
-pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, knobs: &Knobs, timeline: &mut Timeline) {
+pub(super) fn act(
+    bag: Bag<'_>,
+    swarm: &Swarm,
+    cast: &Cast,
+    knobs: &Knobs,
+    timeline: &mut Timeline,
+) {
     let honest = (0_u8..).zip(&cast.agents).filter(|(_, agent)| agent.kind.is_honest());
     let agents: Vec<_> = honest.map(|(number, _)| number).collect();
     if swarm.crashes || swarm.restarts {
         let servers = (0..cast.servers).map(Host::Server);
         let hosts = servers.chain(agents.iter().copied().map(Host::Agent));
         for (number, host) in (0_u8..).zip(hosts) {
-            let dice = Dice::of(seed, Actor::Host(number));
+            let dice = bag.dice(Actor::Host(number));
             process(dice, swarm, host, knobs, timeline);
         }
     }
     for agent in agents {
-        sessions(Dice::of(seed, Actor::Agent(agent)), swarm, agent, timeline);
+        sessions(bag.dice(Actor::Agent(agent)), swarm, agent, timeline);
     }
     if swarm.idle {
-        let mut dice = Dice::of(seed, Actor::Host(u8::MAX));
+        let mut dice = bag.dice(Actor::Host(u8::MAX));
         timeline.at(swarm.horizon + dice.range(0..=1000), Action::Idle);
     }
 }
 
 /// A process crashes and comes back, or shuts down and comes back.
-fn process(mut dice: Dice, swarm: &Swarm, host: Host, knobs: &Knobs, timeline: &mut Timeline) {
+fn process(mut dice: Dice<'_>, swarm: &Swarm, host: Host, knobs: &Knobs, timeline: &mut Timeline) {
     let mut now = 0;
     for _ in 0..dice.times(45, 3) {
         now += dice.range(0..=swarm.horizon);
@@ -46,7 +52,7 @@ fn process(mut dice: Dice, swarm: &Swarm, host: Host, knobs: &Knobs, timeline: &
 }
 
 /// An agent's session is replaced, ended or drained from outside.
-fn sessions(mut dice: Dice, swarm: &Swarm, agent: u8, timeline: &mut Timeline) {
+fn sessions(mut dice: Dice<'_>, swarm: &Swarm, agent: u8, timeline: &mut Timeline) {
     let kinds = [swarm.replacements, swarm.disconnects, swarm.drains];
     let kinds: Vec<_> =
         (0_u8..).zip(kinds).filter(|(_, on)| *on).map(|(kind, _)| (1, kind)).collect();

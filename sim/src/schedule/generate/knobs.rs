@@ -1,20 +1,20 @@
-use super::dice::{Actor, Dice};
+use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use crate::schedule::{Hosts, Knobs, Limits, Link, Timing};
 
-pub(super) fn draw(seed: u64, swarm: &Swarm) -> Knobs {
-    let dice = &mut Dice::of(seed, Actor::Knobs);
+pub(super) fn draw(bag: Bag<'_>, swarm: &Swarm) -> Knobs {
+    let dice = &mut bag.dice(Actor::Knobs);
     Knobs {
         server: limits(dice),
         agent: limits(dice),
         timing: timing(dice),
         link: link(dice, swarm),
-        hosts: hosts(&mut Dice::of(seed, Actor::Hosts)),
+        hosts: hosts(&mut bag.dice(Actor::Hosts)),
     }
 }
 
 /// So small that they are met. What is told to the other end has least values in the protocol.
-fn limits(dice: &mut Dice) -> Limits {
+fn limits(dice: &mut Dice<'_>) -> Limits {
     let pause_above = dice.range(500..=4000);
     let unread_cap = 66_000 + dice.range(0..=60_000);
     Limits {
@@ -35,7 +35,7 @@ fn limits(dice: &mut Dice) -> Limits {
     }
 }
 
-fn timing(dice: &mut Dice) -> Timing {
+fn timing(dice: &mut Dice<'_>) -> Timing {
     // Mostly so long that there is more to see than pings.
     let ping_interval = dice.weighted(&[(1, 30), (3, 150), (4, 400)]) + dice.range(0..=50);
     // Two of them and the longest way there and back.
@@ -54,7 +54,7 @@ fn timing(dice: &mut Dice) -> Timing {
     }
 }
 
-fn link(dice: &mut Dice, swarm: &Swarm) -> Link {
+fn link(dice: &mut Dice<'_>, swarm: &Swarm) -> Link {
     let most = if swarm.latency { dice.weighted(&[(3, 5), (2, 20), (1, 40)]) } else { 1 };
     Link {
         min_latency: dice.range(0..=most / 2),
@@ -64,7 +64,7 @@ fn link(dice: &mut Dice, swarm: &Swarm) -> Link {
     }
 }
 
-fn hosts(dice: &mut Dice) -> Hosts {
+fn hosts(dice: &mut Dice<'_>) -> Hosts {
     Hosts {
         // The shorter ones cost more and show little else.
         tick: dice.weighted(&[(3, 10), (1, 5)]),

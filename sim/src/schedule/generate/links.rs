@@ -1,21 +1,21 @@
-use super::dice::{Actor, Dice};
+use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;
 use crate::schedule::{Action, Cast, Host};
 
 /// What happens to the links, each on its own.
-pub(super) fn act(seed: u64, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline) {
+pub(super) fn act(bag: Bag<'_>, swarm: &Swarm, cast: &Cast, timeline: &mut Timeline) {
     let kinds = kinds(swarm);
     if kinds.is_empty() {
         return;
     }
     for (number, agent) in (0..).zip(&cast.agents) {
-        let dice = Dice::of(seed, Actor::Link(number));
+        let dice = bag.dice(Actor::Link(number));
         let ends = (Host::Agent(number), Host::Server(agent.home));
         break_link(dice, &kinds, swarm, ends, timeline);
     }
     if cast.servers == 2 {
-        let dice = Dice::of(seed, Actor::Link(u8::MAX));
+        let dice = bag.dice(Actor::Link(u8::MAX));
         break_link(dice, &kinds, swarm, (Host::Server(0), Host::Server(1)), timeline);
     }
 }
@@ -41,7 +41,7 @@ fn kinds(swarm: &Swarm) -> Vec<(u32, Kind)> {
 }
 
 fn break_link(
-    mut dice: Dice,
+    mut dice: Dice<'_>,
     kinds: &[(u32, Kind)],
     swarm: &Swarm,
     (a, b): (Host, Host),

@@ -16,9 +16,12 @@ mod swarm;
 mod target;
 mod timeline;
 
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+
 use super::{Finale, Schedule, VERSION};
 use crate::World;
-use dice::{Actor, Dice};
+use dice::{Actor, Bag, Dice};
 use swarm::Swarm;
 use timeline::Timeline;
 
@@ -27,26 +30,42 @@ impl Schedule {
     /// worlds have the same.
     #[must_use]
     pub fn generate(seed: u64, world: World) -> Self {
-        let swarm = Swarm::draw(&mut Dice::of(seed, Actor::Swarm), world);
-        let knobs = knobs::draw(seed, &swarm);
-        let cast = cast::draw(&mut Dice::of(seed, Actor::Cast), &swarm);
-        let mut timeline = Timeline::default();
-        applications::act(seed, &swarm, &cast, &knobs, &mut timeline);
-        links::act(seed, &swarm, &cast, &mut timeline);
-        hosts::act(seed, &swarm, &cast, &knobs, &mut timeline);
-        hostile::act(seed, &swarm, &cast, &knobs, &mut timeline);
-        let finale = finale(&mut Dice::of(seed, Actor::Finale));
-        Self { version: VERSION, seed, cast, knobs, steps: timeline.into_steps(), finale }
+        draw(seed, world, Bag::new(seed))
+    }
+
+    /// As [`generate`](Self::generate), with every throw of the dice in the hand of somebody, who sees
+    /// what was possible and what came, and says what counts. One who lets it count gets the schedule of
+    /// the seed.
+    pub fn in_hand(
+        seed: u64,
+        world: World,
+        hand: impl FnMut(RangeInclusive<u64>, u64) -> u64,
+    ) -> Self {
+        draw(seed, world, Bag::in_hand(seed, &RefCell::new(hand)))
     }
 }
 
-fn finale(dice: &mut Dice) -> Finale {
+fn draw(seed: u64, world: World, bag: Bag<'_>) -> Schedule {
+    let swarm = Swarm::draw(&mut bag.dice(Actor::Swarm), world);
+    let knobs = knobs::draw(bag, &swarm);
+    let cast = cast::draw(&mut bag.dice(Actor::Cast), &swarm);
+    let mut timeline = Timeline::default();
+    applications::act(bag, &swarm, &cast, &knobs, &mut timeline);
+    links::act(bag, &swarm, &cast, &mut timeline);
+    hosts::act(bag, &swarm, &cast, &knobs, &mut timeline);
+    hostile::act(bag, &swarm, &cast, &knobs, &mut timeline);
+    let finale = finale(&mut bag.dice(Actor::Finale));
+    Schedule { version: VERSION, seed, cast, knobs, steps: timeline.into_steps(), finale }
+}
+
+fn finale(dice: &mut Dice<'_>) -> Finale {
     dice.weighted(&[(5, Finale::Finish), (3, Finale::Drop), (2, Finale::Shutdown)])
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeSet, VecDeque};
+    use std::ops::RangeInclusive;
 
     use super::*;
     use crate::schedule::Action;
@@ -60,6 +79,35 @@ mod tests {
                 let text = serde_json::to_string(&schedule).unwrap();
                 assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
             }
+        }
+    }
+
+    #[test]
+    fn the_throws_of_a_seed_make_its_schedule_again() {
+        for seed in 0..500 {
+            let mut throws = VecDeque::new();
+            let seen = Schedule::in_hand(seed, World::Core, |range, shown| {
+                assert!(range.contains(&shown), "{shown} of {range:?}");
+                throws.push_back((range, shown));
+                shown
+            });
+            assert_eq!(seen, Schedule::generate(seed, World::Core));
+            let again = Schedule::in_hand(seed, World::Core, |range, _| {
+                let (possible, shown) = throws.pop_front().unwrap();
+                assert_eq!(possible, range);
+                shown
+            });
+            assert_eq!(again, seen);
+            assert!(throws.is_empty());
+        }
+    }
+
+    #[test]
+    fn whatever_the_dice_show_the_schedule_is_legal() {
+        let hands: [fn(RangeInclusive<u64>, u64) -> u64; 4] =
+            [|range, _| *range.start(), |range, _| *range.end(), |_, _| 0, |_, _| u64::MAX];
+        for hand in hands {
+            assert_eq!(Schedule::in_hand(1, World::Core, hand).check(), Ok(()));
         }
     }
 

@@ -58,10 +58,10 @@ pub(super) enum Sizes {
 }
 
 impl Swarm {
-    pub(super) fn draw(dice: &mut Dice, world: World) -> Self {
+    pub(super) fn draw(dice: &mut Dice<'_>, world: World) -> Self {
         // Most schedules have no faults of links and hosts: so much can go wrong already.
         let faults = dice.percent(42);
-        let fault = |dice: &mut Dice| dice.percent(25) && faults;
+        let fault = |dice: &mut Dice<'_>| dice.percent(25) && faults;
         Self {
             horizon: dice.weighted(&[(42, 30), (9, 120), (2, 400), (1, 800)]),
             applications: 1 + dice.times(30, 11),

@@ -3,7 +3,7 @@ use super::swarm::{Sizes, Swarm};
 use crate::schedule::{Answer, Knobs, TargetEnd, TargetPlan, TargetReads, TargetWrites};
 
 /// What a target does, of all that the swarm allows.
-pub(super) fn draw(dice: &mut Dice, swarm: &Swarm, knobs: &Knobs) -> TargetPlan {
+pub(super) fn draw(dice: &mut Dice<'_>, swarm: &Swarm, knobs: &Knobs) -> TargetPlan {
     TargetPlan {
         answer: answer(dice, swarm, knobs),
         reads: reads(dice, swarm),
@@ -16,7 +16,7 @@ pub(super) fn draw(dice: &mut Dice, swarm: &Swarm, knobs: &Knobs) -> TargetPlan 
     }
 }
 
-fn answer(dice: &mut Dice, swarm: &Swarm, knobs: &Knobs) -> Answer {
+fn answer(dice: &mut Dice<'_>, swarm: &Swarm, knobs: &Knobs) -> Answer {
     if swarm.refusing_targets && dice.percent(30) {
         return Answer::Refuse;
     }
@@ -30,14 +30,14 @@ fn answer(dice: &mut Dice, swarm: &Swarm, knobs: &Knobs) -> Answer {
     Answer::Late(dice.range(1..=2 * knobs.timing.dial))
 }
 
-fn reads(dice: &mut Dice, swarm: &Swarm) -> TargetReads {
+fn reads(dice: &mut Dice<'_>, swarm: &Swarm) -> TargetReads {
     if swarm.deaf_targets && dice.percent(50) {
         return TargetReads::UpTo(if dice.percent(50) { 0 } else { size(dice, swarm) });
     }
     TargetReads::All
 }
 
-fn end(dice: &mut Dice, swarm: &Swarm) -> TargetEnd {
+fn end(dice: &mut Dice<'_>, swarm: &Swarm) -> TargetEnd {
     if swarm.breaking_targets && dice.percent(40) {
         let after = if dice.percent(30) { 0 } else { size(dice, swarm) };
         return if dice.percent(50) { TargetEnd::Reset(after) } else { TargetEnd::Drop(after) };
@@ -49,7 +49,7 @@ fn end(dice: &mut Dice, swarm: &Swarm) -> TargetEnd {
 }
 
 /// How many bytes somebody writes or reads at a time.
-pub(super) fn size(dice: &mut Dice, swarm: &Swarm) -> u32 {
+pub(super) fn size(dice: &mut Dice<'_>, swarm: &Swarm) -> u32 {
     match swarm.sizes {
         Sizes::Small => dice.range(1..=200),
         Sizes::Window => dice.weighted(&[(2, 200), (2, 1024), (1, 4000)]) + dice.range(0..=200),

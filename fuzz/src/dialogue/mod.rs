@@ -1,0 +1,45 @@
+//! Two ends, a link between them and everything that the simulation's core world knows, played by the fuzzer:
+//! the bytes are the dice of the simulation's own generator, so each input is a legal schedule, and a little
+//! change of the bytes is a little change of the schedule.
+
+mod tape;
+
+use watertight_sim::{Case, Schedule, Trace, World};
+
+/// Takes a schedule from the bytes and runs it in the core world.
+pub fn run(input: &[u8]) {
+    check(&schedule(input));
+}
+
+/// Runs a schedule in the core world.
+///
+/// # Panics
+/// It shows what must not happen. The schedule is printed as the simulation's programs read it.
+pub fn check(schedule: &Schedule) {
+    let outcome = World::Core.run(schedule, &Trace::off());
+    let Some(violation) = outcome.violation else { return };
+    let (world, schedule) = (World::Core, schedule.clone());
+    let about = String::new();
+    let case = Case { about, world, specimen: None, found: Some(violation.clone()), schedule };
+    let file = serde_json::to_string(&case).unwrap_or_default();
+    panic!("{violation}; to be replayed and shrunk with watertight-sim:\n{file}");
+}
+
+/// The schedule whose dice these bytes are. Where they end, every throw shows the least: nothing more happens.
+#[must_use]
+pub fn schedule(input: &[u8]) -> Schedule {
+    let (seed, mut tape) = tape::Reader::new(input);
+    Schedule::in_hand(seed, World::Core, |range, _| tape.next(range))
+}
+
+/// The bytes that make the schedule of a seed.
+#[must_use]
+pub fn bytes_of_seed(seed: u16) -> Vec<u8> {
+    let seed = u64::from(seed);
+    let mut tape = tape::Writer::new(seed);
+    let _ = Schedule::in_hand(seed, World::Core, |range, shown| {
+        tape.push(&range, shown);
+        shown
+    });
+    tape.into_bytes()
+}

@@ -1,0 +1,107 @@
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use watertight::{Agent, AgentBuilder, AgentStatus, Endpoint};
+
+use super::{Case, SOCKET, talk};
+
+/// Stands in an answer for what proves that the request was read.
+const PLACE: &[u8] = b"KEY";
+
+/// A server's words that an agent shows: what it cuts them to, and what it says itself.
+const REASON: usize = 4096;
+
+pub(super) async fn web_socket(case: &Case<'_>, extended: bool) {
+    let endpoint = endpoint("ws://server/connect");
+    let builder = Agent::builder(endpoint, "edge");
+    let builder = if extended { builder } else { builder.base_dialect() };
+    connect(builder, |mut io| async move {
+        let request = read_request(&mut io).await;
+        let answer = prove(case.bytes, &request);
+        talk(io, &answer, case).await;
+    })
+    .await;
+}
+
+pub(super) async fn byte_stream(case: &Case<'_>) {
+    let builder = Agent::builder(endpoint("tcp://server:1"), "edge");
+    connect(builder, |io| async move {
+        talk(io, case.bytes, case).await;
+    })
+    .await;
+}
+
+/// Lets an agent connect once to somebody who does as `answer` says.
+async fn connect<F: Future<Output = ()>>(
+    builder: AgentBuilder,
+    answer: impl FnOnce(DuplexStream) -> F,
+) {
+    let (connected, connecting) = oneshot::channel();
+    let connected = Arc::new(Mutex::new(Some(connected)));
+    let agent = builder
+        .connect_deadline(Duration::from_secs(10))
+        .seed(1)
+        .connect_with(move || {
+            let connected = connected.lock().unwrap_or_else(PoisonError::into_inner).take();
+            async move {
+                let (near, far) = duplex(SOCKET);
+                let asked = connected.map(|connected| connected.send(far));
+                // Nobody is there the next time.
+                asked.map_or(Err(io::ErrorKind::ConnectionRefused.into()), |_| Ok(near))
+            }
+        })
+        .start();
+    let mut status = agent.status();
+    let Ok(io) = connecting.await else { panic!("the agent does not connect") };
+    // It comes back in the end, whatever it was told.
+    let waiting = status.wait_for(|status| matches!(status, AgentStatus::Waiting { .. }));
+    let (waiting, ()) = tokio::join!(waiting, answer(io));
+    if let Ok(AgentStatus::Waiting { reason, .. }) = waiting.as_deref() {
+        let reason = reason.to_string();
+        assert!((1..=REASON).contains(&reason.len()), "no reason, or one without end: {reason}");
+    }
+    drop(waiting);
+    let ledger = agent.kill().await;
+    assert!(ledger.is_even(), "{ledger:?}");
+}
+
+async fn read_request(io: &mut DuplexStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = io.read_u8().await else { break };
+        request.push(byte);
+    }
+    request
+}
+
+/// The answer with the proof in the places that it has for it.
+fn prove(answer: &[u8], request: &[u8]) -> Vec<u8> {
+    let request = String::from_utf8_lossy(request);
+    let headers = request.lines().filter_map(|line| line.split_once(": "));
+    let mut keys = headers.filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+    let Some((_, key)) = keys.next() else { panic!("this is no upgrade: {request}") };
+    let proof = derive_accept_key(key.as_bytes());
+    let mut proved = Vec::new();
+    let mut rest = answer;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = rest.strip_prefix(PLACE).unwrap_or(after);
+        let is_place = rest.len() < after.len();
+        proved.extend_from_slice(if is_place {
+            proof.as_bytes()
+        } else {
+            std::slice::from_ref(byte)
+        });
+    }
+    proved
+}
+
+fn endpoint(text: &str) -> Endpoint {
+    match text.parse() {
+        Ok(endpoint) => endpoint,
+        Err(error) => panic!("{text}: {error}"),
+    }
+}

@@ -1,0 +1,104 @@
+//! Anything instead of a handshake: toward a real server that waits for an upgrade or a preface, and toward a
+//! real agent that waits for the answer. Whatever comes, in whatever pieces, they come to an end in time, say
+//! no more than a little, and keep nothing.
+//!
+//! Time is the runtime's own and jumps: a deadline costs nothing.
+
+mod agent;
+mod preface;
+mod server;
+
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+/// In virtual time: every deadline of a handshake and of a session has passed by then.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Bytes of the sockets' buffers.
+const SOCKET: usize = 4096;
+
+/// Who gets what.
+#[derive(Arbitrary, Debug)]
+pub struct Case<'a> {
+    /// Who gets it.
+    pub toward: Toward,
+    /// The length of the pieces in which it comes; 0 is all at once.
+    pub piece: u8,
+    /// The connection stays open afterwards.
+    pub stays: bool,
+    /// What comes.
+    pub bytes: &'a [u8],
+}
+
+/// Who gets it.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Toward {
+    /// The decoders of the prefaces, without any socket.
+    Decoder,
+    /// A server.
+    Server,
+    /// An agent that asked for an upgrade, and whether it offers the extended dialect. `KEY` in the answer
+    /// stands for what proves that the request was read.
+    WebSocketAgent(bool),
+    /// An agent that sent its preface.
+    ByteStreamAgent,
+}
+
+/// Takes a case from the bytes and plays it.
+pub fn run(input: &[u8]) {
+    if let Ok(case) = Case::arbitrary_take_rest(Unstructured::new(input)) {
+        check(&case);
+    }
+}
+
+/// Plays a case.
+///
+/// # Panics
+/// Something does not hold.
+pub fn check(case: &Case<'_>) {
+    match case.toward {
+        Toward::Decoder => preface::check(case.bytes, case.piece),
+        Toward::Server => block_on(server::check(case)),
+        Toward::WebSocketAgent(extended) => block_on(agent::web_socket(case, extended)),
+        Toward::ByteStreamAgent => block_on(agent::byte_stream(case)),
+    }
+}
+
+fn block_on(case: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+    let Ok(runtime) = runtime else { panic!("no runtime: {runtime:?}") };
+    runtime.block_on(async {
+        let in_time = timeout(LONG, case).await;
+        assert!(in_time.is_ok(), "it has no end");
+    });
+}
+
+/// Says what the case says and returns everything that is answered until the other end closes.
+async fn talk(
+    mut io: impl AsyncRead + AsyncWrite + Unpin,
+    bytes: &[u8],
+    case: &Case<'_>,
+) -> Vec<u8> {
+    let (mut input, mut output) = tokio::io::split(&mut io);
+    let mut answer = Vec::new();
+    let hearing = async { input.read_to_end(&mut answer).await.ok() };
+    let saying = async {
+        for piece in bytes.chunks(if case.piece == 0 { SOCKET } else { case.piece.into() }) {
+            // The other end may have had enough.
+            if output.write_all(piece).await.is_err() {
+                return;
+            }
+            // What was said so far is looked at before there is more.
+            tokio::task::yield_now().await;
+        }
+        if !case.stays {
+            output.shutdown().await.ok();
+        }
+    };
+    tokio::join!(hearing, saying);
+    answer
+}

@@ -1,0 +1,57 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::io::duplex;
+use watertight::{AuthRequest, Refusal, Server, ServerBuilder};
+use watertight_core::wire::{HelloReply, PrefaceLimits};
+
+use super::{Case, SOCKET, talk};
+
+/// Bytes of an answer to anything at all, and as many for each byte of it: the shortest request has some
+/// twenty bytes and gets a refusal of a few hundred.
+const ANSWER: usize = 2048;
+const AMPLIFIED: usize = 32;
+
+/// The server takes nobody without this token.
+const TOKEN: &str = "open";
+
+pub(super) async fn check(case: &Case<'_>) {
+    let welcomed = Arc::new(AtomicUsize::new(0));
+    let server = server(Arc::clone(&welcomed)).build();
+    let (near, far) = duplex(SOCKET);
+    server.serve_io(far, None);
+    let answer = talk(near, case.bytes, case).await;
+    let welcomed = welcomed.load(Relaxed);
+    assert!(welcomed <= 1, "{welcomed} sessions on one connection");
+    check_answer(case.bytes, &answer, welcomed == 1);
+    let ledger = server.kill().await;
+    assert!(ledger.is_even(), "{ledger:?}");
+}
+
+/// A server whose hook counts whom it takes, and checks what it is told.
+fn server(welcomed: Arc<AtomicUsize>) -> ServerBuilder {
+    let builder = Server::builder(move |request: AuthRequest| {
+        let (key, welcomed) = (request.client_key.clone(), Arc::clone(&welcomed));
+        async move {
+            let Some(key) = key.filter(|_| request.token_is(TOKEN)) else {
+                return Err(Refusal::unauthorized("unknown token"));
+            };
+            welcomed.fetch_add(1, Relaxed);
+            Ok(key)
+        }
+    });
+    builder.handshake_deadline(Duration::from_secs(10))
+}
+
+/// It is short, and says that there is a session only where there may be one.
+fn check_answer(bytes: &[u8], answer: &[u8], welcomed: bool) {
+    let most = ANSWER + AMPLIFIED * bytes.len();
+    // A session says something now and then for as long as it lives.
+    assert!(welcomed || answer.len() <= most, "{} bytes for {}", answer.len(), bytes.len());
+    let switched = answer.starts_with(b"HTTP/1.1 101 ");
+    let mut rest = answer.into();
+    let reply = HelloReply::decode(&mut rest, &PrefaceLimits::default());
+    let accepted = matches!(&reply, Ok(Some(reply)) if reply.status == HelloReply::ACCEPTED);
+    assert!(welcomed || !(switched || accepted), "a session for somebody unknown");
+}

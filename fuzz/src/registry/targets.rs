@@ -1,0 +1,18 @@
+//! What peers dial through each other.
+
+use watertight_core::registry::{peer_target, split_peer_target};
+use watertight_core::wire::Dialect;
+
+/// What a peer dials is refused, or means one client and one target: asked for again, they are the same.
+pub(super) fn check(text: &str) {
+    for dialect in [Dialect::Base, Dialect::Extended] {
+        match split_peer_target(dialect, text) {
+            Ok((client_key, target)) => {
+                // The Go end may ask for what we never would.
+                let Ok(again) = peer_target(dialect, &client_key, target) else { continue };
+                assert_eq!(split_peer_target(dialect, &again), Ok((client_key, target)));
+            }
+            Err(error) => assert!(!error.to_string().is_empty(), "{error:?} has no words"),
+        }
+    }
+}
