@@ -11,6 +11,7 @@ pub mod handshake;
 mod heap;
 pub mod message;
 pub mod registry;
+pub mod seeds;
 pub mod session_hostile;
 
 #[cfg(fuzzing)]

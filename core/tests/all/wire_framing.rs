@@ -1,7 +1,6 @@
 //! Messages on a byte stream, whatever the pieces in which it arrives.
 
 use bytes::{Bytes, BytesMut};
-use proptest::prelude::*;
 use watertight_core::wire::{InvalidFrame, MAX_FRAME, decode_frame, frame_prefix};
 
 const LIMIT: usize = 1 << 20;
@@ -64,45 +63,4 @@ fn a_length_has_four_bytes_at_most() {
 fn a_padded_length_is_refused() {
     assert_eq!(decode(&[0x81, 0x00, 1]), Err(InvalidFrame::PrefixPadded));
     assert_eq!(decode(&[0x80, 0x00]), Err(InvalidFrame::PrefixPadded));
-}
-
-proptest! {
-    #[test]
-    fn any_split_gives_the_same_messages(
-        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..20),
-        pieces in prop::collection::vec(1..400_usize, 1..20),
-    ) {
-        let stream: Vec<u8> = messages.iter().flat_map(|message| frame(message)).collect();
-        let mut pieces = pieces.iter().cycle();
-        let mut rest = &stream[..];
-        let mut buffer = BytesMut::new();
-        let mut decoded = Vec::new();
-        while !rest.is_empty() {
-            let (piece, later) = rest.split_at(rest.len().min(*pieces.next().unwrap()));
-            buffer.extend_from_slice(piece);
-            while let Some(message) = decode_frame(&mut buffer, LIMIT).unwrap() {
-                decoded.push(message.to_vec());
-            }
-            rest = later;
-        }
-        prop_assert_eq!(decoded, messages);
-        prop_assert!(buffer.is_empty());
-    }
-
-    #[test]
-    fn no_bytes_panic(bytes: Vec<u8>, limit in 0..300_usize) {
-        let mut buffer = BytesMut::from(&*bytes);
-        while let Ok(Some(message)) = decode_frame(&mut buffer, limit) {
-            prop_assert!((1..=limit).contains(&message.len()));
-        }
-    }
-
-    #[test]
-    fn a_refused_stream_stays_refused(bytes: Vec<u8>, more: Vec<u8>) {
-        let mut buffer = BytesMut::from(&*bytes);
-        if let Err(error) = decode_frame(&mut buffer, 100) {
-            buffer.extend_from_slice(&more);
-            prop_assert_eq!(decode_frame(&mut buffer, 100), Err(error));
-        }
-    }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watertight::{Agent, AgentBuilder, AgentStatus, Endpoint};
 
-use super::{Case, SOCKET, talk};
+use super::{Case, SOCKET, Toward, talk};
 
 /// Stands in an answer for what proves that the request was read.
 const PLACE: &[u8] = b"KEY";
@@ -15,9 +15,10 @@ const PLACE: &[u8] = b"KEY";
 /// A server's words that an agent shows: what it cuts them to, and what it says itself.
 const REASON: usize = 4096;
 
-pub(super) async fn web_socket(case: &Case<'_>, extended: bool) {
+pub(super) async fn web_socket(case: &Case<'_>) {
     let endpoint = endpoint("ws://server/connect");
     let builder = Agent::builder(endpoint, "edge");
+    let extended = case.toward == Toward::WebSocketAgent;
     let builder = if extended { builder } else { builder.base_dialect() };
     connect(builder, |mut io| async move {
         let request = read_request(&mut io).await;

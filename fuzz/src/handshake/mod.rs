@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(3600);
 const SOCKET: usize = 4096;
 
 /// Who gets what.
-#[derive(Arbitrary, Debug)]
+#[derive(Debug)]
 pub struct Case<'a> {
     /// Who gets it.
     pub toward: Toward,
@@ -35,22 +35,41 @@ pub struct Case<'a> {
 }
 
 /// Who gets it.
-#[derive(Arbitrary, Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Toward {
     /// The decoders of the prefaces, without any socket.
     Decoder,
     /// A server.
     Server,
-    /// An agent that asked for an upgrade, and whether it offers the extended dialect. `KEY` in the answer
-    /// stands for what proves that the request was read.
-    WebSocketAgent(bool),
+    /// An agent that asked for an upgrade and offered the extension. `KEY` in the answer stands for what
+    /// proves that the request was read.
+    WebSocketAgent,
+    /// The same, without the extension.
+    BaseAgent,
     /// An agent that sent its preface.
     ByteStreamAgent,
 }
 
+impl Toward {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Decoder, Self::Server, Self::WebSocketAgent, Self::BaseAgent, Self::ByteStreamAgent];
+}
+
+impl<'a> Arbitrary<'a> for Case<'a> {
+    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Self {
+            toward: *input.choose(&Toward::ALL)?,
+            piece: input.arbitrary()?,
+            stays: input.arbitrary()?,
+            bytes: input.bytes(input.len())?,
+        })
+    }
+}
+
 /// Takes a case from the bytes and plays it.
 pub fn run(input: &[u8]) {
-    if let Ok(case) = Case::arbitrary_take_rest(Unstructured::new(input)) {
+    if let Ok(case) = Case::arbitrary(&mut Unstructured::new(input)) {
         check(&case);
     }
 }
@@ -63,7 +82,7 @@ pub fn check(case: &Case<'_>) {
     match case.toward {
         Toward::Decoder => preface::check(case.bytes, case.piece),
         Toward::Server => block_on(server::check(case)),
-        Toward::WebSocketAgent(extended) => block_on(agent::web_socket(case, extended)),
+        Toward::WebSocketAgent | Toward::BaseAgent => block_on(agent::web_socket(case)),
         Toward::ByteStreamAgent => block_on(agent::byte_stream(case)),
     }
 }

@@ -45,48 +45,39 @@ pub enum Op {
 }
 
 /// Who is at the other end of a session.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "they are those of `SessionKind`")]
-pub enum Kind {
-    Agent,
-    IncomingPeer,
-    OutgoingPeer,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Kind(pub SessionKind);
 
 /// What the other end speaks.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "they are those of `Dialect`")]
-pub enum Speaks {
-    Base,
-    Extended,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Speaks(pub Dialect);
 
 /// One of [`NAMES`].
 #[derive(Clone, Copy, Debug)]
 pub struct Name(pub &'static str);
 
+/// Every kind of session.
+pub const KINDS: [SessionKind; 3] =
+    [SessionKind::Agent, SessionKind::IncomingPeer, SessionKind::OutgoingPeer];
+
+/// Both dialects.
+pub const DIALECTS: [Dialect; 2] = [Dialect::Base, Dialect::Extended];
+
+impl<'a> Arbitrary<'a> for Kind {
+    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        input.choose(&KINDS).copied().map(Self)
+    }
+}
+
+impl<'a> Arbitrary<'a> for Speaks {
+    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        input.choose(&DIALECTS).copied().map(Self)
+    }
+}
+
 impl<'a> Arbitrary<'a> for Name {
     fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         input.choose(&NAMES).map(|name| Self(name))
-    }
-}
-
-impl From<Kind> for SessionKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Agent => Self::Agent,
-            Kind::IncomingPeer => Self::IncomingPeer,
-            Kind::OutgoingPeer => Self::OutgoingPeer,
-        }
-    }
-}
-
-impl From<Speaks> for Dialect {
-    fn from(speaks: Speaks) -> Self {
-        match speaks {
-            Speaks::Base => Self::Base,
-            Speaks::Extended => Self::Extended,
-        }
     }
 }
 
@@ -126,7 +117,7 @@ struct World {
 impl World {
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Insert(kind, Name(name), speaks) => self.insert(kind.into(), name, speaks.into()),
+            Op::Insert(Kind(kind), Name(name), Speaks(dialect)) => self.insert(kind, name, dialect),
             Op::Remove(place) => {
                 self.model.place(place).into_iter().for_each(|session| self.remove(session));
             }
@@ -190,7 +181,7 @@ impl World {
     fn announce(&mut self, place: u8, body: Body) {
         let message = Message::new(ConnectionId::SESSION, body);
         let bytes = message.encode().to_bytes();
-        for dialect in [Dialect::Base, Dialect::Extended] {
+        for dialect in DIALECTS {
             let decoded = Message::decode(bytes.clone(), dialect, &DecodeLimits::default());
             let (Body::AddClient(route) | Body::RemoveClient(route)) = &message.body else {
                 return;

@@ -1,11 +1,12 @@
 //! What peers dial through each other.
 
 use watertight_core::registry::{peer_target, split_peer_target};
-use watertight_core::wire::Dialect;
+
+use super::DIALECTS;
 
 /// What a peer dials is refused, or means one client and one target: asked for again, they are the same.
 pub(super) fn check(text: &str) {
-    for dialect in [Dialect::Base, Dialect::Extended] {
+    for dialect in DIALECTS {
         match split_peer_target(dialect, text) {
             Ok((client_key, target)) => {
                 // The Go end may ask for what we never would.

@@ -1,0 +1,136 @@
+//! What the corpora grow from: the bytes of the real peer, one message of each type, proper handshakes, and
+//! schedules of the simulation.
+
+mod vectors;
+
+use bytes::Bytes;
+use watertight_core::ConnectionId;
+use watertight_core::wire::{
+    Body, ClientRoute, GoAwayCode, Hello, HelloReply, Message, ResetCode, Settings, frame_prefix,
+};
+
+use crate::dialogue;
+use crate::handshake::Toward;
+
+/// Schedules of the simulation whose dice are seeds.
+const SCHEDULES: u16 = 300;
+
+/// The longest message that the framing takes in a seed.
+const LIMIT: u16 = 4096;
+
+/// The seeds of a target; none for one that starts with nothing.
+///
+/// # Panics
+/// The recordings of the real peer cannot be read.
+#[must_use]
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "message" => messages(),
+        "framing" => framings(),
+        "handshake" => handshakes(),
+        "dialogue" => (0..SCHEDULES).map(dialogue::bytes_of_seed).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    let recorded = vectors::conversations().into_iter().flatten();
+    recorded.chain(extension()).collect()
+}
+
+/// One message of each type that the extension adds.
+fn extension() -> Vec<Vec<u8>> {
+    let bodies = [
+        Body::Settings(Settings { initial_window: 65_536, max_data: 16_384, max_connections: 9 }),
+        Body::Opened,
+        Body::Finish,
+        Body::Reset { code: ResetCode::CANCELLED, text: "stop".into() },
+        Body::Credit { bytes: 70_000 },
+        Body::GoAway {
+            last: ConnectionId::SESSION,
+            code: GoAwayCode::SHUTDOWN,
+            text: "the server is shutting down".into(),
+        },
+        Body::Ping { opaque: *b"opaquely" },
+        Body::Pong { opaque: *b"opaquely" },
+        Body::Sync { newest: ConnectionId::SESSION, ids: vec![ConnectionId::SESSION] },
+        Body::Data { deadline: 0, payload: Bytes::from_static(b"data") },
+        Body::RemoveClient(ClientRoute { client_key: "edge/7".into(), session_key: -1 }),
+        Body::Unknown { kind: 99 },
+    ];
+    let messages = bodies.map(|body| Message::new(ConnectionId::SESSION, body));
+    messages.iter().map(|message| message.encode().to_bytes().to_vec()).collect()
+}
+
+/// Whole conversations as streams, in pieces of several lengths.
+fn framings() -> Vec<Vec<u8>> {
+    let pieces: [&[u8]; 4] = [&[], &[1], &[7, 2, 150], &[0]];
+    let mut conversations = vectors::conversations();
+    conversations.push(extension());
+    let frame = |message: &Vec<u8>| [&*frame_prefix(message.len()), message].concat();
+    let with_pieces = conversations.iter().zip(pieces.iter().cycle());
+    with_pieces
+        .map(|(conversation, pieces)| {
+            let [low, high] = LIMIT.to_le_bytes();
+            let mut seed = vec![low, high, u8::try_from(pieces.len()).unwrap_or(0)];
+            seed.extend_from_slice(pieces);
+            // Enough to have a few messages, short enough to be changed often.
+            seed.extend(conversation.iter().take(12).flat_map(frame));
+            seed
+        })
+        .collect()
+}
+
+fn handshakes() -> Vec<Vec<u8>> {
+    let hello = Hello { version: 1, client_key: "edge".into(), token: "open".into() };
+    let unknown = Hello { token: "shut".into(), ..hello.clone() };
+    let reply = |status: u16, text: &str| HelloReply { version: 1, status, text: text.into() };
+    let settings = extension().swap_remove(0);
+    let framed = [&*frame_prefix(settings.len()), &settings].concat();
+    let upgrade = |extra: &str| format!("{UPGRADE}{extra}\r\n");
+    let switched = |extra: &str| format!("{SWITCHED}{extra}\r\n");
+    let refused = "HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nno!\n";
+    let chunked = "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlater\r\n0\r\n\r\n";
+    let extended = "Watertight-Protocol: 1\r\n";
+    let bytes = [
+        (Toward::Decoder, hello.encode().to_vec()),
+        (Toward::Decoder, reply(401, "unknown token").encode().to_vec()),
+        (Toward::Server, [&*hello.encode(), &framed].concat()),
+        (Toward::Server, unknown.encode().to_vec()),
+        (Toward::Server, upgrade("").into()),
+        (Toward::Server, upgrade(extended).into()),
+        (Toward::Server, "GET / HTTP/1.1\r\nHost: server\r\n\r\n".into()),
+        (Toward::WebSocketAgent, switched(extended).into()),
+        (Toward::WebSocketAgent, [switched(extended).as_bytes(), &unmasked(&settings)].concat()),
+        (Toward::WebSocketAgent, refused.into()),
+        (Toward::BaseAgent, switched("").into()),
+        (Toward::BaseAgent, chunked.into()),
+        (Toward::ByteStreamAgent, [&*reply(0, "").encode(), &framed].concat()),
+        (Toward::ByteStreamAgent, reply(503, "full").encode().to_vec()),
+    ];
+    bytes.into_iter().map(|(toward, bytes)| handshake(toward, &bytes)).collect()
+}
+
+const UPGRADE: &str = "GET /connect HTTP/1.1\r\nHost: server\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Tunnel-ID: edge\r\n\
+    Authorization: Bearer open\r\n";
+
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Accept: KEY\r\n";
+
+/// A binary WebSocket message as a server sends it.
+fn unmasked(message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x82, u8::try_from(message.len()).unwrap_or(0)];
+    frame.extend_from_slice(message);
+    frame
+}
+
+/// All at once, and the connection ends then.
+fn handshake(toward: Toward, bytes: &[u8]) -> Vec<u8> {
+    let place = Toward::ALL.iter().position(|other| *other == toward);
+    let toward = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0);
+    let mut seed = vec![toward, 0, 0];
+    seed.extend_from_slice(bytes);
+    seed
+}
