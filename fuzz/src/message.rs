@@ -34,11 +34,22 @@ fn encode_back(input: &Bytes, mut message: Message, dialect: Dialect, limits: &D
         ids.sort_unstable();
         ids.dedup();
     }
+    has_words(&message.body);
     let encoded = message.encode();
     let bytes = encoded.to_bytes();
     assert_eq!(encoded.len(), bytes.len(), "the length that is told");
     assert!(bytes.len() <= 3 * input.len(), "{} bytes became {}", input.len(), bytes.len());
     assert_eq!(Message::decode(bytes, dialect, limits), Ok(message));
+}
+
+/// A log shows what the other end said, and why it ended something.
+fn has_words(body: &Body) {
+    let words = match body {
+        Body::Reset { code, .. } => code.to_string(),
+        Body::GoAway { code, .. } => code.to_string(),
+        body => format!("{body:?}"),
+    };
+    assert!(!words.is_empty(), "{body:?} has no words");
 }
 
 /// An operator sees what the other end did wrong.

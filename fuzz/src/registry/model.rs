@@ -7,6 +7,9 @@ use watertight_core::wire::{ClientRoute, Dialect};
 
 use super::{LIMITS, NAMES};
 
+/// What is dialled.
+const TARGET: &str = "tcp/a:1";
+
 /// A live session.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
@@ -108,25 +111,57 @@ impl Model {
     /// Whether the registry is as it is here.
     pub(super) fn compare(&self, registry: &Registry) {
         for name in NAMES {
-            let found: Vec<_> = registry.lookup(name).map(Candidate::session).collect();
-            assert_eq!(found, self.lookup(name), "{name}");
-            assert_eq!(registry.lookup_local(name), self.find(SessionKind::Agent, name), "{name}");
+            self.compare_name(registry, name);
         }
+        self.compare_sessions(registry);
         for peer in self.live.iter().filter(|session| session.kind == SessionKind::OutgoingPeer) {
             let told = self.told.iter().filter(|(to, _)| *to == peer.key);
             let mut told: Vec<_> = told.map(|(_, route)| route.clone()).collect();
             told.sort();
             assert_eq!(told, self.known_to(peer), "what a peer was told is not what is there");
         }
-        for session in &self.history {
-            let routes = self.routes.iter().filter(|(peer, _)| peer == session).count();
-            assert_eq!(registry.routes_of(*session), routes, "routes of {session}");
-        }
         let ledger = registry.ledger();
         assert!(ledger.is_even(), "{ledger:?}");
         assert_eq!(ledger.agents.live, self.count(SessionKind::Agent) as u64);
         assert_eq!(ledger.agents.live + ledger.peers.live, self.live.len() as u64);
         assert_eq!(ledger.routes.live, self.routes.len() as u64);
+    }
+
+    fn compare_name(&self, registry: &Registry, name: &str) {
+        let found: Vec<_> = registry.lookup(name).collect();
+        let sessions: Vec<_> = found.iter().map(|candidate| candidate.session()).collect();
+        assert_eq!(sessions, self.lookup(name), "{name}");
+        assert_eq!(registry.lookup_local(name), self.find(SessionKind::Agent, name), "{name}");
+        for kind in [SessionKind::IncomingPeer, SessionKind::OutgoingPeer] {
+            assert_eq!(registry.peer(kind, name), self.find(kind, name), "{name}");
+        }
+        for candidate in found {
+            let asked = candidate.target(name, TARGET);
+            let speakable = match candidate {
+                Candidate::Local(_) => true,
+                Candidate::Peer { dialect, .. } => dialect == Dialect::Extended || is_plain(name),
+            };
+            assert_eq!(asked.is_ok(), speakable, "{name}: {asked:?}");
+        }
+    }
+
+    fn compare_sessions(&self, registry: &Registry) {
+        for session in &self.history {
+            let routes = self.routes.iter().filter(|(peer, _)| peer == session).count();
+            assert_eq!(registry.routes_of(*session), routes, "routes of {session}");
+            let kind = registry.get(*session).map(|entry| entry.kind);
+            assert_eq!(kind, self.kind(*session), "what {session} is");
+            let all: Vec<_> = registry.announcements(*session, None).collect();
+            if let Some(RouteChange::Added(first)) = all.first() {
+                let later = registry.announcements(*session, Some(&first.client_key));
+                assert!(all.iter().skip(1).cloned().eq(later), "what {session} is told later");
+            }
+        }
+        let mut agents: Vec<_> =
+            self.live.iter().filter(|session| session.kind == SessionKind::Agent).collect();
+        agents.sort_by_key(|agent| agent.name);
+        let agents = agents.into_iter().map(|agent| (agent.name, agent.key));
+        assert!(registry.agents().eq(agents), "the agents");
     }
 
     fn count(&self, kind: SessionKind) -> usize {
