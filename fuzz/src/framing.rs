@@ -79,7 +79,10 @@ fn decode(stream: &Stream<'_>, pieces: &[&[u8]]) -> Understood {
         buffer.extend_from_slice(piece);
         loop {
             match decode_frame(&mut buffer, limit) {
-                Ok(Some(message)) => messages.push(message),
+                Ok(Some(message)) => {
+                    assert!((1..=limit).contains(&message.len()), "{} bytes", message.len());
+                    messages.push(message);
+                }
                 Ok(None) => break,
                 Err(error) => {
                     stays_broken(buffer, limit, error);

@@ -2,14 +2,20 @@
 //! passed on, and takes no more memory than its length explains.
 
 use bytes::Bytes;
-use watertight_core::wire::{Body, DecodeLimits, Dialect, InvalidMessage, Message};
+use watertight_core::wire::{Body, DecodeLimits, Dialect, InvalidMessage, Message, printable};
 
 use crate::heap;
 
-/// Decodes in both dialects and encodes back.
+/// Limits that short inputs meet.
+const SMALL: DecodeLimits =
+    DecodeLimits { message: 200, text: 16, target: 20, client_key: 10, ids: 4 };
+
+/// Decodes in both dialects, within usual limits and within small ones, and encodes back.
 pub fn run(input: &[u8]) {
+    let input = Bytes::copy_from_slice(input);
     for dialect in [Dialect::Base, Dialect::Extended] {
-        check(&Bytes::copy_from_slice(input), dialect, &DecodeLimits::default());
+        check(&input, dialect, &DecodeLimits::default());
+        check(&input, dialect, &SMALL);
     }
 }
 
@@ -22,9 +28,30 @@ pub fn check(input: &Bytes, dialect: Dialect, limits: &DecodeLimits) {
     let explained = 64 * input.len() as u64 + 4096;
     assert!(most <= explained, "{most} bytes of heap for a message of {}", input.len());
     match decoded {
-        Ok(message) => encode_back(input, message, dialect, limits),
+        Ok(message) => {
+            assert!(input.len() <= limits.message, "a message of {} bytes", input.len());
+            is_within(&message.body, limits);
+            encode_back(input, message, dialect, limits);
+        }
         Err(error) => is_explained(&error),
     }
+}
+
+/// What is kept of a message is within the limits, and shows in a log as one line.
+fn is_within(body: &Body, limits: &DecodeLimits) {
+    let (length, limit) = match body {
+        Body::Connect { target, .. } => (target.len(), limits.target),
+        Body::AddClient(route) | Body::RemoveClient(route) => {
+            (route.client_key.len(), limits.client_key)
+        }
+        Body::Sync { ids, .. } | Body::SyncConnections { ids } => (ids.len(), limits.ids),
+        Body::Error { text } | Body::Reset { text, .. } | Body::GoAway { text, .. } => {
+            assert_eq!(printable(text), *text, "a text with line ends");
+            (text.len(), limits.text)
+        }
+        _ => (0, 0),
+    };
+    assert!(length <= limit, "{length}, the limit is {limit}: {body:?}");
 }
 
 /// What was understood is understood in the same way when it is passed on. Numbers and ids take no more

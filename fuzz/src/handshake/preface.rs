@@ -3,6 +3,9 @@ use watertight_core::wire::{Hello, HelloReply, InvalidPreface, PrefaceLimits};
 
 use crate::heap;
 
+/// So little that it is met.
+const LIMITS: PrefaceLimits = PrefaceLimits { client_key: 20, token: 30, text: 20 };
+
 /// What one of the decoders makes of a buffer.
 type Decode<T> = fn(&mut BytesMut, &PrefaceLimits) -> Result<Option<T>, InvalidPreface>;
 
@@ -10,9 +13,11 @@ type Decode<T> = fn(&mut BytesMut, &PrefaceLimits) -> Result<Option<T>, InvalidP
 pub(super) fn check(bytes: &[u8], piece: u8) {
     if let Some(hello) = whole_and_in_pieces(bytes, piece, Hello::decode) {
         assert!(bytes.starts_with(&hello.encode()), "encoded, {hello:?} is another one");
+        assert!(hello.client_key.len() <= LIMITS.client_key && hello.token.len() <= LIMITS.token);
     }
     if let Some(reply) = whole_and_in_pieces(bytes, piece, HelloReply::decode) {
         assert!(bytes.starts_with(&reply.encode()), "encoded, {reply:?} is another one");
+        assert!(reply.text.len() <= LIMITS.text);
     }
 }
 
@@ -21,16 +26,15 @@ fn whole_and_in_pieces<T: PartialEq + std::fmt::Debug>(
     piece: u8,
     decode: Decode<T>,
 ) -> Option<T> {
-    let limits = PrefaceLimits::default();
     let mut buffer = BytesMut::from(bytes);
-    let (most, whole) = heap::most(|| decode(&mut buffer, &limits));
+    let (most, whole) = heap::most(|| decode(&mut buffer, &LIMITS));
     assert!(most <= 4 * bytes.len() as u64, "{most} bytes of heap for {}", bytes.len());
     let mut gathered = BytesMut::new();
     let mut in_pieces = Ok(None);
     for piece in bytes.chunks(piece.max(1).into()) {
         gathered.extend_from_slice(piece);
         if matches!(in_pieces, Ok(None)) {
-            in_pieces = decode(&mut gathered, &limits);
+            in_pieces = decode(&mut gathered, &LIMITS);
         }
     }
     assert_eq!(whole, in_pieces, "whole and in pieces");
