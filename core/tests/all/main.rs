@@ -5,7 +5,6 @@
 
 mod pipe;
 mod registry;
-mod session_any_input;
 mod session_deadlines;
 mod session_ending;
 mod session_flow_control;

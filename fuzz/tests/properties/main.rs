@@ -1,7 +1,10 @@
 //! What the fuzz targets demand, of input that strategies draw: weighted, so that it comes deep in a
 //! second. More cases than in a plain `cargo test`: set `PROPTEST_CASES`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
+
 mod damaged;
 mod framing;
 mod message;
 mod registry;
+mod session_hostile;

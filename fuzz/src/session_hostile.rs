@@ -1,4 +1,0 @@
-//! A session fed by anybody.
-
-/// To come.
-pub fn run(_input: &[u8]) {}

@@ -1,0 +1,102 @@
+//! The application acts.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use watertight_core::ConnectionId;
+use watertight_core::wire::ClientRoute;
+
+use super::case::Case;
+use super::host::outcome;
+use super::{Command, Say, Text};
+
+/// Bytes that the application writes: they take no heap.
+static WRITTEN: [u8; 1 << 16] = [7; 1 << 16];
+
+impl Case {
+    pub(super) fn command(&mut self, which: u8, command: Command) {
+        let id = self.host.pick(which).map_or(ConnectionId::SESSION, |known| known.id);
+        let text = command.text();
+        self.host.traffic.commanded(text.len());
+        let host = &mut self.host;
+        match command {
+            Command::Open { within, .. } => host.open(&text, within.map(millis)),
+            Command::Accept => host.attempt(|session, now| session.accept(now, id)),
+            Command::Refuse { code, .. } => {
+                host.attempt(|session, now| session.refuse(now, id, code.into(), &text));
+            }
+            Command::Write { length } => self.write(which, length),
+            Command::Room => {
+                let room = host.call(|session, now| outcome(session.room(now, id)));
+                assert_ne!(room, Some(0), "a room of nothing");
+            }
+            Command::Read { most } => self.read(which, most.max(1).into()),
+            Command::Finish => host.attempt(|session, now| session.finish(now, id)),
+            Command::Reset { code, .. } => {
+                host.attempt(|session, now| session.reset(now, id, code.into(), &text));
+            }
+            Command::Release => host.call(|session, now| session.release(now, id)),
+            Command::Announce { key, reachable } => self.announce(key, reachable),
+            Command::TrustRoutes => host.call(|session, _| session.trust_routes()),
+            Command::Drain { within, .. } => {
+                host.call(|session, now| session.drain(now, &text, millis(within)));
+            }
+            Command::Close { code, .. } => {
+                host.call(|session, now| session.close(now, code.into(), &text));
+            }
+            Command::Abandon => host.call(|session, now| session.abandon(now)),
+        }
+    }
+
+    /// The application writes what there is room for, again and again, and the transport takes it.
+    pub(super) fn stream(&mut self, which: u8, times: u8) {
+        for _ in 0..times {
+            self.host.traffic.commanded(0);
+            self.write(which, u16::MAX);
+            self.host.transmit_all();
+        }
+    }
+
+    /// The application reads what the peer sends, and the other end hears of it.
+    pub(super) fn fetch(&mut self, which: u8, times: u8) {
+        for _ in 0..times {
+            self.keep(which, &Say::Data { length: 1024 });
+            self.host.traffic.commanded(0);
+            self.read(which, usize::MAX);
+            self.host.transmit_all();
+        }
+    }
+
+    fn write(&mut self, which: u8, length: u16) {
+        let Some(known) = self.host.pick(which) else { return };
+        let mut data = Bytes::from_static(&WRITTEN).slice(..usize::from(length));
+        let taken = self.host.call(|session, now| outcome(session.write(now, known.id, &mut data)));
+        let left = usize::from(length) - taken.unwrap_or(0);
+        assert_eq!(data.len(), left, "bytes that were neither taken nor left");
+        self.host.traffic.wrote(taken.unwrap_or(0));
+    }
+
+    fn read(&mut self, which: u8, most: usize) {
+        let Some(known) = self.host.pick(which) else { return };
+        let is_over = self.host.session.over(known.id).is_some();
+        let read = self.host.call(|session, now| {
+            let read = session.read(now, known.id, most);
+            outcome(read).map(|data| data.len())
+        });
+        self.host.has_read(known.id, read.unwrap_or(0));
+        assert!(read.is_none_or(|read| read <= most), "{read:?} bytes of {most}");
+        assert!(!is_over || read > Some(0), "{} is over, and there is nothing to read", known.id);
+    }
+
+    /// There are as many routes as [`bounds::ROUTES`] says.
+    fn announce(&mut self, key: u8, reachable: bool) {
+        let client_key = Text(key % 16).string();
+        self.host.traffic.commanded(client_key.len());
+        let route = ClientRoute { client_key, session_key: i64::from(key / 16 % 2) };
+        self.host.attempt(|session, now| session.announce(now, route.clone(), reachable));
+    }
+}
+
+fn millis(millis: u32) -> Duration {
+    Duration::from_millis(millis.into())
+}
