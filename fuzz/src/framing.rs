@@ -42,6 +42,12 @@ pub fn run(input: &[u8]) {
     }
 }
 
+/// The stream of the bytes.
+#[must_use]
+pub fn explain(input: &[u8]) -> String {
+    format!("{:?}", Stream::arbitrary(&mut Unstructured::new(input)))
+}
+
 /// Decodes the stream whole and in pieces, and returns what was understood.
 ///
 /// # Panics

@@ -5,6 +5,9 @@
 //! so far, and `tests/properties` draws more input for the same functions, with weights where bytes alone
 //! would not get far.
 
+use std::path::Path;
+use std::{fs, io};
+
 pub mod dialogue;
 pub mod framing;
 pub mod handshake;
@@ -18,21 +21,32 @@ pub mod session_hostile;
 #[doc(hidden)]
 pub use libfuzzer_sys;
 
-/// A target: its name and what it does with an input.
-pub type Target = (&'static str, fn(&[u8]));
+/// A fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The name of its program, its corpus and its crashes.
+    pub name: &'static str,
+    /// Plays an input; panics where something does not hold.
+    pub run: fn(&[u8]),
+    /// What an input means, in words.
+    pub explain: fn(&[u8]) -> String,
+}
 
-/// Every target, by the name of its program, its corpus and its crashes.
-pub const TARGETS: [Target; 6] = [
-    ("dialogue", dialogue::run),
-    ("framing", framing::run),
-    ("handshake", handshake::run),
-    ("message", message::run),
-    ("registry", registry::run),
-    ("session_hostile", session_hostile::run),
-];
+macro_rules! targets {
+    ($($target:ident),+) => {
+        /// Every target.
+        pub const TARGETS: [Target; [$(stringify!($target)),+].len()] = [$(Target {
+            name: stringify!($target),
+            run: $target::run,
+            explain: $target::explain,
+        }),+];
+    };
+}
 
-/// The program of a target: for the fuzzer what it links with, otherwise one that plays the files that it
-/// is given.
+targets!(dialogue, framing, handshake, message, registry, session_hostile);
+
+/// The program of a target: for the fuzzer what it links with, otherwise one that explains and plays the
+/// files that it is given.
 #[macro_export]
 macro_rules! target {
     ($target:ident) => {
@@ -41,18 +55,24 @@ macro_rules! target {
 
         #[cfg(not(fuzzing))]
         fn main() -> std::io::Result<()> {
-            $crate::play($crate::$target::run, std::env::args_os().skip(1))
+            $crate::play(stringify!($target), std::env::args_os().skip(1))
         }
     };
 }
 
-/// Plays files, one after the other; one that shows a bug ends the program with a panic.
+/// Explains and plays files, one after the other; one that shows a bug ends the program with a panic.
 ///
 /// # Errors
 /// A file cannot be read.
-pub fn play<P: AsRef<std::path::Path>>(
-    run: fn(&[u8]),
-    paths: impl IntoIterator<Item = P>,
-) -> std::io::Result<()> {
-    paths.into_iter().try_for_each(|path| std::fs::read(path).map(|input| run(&input)))
+pub fn play<P: AsRef<Path>>(name: &str, paths: impl IntoIterator<Item = P>) -> io::Result<()> {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let target = target.ok_or_else(|| io::Error::other(format!("there is no target {name}")))?;
+    for path in paths {
+        let path = path.as_ref();
+        let at = |error| io::Error::other(format!("{}: {error}", path.display()));
+        let input = fs::read(path).map_err(at)?;
+        println!("{}: {}", path.display(), (target.explain)(&input));
+        (target.run)(&input);
+    }
+    Ok(())
 }

@@ -19,6 +19,14 @@ pub fn run(input: &[u8]) {
     }
 }
 
+/// What the bytes are in each dialect.
+#[must_use]
+pub fn explain(input: &[u8]) -> String {
+    let decode =
+        |dialect| Message::decode(Bytes::copy_from_slice(input), dialect, &DecodeLimits::default());
+    format!("base: {:?}, extended: {:?}", decode(Dialect::Base), decode(Dialect::Extended))
+}
+
 /// Decodes a message, and encodes what was understood.
 ///
 /// # Panics

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use watertight_fuzz::TARGETS;
+use watertight_fuzz::{TARGETS, Target};
 
 fn files(folder: &str, target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
@@ -17,12 +17,14 @@ fn files(folder: &str, target: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_corpus_and_every_crash_holds() {
-    for (name, run) in TARGETS {
+    for Target { name, run, explain } in TARGETS {
         assert!(!files("corpus", name).is_empty(), "{name} has no corpus");
         for path in files("corpus", name).into_iter().chain(files("crashes", name)) {
             // The last line before a panic tells which input it was.
             println!("{}", path.display());
-            run(&fs::read(path).unwrap());
+            let input = fs::read(path).unwrap();
+            assert!(!explain(&input).is_empty());
+            run(&input);
         }
     }
 }

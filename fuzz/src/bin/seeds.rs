@@ -10,10 +10,10 @@ fn main() -> io::Result<()> {
     let Some(folder) = env::args_os().nth(1) else {
         return Err(io::Error::other("usage: seeds FOLDER"));
     };
-    for (target, _) in TARGETS {
-        let folder = Path::new(&folder).join(target);
+    for target in TARGETS {
+        let folder = Path::new(&folder).join(target.name);
         fs::create_dir_all(&folder)?;
-        for (number, seed) in seeds::of(target).iter().enumerate() {
+        for (number, seed) in seeds::of(target.name).iter().enumerate() {
             fs::write(folder.join(format!("seed-{number}")), seed)?;
         }
     }

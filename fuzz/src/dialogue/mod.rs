@@ -4,11 +4,17 @@
 
 mod tape;
 
-use watertight_sim::{Case, Schedule, Trace, World};
+use watertight_sim::{Case, Schedule, Trace, Violation, World};
 
 /// Takes a schedule from the bytes and runs it in the core world.
 pub fn run(input: &[u8]) {
     check(&schedule(input));
+}
+
+/// The schedule of the bytes, as `watertight-sim replay` reads it.
+#[must_use]
+pub fn explain(input: &[u8]) -> String {
+    file(schedule(input), None)
 }
 
 /// Runs a schedule in the core world.
@@ -18,11 +24,15 @@ pub fn run(input: &[u8]) {
 pub fn check(schedule: &Schedule) {
     let outcome = World::Core.run(schedule, &Trace::off());
     let Some(violation) = outcome.violation else { return };
-    let (world, schedule) = (World::Core, schedule.clone());
-    let about = String::new();
-    let case = Case { about, world, specimen: None, found: Some(violation.clone()), schedule };
-    let file = serde_json::to_string(&case).unwrap_or_default();
+    let file = file(schedule.clone(), Some(violation.clone()));
     panic!("{violation}; to be replayed and shrunk with watertight-sim:\n{file}");
+}
+
+/// A file of the simulation.
+fn file(schedule: Schedule, found: Option<Violation>) -> String {
+    let (about, world, specimen) = (String::new(), World::Core, None);
+    let case = Case { about, world, specimen, found, schedule };
+    serde_json::to_string(&case).unwrap_or_else(|error| format!("no file: {error}"))
 }
 
 /// The schedule whose dice these bytes are. Where they end, every throw shows the least: nothing more happens.

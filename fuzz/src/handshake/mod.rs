@@ -74,6 +74,14 @@ pub fn run(input: &[u8]) {
     }
 }
 
+/// The case of the bytes.
+#[must_use]
+pub fn explain(input: &[u8]) -> String {
+    let Ok(case) = Case::arbitrary(&mut Unstructured::new(input)) else { return "nothing".into() };
+    let (Case { toward, piece, stays, .. }, bytes) = (&case, case.bytes.escape_ascii());
+    format!("toward {toward:?}, in pieces of {piece}, stays: {stays}: {bytes}")
+}
+
 /// Plays a case.
 ///
 /// # Panics

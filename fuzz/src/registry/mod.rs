@@ -91,6 +91,12 @@ pub fn run(input: &[u8]) {
     assert_eq!(heap::kept(history), 0, "bytes of heap are left");
 }
 
+/// The history of the bytes.
+#[must_use]
+pub fn explain(input: &[u8]) -> String {
+    format!("{:?}", Vec::<Op>::arbitrary_take_rest(Unstructured::new(input)))
+}
+
 /// Lets a history happen, compares the registry with the model after each of its steps, and lets everybody
 /// leave in the end.
 ///

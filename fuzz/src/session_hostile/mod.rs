@@ -38,3 +38,9 @@ pub fn run(input: &[u8]) {
         play(&scenario);
     }
 }
+
+/// The scenario of the bytes.
+#[must_use]
+pub fn explain(input: &[u8]) -> String {
+    format!("{:?}", Scenario::arbitrary(&mut Unstructured::new(input)))
+}
