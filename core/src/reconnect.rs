@@ -203,6 +203,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes")]
     fn a_fleet_does_not_come_back_at_once() {
         let agents = 10_000;
         let first_tenth = (0..agents)

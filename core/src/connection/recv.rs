@@ -209,6 +209,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes")]
     fn chunks_of_every_kind_keep_their_order() {
         let mut recv = RecvBuffer::new(1 << 30);
         let (mut sent, mut read) = (std::vec::Vec::new(), std::vec::Vec::new());

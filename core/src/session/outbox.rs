@@ -173,6 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes")]
     fn a_burst_leaves_no_capacity_behind() {
         let mut outbox = Outbox::default();
         for number in 0..10_000 {

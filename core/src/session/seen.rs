@@ -71,6 +71,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes")]
     fn what_is_long_ago_counts_as_used() {
         let mut seen = Seen::new();
         seen.insert(10_000);

@@ -66,6 +66,7 @@ const EXTENDED: [&str; 9] = [
 /// A generator that reaches nothing proves nothing. And what must not happen between two right
 /// ends does not.
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes")]
 fn the_schedules_reach_what_there_is_to_reach() {
     let mut runner = TestRunner::deterministic();
     let strategy = (setups(), operations());
