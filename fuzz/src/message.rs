@@ -71,6 +71,7 @@ fn encode_back(input: &Bytes, mut message: Message, dialect: Dialect, limits: &D
     }
     has_words(&message.body);
     let encoded = message.encode();
+    assert_eq!(encoded, message.encode(), "encoded again");
     let bytes = encoded.to_bytes();
     assert_eq!(encoded.len(), bytes.len(), "the length that is told");
     assert!(bytes.len() <= 3 * input.len(), "{} bytes became {}", input.len(), bytes.len());

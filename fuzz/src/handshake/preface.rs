@@ -13,6 +13,8 @@ type Decode<T> = fn(&mut BytesMut, &PrefaceLimits) -> Result<Option<T>, InvalidP
 pub(super) fn check(bytes: &[u8], piece: u8) {
     if let Some(hello) = whole_and_in_pieces(bytes, piece, Hello::decode) {
         assert!(bytes.starts_with(&hello.encode()), "encoded, {hello:?} is another one");
+        let other = Hello { token: "another".into(), ..hello.clone() };
+        assert_eq!(format!("{hello:?}"), format!("{other:?}"), "the token shows");
         assert!(hello.client_key.len() <= LIMITS.client_key && hello.token.len() <= LIMITS.token);
     }
     if let Some(reply) = whole_and_in_pieces(bytes, piece, HelloReply::decode) {

@@ -38,7 +38,7 @@ fn messages() -> Vec<Vec<u8>> {
     recorded.chain(extension()).collect()
 }
 
-/// One message of each type that the extension adds.
+/// One message of each type that the extension adds, and of each code.
 fn extension() -> Vec<Vec<u8>> {
     let bodies = [
         Body::Settings(Settings { initial_window: 65_536, max_data: 16_384, max_connections: 9 }),
@@ -58,8 +58,15 @@ fn extension() -> Vec<Vec<u8>> {
         Body::RemoveClient(ClientRoute { client_key: "edge/7".into(), session_key: -1 }),
         Body::Unknown { kind: 99 },
     ];
+    let resets = (0..=12).map(|code: u64| Body::Reset { code: code.into(), text: String::new() });
+    let farewells = (0..=5).map(|code: u64| Body::GoAway {
+        last: ConnectionId::SESSION,
+        code: code.into(),
+        text: String::new(),
+    });
+    let bodies = bodies.into_iter().chain(resets).chain(farewells);
     let messages = bodies.map(|body| Message::new(ConnectionId::SESSION, body));
-    messages.iter().map(|message| message.encode().to_bytes().to_vec()).collect()
+    messages.map(|message| message.encode().to_bytes().to_vec()).collect()
 }
 
 /// Whole conversations as streams, in pieces of several lengths.
