@@ -84,7 +84,7 @@ impl fmt::Display for Cause {
 }
 
 /// Connections removed, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Removed([u64; Cause::ALL.len()]);
 
 impl Removed {
@@ -123,7 +123,7 @@ impl Removed {
 ///
 /// `added − removed = live` holds at every moment. Once a session has ended and the application
 /// has dropped its handles, nothing is held: see [`Ledger::is_even`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Ledger {
     /// Connections ever added, by either end's dial.

@@ -28,7 +28,7 @@ pub enum Timer {
 }
 
 /// A deadline of a connection. The connection keeps it, to take it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Deadline {
     pub(crate) at: Instant,
     pub(crate) timer: Timer,
@@ -40,6 +40,7 @@ const OF_SESSION: [Timer; 4] = [Timer::Ping, Timer::Silence, Timer::Reconcile, T
 
 /// The armed timers. A session without connections has no others than its own, which take no heap.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct Timers {
     /// By their places in [`OF_SESSION`].
     of_session: [Option<Instant>; OF_SESSION.len()],

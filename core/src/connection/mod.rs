@@ -21,7 +21,7 @@ pub(crate) use recv::RecvBuffer;
 pub(crate) use send::SendBuffer;
 
 /// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ConnectionEnd {
     /// Why it was removed.
@@ -50,6 +50,7 @@ impl core::error::Error for ConnectionEnd {}
 
 /// A row.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) send: SendBuffer,

@@ -51,6 +51,7 @@ const REST: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(2)];
 
 /// What we know of the flag and want from it.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct PauseFlag {
     /// Too much is unread here: the other end's writer is to wait.
     holds: bool,
@@ -70,7 +71,7 @@ pub(crate) struct PauseFlag {
 }
 
 /// The other end holds us.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Held {
     since: Instant,
     /// The flag is to be set, so that the other end can say Resume.
@@ -78,7 +79,7 @@ struct Held {
 }
 
 /// What the flag is, as far as we can know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Told {
     #[default]
     Cleared,

@@ -18,6 +18,7 @@ const PIECE: usize = 64 * 1024;
 ///
 /// Totals are absolute and only grow: `consumed ≤ received ≤ granted`.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct RecvBuffer {
     chunks: VecDeque<Bytes>,
     /// Copied payloads, the newest bytes; they follow `chunks`.

@@ -14,6 +14,7 @@ const GATHER_BELOW: usize = 2048;
 /// other end's credit, so a stopped reader leaves nothing behind here. Totals are absolute and
 /// only grow: `sent() ≤ written ≤ limit`.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct SendBuffer {
     chunks: VecDeque<Bytes>,
     /// The newest bytes, still open for gathering; they follow `chunks`.

@@ -8,7 +8,7 @@ use crate::wire::Settings;
 ///
 /// `initial_window`, `max_data` and `max_connections` are told to the other end, which takes only
 /// values that make sense: see [`Settings`]. Here, the nearest one of those counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of one incoming message. A Go application's single `Write` is one message of any
@@ -94,7 +94,7 @@ impl Default for Limits {
 }
 
 /// How long a session waits for what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timing {
     /// Between two pings. Five seconds is what remotedialer's connector does.
@@ -165,7 +165,7 @@ impl Default for Timing {
 }
 
 /// A session's limits and times.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SessionConfig {
     /// What it may hold.
     pub limits: Limits,

@@ -21,7 +21,7 @@ pub enum Fault {
 }
 
 /// A rule of the protocol that the other end broke.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum PeerMisbehaved {
     /// A message that cannot be read.
@@ -71,7 +71,7 @@ pub enum PeerMisbehaved {
 }
 
 /// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum SessionEnd {
     /// We closed it.

@@ -7,7 +7,7 @@ use crate::connection::ConnectionEnd;
 use crate::wire::{ClientRoute, GoAwayCode};
 
 /// What happened that the application must know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
     /// The other end dials: answer with `accept` or `refuse` before `within` is over, or the

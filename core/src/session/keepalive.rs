@@ -9,6 +9,7 @@ use crate::{Instant, Role};
 
 /// What we know of the other end's being there.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Keepalive {
     heard: Instant,
     pings: u64,

@@ -115,6 +115,7 @@ use turns::{Turns, give_back};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub struct Session {
     role: Role,
     dialect: Dialect,

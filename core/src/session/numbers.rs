@@ -10,6 +10,7 @@ use crate::{ConnectionId, Role};
 /// the base dialect ours are negative, because a remotedialer end counts upward from 1 or 2
 /// without regard for parity (bug R10); two watertight ends that speak it still keep apart.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Numbers {
     role: Role,
     dialect: Dialect,

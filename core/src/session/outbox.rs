@@ -9,6 +9,7 @@ use crate::{ConnectionId, Instant};
 
 /// A control message that keeps its place in the queue.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) enum Control {
     Settings(Settings),
     /// Taken back if the connection is gone before it is sent.
@@ -27,6 +28,7 @@ pub(super) enum Control {
 
 /// The queues toward the transport.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Outbox {
     control: VecDeque<Control>,
     /// Routes to announce. One that comes and goes before it was announced is in neither set, so

@@ -10,6 +10,7 @@ const WORDS: usize = 65;
 
 /// The ids used, of the newest ones; all before those count as used.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Seen {
     newest: u64,
     /// A bit for each id, in a ring.

@@ -7,7 +7,7 @@ use crate::connection::{Connection, Phase};
 use crate::ledger::{Cause, Ledger, Removed};
 
 /// What the rows hold together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Totals {
     pub(super) opening: usize,
     pub(super) dialing: usize,
@@ -49,6 +49,7 @@ impl Totals {
 /// only they touch the counters; only [`update`](Self::update) changes a row. So the books are
 /// right by construction.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Table {
     rows: BTreeMap<ConnectionId, Connection>,
     totals: Totals,

@@ -9,6 +9,7 @@ use crate::ConnectionId;
 /// One that ends leaves before its turn, which must not cost a walk through all the others: it is
 /// only noted, and the queue is swept when half of it is gone.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Turns {
     queue: VecDeque<ConnectionId>,
     /// Those of the queue that have left it.

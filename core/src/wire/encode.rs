@@ -15,7 +15,7 @@ pub type Header = Inline<MAX_HEADER>;
 /// A message as it goes out: the header, then the payload.
 ///
 /// They stay apart, so that the payload of Data is never copied: a transport writes both at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Encoded {
     /// The message's header; a payload of a few bytes is part of it.
     pub header: Header,

@@ -4,7 +4,7 @@ use super::InvalidVarint;
 use crate::ConnectionId;
 
 /// How a message that the other end sent breaks the protocol.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
     /// The whole message is longer than this end takes.

@@ -1,4 +1,5 @@
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 
 /// At most `N` bytes, held without an allocation.
@@ -52,6 +53,12 @@ impl<const N: usize> PartialEq for Inline<N> {
 }
 
 impl<const N: usize> Eq for Inline<N> {}
+
+impl<const N: usize> Hash for Inline<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
 
 impl<const N: usize> fmt::Debug for Inline<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 /// How much of what the other end sends is taken in.
 ///
 /// Nothing is allocated for what is above a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DecodeLimits {
     /// The longest message, header included, in bytes.
     pub message: usize,

@@ -29,7 +29,7 @@ impl Message {
 }
 
 /// What a message says, by type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// Application bytes of one connection.
     Data {

@@ -6,7 +6,7 @@ use super::{Field, InvalidMessage, varint};
 /// What an end of an extended session grants and bears. Each end sends its own, first.
 ///
 /// A later version may append fields; an end skips those that it does not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// How many Data bytes you may send on a new connection before my first Credit.
     pub initial_window: u64,

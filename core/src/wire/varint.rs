@@ -4,7 +4,7 @@
 pub(super) const MAX_LEN: usize = 10;
 
 /// Why bytes are not a varint of 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InvalidVarint {
     /// The bytes end inside the number.
     #[error("it ends too early")]

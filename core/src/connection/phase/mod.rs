@@ -20,7 +20,7 @@ use crate::ledger::Cause;
 use crate::wire::ResetCode;
 
 /// Where a connection is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// We dialled; the other end has not answered (extended dialect only).
     Opening,
@@ -36,7 +36,7 @@ pub(crate) enum Phase {
 }
 
 /// What the opener has done before its dial was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Early {
     Open,
     Finished,
@@ -45,7 +45,7 @@ pub(crate) enum Early {
 }
 
 /// Our direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SendHalf {
     Open,
     /// The application finished; queued bytes and the Finish are still to be sent.
@@ -54,7 +54,7 @@ pub(crate) enum SendHalf {
 }
 
 /// The other end's direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RecvHalf {
     Open,
     /// The other end finished; the application has not read everything yet.
@@ -64,7 +64,7 @@ pub(crate) enum RecvHalf {
 }
 
 /// What a connection without a handle still waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Linger {
     /// For its own queue to be sent.
     Flush(Then),
@@ -73,7 +73,7 @@ pub(crate) enum Linger {
 }
 
 /// What follows once a lingering connection's queue is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Then {
     /// The other end has not finished.
     Await,
@@ -161,7 +161,7 @@ pub(crate) enum Tell {
 }
 
 /// A message that the lifecycle does not allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Violation {
     /// Opened for a connection that the other end opened itself, or twice.
     #[error("Opened for a connection that was not being opened")]
