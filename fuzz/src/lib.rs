@@ -1,4 +1,5 @@
-//! What hostile bytes can do to a watertight tunnel: nothing.
+//! What hostile bytes can do to a watertight tunnel: nothing. And what two right ends can do to each
+//! other, in every order: see [`lifecycle`].
 //!
 //! A target is a function of bytes in a module of its own ([`TARGETS`] lists them): it panics where something
 //! does not hold. `fuzz_targets` hands it to the fuzzer, `tests/corpus.rs` plays what the fuzzer has found
@@ -12,6 +13,7 @@ pub mod dialogue;
 pub mod framing;
 pub mod handshake;
 mod heap;
+pub mod lifecycle;
 pub mod message;
 pub mod registry;
 pub mod seeds;

@@ -1,0 +1,78 @@
+//! What was reached: a search that reaches nothing proves nothing.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use watertight_core::{Cause, SessionEnd};
+
+use super::app::Handle;
+use super::end::End;
+
+/// The ends of sessions, and what else there is to reach, after two bits for each cause.
+const OTHERS: [&str; 10] = [
+    "session closed",
+    "session drained",
+    "session closed by the other end",
+    "session lost",
+    "session silent",
+    "session stalled",
+    "opened",
+    "a blocked writer",
+    "a blocked reader",
+    "a complete transfer",
+];
+
+/// The situations that some state was in.
+#[derive(Debug, Default)]
+pub(super) struct Situations(AtomicU64);
+
+impl Situations {
+    pub(super) fn note(&self, end: &End) {
+        let handles = end.app.iter().map(|(_, handle)| of_handle(handle));
+        let bits = handles.fold(of_session(end), |bits, more| bits | more);
+        // Most of them are known, and a look costs the other threads nothing.
+        if bits & !self.0.load(Ordering::Relaxed) != 0 {
+            self.0.fetch_or(bits, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let bits = self.0.load(Ordering::Relaxed);
+        let causes = Cause::ALL
+            .into_iter()
+            .flat_map(|cause| ["cut", "complete"].map(|how| format!("{cause} {how}")));
+        let names = causes.chain(OTHERS.map(ToString::to_string)).enumerate();
+        names.filter(|(place, _)| bits & 1 << place != 0).map(|(_, name)| name).collect()
+    }
+}
+
+fn of_handle(handle: &Handle) -> u64 {
+    let retired = handle.retired.map_or(0, |end| {
+        let cause = Cause::ALL.iter().position(|cause| *cause == end.cause).unwrap_or(0);
+        1 << (2 * cause + usize::from(end.complete))
+    });
+    let transfer = handle.read > 0 && handle.retired.is_some_and(|end| end.complete);
+    retired
+        | other("opened", handle.opened)
+        | other("a blocked writer", handle.write_blocked)
+        | other("a blocked reader", handle.read_blocked)
+        | other("a complete transfer", transfer)
+}
+
+fn of_session(end: &End) -> u64 {
+    let Some(end) = end.session.ended() else { return 0 };
+    let name = match end {
+        SessionEnd::Closed { .. } => "session closed",
+        SessionEnd::Drained => "session drained",
+        SessionEnd::PeerClosed { .. } => "session closed by the other end",
+        SessionEnd::Silent(_) => "session silent",
+        SessionEnd::Stalled(_) => "session stalled",
+        _ => "session lost",
+    };
+    other(name, true)
+}
+
+fn other(name: &str, is: bool) -> u64 {
+    let place = OTHERS.iter().position(|other| *other == name).unwrap_or(0);
+    u64::from(is) << (2 * Cause::ALL.len() + place)
+}
