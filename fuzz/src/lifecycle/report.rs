@@ -55,7 +55,7 @@ impl fmt::Display for Report {
 pub struct Broken {
     /// What, and where it was noticed.
     pub what: String,
-    /// A shortest path to it: the state that it begins in, then the steps.
+    /// The path to it: the state that it begins in, then the steps.
     pub path: Vec<String>,
     /// Distinct states visited until then.
     pub states: usize,

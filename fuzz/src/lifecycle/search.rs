@@ -1,5 +1,6 @@
 //! The breadth-first search: level by level, so that whatever breaks is found on a shortest path,
-//! and a bound on the length of paths leaves nothing out.
+//! and a bound on the length of paths leaves nothing out. What only settling shows may come later
+//! than on a shortest one, because most levels are too large for all of their states to be settled.
 //!
 //! Stateright 0.31 does neither with more than one thread: a state that is met on a longer path
 //! first is not gone on from when a shorter one leads to it. Of the 1,206,398 states that the base
