@@ -16,18 +16,39 @@ fn files(folder: &str, target: &str) -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn every_seed_every_corpus_and_every_crash_holds() {
-    for Target { name, run, explain } in TARGETS {
-        assert!(!files("corpus", name).is_empty(), "{name} has no corpus");
-        for path in files("corpus", name).into_iter().chain(files("crashes", name)) {
-            // The last line before a panic tells which input it was.
-            println!("{}", path.display());
-            let input = fs::read(path).unwrap();
-            assert!(!explain(&input).is_empty());
-            run(&input);
-        }
-        // Some seeds have no file: what only they show, an optimised program does without a branch of its own.
-        seeds::of(name).iter().for_each(|seed| run(seed));
+fn play(name: &str) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let Target { run, explain, .. } = target.unwrap();
+    assert!(!files("corpus", name).is_empty(), "{name} has no corpus");
+    for path in files("corpus", name).into_iter().chain(files("crashes", name)) {
+        // The last line before a panic tells which input it was.
+        println!("{}", path.display());
+        let input = fs::read(path).unwrap();
+        assert!(!explain(&input).is_empty());
+        run(&input);
     }
+    // Some seeds have no file: what only they show, an optimised program does without a branch of its own.
+    seeds::of(name).iter().for_each(|seed| run(seed));
 }
+
+macro_rules! play {
+    ($($target:ident)+) => {
+        $(#[test]
+        fn $target() {
+            play(stringify!($target));
+        })+
+
+        #[test]
+        fn every_target_is_played_and_has_what_bears_its_name() {
+            let names = [$(stringify!($target)),+];
+            assert!(TARGETS.iter().map(|target| target.name).eq(names));
+            for folder in ["corpus", "crashes"] {
+                let strays = files(folder, "").into_iter().filter(|path| path.is_dir());
+                let strays = strays.filter(|path| !names.iter().any(|name| path.ends_with(name)));
+                assert_eq!(strays.count(), 0, "a folder in {folder} that is no target's");
+            }
+        }
+    };
+}
+
+play!(dialogue framing handshake message registry session_hostile);

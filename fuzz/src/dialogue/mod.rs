@@ -53,3 +53,16 @@ pub fn bytes_of_seed(seed: u16) -> Vec<u8> {
     });
     tape.into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_seed_are_its_schedule() {
+        for seed in (0..500).chain([u16::MAX]) {
+            let generated = Schedule::generate(seed.into(), World::Core);
+            assert_eq!(schedule(&bytes_of_seed(seed)), generated, "seed {seed}");
+        }
+    }
+}

@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
+use crate::heap;
+
 /// In virtual time: every deadline of a handshake and of a session has passed by then.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -89,13 +91,27 @@ pub fn explain(input: &[u8]) -> String {
 pub fn check(case: &Case<'_>) {
     match case.toward {
         Toward::Decoder => preface::check(case.bytes, case.piece),
-        Toward::Server => block_on(server::check(case)),
-        Toward::WebSocketAgent | Toward::BaseAgent => block_on(agent::web_socket(case)),
-        Toward::ByteStreamAgent => block_on(agent::byte_stream(case)),
+        Toward::Server => block_on(case.bytes.len(), server::check(case)),
+        Toward::WebSocketAgent | Toward::BaseAgent => {
+            block_on(case.bytes.len(), agent::web_socket(case));
+        }
+        Toward::ByteStreamAgent => block_on(case.bytes.len(), agent::byte_stream(case)),
     }
 }
 
-fn block_on(case: impl Future<Output = ()>) {
+/// Bytes of heap of a server or an agent with its runtime, and of everything that it may make room for before
+/// it knows who is there.
+const ROOM: u64 = 512 << 10;
+
+/// Runs a case until its end, within its time and its room.
+fn block_on(bytes: usize, case: impl Future<Output = ()>) {
+    let (most, ()) = heap::most(|| block_on_in_time(case));
+    // What was said is in two buffers of sockets, in that of the parser and in what it understood.
+    let explained = ROOM + 8 * bytes as u64;
+    assert!(most <= explained, "{most} bytes of heap for {bytes}");
+}
+
+fn block_on_in_time(case: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let Ok(runtime) = runtime else { panic!("no runtime: {runtime:?}") };
     runtime.block_on(async {

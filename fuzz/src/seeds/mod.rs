@@ -15,8 +15,8 @@ use crate::handshake::Toward;
 /// Schedules of the simulation whose dice are seeds.
 const SCHEDULES: u16 = 300;
 
-/// The longest message that the framing takes in a seed.
-const LIMIT: u16 = 4096;
+/// The place of the limit in [`LIMITS`](crate::framing::LIMITS) for the messages of a seed.
+const LIMIT: u8 = 1;
 
 /// The seeds of a target; none for one that starts with nothing.
 ///
@@ -78,8 +78,7 @@ fn framings() -> Vec<Vec<u8>> {
     let with_pieces = conversations.iter().zip(pieces.iter().cycle());
     with_pieces
         .map(|(conversation, pieces)| {
-            let [low, high] = LIMIT.to_le_bytes();
-            let mut seed = vec![low, high, u8::try_from(pieces.len()).unwrap_or(0)];
+            let mut seed = vec![LIMIT, u8::try_from(pieces.len()).unwrap_or(0)];
             seed.extend_from_slice(pieces);
             // Enough to have a few messages, short enough to be changed often.
             seed.extend(conversation.iter().take(12).flat_map(frame));

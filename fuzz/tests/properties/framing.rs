@@ -1,13 +1,14 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use watertight_core::wire::frame_prefix;
-use watertight_fuzz::framing::{Stream, check};
+use watertight_fuzz::framing::{LIMITS, Stream, check};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_bytes_in_any_pieces(limit in 0..300_u16, pieces: Vec<u8>, bytes: Vec<u8>) {
+    fn any_bytes_in_any_pieces(limit in select(&LIMITS[..]), pieces: Vec<u8>, bytes: Vec<u8>) {
         check(&Stream { limit, pieces: &pieces, bytes: &bytes });
     }
 
