@@ -8,11 +8,7 @@ use std::path::{Path, PathBuf};
 use watertight_sim::{Case, Trace, specimen};
 
 fn regressions() -> Vec<PathBuf> {
-    cases_in("regressions")
-}
-
-fn cases_in(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut cases: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
@@ -46,17 +42,5 @@ fn what_a_specimen_failed_on_still_shows_what_it_is_kept_for() {
         let shown = specimen.run(&case.schedule, &Trace::off()).violation;
         let is_like = shown.as_ref().is_some_and(|violation| violation.is_like(found));
         assert!(is_like, "{}: {name} shows {shown:?}, not {found}", path.display());
-    }
-}
-
-/// Once it holds, it is a regression: then it belongs among those.
-#[test]
-fn what_is_open_still_fails() {
-    for path in cases_in("regressions/open") {
-        let case = Case::read(&path).unwrap();
-        let found = case.found.as_ref().unwrap();
-        let shown = case.run(&Trace::off()).violation;
-        let is_like = shown.as_ref().is_some_and(|violation| violation.is_like(found));
-        assert!(is_like, "{}: it shows {shown:?}, not {found}", path.display());
     }
 }

@@ -25,6 +25,10 @@
 //! - While we pause it and its bytes arrive all the same, Pause goes out with each of our messages:
 //!   it forgets the last one by reading, but once its writer has met the flag, only our Resume wakes
 //!   it.
+//!
+//! A watertight end that speaks this dialect keeps two flags: its Pause does not stop its own writer. So
+//! one whose bytes go on coming after it is told to wait, too, before there are too many of them; not
+//! sooner, because two ends that hold each other go on only when they look.
 
 use core::time::Duration;
 
@@ -63,6 +67,8 @@ pub(crate) struct PauseFlag {
     probe: usize,
     /// Bytes arrived since Pause was last said: the other end's writer is awake.
     awake: bool,
+    /// So many bytes wait unread that it is time to say Pause whatever the flag ought to be.
+    brims: bool,
     /// We send nothing more, so it does not matter whether the other end holds us.
     finished: bool,
     /// The other end held us after that and after the last message, and its writer was told to go
@@ -86,6 +92,8 @@ enum Told {
     Set,
     /// The other end has cleared it, and its writer may sleep all the same.
     ClearedItself,
+    /// The other end has set it, if it has but one.
+    SetItself,
 }
 
 impl PauseFlag {
@@ -101,7 +109,9 @@ impl PauseFlag {
         }
         let since = self.held.map_or(now, |held| held.since);
         self.held = Some(Held { since, looks: true });
-        self.told = Told::Set;
+        if self.told != Told::Set {
+            (self.told, self.awake) = (Told::SetItself, false);
+        }
         self.probe = 0;
     }
 
@@ -109,7 +119,7 @@ impl PauseFlag {
     pub(crate) fn on_resume(&mut self) {
         // An end that had no reason to say it needs no answer: two that answer each other would
         // never stop.
-        if self.held.is_some() || self.told == Told::Set {
+        if self.held.is_some() || self.is_set() {
             self.told = Told::ClearedItself;
         }
         self.held = None;
@@ -127,7 +137,13 @@ impl PauseFlag {
 
     /// Whether the flag is to be changed by a message.
     pub(crate) fn is_due(&self) -> bool {
-        self.told != self.wanted()
+        match self.told {
+            // Bytes that come after its Pause come from an end with two flags.
+            Told::SetItself => {
+                self.wanted() != Told::Set || (self.holds && self.awake && self.brims)
+            }
+            told => told != self.wanted(),
+        }
     }
 
     /// Takes the message that is due: `true` for Pause, `false` for Resume.
@@ -138,6 +154,10 @@ impl PauseFlag {
         self.told = self.wanted();
         self.awake = false;
         Some(self.told == Told::Set)
+    }
+
+    const fn is_set(&self) -> bool {
+        matches!(self.told, Told::Set | Told::SetItself)
     }
 
     fn wanted(&self) -> Told {
@@ -156,14 +176,15 @@ impl PauseFlag {
         }
     }
 
-    /// Bytes arrived.
-    pub(crate) const fn on_data(&mut self) {
+    /// Bytes arrived. `brims` tells whether a good part of those that may wait unread do.
+    pub(crate) const fn on_data(&mut self, brims: bool) {
         self.awake = true;
+        self.brims = brims;
     }
 
     /// Bytes were taken from the application.
     pub(crate) fn took(&mut self, bytes: usize) {
-        if self.holds && self.awake && self.told == Told::Set {
+        if self.holds && self.awake && self.is_set() {
             // That end clears the flag when it reads them, and says so in vain for as long as its
             // writer keeps the way here busy. A writer that once meets the flag sleeps for good.
             self.told = Told::ClearedItself;
@@ -174,8 +195,8 @@ impl PauseFlag {
     }
 
     /// Whether the other end cannot say that it is full.
-    fn is_blind(&self) -> bool {
-        self.holds || self.told == Told::Set
+    const fn is_blind(&self) -> bool {
+        self.holds || self.is_set()
     }
 
     /// Whether only probes are sent.

@@ -13,6 +13,10 @@ use crate::connection::Signal;
 /// that are counted.
 const SHARED_UNREAD: usize = 1 << 20;
 
+/// The part of the unread bytes that there may be at most, above which the other end is told to wait even
+/// if it ought to know.
+const BRIM: usize = 4;
+
 impl Session {
     pub(super) fn on_data(&mut self, id: ConnectionId, payload: Bytes) -> Handled {
         if self.extended() && payload.len() > self.config.limits.max_data {
@@ -38,7 +42,10 @@ impl Session {
     fn after_data(&mut self, id: ConnectionId) {
         self.wake_reader(id);
         if !self.extended() {
-            self.table.update(id, |row| row.flag.on_data());
+            let limits = &self.config.limits;
+            let (most, all) = (limits.unread_cap / BRIM, limits.unread_budget / BRIM);
+            let tight = self.table.totals().received > all;
+            self.table.update(id, |row| row.flag.on_data(tight || row.recv.unread() > most));
             self.review_flow(id);
             // A half-closed connection lingers for as long as something comes.
             self.linger_anew(id);
