@@ -107,6 +107,22 @@ fn r5_a_peer_that_ignores_pause_is_stopped_at_the_cap() {
     lone.assert_even_after_the_transport();
 }
 
+/// Unlike a remotedialer end, ours goes on writing after its own Pause, for up to 1 MiB.
+#[test]
+fn two_of_our_ends_whose_readers_sleep_stop_each_other() {
+    let config = config(|config| {
+        let limits = &mut config.limits;
+        (limits.unread_cap, limits.pause_above, limits.resume_below) = (800_000, 10_000, 1000);
+    });
+    let mut pair = Pair::with(Dialect::Base, config);
+    let id = pair.connect();
+    pair.stuff(Role::Connector, id, 4 * MIB);
+    pair.stuff(Role::Acceptor, id, 4 * MIB);
+    pair.wait(seconds(10));
+    assert_eq!((pair.agent.cause(id), pair.server.cause(id)), (None, None));
+    pair.close();
+}
+
 #[test]
 fn r5_the_unread_bytes_of_all_connections_have_one_bound() {
     let config = config(|config| config.limits.unread_budget = MIB);
