@@ -61,10 +61,11 @@ async fn connect<F: Future<Output = ()>>(
     // It comes back in the end, whatever it was told.
     let waiting = status.wait_for(|status| matches!(status, AgentStatus::Waiting { .. }));
     let (waiting, ()) = tokio::join!(waiting, answer(io));
-    if let Ok(AgentStatus::Waiting { reason, .. }) = waiting.as_deref() {
-        let reason = reason.to_string();
-        assert!((1..=REASON).contains(&reason.len()), "no reason, or one without end: {reason}");
-    }
+    let Ok(AgentStatus::Waiting { reason, .. }) = waiting.as_deref() else {
+        panic!("the agent does not come back: {waiting:?}");
+    };
+    let reason = reason.to_string();
+    assert!((1..=REASON).contains(&reason.len()), "no reason, or one without end: {reason}");
     drop(waiting);
     let ledger = agent.kill().await;
     assert!(ledger.is_even(), "{ledger:?}");
