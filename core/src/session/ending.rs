@@ -32,8 +32,12 @@ impl Session {
     }
 
     /// Ends the session now. What was received completely stays readable; all else is retired.
+    ///
+    /// The other end would take [`GoAwayCode::DRAIN`] for a [`drain`](Self::drain) of a session that goes
+    /// on; it counts as [`GoAwayCode::SHUTDOWN`] here.
     pub fn close(&mut self, now: Instant, code: GoAwayCode, text: &str) {
         self.at(now);
+        let code = if code == GoAwayCode::DRAIN { GoAwayCode::SHUTDOWN } else { code };
         self.end(SessionEnd::Closed { code, text: text.to_string() });
     }
 

@@ -226,6 +226,17 @@ fn no_farewell_follows_a_farewell() {
 }
 
 #[test]
+fn an_end_is_never_told_as_a_drain() {
+    let mut pair = Pair::new(Dialect::Extended);
+    pair.connect();
+    pair.server.session.close(pair.now, GoAwayCode::DRAIN, "maintenance");
+    pair.run();
+    let (code, text) = (GoAwayCode::SHUTDOWN, String::from("maintenance"));
+    assert_eq!(pair.agent.closed, Some(SessionEnd::PeerClosed { code, text }));
+    pair.close();
+}
+
+#[test]
 fn what_was_received_completely_is_read_after_the_end_of_the_session() {
     for dialect in DIALECTS {
         let mut pair = Pair::new(dialect);

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watertight::{Agent, AgentBuilder, AgentStatus, Endpoint};
 
-use super::{Case, SOCKET, Toward, talk};
+use super::{Case, SOCKET, Toward, check_length, talk};
 
 /// Stands in an answer for what proves that the request was read.
 const PLACE: &[u8] = b"KEY";
@@ -23,7 +23,7 @@ pub(super) async fn web_socket(case: &Case<'_>) {
     connect(builder, |mut io| async move {
         let request = read_request(&mut io).await;
         let answer = prove(case.bytes, &request);
-        talk(io, &answer, case).await;
+        check_length(&talk(io, &answer, case).await, case);
     })
     .await;
 }
@@ -31,7 +31,7 @@ pub(super) async fn web_socket(case: &Case<'_>) {
 pub(super) async fn byte_stream(case: &Case<'_>) {
     let builder = Agent::builder(endpoint("tcp://server:1"), "edge");
     connect(builder, |io| async move {
-        talk(io, case.bytes, case).await;
+        check_length(&talk(io, case.bytes, case).await, case);
     })
     .await;
 }

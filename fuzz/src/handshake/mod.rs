@@ -103,6 +103,20 @@ pub fn check(case: &Case<'_>) {
 /// it knows who is there.
 const ROOM: u64 = 512 << 10;
 
+/// Bytes that an end says on its own: a request or a preface, a refusal in words, and while a session lasts
+/// its settings, its pings and its lists.
+const SAID: usize = 8192;
+
+/// Bytes that it says for each byte that it gets: the shortest request has some twenty and gets a refusal of
+/// a few hundred, and the shortest message of a session a sentence.
+const AMPLIFIED: usize = 32;
+
+/// An end has answered, and not much.
+fn check_length(answer: &[u8], case: &Case<'_>) {
+    let (length, most) = (answer.len(), SAID + AMPLIFIED * case.bytes.len());
+    assert!(length <= most, "{length} bytes for {}", case.bytes.len());
+}
+
 /// Runs a case until its end, within its time and its room.
 fn block_on(bytes: usize, case: impl Future<Output = ()>) {
     let (most, ()) = heap::most(|| block_on_in_time(case));

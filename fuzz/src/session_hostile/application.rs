@@ -1,13 +1,14 @@
 //! The application acts.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
-use watertight_core::ConnectionId;
 use watertight_core::wire::ClientRoute;
+use watertight_core::{ConnectionId, Instant, Session};
 
 use super::case::Case;
-use super::host::outcome;
+use super::outcome::outcome;
 use super::{Command, Say, Text};
 
 /// Bytes that the application writes: they take no heap.
@@ -21,19 +22,20 @@ impl Case {
         let host = &mut self.host;
         match command {
             Command::Open { within, .. } => host.open(&text, within.map(millis)),
-            Command::Accept => host.attempt(|session, now| session.accept(now, id)),
+            Command::Accept => self.act(which, |session, now| session.accept(now, id)),
             Command::Refuse { code, .. } => {
-                host.attempt(|session, now| session.refuse(now, id, code.into(), &text));
+                self.act(which, |session, now| session.refuse(now, id, code.into(), &text));
             }
             Command::Write { length } => self.write(which, length),
             Command::Room => {
                 let room = host.call(|session, now| outcome(session.room(now, id)));
                 assert_ne!(room, Some(0), "a room of nothing");
+                assert!(room.is_none() || self.is_there(which), "{id} is gone, and has room");
             }
             Command::Read { most } => self.read(which, most.max(1).into()),
-            Command::Finish => host.attempt(|session, now| session.finish(now, id)),
+            Command::Finish => self.act(which, |session, now| session.finish(now, id)),
             Command::Reset { code, .. } => {
-                host.attempt(|session, now| session.reset(now, id, code.into(), &text));
+                self.act(which, |session, now| session.reset(now, id, code.into(), &text));
             }
             Command::Release => host.call(|session, now| session.release(now, id)),
             Command::Announce { key, reachable } => self.announce(key, reachable),
@@ -46,6 +48,22 @@ impl Case {
             }
             Command::Abandon => host.call(|session, now| session.abandon(now)),
         }
+    }
+
+    /// Whether there is a connection that may do as it is told.
+    fn is_there(&self, which: u8) -> bool {
+        self.host.pick(which).is_some_and(|known| !known.retired)
+    }
+
+    /// Wants something of a connection, which nothing comes of if there is none.
+    fn act<E: Display>(
+        &mut self,
+        which: u8,
+        command: impl FnOnce(&mut Session, Instant) -> Result<(), E>,
+    ) {
+        let is_there = self.is_there(which);
+        let done = self.host.attempt(command);
+        assert!(is_there || !done, "a connection that is gone does as it is told");
     }
 
     /// The application writes what there is room for, again and again, and the transport takes it.
@@ -71,6 +89,7 @@ impl Case {
         let Some(known) = self.host.pick(which) else { return };
         let mut data = Bytes::from_static(&WRITTEN).slice(..usize::from(length));
         let taken = self.host.call(|session, now| outcome(session.write(now, known.id, &mut data)));
+        assert!(taken.is_none() || !known.retired, "{} is gone, and is written to", known.id);
         let left = usize::from(length) - taken.unwrap_or(0);
         assert_eq!(data.len(), left, "bytes that were neither taken nor left");
         self.host.traffic.wrote(taken.unwrap_or(0));
@@ -85,6 +104,7 @@ impl Case {
         });
         self.host.has_read(known.id, read.unwrap_or(0));
         assert!(read.is_none_or(|read| read <= most), "{read:?} bytes of {most}");
+        assert!(read.is_none() || !known.retired, "{} is gone, and is read from", known.id);
         assert!(!is_over || read > Some(0), "{} is over, and there is nothing to read", known.id);
     }
 

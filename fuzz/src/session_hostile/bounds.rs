@@ -38,7 +38,7 @@ pub(super) fn check(host: &Host, ledger: &Ledger) {
     in_memory(host, ledger);
     let passed = host.newest.since_epoch();
     assert!(session.rtt().is_none_or(|rtt| rtt < passed), "a round trip longer than the session");
-    host.traffic.check(passed, host.limits(), &host.config.timing);
+    host.check_traffic();
 }
 
 /// Nothing is left but what the application may read, and the last words to the other end.

@@ -3,35 +3,17 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use bytes::Bytes;
-use watertight_core::wire::{DecodeLimits, Message};
 use watertight_core::{
-    ConnectionId, Event, Instant, Limits, Role, Session, SessionConfig, SessionEnd, Transmit,
+    ConnectionId, Event, Instant, Limits, Role, Session, SessionConfig, SessionEnd,
 };
 
 use super::bounds;
+use super::known::Known;
+use super::monitor::Monitor;
+use super::outcome::{explained, outcome, printable};
 use super::scenario::Scenario;
 use super::traffic::Traffic;
 use crate::heap::Heap;
-
-/// A connection that the application has heard of.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    pub(super) id: ConnectionId,
-    /// The other end dialled it, or has answered the application's dial.
-    pub(super) opened: bool,
-    pub(super) retired: bool,
-    /// Bytes sent, bytes that may be sent, and bytes that the other end may send, since the beginning.
-    totals: (u64, u64, u64),
-    /// Bytes that the application has read.
-    read: u64,
-}
-
-impl Known {
-    const fn new(id: ConnectionId, opened: bool) -> Self {
-        Self { id, opened, retired: false, totals: (0, 0, 0), read: 0 }
-    }
-}
 
 /// A session and its surroundings.
 #[derive(Debug)]
@@ -40,6 +22,7 @@ pub(super) struct Host {
     pub(super) config: SessionConfig,
     pub(super) heap: Heap,
     pub(super) traffic: Traffic,
+    pub(super) monitor: Monitor,
     /// The clock, which may go back.
     pub(super) now: Instant,
     /// The newest time that the session was told.
@@ -58,12 +41,14 @@ impl Host {
         let config = scenario.size.config();
         let given = config.clone();
         let mut heap = Heap::default();
+        let monitor = Monitor::new(scenario.role, scenario.dialect, config.limits.max_data);
         let session = heap.count(|| Session::new(now, scenario.role, scenario.dialect, given));
         Self {
             session,
             config,
             heap,
             traffic: Traffic::default(),
+            monitor,
             now,
             newest: now,
             known: Vec::new(),
@@ -97,12 +82,12 @@ impl Host {
         result
     }
 
-    /// Does what the application wants, if the session can.
+    /// Does what the application wants, if the session can, and returns whether it could.
     pub(super) fn attempt<E: Display>(
         &mut self,
         command: impl FnOnce(&mut Session, Instant) -> Result<(), E>,
-    ) {
-        self.call(|session, now| outcome(command(session, now)).unwrap_or_default());
+    ) -> bool {
+        self.call(|session, now| outcome(command(session, now)).is_some())
     }
 
     fn hear_events(&mut self) {
@@ -206,61 +191,4 @@ impl Host {
         }
         self.call(|_, _| ());
     }
-
-    /// The transport takes a message, if there is one.
-    pub(super) fn transmit(&mut self) -> bool {
-        let (has, dialect) = (self.session.has_transmit(), self.session.dialect());
-        let sent = self.call(|session, now| match session.poll_transmit(now)? {
-            Transmit::Message(message) => {
-                let limits = DecodeLimits::default();
-                let understood = Message::decode(message.to_bytes(), dialect, &limits);
-                assert!(understood.is_ok(), "{message:?} is no message: {understood:?}");
-                Some(message.len())
-            }
-            Transmit::TransportPing(payload) => Some(payload.len()),
-        });
-        assert!(has || sent.is_none(), "a message that was not announced");
-        if let Some(bytes) = sent {
-            self.traffic.sent(bytes);
-        }
-        sent.is_some()
-    }
-
-    /// The transport takes what there is.
-    pub(super) fn transmit_all(&mut self) {
-        while self.transmit() {}
-    }
-
-    /// A message arrives.
-    pub(super) fn take(&mut self, message: &[u8]) {
-        self.traffic.received(message.len());
-        self.call(|session, now| session.handle_message(now, Bytes::copy_from_slice(message)));
-    }
-
-    /// What is due by now is done.
-    pub(super) fn timeout(&mut self) {
-        let by = self.newest.max(self.now);
-        self.traffic.passed(self.session.timers().take_while(|(_, at)| *at <= by).count());
-        self.call(|session, now| session.handle_timeout(now));
-        let next = self.session.poll_timeout();
-        let newest = self.newest;
-        assert!(next.is_none_or(|next| next > newest), "due again at once: {next:?} at {newest}");
-    }
-}
-
-/// What came of a command; an operator understands why nothing did.
-pub(super) fn outcome<T, E: Display>(result: Result<T, E>) -> Option<T> {
-    result.map_err(|error| explained(&error)).ok()
-}
-
-/// An error has words, and they can be logged.
-fn explained(error: &impl Display) {
-    let text = error.to_string();
-    assert!(!text.is_empty(), "an error has no words");
-    printable(&text);
-}
-
-fn printable(text: &str) {
-    assert!(!text.contains(char::is_control), "{text:?} cannot be logged");
-    assert!(text.len() <= bounds::WORDS, "{} bytes of text: {text}", text.len());
 }

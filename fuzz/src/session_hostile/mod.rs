@@ -12,7 +12,10 @@ mod clock;
 mod command;
 mod draw;
 mod host;
+mod known;
 mod limits;
+mod monitor;
+mod outcome;
 mod peer;
 mod say;
 mod scenario;
@@ -20,6 +23,7 @@ mod speech;
 mod step;
 mod text;
 mod traffic;
+mod transport;
 mod words;
 
 use arbitrary::{Arbitrary, Unstructured};
