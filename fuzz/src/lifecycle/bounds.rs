@@ -35,6 +35,8 @@ pub struct Bounds {
     pub endings: bool,
     /// Whether paths begin before the ends' first messages, too.
     pub handshake: bool,
+    /// Whether paths begin with two open connections, one dialled by each end.
+    pub open: bool,
     /// The longest path.
     pub steps: u16,
 }
@@ -47,16 +49,39 @@ impl Bounds {
             Dialect::Base => 9,
             Dialect::Extended => 10,
         };
-        let (endings, handshake) = (true, true);
-        Self { dialect, dials: 2, bytes: 1600, in_flight: 3, waits: 3, endings, handshake, steps }
+        Self {
+            dialect,
+            dials: 2,
+            bytes: 2 * WRITE,
+            in_flight: 3,
+            waits: 3,
+            endings: true,
+            handshake: true,
+            open: false,
+            steps,
+        }
+    }
+
+    /// Two open connections that compete for what a session holds, on paths of a bounded length.
+    #[must_use]
+    pub const fn busy(dialect: Dialect) -> Self {
+        let (handshake, open, steps) = (false, true, 6);
+        Self { waits: 1, handshake, open, steps, ..Self::wide(dialect) }
     }
 
     /// One connection, a write in each direction and no deadline, on paths of any length.
     #[must_use]
     pub const fn whole(dialect: Dialect) -> Self {
         let (bytes, in_flight, steps) = (WRITE, 2, u16::MAX);
-        let (endings, handshake) = (true, false);
-        Self { dialect, dials: 1, bytes, in_flight, waits: 0, endings, handshake, steps }
+        Self {
+            dials: 1,
+            bytes,
+            in_flight,
+            waits: 0,
+            handshake: false,
+            steps,
+            ..Self::wide(dialect)
+        }
     }
 
     /// The same with a deadline that comes at any moment, in a session that goes on.

@@ -7,11 +7,13 @@ use watertight_core::{Cause, ConnectionId, Instant};
 use super::app::{Handle, Retired};
 use super::bounds::DRAIN;
 use super::end::End;
+use super::pipe::Item;
 use super::side::Side;
 use super::state::State;
 
-/// The most control messages that two connections can have waiting at one end.
-const CONTROL: u64 = 12;
+/// The most control messages that can wait at an end with two connections: the session's Settings, GoAway,
+/// sign of life, answer to one, and list; each connection's Connect or Opened, and its end with a Resume ahead.
+const CONTROL: u64 = 5 + 2 * 3;
 
 impl End {
     /// # Panics
@@ -57,8 +59,11 @@ impl End {
 
     /// Commands on a connection that is gone are refused and change nothing.
     fn check_gone(&self) {
-        let gone = |handle: &Handle| handle.retired.is_some();
-        let Some((id, _)) = self.app.iter().find(|(_, handle)| gone(handle)) else { return };
+        let gone = self.app.iter().filter(|(_, handle)| handle.retired.is_some());
+        gone.for_each(|(id, _)| self.check_gone_of(id));
+    }
+
+    fn check_gone_of(&self, id: ConnectionId) {
         let (mut session, now) = (self.session.clone(), Instant::EPOCH);
         assert!(session.accept(now, id).is_err(), "{id} accepted");
         assert!(session.refuse(now, id, ResetCode::CANCELLED, "").is_err(), "{id} refused");
@@ -79,17 +84,31 @@ impl End {
             session.drain(now, "", DRAIN);
             session.close(now, GoAwayCode::SHUTDOWN, "");
             assert!(session == self.session, "an ended session changes");
+            assert!(
+                self.last_words() == self.released().last_words(),
+                "handles have the last word"
+            );
         }
+    }
+
+    /// What an ended session still says.
+    fn last_words(&self) -> Vec<Item> {
+        let mut end = self.clone();
+        std::iter::from_fn(|| end.transmit(Instant::EPOCH)).collect()
+    }
+
+    fn released(&self) -> Self {
+        let mut end = self.clone();
+        let held: Vec<_> = end.app.held().map(|(id, _)| id).collect();
+        held.into_iter().for_each(|id| end.release(Instant::EPOCH, id));
+        end
     }
 
     /// None uneven: once the transport has ended and the handles are given back, nothing is held.
     fn comes_to_rest(&self) {
         let mut end = self.clone();
-        let now = Instant::EPOCH;
-        end.lose(now);
-        let held: Vec<_> = end.app.held().map(|(id, _)| id).collect();
-        held.into_iter().for_each(|id| end.release(now, id));
-        end.check_even("at rest");
+        end.lose(Instant::EPOCH);
+        end.released().check_even("at rest");
     }
 
     /// The same for an application that lets go of all at once.

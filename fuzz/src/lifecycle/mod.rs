@@ -29,6 +29,8 @@ mod app;
 mod bounds;
 mod end;
 mod ends;
+mod expected;
+mod get_on;
 mod invariants;
 mod panics;
 mod path;
@@ -43,5 +45,6 @@ mod situations;
 mod state;
 
 pub use bounds::Bounds;
+pub use expected::missing;
 pub use report::{Broken, Progress, Report};
 pub use search::explore;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::print::{Print, print};
 
 /// What travels from one end to the other.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Item {
     Message(Bytes),
     /// The transport's own ping, and its answer.

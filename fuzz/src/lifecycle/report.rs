@@ -13,6 +13,8 @@ pub struct Progress {
     pub states: usize,
     /// Ends checked, with what their applications know: states are made of two.
     pub ends: usize,
+    /// States from which everything was brought to rest.
+    pub settled: u64,
     /// Steps taken.
     pub transitions: u64,
     /// How long it took.
@@ -21,11 +23,11 @@ pub struct Progress {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { depth, new, states, ends, transitions, time } = self;
+        let Self { depth, new, states, ends, settled, transitions, time } = self;
         let seconds = time.as_secs_f64();
         write!(
             f,
-            "depth {depth}: {states} states ({new} new), {transitions} steps, {ends} ends, {seconds:.1} s"
+            "depth {depth}: {states} states ({new} new, {settled} settled), {transitions} steps, {ends} ends, {seconds:.1} s"
         )
     }
 }

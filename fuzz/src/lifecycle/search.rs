@@ -68,6 +68,7 @@ pub(super) struct Search<'a> {
     pub(super) visited: Visited,
     ends: Ends,
     transitions: AtomicU64,
+    settled: AtomicU64,
     situations: Situations,
     fault: Mutex<Option<Fault>>,
 }
@@ -80,6 +81,7 @@ impl<'a> Search<'a> {
             visited: Visited::default(),
             ends: Ends::default(),
             transitions: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             situations: Situations::default(),
             fault: Mutex::new(None),
         }
@@ -87,7 +89,7 @@ impl<'a> Search<'a> {
 
     fn run(self, threads: usize, progress: impl Fn(&Progress)) -> Result<Report, Box<Broken>> {
         let mut level = self.roots();
-        let mut depth = 0;
+        let (mut depth, mut new) = (0, level.len());
         while !level.is_empty() && depth < self.bounds.steps {
             depth += 1;
             let before = self.visited.len();
@@ -95,10 +97,11 @@ impl<'a> Search<'a> {
             if let Some(fault) = self.take_fault() {
                 return Err(self.broken(fault));
             }
-            progress(&self.progress(depth, self.visited.len() - before));
+            new = self.visited.len() - before;
+            progress(&self.progress(depth, new));
         }
         Ok(Report {
-            progress: self.progress(depth, level.len()),
+            progress: self.progress(depth, new),
             whole: depth < self.bounds.steps,
             reached: self.situations.names(),
         })
@@ -172,6 +175,7 @@ impl<'a> Search<'a> {
         if place.is_multiple_of(level.settled) {
             let even = (place / SETTLED).is_multiple_of(2);
             let first = if even { Side::Agent } else { Side::Server };
+            self.settled.fetch_add(1, Ordering::Relaxed);
             let rest = watch(|| next.clone().settle(&self.ends, first));
             rest.unwrap_or_else(|what| panic!("on the way to rest from there, {what}"));
         }
@@ -201,6 +205,7 @@ impl<'a> Search<'a> {
             new,
             states: self.visited.len(),
             ends: self.ends.met(),
+            settled: self.settled.load(Ordering::Relaxed),
             transitions: self.transitions.load(Ordering::Relaxed),
             time: self.began.elapsed(),
         }

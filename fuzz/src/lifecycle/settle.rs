@@ -12,7 +12,7 @@ use super::state::State;
 
 /// In the base dialect two ends that have paused each other go on after a look at the flag, which
 /// takes 10 ms, and a writer that is stopped asks every 2 s whether it may go on.
-const PROBE: Duration = Duration::from_secs(3);
+pub(super) const PROBE: Duration = Duration::from_secs(3);
 
 impl State {
     /// Both applications answer, read and are told whatever there is; one lets go, and holds nothing
@@ -28,6 +28,7 @@ impl State {
         }
         self.check();
         self.assert_nobody_hangs();
+        self.get_on(ends);
         for side in [first, first.other()] {
             self.let_go(ends, side);
             self.pass(ends, LINGER, |state| state.is_quiet_at(side));
@@ -61,7 +62,7 @@ impl State {
     }
 
     /// Both applications accept and read what there is.
-    fn deliver_all(&mut self, ends: &Ends) {
+    pub(super) fn deliver_all(&mut self, ends: &Ends) {
         while let Some(action) = self.next_of_reader() {
             self.act(ends, action);
             self.flow(ends);
@@ -109,7 +110,7 @@ impl State {
     }
 
     /// Time passes in steps to each deadline, and everything moves, until it is enough.
-    fn pass(&mut self, ends: &Ends, time: Duration, enough: impl Fn(&Self) -> bool) {
+    pub(super) fn pass(&mut self, ends: &Ends, time: Duration, enough: impl Fn(&Self) -> bool) {
         let until = self.now + time;
         while let Some(at) = self.next_deadline().filter(|at| *at <= until && !enough(self)) {
             self.now = self.now.max(at);

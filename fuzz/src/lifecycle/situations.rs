@@ -9,7 +9,7 @@ use super::app::Handle;
 use super::end::End;
 
 /// The ends of sessions, and what else there is to reach, after two bits for each cause.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 12] = [
     "session closed",
     "session drained",
     "session closed by the other end",
@@ -20,6 +20,8 @@ const OTHERS: [&str; 10] = [
     "a blocked writer",
     "a blocked reader",
     "a complete transfer",
+    "two open connections",
+    "two blocked writers",
 ];
 
 /// The situations that some state was in.
@@ -29,7 +31,7 @@ pub(super) struct Situations(AtomicU64);
 impl Situations {
     pub(super) fn note(&self, end: &End) {
         let handles = end.app.iter().map(|(_, handle)| of_handle(handle));
-        let bits = handles.fold(of_session(end), |bits, more| bits | more);
+        let bits = handles.fold(of_session(end) | of_two(end), |bits, more| bits | more);
         // Most of them are known, and a look costs the other threads nothing.
         if bits & !self.0.load(Ordering::Relaxed) != 0 {
             self.0.fetch_or(bits, Ordering::Relaxed);
@@ -57,6 +59,13 @@ fn of_handle(handle: &Handle) -> u64 {
         | other("a blocked writer", handle.write_blocked)
         | other("a blocked reader", handle.read_blocked)
         | other("a complete transfer", transfer)
+}
+
+fn of_two(end: &End) -> u64 {
+    let are_two =
+        |is: fn(&Handle) -> bool| end.app.held().filter(|(_, handle)| is(handle)).count() > 1;
+    other("two open connections", are_two(|handle| handle.opened))
+        | other("two blocked writers", are_two(|handle| handle.write_blocked))
 }
 
 fn of_session(end: &End) -> u64 {

@@ -53,6 +53,13 @@ impl State {
     pub(super) fn settled(ends: &Ends, bounds: &Bounds) -> Self {
         let mut state = Self::fresh(ends, bounds);
         state.flow(ends);
+        if bounds.open {
+            for side in Side::BOTH {
+                state.act(ends, Action::Command(side, Command::Open));
+            }
+            state.flow(ends);
+            state.deliver_all(ends);
+        }
         state
     }
 

@@ -1,14 +1,9 @@
 //! The registry's rules in lists that are searched from end to end, and what the peers were told.
 
-use watertight_core::registry::{
-    Candidate, Registry, RegistryError, RouteChange, SessionKey, SessionKind,
-};
+use watertight_core::registry::{RegistryError, RouteChange, SessionKey, SessionKind};
 use watertight_core::wire::{ClientRoute, Dialect};
 
-use super::{LIMITS, NAMES};
-
-/// What is dialled.
-const TARGET: &str = "tcp/a:1";
+use super::LIMITS;
 
 /// A live session.
 #[derive(Clone, Debug)]
@@ -24,8 +19,8 @@ pub(super) struct Model {
     /// Every session that there has been.
     pub(super) history: Vec<SessionKey>,
     pub(super) live: Vec<Session>,
-    routes: Vec<(SessionKey, ClientRoute)>,
-    told: Vec<(SessionKey, ClientRoute)>,
+    pub(super) routes: Vec<(SessionKey, ClientRoute)>,
+    pub(super) told: Vec<(SessionKey, ClientRoute)>,
 }
 
 impl Model {
@@ -108,63 +103,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether the registry is as it is here.
-    pub(super) fn compare(&self, registry: &Registry) {
-        for name in NAMES {
-            self.compare_name(registry, name);
-        }
-        self.compare_sessions(registry);
-        for peer in self.live.iter().filter(|session| session.kind == SessionKind::OutgoingPeer) {
-            let told = self.told.iter().filter(|(to, _)| *to == peer.key);
-            let mut told: Vec<_> = told.map(|(_, route)| route.clone()).collect();
-            told.sort();
-            assert_eq!(told, self.known_to(peer), "what a peer was told is not what is there");
-        }
-        let ledger = registry.ledger();
-        assert!(ledger.is_even(), "{ledger:?}");
-        assert_eq!(ledger.agents.live, self.count(SessionKind::Agent) as u64);
-        assert_eq!(ledger.agents.live + ledger.peers.live, self.live.len() as u64);
-        assert_eq!(ledger.routes.live, self.routes.len() as u64);
-    }
-
-    fn compare_name(&self, registry: &Registry, name: &str) {
-        let found: Vec<_> = registry.lookup(name).collect();
-        let sessions: Vec<_> = found.iter().map(|candidate| candidate.session()).collect();
-        assert_eq!(sessions, self.lookup(name), "{name}");
-        assert_eq!(registry.lookup_local(name), self.find(SessionKind::Agent, name), "{name}");
-        for kind in [SessionKind::IncomingPeer, SessionKind::OutgoingPeer] {
-            assert_eq!(registry.peer(kind, name), self.find(kind, name), "{name}");
-        }
-        for candidate in found {
-            let asked = candidate.target(name, TARGET);
-            let speakable = match candidate {
-                Candidate::Local(_) => true,
-                Candidate::Peer { dialect, .. } => dialect == Dialect::Extended || is_plain(name),
-            };
-            assert_eq!(asked.is_ok(), speakable, "{name}: {asked:?}");
-        }
-    }
-
-    fn compare_sessions(&self, registry: &Registry) {
-        for session in &self.history {
-            let routes = self.routes.iter().filter(|(peer, _)| peer == session).count();
-            assert_eq!(registry.routes_of(*session), routes, "routes of {session}");
-            let kind = registry.get(*session).map(|entry| entry.kind);
-            assert_eq!(kind, self.kind(*session), "what {session} is");
-            let all: Vec<_> = registry.announcements(*session, None).collect();
-            if let Some(RouteChange::Added(first)) = all.first() {
-                let later = registry.announcements(*session, Some(&first.client_key));
-                assert!(all.iter().skip(1).cloned().eq(later), "what {session} is told later");
-            }
-        }
-        let mut agents: Vec<_> =
-            self.live.iter().filter(|session| session.kind == SessionKind::Agent).collect();
-        agents.sort_by_key(|agent| agent.name);
-        let agents = agents.into_iter().map(|agent| (agent.name, agent.key));
-        assert!(registry.agents().eq(agents), "the agents");
-    }
-
-    fn count(&self, kind: SessionKind) -> usize {
+    pub(super) fn count(&self, kind: SessionKind) -> usize {
         self.live.iter().filter(|session| session.kind == kind).count()
     }
 
@@ -195,32 +134,6 @@ impl Model {
         self.routes.retain(|route| *route != other);
         Ok(())
     }
-
-    /// The client's own session, then the peers that announced it, the latest first.
-    fn lookup(&self, client_key: &str) -> Vec<SessionKey> {
-        let mut found: Vec<_> = self.find(SessionKind::Agent, client_key).into_iter().collect();
-        for (peer, route) in self.routes.iter().rev() {
-            if route.client_key == client_key && !found.contains(peer) {
-                found.push(*peer);
-            }
-        }
-        found
-    }
-
-    /// What an outgoing peer should know, by what is there now.
-    fn known_to(&self, peer: &Session) -> Vec<ClientRoute> {
-        let agents = self.live.iter().filter(|session| session.kind == SessionKind::Agent);
-        let understood =
-            agents.filter(|agent| peer.dialect == Dialect::Extended || is_plain(agent.name));
-        let mut routes: Vec<_> = understood
-            .map(|agent| ClientRoute {
-                client_key: agent.name.into(),
-                session_key: agent.key.get().cast_signed(),
-            })
-            .collect();
-        routes.sort();
-        routes
-    }
 }
 
 const fn check_key(key: &str) -> Result<(), RegistryError> {
@@ -231,9 +144,4 @@ const fn check_key(key: &str) -> Result<(), RegistryError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether the Go end reads a client key as it is meant.
-fn is_plain(client_key: &str) -> bool {
-    !client_key.contains('/') && !client_key.contains("::") && !client_key.ends_with(':')
 }

@@ -36,6 +36,7 @@ impl Schedule {
     /// As [`generate`](Self::generate), with every throw of the dice in the hand of somebody, who sees
     /// what was possible and what came, and says what counts. One who lets it count gets the schedule of
     /// the seed.
+    #[must_use]
     pub fn in_hand(
         seed: u64,
         world: World,
