@@ -2,7 +2,7 @@
 //! passed on, and takes no more memory than its length explains.
 
 use bytes::Bytes;
-use watertight_core::wire::{Body, DecodeLimits, Dialect, InvalidMessage, Message};
+use watertight_core::wire::{Body, DecodeLimits, Dialect, InvalidMessage, Message, Settings};
 
 use crate::heap;
 
@@ -38,7 +38,7 @@ pub fn check(input: &Bytes, dialect: Dialect, limits: &DecodeLimits) {
     match decoded {
         Ok(message) => {
             assert!(input.len() <= limits.message, "a message of {} bytes", input.len());
-            is_as_read(input, &message);
+            is_as_read(input, &message, limits);
             is_within(&message.body, limits);
             encode_back(input, message, dialect, limits);
         }
@@ -47,7 +47,7 @@ pub fn check(input: &Bytes, dialect: Dialect, limits: &DecodeLimits) {
 }
 
 /// What the protocol says that the numbers of a message are, read without any regard for their size.
-fn is_as_read(input: &[u8], message: &Message) {
+fn is_as_read(input: &[u8], message: &Message, limits: &DecodeLimits) {
     let mut numbers = Numbers(input);
     assert_eq!(numbers.next(), Some(message.message_id.into()), "the message's id");
     assert_eq!(numbers.next(), Some(message.connection.get().into()), "the connection");
@@ -62,11 +62,28 @@ fn is_as_read(input: &[u8], message: &Message) {
             assert_eq!(numbers.0, target.as_bytes(), "the target");
         }
         Body::Credit { bytes } => assert_eq!(numbers.next(), Some((*bytes).into()), "the credit"),
-        Body::Reset { code, .. } => assert_eq!(numbers.next(), Some(code.get().into()), "the code"),
-        Body::GoAway { last, code, .. } => {
+        Body::Error { text } => is_head(text, numbers.0, limits),
+        Body::Reset { code, text } => {
+            assert_eq!(numbers.next(), Some(code.get().into()), "the code");
+            is_head(text, numbers.0, limits);
+        }
+        Body::GoAway { last, code, text } => {
             assert_eq!(numbers.next(), Some(last.get().into()), "the last id");
             assert_eq!(numbers.next(), Some(code.get().into()), "the code");
+            is_head(text, numbers.0, limits);
         }
+        Body::AddClient(route) | Body::RemoveClient(route) => {
+            let words = std::str::from_utf8(numbers.0).ok().and_then(|text| text.rsplit_once('/'));
+            let read = words.and_then(|(key, number)| Some((key, number.parse().ok()?)));
+            assert_eq!(read, Some((route.client_key.as_str(), route.session_key)), "the route");
+        }
+        Body::Settings(settings) => {
+            let Settings { initial_window, max_data, max_connections } = *settings;
+            for setting in [initial_window, max_data, max_connections] {
+                assert_eq!(numbers.next(), Some(setting.into()), "a setting");
+            }
+        }
+        Body::Ping { opaque } | Body::Pong { opaque } => assert_eq!(numbers.0, opaque),
         Body::Sync { newest, ids } => {
             assert_eq!(numbers.next(), Some(newest.get().into()), "the newest id");
             let mut last = 0_i64;
@@ -81,7 +98,18 @@ fn is_as_read(input: &[u8], message: &Message) {
             let raw = ids.iter().flat_map(|id| id.get().to_le_bytes());
             assert!(numbers.0.iter().copied().eq(raw), "the ids");
         }
-        _ => {}
+        Body::Pause | Body::Resume | Body::Opened | Body::Finish | Body::Unknown { .. } => {}
+    }
+}
+
+/// A text for people is what was said, or the head of it, wherever that is a text and can be logged.
+fn is_head(text: &str, said: &[u8], limits: &DecodeLimits) {
+    let Ok(said) = std::str::from_utf8(said) else { return };
+    if !said.contains(char::is_control) {
+        let whole = said.len() <= limits.text;
+        // It may be cut inside a character.
+        let head = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        assert!(said.starts_with(head) && (!whole || said == text), "{text:?} of {said:?}");
     }
 }
 

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use watertight_fuzz::{TARGETS, Target, seeds};
 
+/// Bytes of all corpora together that everybody who has the project is asked to keep.
+const MOST: u64 = 2 << 20;
+
 fn files(folder: &str, target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
@@ -42,6 +45,9 @@ macro_rules! play {
         fn every_target_is_played_and_has_what_bears_its_name() {
             let names = [$(stringify!($target)),+];
             assert!(TARGETS.iter().map(|target| target.name).eq(names));
+            let corpora = names.iter().flat_map(|name| files("corpus", name));
+            let bytes: u64 = corpora.map(|path| fs::metadata(path).unwrap().len()).sum();
+            assert!(bytes < MOST, "{bytes} bytes of corpora: fuzz/minimise makes them small");
             for folder in ["corpus", "crashes"] {
                 let strays = files(folder, "").into_iter().filter(|path| path.is_dir());
                 let strays = strays.filter(|path| !names.iter().any(|name| path.ends_with(name)));

@@ -132,9 +132,10 @@ impl Session {
     }
 
     fn on_credit(&mut self, id: ConnectionId, bytes: u64) -> Handled {
-        let Some(added) = self.table.update(id, |row| row.send.add_credit(bytes)) else {
+        if !self.is_heard_of(id) {
             return self.on_unknown(id);
-        };
+        }
+        let added = self.table.update(id, |row| row.send.add_credit(bytes)).flatten();
         added.ok_or(PeerMisbehaved::CreditOverflow(id))?;
         self.review_writer(id);
         Ok(())
@@ -172,18 +173,24 @@ impl Session {
         id: ConnectionId,
         signal: Signal,
     ) -> Result<bool, PeerMisbehaved> {
-        if self.table.contains(id) {
+        if self.is_heard_of(id) {
             return self.apply(id, signal, "");
         }
         self.on_unknown(id)?;
         Ok(false)
     }
 
+    /// Whether there is the connection, and the other end can know of it: a dial that has not left yet nobody
+    /// can answer.
+    fn is_heard_of(&self, id: ConnectionId) -> bool {
+        self.table.get(id).is_some_and(|row| row.announced || !self.extended())
+    }
+
     /// A message for a connection that is not there. Between two ends of ours it is late, or the
     /// sender is wrong; a remotedialer end may never have heard that it is gone.
     fn on_unknown(&mut self, id: ConnectionId) -> Handled {
         if self.extended() {
-            return if self.numbers.was_used(id) {
+            return if self.numbers.was_used(id) && !self.table.contains(id) {
                 Ok(())
             } else {
                 Err(PeerMisbehaved::NeverOpened(id))

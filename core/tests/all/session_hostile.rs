@@ -132,16 +132,30 @@ fn the_last_id_of_all_can_be_dialled() {
     }
 }
 
-#[test]
-fn messages_for_connections_that_never_were_are_a_fault() {
-    let bodies = [
+/// One of each message of a connection.
+fn bodies() -> [Body; 5] {
+    [
         Body::Opened,
         Body::Finish,
         Body::Credit { bytes: 1 },
         Body::Reset { code: ResetCode::CANCELLED, text: String::new() },
         Body::Data { deadline: 0, payload: Bytes::from_static(b"x") },
-    ];
-    for body in bodies {
+    ]
+}
+
+#[test]
+fn answers_to_a_dial_that_has_not_left_are_a_fault() {
+    for body in bodies() {
+        let mut lone = extended();
+        let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
+        lone.says(id.get(), body);
+        assert_fault(lone, &PeerMisbehaved::NeverOpened(id));
+    }
+}
+
+#[test]
+fn messages_for_connections_that_never_were_are_a_fault() {
+    for body in bodies() {
         for number in [0, 1, 2, 7, -1, i64::MAX, i64::MIN] {
             let mut lone = extended();
             lone.says(number, body.clone());

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use watertight_core::wire::Dialect;
@@ -23,8 +24,8 @@ struct Args {
     /// The longest path.
     #[arg(long)]
     steps: Option<u16>,
-    /// Dials, by either end.
-    #[arg(long)]
+    /// Dials, by either end; each holds no more than two connections.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(..=2))]
     dials: Option<u8>,
     /// An application that has written so many bytes on a connection writes no more.
     #[arg(long)]
@@ -58,7 +59,7 @@ enum Plan {
     Timed,
 }
 
-/// The fewest states that the plans of a dialect have together, unless less is asked for.
+/// The fewest states that the plans of a dialect have, added up, unless less is asked for.
 const FLOOR: usize = 10_000_000;
 
 fn main() -> ExitCode {
@@ -74,12 +75,14 @@ fn main() -> ExitCode {
 /// Explores the plans of a dialect, prints what there is to tell, and says whether everything holds.
 fn check(args: &Args, spoken: Spoken) -> bool {
     let plans = args.plan.map_or(Plan::value_variants().to_vec(), |plan| vec![plan]);
+    let began = Instant::now();
     let (mut states, mut reached) = (0, BTreeSet::new());
     for plan in plans {
         let Some(mut report) = explored(args, spoken, plan) else { return false };
         states += report.progress.states;
         reached.append(&mut report.reached);
     }
+    println!("{spoken:?}: {states} states in all plans, {:.1} s\n", began.elapsed().as_secs_f64());
     args.is_less() || is_enough(spoken, states, &reached)
 }
 
@@ -104,7 +107,6 @@ fn explored(args: &Args, spoken: Spoken, plan: Plan) -> Option<Report> {
 /// An exploration that has become small would hold for want of what could break.
 fn is_enough(spoken: Spoken, states: usize, reached: &BTreeSet<String>) -> bool {
     let missing = missing(spoken.dialect(), reached);
-    println!("{spoken:?}: {states} states");
     if !missing.is_empty() {
         println!("not reached: {}", missing.join(", "));
     }

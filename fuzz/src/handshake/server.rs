@@ -19,6 +19,8 @@ pub(super) async fn check(case: &Case<'_>) {
     let answer = talk(near, case.bytes, case).await;
     let welcomed = welcomed.load(Relaxed);
     assert!(welcomed <= 1, "{welcomed} sessions on one connection");
+    let has_token = case.bytes.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes());
+    assert!(welcomed == 0 || has_token, "somebody without the token is welcome");
     check_length(&answer, case);
     check_answer(&answer, welcomed == 1);
     let ledger = server.kill().await;

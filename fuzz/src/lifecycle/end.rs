@@ -55,7 +55,7 @@ impl End {
                 let deadline = Some(now + within);
                 self.app.add(id, Handle { deadline, ..Handle::default() });
             }
-            Err(OpenError::TooManyConnections(_)) => {}
+            Err(OpenError::TooManyConnections(_) | OpenError::TooManyDials(_)) => {}
             Err(error) => panic!("nothing stands against a dial: {error}"),
         }
         self.notice();

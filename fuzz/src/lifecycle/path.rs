@@ -29,7 +29,11 @@ pub(super) fn path(
     let Some(mut state) = roots(ends, bounds).into_iter().find(|root| print(root) == at) else {
         return Vec::new();
     };
-    let begins = if state.is_still() { "the ends have settled" } else { "the ends are fresh" };
+    let begins = match (bounds.open, state.is_still()) {
+        (true, _) => "two connections are open",
+        (false, true) => "the ends have settled",
+        (false, false) => "the ends are fresh",
+    };
     let mut path = vec![begins.to_string()];
     for to in prints.into_iter().rev().skip(1) {
         let Some((action, next)) = step_to(bounds, ends, &state, to) else { break };

@@ -8,7 +8,7 @@ use watertight_core::{
 };
 
 use super::bounds;
-use super::known::Known;
+use super::known::{Known, NEWEST};
 use super::monitor::Monitor;
 use super::outcome::{explained, outcome, printable};
 use super::scenario::Scenario;
@@ -69,7 +69,7 @@ impl Host {
 
     /// One of the connections there have been, the newest one first.
     pub(super) fn pick(&self, which: u8) -> Option<Known> {
-        self.known.iter().rev().nth(usize::from(which % 8)).copied()
+        self.known.iter().rev().nth(usize::from(which % NEWEST)).copied()
     }
 
     /// Calls the session and hears what it has to say about it. What the call returns holds nothing of the
@@ -117,7 +117,8 @@ impl Host {
 
     /// What a connection has sent and may send only grows; one of the newest is the one that was changed.
     fn check_totals(&mut self) {
-        for known in self.known.iter_mut().rev().take(8).filter(|known| !known.retired) {
+        for known in self.known.iter_mut().rev().take(NEWEST.into()).filter(|known| !known.retired)
+        {
             let Some(totals) = self.session.credit(known.id) else { continue };
             let (sent, limit, granted) = known.totals;
             let grows = totals.0 >= sent && totals.1 >= limit && totals.2 >= granted;

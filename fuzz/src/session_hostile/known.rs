@@ -1,5 +1,8 @@
 use watertight_core::ConnectionId;
 
+/// So many of the newest connections are those that something happens to.
+pub(super) const NEWEST: u8 = 8;
+
 /// A connection that the application has heard of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {

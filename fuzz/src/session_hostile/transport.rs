@@ -16,7 +16,10 @@ impl Host {
                 self.monitor.said(message.to_bytes(), self.closed);
                 message.len()
             }
-            Transmit::TransportPing(payload) => payload.len(),
+            Transmit::TransportPing(payload) => {
+                self.monitor.pinged();
+                payload.len()
+            }
         };
         self.heap.count(|| drop(transmit));
         self.traffic.sent(bytes);

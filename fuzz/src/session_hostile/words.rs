@@ -5,6 +5,7 @@ use watertight_core::ConnectionId;
 use watertight_core::wire::{Body, ClientRoute, Settings};
 
 use super::case::Case;
+use super::known::NEWEST;
 use super::peer::id;
 use super::{List, Say, Text, Whom};
 
@@ -50,7 +51,7 @@ impl Case {
     }
 
     fn ids(&self, list: &List) -> Vec<ConnectionId> {
-        let listed = (0..8).filter(|place| list.known >> place & 1 == 1);
+        let listed = (0..NEWEST).filter(|place| list.known >> place & 1 == 1);
         let known = listed.filter_map(|place| self.host.pick(place)).map(|known| known.id);
         known.chain(list.others.iter().map(|number| id(*number))).collect()
     }

@@ -15,7 +15,7 @@ impl Monitor {
                 self.goes_on(id, "Data");
             }
             Body::Pause => self.goes_on(id, "Pause"),
-            Body::Resume => self.goes_on(id, "Resume"),
+            Body::Resume => self.resumes(id),
             Body::Error { .. } => self.ends(id),
             Body::SyncConnections { ids } => self.lists_base(ids),
             Body::AddClient(_) | Body::RemoveClient(_) => {}
@@ -26,8 +26,15 @@ impl Monitor {
     fn goes_on(&mut self, id: ConnectionId, what: &str) {
         let connection = self.connection(id, what);
         // Data ahead of its Connect is answered, and that answer is not for the connection.
-        let goes_on = connection.ended == 0 || connection.heard_early;
+        let goes_on = connection.goes_on() || connection.heard_early;
         assert!(goes_on, "{id}: {what} after its end");
+    }
+
+    /// It may have waited ahead of this end's own Error while the other end's came.
+    fn resumes(&mut self, id: ConnectionId) {
+        let connection = self.connection(id, "Resume");
+        let goes_on = connection.ended == 0 || connection.heard_early;
+        assert!(goes_on, "{id}: Resume after its end");
     }
 
     /// Once for a connection, and once at most for each Data of one that is not there.
@@ -38,12 +45,17 @@ impl Monitor {
         assert!(connection.ended <= most, "{id} ends {} times of {most}", connection.ended);
     }
 
+    /// A session that has ended wakes the writers that would sleep on at the other end, each once.
+    pub(super) fn wakes(&mut self, id: ConnectionId) {
+        let connection = self.connection(id, "Resume");
+        assert!(!std::mem::replace(&mut connection.woken, true), "{id} is woken twice");
+    }
+
     /// What goes on is listed, or the other end would close it.
     fn lists_base(&self, ids: &[ConnectionId]) {
         assert_eq!(self.role, Role::Connector, "an acceptor lists nothing");
         for (id, known) in &self.connections {
-            let goes_on = known.is_dialled() && known.goes_on();
-            assert!(ids.contains(id) || !goes_on, "{id} goes on, and is not listed");
+            assert!(ids.contains(id) || !known.must_be_listed(), "{id} goes on, and is not listed");
         }
     }
 }

@@ -15,6 +15,12 @@ pub(super) struct Connection {
     pub(super) ended: u64,
     /// The other end has said so.
     pub(super) heard_end: bool,
+    /// The other end has said Finish.
+    pub(super) heard_finish: bool,
+    /// The other end has said that it does not have it, or will not: this end may let it go without a word.
+    pub(super) may_be_gone: bool,
+    /// This end has woken its writer on leaving (base dialect).
+    pub(super) woken: bool,
     /// Data messages of the other end.
     pub(super) heard_data: u64,
     /// Some of them came before anybody had dialled it.
@@ -32,8 +38,10 @@ impl Connection {
                 self.heard_data += 1;
                 self.heard_early |= !self.is_dialled();
             }
-            Body::Opened if !self.is_peers => self.opened = true,
-            Body::Reset { .. } | Body::Error { .. } => self.heard_end = true,
+            Body::Opened if self.is_own => self.opened = true,
+            // An answer to what was never dialled is nobody's.
+            Body::Reset { .. } | Body::Error { .. } => self.heard_end |= self.is_dialled(),
+            Body::Finish => self.heard_finish = true,
             Body::Credit { bytes } => self.granted = self.granted.saturating_add(*bytes),
             _ => {}
         }
@@ -46,5 +54,10 @@ impl Connection {
     /// Whether neither end has said that it is over.
     pub(super) const fn goes_on(&self) -> bool {
         self.ended == 0 && !self.heard_end
+    }
+
+    /// Whether the other end may rely on it.
+    pub(super) const fn must_be_listed(&self) -> bool {
+        self.is_dialled() && self.goes_on() && !self.may_be_gone
     }
 }

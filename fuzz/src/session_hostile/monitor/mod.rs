@@ -73,8 +73,21 @@ impl Monitor {
             Body::GoAway { last, code: GoAwayCode::DRAIN, .. } => {
                 let until = self.peer_takes_until.get_or_insert(*last);
                 *until = (*until).min(*last);
+                let last = *last;
+                self.may_be_gone(|id, known| known.is_own && id > last);
             }
+            Body::Sync { newest, ids } => self.may_be_gone(|id, known| {
+                (!known.is_own || id <= *newest) && ids.binary_search(&id).is_err()
+            }),
+            Body::SyncConnections { ids } => self.may_be_gone(|id, _| !ids.contains(&id)),
             body => self.connections.entry(id).or_default().heard(body),
+        }
+    }
+
+    /// The other end has said that it does not have some connections.
+    fn may_be_gone(&mut self, is: impl Fn(ConnectionId, &Connection) -> bool) {
+        for (id, known) in &mut self.connections {
+            known.may_be_gone |= is(*id, known);
         }
     }
 
@@ -86,6 +99,11 @@ impl Monitor {
         if id.get().unsigned_abs() > self.newest_peer.get().unsigned_abs() {
             self.newest_peer = id;
         }
+    }
+
+    /// The transport's own ping leaves.
+    pub(super) fn pinged(&self) {
+        assert_eq!(self.dialect, Dialect::Base, "the extended dialect has pings of its own");
     }
 
     /// A message leaves the session, which may have ended.
@@ -100,7 +118,8 @@ impl Monitor {
         assert!(!self.is_silent, "{id}: {body:?} after the last word");
         match (self.dialect, ended) {
             (Dialect::Base, true) => {
-                assert_eq!(body, Body::Resume, "{id}: said by an ended session")
+                assert_eq!(body, Body::Resume, "{id}: said by an ended session");
+                self.wakes(id);
             }
             (Dialect::Base, false) => self.said_base(id, &body),
             (Dialect::Extended, true) => {
@@ -123,8 +142,7 @@ impl Monitor {
         let taken = self.peer_takes_until.is_none_or(|until| id <= until);
         assert!(taken, "{id} was dialled, and the other end takes no more");
         self.newest_own = id;
-        // A peer that answers before it was asked only confuses itself.
-        self.connections.entry(id).or_default().is_own = true;
+        self.connections.insert(id, Connection { is_own: true, ..Connection::default() });
     }
 
     /// Whether it is for this end to dial.
