@@ -1,0 +1,105 @@
+//! Runs every load on every contender, round by round.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::Result;
+use crate::contender::programs::Programs;
+use crate::contender::{Contender, Route};
+use crate::load::{Bench, Load, Measured, Trouble};
+use crate::part::Part;
+use crate::results::{Results, Sample};
+use crate::service::Swallowed;
+
+/// Memory does not vary from round to round, and takes long to fill.
+const ROUNDS_OF_MEMORY: usize = 3;
+
+/// What is compared with what.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) contenders: Vec<Contender>,
+    pub(crate) loads: Vec<Load>,
+    pub(crate) rounds: usize,
+    pub(crate) window: Duration,
+}
+
+/// A comparison that is going on.
+struct Comparison {
+    service: SocketAddr,
+    swallowed: Swallowed,
+    programs: Programs,
+    /// Their processes, which live until something goes wrong with them.
+    routes: BTreeMap<Contender, Route>,
+    window: Duration,
+}
+
+/// Runs all loads, each on one contender after the other, so that what the machine does meanwhile
+/// strikes them alike.
+pub(crate) async fn run(plan: &Plan) -> Result<Results> {
+    let service = Part::own(&["service"])?;
+    let at = service.line("at ")?.parse()?;
+    let mut comparison = Comparison {
+        service: at,
+        swallowed: Swallowed::of(at).await?,
+        programs: Programs::new(),
+        routes: BTreeMap::new(),
+        window: plan.window,
+    };
+    let mut samples = Vec::new();
+    for round in 0..plan.rounds {
+        for &load in &plan.loads {
+            if load.needs_fresh_processes() && round >= ROUNDS_OF_MEMORY {
+                continue;
+            }
+            // Nobody is always the first.
+            let mut contenders = plan.contenders.clone();
+            contenders.rotate_left(round % plan.contenders.len().max(1));
+            for contender in contenders {
+                let outcome = comparison.sample(contender, load).await;
+                say(round, contender, load, &outcome);
+                samples.push(Sample { round, contender, load, outcome });
+            }
+        }
+    }
+    let cores = std::thread::available_parallelism()?.get();
+    Ok(Results { rounds: plan.rounds, window: plan.window, cores, samples })
+}
+
+fn say(
+    round: usize,
+    contender: Contender,
+    load: Load,
+    outcome: &std::result::Result<Measured, Trouble>,
+) {
+    eprint!("round {}: {load}: {contender}:", round + 1);
+    match outcome {
+        Ok(measured) => {
+            measured.iter().for_each(|(metric, value)| eprint!(" {value:.3} {metric};"))
+        }
+        Err(trouble) => eprint!(" {trouble:?}"),
+    }
+    eprintln!();
+}
+
+impl Comparison {
+    async fn sample(
+        &mut self,
+        contender: Contender,
+        load: Load,
+    ) -> std::result::Result<Measured, Trouble> {
+        let running = self.routes.remove(&contender).filter(|_| !load.needs_fresh_processes());
+        let route = match running {
+            Some(route) => route,
+            None => contender.start(self.service, &self.programs).await?,
+        };
+        route.settle().await?;
+        let bench = Bench { route: &route, swallowed: &self.swallowed, window: self.window };
+        let outcome = load.run(bench).await;
+        // After trouble the next load gets processes that have had none.
+        if outcome.is_ok() && !load.needs_fresh_processes() {
+            self.routes.insert(contender, route);
+        }
+        outcome
+    }
+}

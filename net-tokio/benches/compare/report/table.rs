@@ -1,0 +1,66 @@
+use std::fmt::Write;
+
+use crate::contender::Contender;
+use crate::load::{Load, Metric, Trouble};
+use crate::results::{Figure, Results};
+
+/// A row for each figure, a column for each contender.
+pub(super) fn markdown(results: &Results) -> String {
+    let contenders = results.contenders();
+    let mut text = format!(
+        "Medians of {} rounds of {:?} each on {} cores; ± half of the spread between the rounds; × the ratio to the \
+         hops, in the same round.\n\n| what |",
+        results.rounds, results.window, results.cores
+    );
+    for contender in &contenders {
+        write!(text, " {contender} |").ok();
+    }
+    text.push_str("\n| --- |");
+    text.push_str(&" --- |".repeat(contenders.len()));
+    for (load, metric) in results.rows() {
+        write!(text, "\n| {load}: {metric} |").ok();
+        for &contender in &contenders {
+            write!(text, " {} |", cell(results, contender, load, metric)).ok();
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn cell(results: &Results, who: Contender, load: Load, metric: Metric) -> String {
+    let (troubled, of) = results.troubled(who, load);
+    let Some(figure) = results.figure(who, load, metric) else {
+        return match results.trouble(who, load) {
+            Some(Trouble::Stuck) => "hangs".to_string(),
+            Some(Trouble::Failed(_)) => "fails".to_string(),
+            None => "–".to_string(),
+        };
+    };
+    let mut text = match metric {
+        Metric::Works => return if figure.median > 0.5 { "ok" } else { "lost" }.to_string(),
+        _ => number(figure.median),
+    };
+    text.push_str(&spread(figure));
+    if let Some(ratio) = figure.ratio.filter(|_| who != Contender::Hops) {
+        write!(text, " ×{}", number(ratio)).ok();
+    }
+    if troubled > 0 {
+        write!(text, " (trouble in {troubled} of {of})").ok();
+    }
+    text
+}
+
+fn spread(figure: Figure) -> String {
+    let half = (figure.most - figure.least) / 2.0 / figure.median;
+    if half.is_finite() && half > 0.0 { format!(" ±{:.0} %", half * 100.0) } else { String::new() }
+}
+
+/// With three digits that count.
+pub(super) fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$}")
+}
