@@ -10,12 +10,24 @@ use crate::{ConnectionId, Instant};
 /// What a round trip is taken for before one was measured: a slow one, so that windows grow.
 const ASSUMED_RTT: Duration = Duration::from_millis(100);
 
+/// What a round trip is taken for at least. The ping of an idle session between near ends takes
+/// less than the turns that busy ones wait for each other, and windows that it measures hold them
+/// back.
+const LEAST_RTT: Duration = Duration::from_millis(1);
+
 impl Session {
     /// Puts a connection in the queue of those with something to send.
     pub(super) fn mark_ready(&mut self, id: ConnectionId) {
         let queued = self.table.update(id, |row| core::mem::replace(&mut row.ready, true));
         if queued == Some(false) {
             self.outbox.push_ready(self.now, id);
+        }
+    }
+
+    /// Leaves the turn to a connection that has it and has more to send.
+    pub(super) fn stay_ready(&mut self, id: ConnectionId) {
+        if self.table.update(id, |row| row.ready = true).is_some() {
+            self.outbox.ready.stay(id);
         }
     }
 
@@ -60,7 +72,7 @@ impl Session {
             .totals()
             .windows
             .saturating_sub(limits.initial_window.saturating_mul(self.table.len() as u64));
-        let rtt = self.keepalive.rtt().unwrap_or(ASSUMED_RTT);
+        let rtt = self.keepalive.rtt().unwrap_or(ASSUMED_RTT).max(LEAST_RTT);
         let bytes = self.table.update(id, |row| {
             let window = row.recv.window();
             // No more than half of what is left, so that those who come later can grow, too.

@@ -99,7 +99,9 @@ impl Session {
         core::mem::take(&mut self.outbox.list).then(|| message(ConnectionId::SESSION, self.list()))
     }
 
-    /// One message of the connection whose turn it is; then it is the next one's.
+    /// One message of the connection whose turn it is; then it is the next one's. A short rest
+    /// after a full message belongs to the same turn: whoever waits for the whole of it would be
+    /// woken twice otherwise, and most of what is written is a little more than a power of two.
     fn next_data(&mut self) -> Option<Transmit> {
         let max = self.max_data();
         while let Some(id) = self.outbox.ready.pop() {
@@ -109,7 +111,7 @@ impl Session {
             });
             match payload {
                 Some(payload) if !payload.is_empty() => {
-                    self.after_data_taken(id);
+                    self.after_data_taken(id, payload.len() == max);
                     let header = data_header(id);
                     return Some(Transmit::Message(Encoded { header, payload }));
                 }
@@ -124,11 +126,14 @@ impl Session {
         None
     }
 
-    fn after_data_taken(&mut self, id: ConnectionId) {
-        let more =
-            self.table.get(id).is_some_and(|row| row.send.queued() > 0 || finishing(row.phase));
-        if more {
-            self.mark_ready(id);
+    fn after_data_taken(&mut self, id: ConnectionId, full: bool) {
+        let short = self.max_data() / 4;
+        let left =
+            self.table.get(id).map_or((0, false), |row| (row.send.queued(), finishing(row.phase)));
+        match left {
+            (0, false) => {}
+            (rest, _) if full && rest <= short => self.stay_ready(id),
+            _ => self.mark_ready(id),
         }
         if !self.extended() {
             self.table.update(id, |row| row.flag.on_sent());

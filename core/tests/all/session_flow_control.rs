@@ -1,5 +1,7 @@
 //! Rows R1 to R8, K3, Y1 and Y2 of the list of broken tunnels: flow control.
 
+use core::time::Duration;
+
 use crate::support::{DIALECTS, Lone, Pair, assert_same, config, id, millis, pattern, seconds};
 use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Body, Dialect};
@@ -226,6 +228,22 @@ fn k3_connections_take_turns() {
 }
 
 #[test]
+fn a_short_rest_goes_with_the_message_before_it() {
+    let mut pair = Pair::new(Dialect::Extended);
+    let (first, second) = (pair.connect(), pair.connect());
+    let now = pair.now;
+    for id in [first, second] {
+        assert_eq!(pair.agent.write(now, id, &pattern(0, 16 << 10)), 16 << 10);
+    }
+    for _ in 0..2 {
+        let message = pair.agent.transmit(now).unwrap();
+        pair.server.take(now, message);
+    }
+    assert_eq!(pair.server.read(now, first).len(), 16 << 10);
+    assert_eq!(pair.server.read(now, second).len(), 0);
+}
+
+#[test]
 fn y1_a_write_that_gave_up_leaves_the_reader_able_to_go_on() {
     for dialect in DIALECTS {
         let mut pair = Pair::new(dialect);
@@ -373,6 +391,22 @@ fn a_window_grows_with_a_quick_reader_up_to_its_cap() {
     pair.stream(Role::Connector, id, &pattern(0, MIB));
     assert_eq!(pair.stuff(Role::Connector, id, MIB), 16_384, "grown to the cap");
     assert_eq!(pair.server.session.ledger().bytes_received, 16_384);
+}
+
+#[test]
+fn a_window_grows_between_busy_ends_that_were_near_while_idle() {
+    let config = config(|config| config.limits.initial_window = 4096);
+    let mut pair = Pair::with(Dialect::Extended, config);
+    pair.wait(seconds(60));
+    assert_eq!(pair.server.session.rtt(), Some(Duration::ZERO));
+    let id = pair.connect();
+    for _ in 0..10 {
+        pair.stuff(Role::Connector, id, MIB);
+        pair.wait(Duration::from_micros(500));
+        pair.server.read(pair.now, id);
+        pair.run();
+    }
+    assert!(pair.stuff(Role::Connector, id, MIB) >= 65_536, "held back by its window");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Result;
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) loads: Vec<Load>,
     pub(crate) rounds: usize,
     pub(crate) window: Duration,
+    /// Another build of ours.
+    pub(crate) before: Option<PathBuf>,
 }
 
 /// A comparison that is going on.
@@ -42,7 +45,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Results> {
     let mut comparison = Comparison {
         service: at,
         swallowed: Swallowed::of(at).await?,
-        programs: Programs::new(),
+        programs: Programs::new(plan.before.clone()),
         routes: BTreeMap::new(),
         window: plan.window,
     };

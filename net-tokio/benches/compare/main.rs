@@ -73,6 +73,9 @@ struct RunOptions {
     /// Only loads whose name contains one of these, such as "bulk down" or "idle"
     #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
+    /// Another build of the `watertight` program, to see what a change does
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Where results, table and picture go
     #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/compare/results"), global = true)]
     out: PathBuf,
@@ -139,7 +142,14 @@ impl RunOptions {
             [] => Contender::ALL.to_vec(),
             some => some.to_vec(),
         };
-        Ok(comparison::Plan { contenders, loads, rounds: self.rounds, window: self.window })
+        let has = |who: &Contender| self.before.is_some() || !who.is_before();
+        Ok(comparison::Plan {
+            contenders: contenders.into_iter().filter(has).collect(),
+            loads,
+            rounds: self.rounds,
+            window: self.window,
+            before: self.before.clone(),
+        })
     }
 }
 

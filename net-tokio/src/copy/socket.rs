@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_util::io::poll_read_buf;
 
 use crate::transport::BoxIo;
 
@@ -65,15 +66,14 @@ pub(super) fn read<S: AsyncRead + Unpin>(
     room: usize,
 ) -> Poll<io::Result<Bytes>> {
     SCRATCH_BUFFER.with_borrow_mut(|scratch| {
-        scratch.resize(SCRATCH, 0);
-        let room = room.min(SCRATCH);
-        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
-        ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled().len();
+        scratch.reserve(SCRATCH);
+        let mut buffer = (&mut *scratch).limit(room.min(SCRATCH));
+        let read = ready!(poll_read_buf(Pin::new(socket), cx, &mut buffer))?;
         Poll::Ready(Ok(if read < GIVE_AWAY {
-            Bytes::copy_from_slice(buffer.filled())
+            let data = Bytes::copy_from_slice(scratch);
+            scratch.clear();
+            data
         } else {
-            scratch.truncate(read);
             std::mem::take(scratch).freeze()
         }))
     })

@@ -16,8 +16,17 @@ use crate::transport::{Received, Transport, TransportError};
 /// run: as much Data as a core's cache still holds when it is read.
 const RECEIVE_BUDGET: usize = 16;
 
+/// The same in bytes, after which no further message is begun: some may be long.
+const RECEIVE_BYTES: usize = 256 << 10;
+
 /// How many messages are put out before the same.
 const TRANSMIT_BUDGET: usize = 256;
+
+/// How many of them are taken from the session at once.
+const TRANSMIT_BATCH: usize = 16;
+
+/// The same in bytes.
+const TRANSMIT_BYTES: usize = 64 << 10;
 
 /// How long the orderly end of a transport may take. The other end may be gone.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
@@ -38,6 +47,8 @@ pub(crate) struct Driver<T: Transport, O: Owner> {
     transport: T,
     owner: O,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether those that were about to run have had their turn since there is something to send.
+    gathered: bool,
     phase: Phase,
 }
 
@@ -52,85 +63,110 @@ enum Phase {
 
 impl<T: Transport, O: Owner> Driver<T, O> {
     pub(crate) fn new(shared: Arc<Shared>, transport: T, owner: O) -> Self {
-        Self { shared, transport, owner, timer: None, phase: Phase::Running }
+        Self { shared, transport, owner, timer: None, gathered: false, phase: Phase::Running }
     }
 
     /// Takes in what has arrived, up to a budget. `true` if there may be more.
+    ///
+    /// All of it under one lock: those whom it wakes find everything that came with it, and make
+    /// one system call of it.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..RECEIVE_BUDGET {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut more = true;
+        while more && batch.len() < RECEIVE_BUDGET && bytes < RECEIVE_BYTES {
             match self.transport.poll_recv(cx) {
-                Poll::Pending => return false,
+                Poll::Pending => more = false,
                 Poll::Ready(received) => {
-                    if !self.take_in(received) {
-                        return false;
-                    }
+                    bytes += message_length(&received);
+                    more = !is_last(&received);
+                    batch.push(received);
                 }
             }
         }
-        true
+        if !batch.is_empty() {
+            self.take_in(batch);
+        }
+        more
     }
 
-    /// `false` once the transport has nothing more to give.
-    fn take_in(&self, received: Result<Received, TransportError>) -> bool {
+    fn take_in(&self, batch: Vec<Result<Received, TransportError>>) {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
-        let core = &mut state.core;
-        let mut received_bytes = 0;
-        let goes_on = match received {
-            Ok(Received::Message(message)) => {
-                received_bytes = message.len();
-                core.handle_message(now, message);
-                true
+        for received in batch {
+            state.meter().received(message_length(&received));
+            let core = &mut state.core;
+            match received {
+                Ok(Received::Message(message)) => core.handle_message(now, message),
+                Ok(Received::Ping) => core.handle_transport_ping(now),
+                Ok(Received::Pong(payload)) => core.handle_transport_pong(now, &payload),
+                Ok(Received::Closed { reason }) => core.handle_transport_ended(now, &reason),
+                Err(TransportError::Invalid(reason)) => {
+                    core.handle_invalid_transport(now, &reason);
+                }
+                Err(TransportError::Io(error)) => {
+                    core.handle_transport_ended(now, &error.to_string());
+                }
             }
-            Ok(Received::Ping) => {
-                core.handle_transport_ping(now);
-                true
-            }
-            Ok(Received::Pong(payload)) => {
-                core.handle_transport_pong(now, &payload);
-                true
-            }
-            Ok(Received::Closed { reason }) => {
-                core.handle_transport_ended(now, &reason);
-                false
-            }
-            Err(TransportError::Invalid(reason)) => {
-                core.handle_invalid_transport(now, &reason);
-                false
-            }
-            Err(TransportError::Io(error)) => {
-                core.handle_transport_ended(now, &error.to_string());
-                false
-            }
-        };
-        state.meter().received(received_bytes);
+        }
         state.dispatch();
-        goes_on && state.core.ended().is_none()
+    }
+
+    /// Lets others run that may have something to send as well, and then sends all of it with few
+    /// system calls: a runtime polls a task right after the one that wakes it. `true` if there may
+    /// be more.
+    fn gather_and_transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        let gathers = !self.gathered && self.shared.lock().core.has_transmit();
+        self.gathered = gathers;
+        if gathers {
+            return true;
+        }
+        match self.transmit(cx) {
+            Ok(more) => more,
+            Err(error) => {
+                self.transport_failed(&error);
+                false
+            }
+        }
     }
 
     /// Puts out what the transport has room for. `Ok(true)` if there may be more than the budget
     /// allowed.
     fn transmit(&mut self, cx: &mut Context<'_>) -> Result<bool, TransportError> {
+        let mut batch = Vec::new();
         let mut budget = TRANSMIT_BUDGET;
         while budget > 0 && self.transport.poll_ready(cx)?.is_ready() {
-            let now = self.shared.clock.now();
-            let mut state = self.shared.lock();
-            let transmit = state.core.poll_transmit(now);
-            state.dispatch();
-            if let Some(Transmit::Message(message)) = &transmit {
-                state.meter().sent(message.len());
+            self.put_out(&mut batch);
+            if batch.is_empty() {
+                break;
             }
-            drop(state);
-            match transmit {
-                None => break,
-                Some(Transmit::Message(message)) => self.transport.send(message)?,
-                Some(Transmit::TransportPing(payload)) => self.transport.send_ping(payload)?,
+            budget = budget.saturating_sub(batch.len());
+            for transmit in batch.drain(..) {
+                match transmit {
+                    Transmit::Message(message) => self.transport.send(message)?,
+                    Transmit::TransportPing(payload) => self.transport.send_ping(payload)?,
+                }
             }
-            budget -= 1;
         }
         // Whether it is flushed now or later is the transport's business: it wakes this task.
         let _ = self.transport.poll_flush(cx)?;
         Ok(budget == 0)
+    }
+
+    /// Takes what the session has to send, under one lock: a batch, and perhaps one message more
+    /// than the transport has room for.
+    fn put_out(&self, batch: &mut Vec<Transmit>) {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let mut bytes = 0;
+        while batch.len() < TRANSMIT_BATCH && bytes < TRANSMIT_BYTES {
+            let Some(transmit) = state.core.poll_transmit(now) else { break };
+            if let Transmit::Message(message) = &transmit {
+                bytes += message.len();
+                state.meter().sent(message.len());
+            }
+            batch.push(transmit);
+        }
+        state.dispatch();
     }
 
     fn transport_failed(&self, error: &TransportError) {
@@ -178,13 +214,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     fn run(&mut self, cx: &mut Context<'_>) {
         self.shared.lock().set_driver(cx.waker());
         let more_in = self.receive(cx);
-        let more_out = match self.transmit(cx) {
-            Ok(more) => more,
-            Err(error) => {
-                self.transport_failed(&error);
-                false
-            }
-        };
+        let more_out = self.gather_and_transmit(cx);
         let due = self.keep_time(cx);
         self.pass_on_notices();
         self.shared.lock().observe();
@@ -214,6 +244,18 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         // An error here means that there is nothing left to close.
         self.transport.poll_close(cx, &reason).map(drop)
     }
+}
+
+fn message_length(received: &Result<Received, TransportError>) -> usize {
+    match received {
+        Ok(Received::Message(message)) => message.len(),
+        _ => 0,
+    }
+}
+
+/// Whether the transport gives nothing more after it.
+const fn is_last(received: &Result<Received, TransportError>) -> bool {
+    matches!(received, Ok(Received::Closed { .. }) | Err(_))
 }
 
 impl<T: Transport + Unpin, O: Owner + Unpin> Future for Driver<T, O> {

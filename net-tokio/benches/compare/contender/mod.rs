@@ -34,6 +34,10 @@ pub(crate) enum Contender {
     OursWs,
     /// The `watertight` program over a byte stream in TLS
     OursTls,
+    /// Another build of the program (--before), over a byte stream
+    BeforeTcp,
+    /// Another build of the program (--before), over a WebSocket
+    BeforeWs,
     /// rancher/remotedialer, as a Go program
     Remotedialer,
     /// hashicorp/yamux, as a Go program
@@ -47,12 +51,14 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Direct,
         Self::Hops,
         Self::OursTcp,
         Self::OursWs,
         Self::OursTls,
+        Self::BeforeTcp,
+        Self::BeforeWs,
         Self::Remotedialer,
         Self::YamuxGo,
         Self::YamuxCrate,
@@ -67,12 +73,19 @@ impl Contender {
             Self::OursTcp => "watertight tcp",
             Self::OursWs => "watertight ws",
             Self::OursTls => "watertight tls",
+            Self::BeforeTcp => "before, tcp",
+            Self::BeforeWs => "before, ws",
             Self::Remotedialer => "remotedialer",
             Self::YamuxGo => "yamux (Go)",
             Self::YamuxCrate => "yamux (crate)",
             Self::Rathole => "rathole",
             Self::Bore => "bore",
         }
+    }
+
+    /// Whether it is an earlier build of ours, which only a developer has.
+    pub(crate) fn is_before(self) -> bool {
+        matches!(self, Self::BeforeTcp | Self::BeforeWs)
     }
 
     pub(crate) fn is_ours(self) -> bool {
@@ -84,9 +97,11 @@ impl Contender {
         let route = match self {
             Self::Direct => Route { at: service, ends: None, _files: None },
             Self::Hops => peers::hops(service)?,
-            Self::OursTcp => ours::start("tcp", service)?,
-            Self::OursWs => ours::start("ws", service)?,
-            Self::OursTls => ours::start("tls", service)?,
+            Self::OursTcp => ours::start(programs.ours(), "tcp", service)?,
+            Self::OursWs => ours::start(programs.ours(), "ws", service)?,
+            Self::OursTls => ours::start(programs.ours(), "tls", service)?,
+            Self::BeforeTcp => ours::start(programs.before()?, "tcp", service)?,
+            Self::BeforeWs => ours::start(programs.before()?, "ws", service)?,
             Self::Remotedialer => peers::remotedialer(service, programs).await?,
             Self::YamuxGo => peers::yamux_go(service, programs)?,
             Self::YamuxCrate => peers::yamux_crate(service)?,

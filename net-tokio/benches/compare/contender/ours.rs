@@ -9,21 +9,25 @@ use super::Route;
 use crate::Result;
 use crate::part::Part;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_watertight");
-
 /// The program as its operators run it, with its defaults.
-pub(super) fn start(scheme: &str, service: SocketAddr) -> Result<Route> {
+pub(super) fn start(program: &Path, scheme: &str, service: SocketAddr) -> Result<Route> {
     let files = tempfile::tempdir()?;
     let token = private_file(files.path(), "token", "a-token-for-the-comparison\n")?;
-    let near = server(scheme, service, &files, &token)?;
+    let near = server(program, scheme, service, &files, &token)?;
     let at = near.line(&format!("forward edge=tcp/{service} listening on "))?;
     let agents = near.line("agents listening on ")?;
-    let far = agent(scheme, &agents, &files, &token)?;
+    let far = agent(program, scheme, &agents, &files, &token)?;
     far.line("ready")?;
     Route::new(&at, near, far, Some(files))
 }
 
-fn server(scheme: &str, service: SocketAddr, files: &TempDir, token: &Path) -> Result<Part> {
+fn server(
+    program: &Path,
+    scheme: &str,
+    service: SocketAddr,
+    files: &TempDir,
+    token: &Path,
+) -> Result<Part> {
     let mut args = vec!["server", "--log", "warn", "--listen", "127.0.0.1:0", "--token-file"];
     let token = token.display().to_string();
     let forward = format!("127.0.0.1:0=edge=tcp/{service}");
@@ -32,10 +36,16 @@ fn server(scheme: &str, service: SocketAddr, files: &TempDir, token: &Path) -> R
     if let Some([certificate, key]) = &identity {
         args.extend(["--tls-cert", certificate, "--tls-key", key]);
     }
-    Part::start(PROGRAM, args)
+    Part::start(program, args)
 }
 
-fn agent(scheme: &str, server: &str, files: &TempDir, token: &Path) -> Result<Part> {
+fn agent(
+    program: &Path,
+    scheme: &str,
+    server: &str,
+    files: &TempDir,
+    token: &Path,
+) -> Result<Part> {
     let path = if scheme == "ws" { "/connect" } else { "" };
     let url = format!("{scheme}://{server}{path}");
     let token = token.display().to_string();
@@ -45,7 +55,7 @@ fn agent(scheme: &str, server: &str, files: &TempDir, token: &Path) -> Result<Pa
     if scheme == "tls" {
         args.extend(["--ca", &authority]);
     }
-    Part::start(PROGRAM, args)
+    Part::start(program, args)
 }
 
 fn certificate(files: &TempDir) -> Result<[String; 2]> {

@@ -1,4 +1,4 @@
-//! The programs of others, which are fetched and built once.
+//! The programs that are compared; those of others are fetched and built once.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ const BORE: &str = "bore-cli@0.6.0";
 #[derive(Debug)]
 pub(crate) struct Programs {
     folder: PathBuf,
+    before: Option<PathBuf>,
     remotedialer: OnceCell<PathBuf>,
     yamux_go: OnceCell<PathBuf>,
     rathole: OnceCell<PathBuf>,
@@ -20,11 +21,19 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Keeps them beside what cargo builds.
-    pub(crate) fn new() -> Self {
+    /// Keeps them beside what cargo builds. `before` is another build of ours.
+    pub(crate) fn new(before: Option<PathBuf>) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare");
         let [remotedialer, yamux_go, rathole, bore] = [const { OnceCell::new() }; 4];
-        Self { folder, remotedialer, yamux_go, rathole, bore }
+        Self { folder, before, remotedialer, yamux_go, rathole, bore }
+    }
+
+    pub(crate) fn ours(&self) -> &Path {
+        Path::new(env!("CARGO_BIN_EXE_watertight"))
+    }
+
+    pub(crate) fn before(&self) -> Result<&Path> {
+        self.before.as_deref().ok_or_else(|| "which other build? (--before)".into())
     }
 
     pub(crate) fn remotedialer(&self) -> Result<&Path> {
