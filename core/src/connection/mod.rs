@@ -65,12 +65,27 @@ pub(crate) struct Connection {
     pub(crate) announced: bool,
     /// Since when every reconciliation list has lacked this connection (base dialect).
     pub(crate) missing_since: Option<Instant>,
-    /// Whether the row stands in the queue of those with something to send.
-    pub(crate) ready: bool,
+    /// Where the row stands among those with something to send.
+    pub(crate) standing: Standing,
     /// Whether the row stands in the queue of those that owe credit, Pause or Resume.
     pub(crate) owes_flow: bool,
     /// Whether the row waits for room in the session's send budget.
     pub(crate) wants_budget: bool,
+}
+
+/// Where a connection stands that has something to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "model", derive(Hash))]
+pub(crate) enum Standing {
+    /// It has nothing to send.
+    #[default]
+    Idle,
+    /// It had nothing to send until now.
+    Fresh,
+    /// It had a turn and has more to send.
+    Waiting,
+    /// It is its turn.
+    Turn,
 }
 
 impl Connection {
@@ -84,7 +99,7 @@ impl Connection {
             deadline: None,
             announced,
             missing_since: None,
-            ready: false,
+            standing: Standing::Idle,
             owes_flow: false,
             wants_budget: false,
         }

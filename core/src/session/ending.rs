@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::lifecycle::head;
 use super::turns::Turns;
 use super::{Control, Event, Fault, PeerMisbehaved, Session, SessionEnd};
-use crate::connection::{Connection, Phase, Signal};
+use crate::connection::{Connection, Phase, Signal, Standing};
 use crate::timers::Timer;
 use crate::wire::{Body, Encoded, GoAwayCode, Message, ResetCode, printable};
 use crate::{ConnectionId, Instant};
@@ -99,7 +99,8 @@ impl Session {
         let ids: Vec<_> = self.table.ids().collect();
         for id in ids {
             self.table.update(id, |row| {
-                (row.ready, row.owes_flow, row.wants_budget) = (false, false, false);
+                row.standing = Standing::Idle;
+                (row.owes_flow, row.wants_budget) = (false, false);
                 row.deadline = None;
             });
             // The table has no violation for this signal.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{Event, Session};
-use crate::connection::Connection;
+use crate::connection::{Connection, Standing};
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
 
@@ -18,16 +18,15 @@ const LEAST_RTT: Duration = Duration::from_millis(1);
 impl Session {
     /// Puts a connection in the queue of those with something to send.
     pub(super) fn mark_ready(&mut self, id: ConnectionId) {
-        let queued = self.table.update(id, |row| core::mem::replace(&mut row.ready, true));
-        if queued == Some(false) {
+        let fresh = self.table.update(id, |row| {
+            let idle = row.standing == Standing::Idle;
+            if idle {
+                row.standing = Standing::Fresh;
+            }
+            idle
+        });
+        if fresh == Some(true) {
             self.outbox.push_ready(self.now, id);
-        }
-    }
-
-    /// Leaves the turn to a connection that has it and has more to send.
-    pub(super) fn stay_ready(&mut self, id: ConnectionId) {
-        if self.table.update(id, |row| row.ready = true).is_some() {
-            self.outbox.ready.stay(id);
         }
     }
 

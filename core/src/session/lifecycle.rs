@@ -6,7 +6,8 @@ use core::time::Duration;
 use super::{Control, Event, PeerMisbehaved, Session};
 use crate::ConnectionId;
 use crate::connection::{
-    Connection, ConnectionEnd, Context, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell,
+    Connection, ConnectionEnd, Context, Linger, Phase, RecvHalf, SendHalf, Signal, Standing, Step,
+    Tell,
 };
 use crate::ledger::Cause;
 use crate::timers::{Deadline, Timer};
@@ -199,16 +200,15 @@ impl Session {
     /// Takes a connection out of every queue that it stands in.
     fn forget_queues(&mut self, id: ConnectionId) {
         let Some(queued) = self.table.update(id, |row| {
-            let queued = (row.ready, row.owes_flow, row.wants_budget, !row.announced);
-            (row.ready, row.owes_flow, row.wants_budget) = (false, false, false);
+            let queued = (row.standing, row.owes_flow, row.wants_budget, !row.announced);
+            row.standing = Standing::Idle;
+            (row.owes_flow, row.wants_budget) = (false, false);
             queued
         }) else {
             return;
         };
-        let (ready, flow, budget, connect) = queued;
-        if ready {
-            self.outbox.ready.forget(id);
-        }
+        let (standing, flow, budget, connect) = queued;
+        self.outbox.ready.forget(id, standing);
         if flow {
             self.outbox.flow.forget(id);
         }

@@ -15,6 +15,7 @@ mod numbers;
 mod outbox;
 mod probe;
 mod reconcile;
+mod schedule;
 mod seen;
 mod table;
 mod timeouts;
@@ -25,7 +26,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Phase, Standing};
 use crate::ledger::Ledger;
 use crate::timers::{Timer, Timers};
 use crate::wire::{DecodeLimits, Dialect, Encoded, Settings};
@@ -259,9 +260,9 @@ impl Session {
     /// If the books are wrong, which is a bug in this crate.
     pub fn check(&self) {
         self.table.check_totals();
-        self.check_queue("ready", &self.outbox.ready, |row| row.ready);
-        self.check_queue("flow", &self.outbox.flow, |row| row.owes_flow);
-        self.check_queue("budget", &self.budget_waiters, |row| row.wants_budget);
+        self.check_queue("ready", self.outbox.ready.iter(), |row| row.standing != Standing::Idle);
+        self.check_queue("flow", self.outbox.flow.iter(), |row| row.owes_flow);
+        self.check_queue("budget", self.budget_waiters.iter(), |row| row.wants_budget);
         for (id, row) in self.table.iter() {
             let armed = row.deadline.is_none_or(|deadline| self.timers.contains(deadline));
             assert!(armed, "{id} has a timer that is not armed");
@@ -274,8 +275,13 @@ impl Session {
     }
 
     /// A queue of connections holds each one whose row says so, once.
-    fn check_queue(&self, name: &str, queue: &Turns, stands: impl Fn(&Connection) -> bool) {
-        let mut queued: Vec<_> = queue.iter().collect();
+    fn check_queue(
+        &self,
+        name: &str,
+        queue: impl Iterator<Item = ConnectionId>,
+        stands: impl Fn(&Connection) -> bool,
+    ) {
+        let mut queued: Vec<_> = queue.collect();
         queued.sort_unstable();
         let rows = self.table.iter().filter(|(_, row)| stands(row));
         assert_eq!(queued, rows.map(|(id, _)| id).collect::<Vec<_>>(), "the queue {name}");

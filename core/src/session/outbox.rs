@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 
+use super::schedule::Schedule;
 use super::turns::{Turns, give_back};
 use crate::wire::{Body, ClientRoute, Settings};
 use crate::{ConnectionId, Instant};
@@ -40,8 +41,8 @@ pub(super) struct Outbox {
     not_found: BTreeSet<ConnectionId>,
     /// Connections that owe credit, Pause or Resume, each once.
     pub(super) flow: Turns,
-    /// Connections with bytes or a Finish to send, in turn, each once.
-    pub(super) ready: Turns,
+    /// Connections with bytes or a Finish to send.
+    pub(super) ready: Schedule,
     pub(super) ping: bool,
     /// The latest Ping's bytes: an end that sends many gets the latest answered.
     pub(super) pong: Option<[u8; 8]>,

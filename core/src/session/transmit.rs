@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Control, Session};
-use crate::connection::{Linger, Phase, SendHalf, Signal};
+use crate::connection::{Linger, Phase, SendHalf, Signal, Standing};
 use crate::wire::{Body, Encoded, Message, data_header};
 use crate::{ConnectionId, Instant};
 
@@ -99,19 +99,17 @@ impl Session {
         core::mem::take(&mut self.outbox.list).then(|| message(ConnectionId::SESSION, self.list()))
     }
 
-    /// One message of the connection whose turn it is; then it is the next one's. A short rest
-    /// after a full message belongs to the same turn: whoever waits for the whole of it would be
-    /// woken twice otherwise, and most of what is written is a little more than a power of two.
+    /// One message of the connection whose turn it is.
     fn next_data(&mut self) -> Option<Transmit> {
         let max = self.max_data();
-        while let Some(id) = self.outbox.ready.pop() {
+        while let Some(id) = self.outbox.ready.next(max) {
             let payload = self.table.update(id, |row| {
-                row.ready = false;
+                row.standing = Standing::Idle;
                 row.send.take(max)
             });
             match payload {
                 Some(payload) if !payload.is_empty() => {
-                    self.after_data_taken(id, payload.len() == max);
+                    self.after_data_taken(id, payload.len(), max);
                     let header = data_header(id);
                     return Some(Transmit::Message(Encoded { header, payload }));
                 }
@@ -126,15 +124,16 @@ impl Session {
         None
     }
 
-    fn after_data_taken(&mut self, id: ConnectionId, full: bool) {
-        let short = self.max_data() / 4;
-        let left =
-            self.table.get(id).map_or((0, false), |row| (row.send.queued(), finishing(row.phase)));
-        match left {
-            (0, false) => {}
-            (rest, _) if full && rest <= short => self.stay_ready(id),
-            _ => self.mark_ready(id),
-        }
+    fn after_data_taken(&mut self, id: ConnectionId, sent: usize, max: usize) {
+        let schedule = &mut self.outbox.ready;
+        self.table.update(id, |row| {
+            let more = row.send.queued();
+            if more > 0 || finishing(row.phase) {
+                row.standing = schedule.goes_on(id, sent, more.min(max));
+            } else {
+                schedule.account(sent);
+            }
+        });
         if !self.extended() {
             self.table.update(id, |row| row.flag.on_sent());
         }

@@ -23,12 +23,6 @@ impl Turns {
         self.queue.push_back(id);
     }
 
-    /// Gives the turn back to a connection that has just got it.
-    pub(super) fn stay(&mut self, id: ConnectionId) {
-        debug_assert!(!self.gone.contains(&id), "connection {id} comes back");
-        self.queue.push_front(id);
-    }
-
     pub(super) fn pop(&mut self) -> Option<ConnectionId> {
         while let Some(id) = self.queue.pop_front() {
             if !self.gone.remove(&id) {

@@ -1,0 +1,171 @@
+//! Whose bytes are sent next.
+
+use super::turns::Turns;
+use crate::ConnectionId;
+use crate::connection::Standing;
+
+/// A turn of one that waits for it again, in full messages. Many of them in a row become few
+/// system calls at the other end, and more of them keep the others waiting.
+const TURN: usize = 4;
+
+/// Connections with something to send, each once.
+///
+/// Those that had nothing to send go first, with a message and a short rest: a request does not
+/// wait behind the downloads beside it. What they send before one that waits has its turn is
+/// bounded by a turn, so that nobody starves.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+pub(super) struct Schedule {
+    fresh: Turns,
+    waiting: Turns,
+    turn: Option<ConnectionId>,
+    /// Bytes that are left of the turn.
+    left: usize,
+    /// Whether it is the turn of a fresh one.
+    is_fresh: bool,
+    /// Bytes that fresh ones have sent since one that waits had its turn.
+    ahead: usize,
+}
+
+impl Schedule {
+    /// Appends a connection that had nothing to send.
+    pub(super) fn push(&mut self, id: ConnectionId) {
+        self.fresh.push(id);
+    }
+
+    /// Takes out the one that sends the next message, of at most `max` bytes.
+    pub(super) fn next(&mut self, max: usize) -> Option<ConnectionId> {
+        if let Some(id) = self.turn.take() {
+            return Some(id);
+        }
+        if self.waiting.is_empty() || self.ahead < TURN.saturating_mul(max) {
+            if let Some(id) = self.fresh.pop() {
+                self.is_fresh = true;
+                // Most of what is written is a little more than a power of two.
+                self.left = max.saturating_add(max / 4);
+                return Some(id);
+            }
+        }
+        self.is_fresh = false;
+        self.left = TURN.saturating_mul(max);
+        self.ahead = 0;
+        self.waiting.pop()
+    }
+
+    /// The one whose turn it is has sent a message of `sent` bytes, and has one of `more` bytes to
+    /// send. Where it stands now.
+    pub(super) fn goes_on(&mut self, id: ConnectionId, sent: usize, more: usize) -> Standing {
+        self.account(sent);
+        if more <= self.left {
+            self.turn = Some(id);
+            Standing::Turn
+        } else {
+            self.waiting.push(id);
+            Standing::Waiting
+        }
+    }
+
+    /// The one whose turn it was has sent a message of `sent` bytes, its last for now.
+    pub(super) fn account(&mut self, sent: usize) {
+        self.left = self.left.saturating_sub(sent);
+        if self.is_fresh {
+            self.ahead = self.ahead.saturating_add(sent);
+        }
+    }
+
+    /// Takes out a connection that stands where it says.
+    pub(super) fn forget(&mut self, id: ConnectionId, standing: Standing) {
+        match standing {
+            Standing::Idle => {}
+            Standing::Fresh => self.fresh.forget(id),
+            Standing::Waiting => self.waiting.forget(id),
+            Standing::Turn => self.turn = None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.turn.is_none() && self.fresh.is_empty() && self.waiting.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.turn.into_iter().chain(self.fresh.iter()).chain(self.waiting.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const MAX: usize = 100;
+
+    fn id(number: i64) -> ConnectionId {
+        ConnectionId::from_wire(number)
+    }
+
+    /// Sends so many messages; each connection has what `rest` says.
+    fn send(schedule: &mut Schedule, rest: &mut [usize], messages: usize) -> Vec<usize> {
+        let mut order = Vec::new();
+        for _ in 0..messages {
+            let Some(next) = schedule.next(MAX) else { break };
+            let number = usize::try_from(next.get()).unwrap();
+            let sent = rest[number].min(MAX);
+            rest[number] -= sent;
+            match rest[number].min(MAX) {
+                0 => schedule.account(sent),
+                more => drop(schedule.goes_on(next, sent, more)),
+            }
+            order.push(number);
+        }
+        order
+    }
+
+    fn schedule(numbers: impl IntoIterator<Item = i64>) -> Schedule {
+        let mut schedule = Schedule::default();
+        numbers.into_iter().for_each(|number| schedule.push(id(number)));
+        schedule
+    }
+
+    #[test]
+    fn long_ones_take_turns_of_several_messages() {
+        let mut schedule = schedule(0..2);
+        let order = send(&mut schedule, &mut [1000, 1000], 12);
+        assert_eq!(order, [0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_short_rest_belongs_to_the_turn_and_a_longer_one_does_not() {
+        let mut schedule = schedule(0..3);
+        let order = send(&mut schedule, &mut [125, 126, 10], 10);
+        assert_eq!(order, [0, 0, 1, 2, 1]);
+        assert!(schedule.is_empty());
+    }
+
+    #[test]
+    fn what_comes_new_does_not_wait_for_the_others_turn_and_does_not_starve_them() {
+        let mut schedule = schedule(0..1);
+        let mut rest = [100_000, 100, 100, 100, 100, 100, 100, 100, 100, 100];
+        assert_eq!(send(&mut schedule, &mut rest, 5), [0; 5]);
+        (1..10).for_each(|number| schedule.push(id(number)));
+        let order = send(&mut schedule, &mut rest, 15);
+        assert_eq!(order, [1, 2, 3, 4, 0, 0, 0, 0, 5, 6, 7, 8, 0, 0, 0]);
+    }
+
+    #[test]
+    fn those_that_leave_are_gone_wherever_they_stood() {
+        let mut schedule = schedule(0..4);
+        assert_eq!(schedule.next(MAX), Some(id(0)));
+        assert_eq!(schedule.goes_on(id(0), MAX, MAX), Standing::Waiting);
+        assert_eq!(schedule.next(MAX), Some(id(1)));
+        assert_eq!(schedule.goes_on(id(1), MAX, 1), Standing::Turn);
+        assert_eq!(schedule.iter().collect::<Vec<_>>(), [1, 2, 3, 0].map(id));
+        schedule.forget(id(0), Standing::Waiting);
+        schedule.forget(id(1), Standing::Turn);
+        schedule.forget(id(2), Standing::Fresh);
+        schedule.forget(id(9), Standing::Idle);
+        assert_eq!(schedule.iter().collect::<Vec<_>>(), [id(3)]);
+        assert_eq!(schedule.next(MAX), Some(id(3)));
+        assert!(schedule.is_empty());
+    }
+}
