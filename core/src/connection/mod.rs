@@ -4,6 +4,7 @@ mod pause_flag;
 mod phase;
 mod recv;
 mod send;
+mod window;
 
 use alloc::boxed::Box;
 use alloc::string::String;

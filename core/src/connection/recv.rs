@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::window::Window;
 use crate::Instant;
 
 /// Payloads shorter than this are copied: as slices they would keep a read buffer many times
@@ -27,7 +28,7 @@ pub(crate) struct RecvBuffer {
     received: u64,
     granted: u64,
     /// How far `granted` runs ahead of what was consumed when a grant is made.
-    window: u64,
+    window: Window,
     last_grant: Option<Instant>,
     /// The application found nothing to read and waits to be told.
     pub(crate) wants_data: bool,
@@ -41,7 +42,7 @@ impl RecvBuffer {
             unread: 0,
             received: 0,
             granted: window,
-            window,
+            window: Window::new(window),
             last_grant: None,
             wants_data: false,
         }
@@ -111,8 +112,7 @@ impl RecvBuffer {
 
     /// The credit to give now, if the application has read enough to make a message worth it.
     ///
-    /// A window that was used up within two round trips is what holds the other end back, so it
-    /// doubles, if `may_grow(more)` lets it take so many more bytes.
+    /// The window may take more bytes if `may_grow(more)` lets it.
     pub(crate) fn grant(
         &mut self,
         now: Instant,
@@ -123,11 +123,10 @@ impl RecvBuffer {
             return 0;
         }
         let hurried = self.last_grant.is_none_or(|last| now - last < rtt.saturating_mul(2));
-        if hurried && may_grow(self.window) {
-            self.window = self.window.saturating_mul(2);
-        }
+        let consumed = self.consumed();
+        self.window.adapt(now, hurried, consumed, may_grow);
         self.last_grant = Some(now);
-        let target = self.consumed().saturating_add(self.window);
+        let target = consumed.saturating_add(self.window.size());
         let credit = target.saturating_sub(self.granted);
         self.granted += credit;
         credit
@@ -135,7 +134,7 @@ impl RecvBuffer {
 
     /// Whether half of the window is used up.
     pub(crate) fn grant_is_due(&self) -> bool {
-        self.granted - self.consumed() <= self.window / 2
+        self.granted - self.consumed() <= self.window.size() / 2
     }
 
     pub(crate) fn unread(&self) -> usize {
@@ -143,7 +142,7 @@ impl RecvBuffer {
     }
 
     pub(crate) fn window(&self) -> u64 {
-        self.window
+        self.window.size()
     }
 
     /// Bytes that the other end may have sent since the beginning.

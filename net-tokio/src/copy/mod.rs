@@ -26,7 +26,7 @@ use socket::{PIECES, poll_shutdown, read, write};
 const IN_HAND: usize = 64 << 10;
 
 /// How many rounds a copy may go on before it lets other tasks run.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 4;
 
 /// Bytes copied, seen from the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
