@@ -38,13 +38,12 @@ impl Schedule {
         if let Some(id) = self.turn.take() {
             return Some(id);
         }
-        if self.waiting.is_empty() || self.ahead < TURN.saturating_mul(max) {
-            if let Some(id) = self.fresh.pop() {
-                self.is_fresh = true;
-                // Most of what is written is a little more than a power of two.
-                self.left = max.saturating_add(max / 4);
-                return Some(id);
-            }
+        let may_go_first = self.waiting.is_empty() || self.ahead < TURN.saturating_mul(max);
+        if let Some(id) = may_go_first.then(|| self.fresh.pop()).flatten() {
+            self.is_fresh = true;
+            // Most of what is written is a little more than a power of two.
+            self.left = max.saturating_add(max / 4);
+            return Some(id);
         }
         self.is_fresh = false;
         self.left = TURN.saturating_mul(max);

@@ -89,7 +89,8 @@ impl AsyncRead for Wry {
         if self.read_fails {
             return broken();
         }
-        let mut part = buf.take(self.at_once);
+        let most = self.at_once.min(buf.remaining());
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
         let read = Pin::new(&mut self.io).poll_read(cx, &mut part);
         let filled = part.filled().len();
         buf.advance(filled);
