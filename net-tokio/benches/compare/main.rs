@@ -11,12 +11,14 @@
 
 mod comparison;
 mod contender;
+mod crowd;
 mod hop;
 mod load;
 mod part;
 mod report;
 mod results;
 mod service;
+mod soak;
 mod yamux_crate;
 
 use std::error::Error;
@@ -54,6 +56,20 @@ struct Cli {
 enum Command {
     /// Writes table and picture anew from what an earlier run has found
     Report,
+    /// Runs one of ours at full load, with connections that come and go; fails if it grows
+    Soak {
+        /// For how long
+        #[arg(default_value = "1m", value_parser = humantime::parse_duration)]
+        length: Duration,
+        /// Which of ours
+        #[arg(long, default_value = "ours-ws")]
+        contender: Contender,
+    },
+    /// One server with so many agents that do nothing
+    Crowd {
+        #[arg(default_values_t = [1, 500, 1000, 2000])]
+        agents: Vec<usize>,
+    },
     /// What this program starts itself as
     #[command(hide = true, subcommand)]
     Part(Part),
@@ -93,6 +109,10 @@ enum Part {
     Hop {
         to: SocketAddr,
     },
+    Crowd {
+        server: String,
+        agents: usize,
+    },
     YamuxNear,
     YamuxFar {
         near: SocketAddr,
@@ -109,6 +129,8 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
         Some(Command::Part(part)) => runtime.block_on(part.play()),
+        Some(Command::Soak { length, contender }) => runtime.block_on(soak::run(contender, length)),
+        Some(Command::Crowd { agents }) => runtime.block_on(crowd::run(&agents)),
         Some(Command::Report) => report::write(&Results::read(&results_in(&run.out))?, &run.out),
         None => runtime.block_on(compare(run)),
     }
@@ -159,6 +181,7 @@ impl Part {
             Self::Child { .. } => Ok(()),
             Self::Service => service::run().await,
             Self::Hop { to } => hop::run(to).await,
+            Self::Crowd { server, agents } => crowd::agents(&server, agents).await,
             Self::YamuxNear => yamux_crate::near().await,
             Self::YamuxFar { near, to } => yamux_crate::far(near, to).await,
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::Result;
 
@@ -87,6 +87,13 @@ impl Part {
                 }
             }
         }
+    }
+
+    /// Asks it to end, and returns what follows `prefix` in what it then says.
+    pub(crate) fn terminate(self, prefix: &str) -> Result<String> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.ok_or("no such process")?, Signal::TERM)?;
+        self.line(prefix)
     }
 
     fn failure(&self, what: &str) -> Box<dyn std::error::Error + Send + Sync> {

@@ -1,6 +1,6 @@
 //! Those that are compared: each leads connections of a user to the service.
 
-mod ours;
+pub(crate) mod ours;
 mod peers;
 pub(crate) mod programs;
 

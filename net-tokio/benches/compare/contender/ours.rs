@@ -1,6 +1,10 @@
+//! How ours is started: the program as its operators run it, with its defaults.
+
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
@@ -9,69 +13,91 @@ use super::Route;
 use crate::Result;
 use crate::part::Part;
 
-/// The program as its operators run it, with its defaults.
+/// Good for every key.
+pub(crate) const TOKEN: &str = "a-token-for-the-comparison";
+
+/// As many connections as any load has, where the program's default is less.
+const CONNECTIONS: &str = "32768";
+
+/// A server, which has no agent yet.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) near: Part,
+    /// Where users connect.
+    pub(crate) at: String,
+    /// Where agents connect.
+    pub(crate) agents: String,
+    files: Files,
+}
+
+/// The files that both ends read.
+#[derive(Debug)]
+struct Files(TempDir);
+
 pub(super) fn start(program: &Path, scheme: &str, service: SocketAddr) -> Result<Route> {
-    let files = tempfile::tempdir()?;
-    let token = private_file(files.path(), "token", "a-token-for-the-comparison\n")?;
-    let near = server(program, scheme, service, &files, &token)?;
-    let at = near.line(&format!("forward edge=tcp/{service} listening on "))?;
-    let agents = near.line("agents listening on ")?;
-    let far = agent(program, scheme, &agents, &files, &token)?;
+    let Server { near, at, agents, files } = server(program, scheme, "edge", service)?;
+    let far = agent(program, scheme, &agents, &files)?;
     far.line("ready")?;
-    Route::new(&at, near, far, Some(files))
+    Route::new(&at, near, far, Some(files.0))
 }
 
-fn server(
+/// A server whose users are led to the service by the agent with this key.
+pub(crate) fn server(
     program: &Path,
     scheme: &str,
+    key: &str,
     service: SocketAddr,
-    files: &TempDir,
-    token: &Path,
-) -> Result<Part> {
-    let mut args = vec!["server", "--log", "warn", "--listen", "127.0.0.1:0", "--token-file"];
-    let token = token.display().to_string();
-    let forward = format!("127.0.0.1:0=edge=tcp/{service}");
-    args.extend([&*token, "--forward", &forward]);
-    let identity = if scheme == "tls" { Some(certificate(files)?) } else { None };
-    if let Some([certificate, key]) = &identity {
-        args.extend(["--tls-cert", certificate, "--tls-key", key]);
+) -> Result<Server> {
+    let files = Files::new()?;
+    let token = files.path("token");
+    let forward = format!("127.0.0.1:0={key}=tcp/{service}");
+    let mut args = vec!["server", "--log", "warn", "--listen", "127.0.0.1:0", "--forward"];
+    args.extend([&*forward, "--token-file", &token, "--max-connections", CONNECTIONS]);
+    let (certificate, private_key) = (files.path("certificate"), files.path("key"));
+    if scheme == "tls" {
+        files.make_certificate()?;
+        args.extend(["--tls-cert", &certificate, "--tls-key", &private_key]);
     }
-    Part::start(program, args)
+    let near = Part::start(program, args)?;
+    let at = near.line(&format!("forward {key}=tcp/{service} listening on "))?;
+    let agents = near.line("agents listening on ")?;
+    Ok(Server { near, at, agents, files })
 }
 
-fn agent(
-    program: &Path,
-    scheme: &str,
-    server: &str,
-    files: &TempDir,
-    token: &Path,
-) -> Result<Part> {
+fn agent(program: &Path, scheme: &str, server: &str, files: &Files) -> Result<Part> {
     let path = if scheme == "ws" { "/connect" } else { "" };
     let url = format!("{scheme}://{server}{path}");
-    let token = token.display().to_string();
+    let (token, authority) = (files.path("token"), files.path("certificate"));
     let mut args = vec!["agent", "--log", "warn", "--connect", &url, "--key", "edge"];
     args.extend(["--token-file", &token, "--allow", "127.0.0.1:*"]);
-    let authority = files.path().join("certificate.pem").display().to_string();
     if scheme == "tls" {
         args.extend(["--ca", &authority]);
     }
     Part::start(program, args)
 }
 
-fn certificate(files: &TempDir) -> Result<[String; 2]> {
-    let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(["127.0.0.1".to_string()])?.self_signed(&key)?;
-    let write = |name, content: &str| {
-        private_file(files.path(), name, content).map(|path| path.display().to_string())
-    };
-    Ok([write("certificate.pem", &certificate.pem())?, write("key.pem", &key.serialize_pem())?])
-}
+impl Files {
+    fn new() -> Result<Self> {
+        let files = Self(tempfile::tempdir()?);
+        files.write("token", TOKEN)?;
+        Ok(files)
+    }
 
-fn private_file(folder: &Path, name: &str, content: &str) -> Result<PathBuf> {
-    use std::io::Write;
-    let path = folder.join(name);
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    file.write_all(content.as_bytes())?;
-    Ok(path)
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn make_certificate(&self) -> Result<()> {
+        let key = KeyPair::generate()?;
+        let params = CertificateParams::new(["127.0.0.1".to_string()])?;
+        self.write("certificate", &params.self_signed(&key)?.pem())?;
+        self.write("key", &key.serialize_pem())
+    }
+
+    /// Nobody else can read it.
+    fn write(&self, name: &str, content: &str) -> Result<()> {
+        let path = self.path(name);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(file.write_all(content.as_bytes())?)
+    }
 }
