@@ -41,7 +41,8 @@ pub struct Limits {
     pub max_queued_control: usize,
     /// Bytes of a connection that the other end may send before we grant more.
     pub initial_window: u64,
-    /// How far one connection's window grows when its reader keeps up.
+    /// How far one connection's window grows when its reader keeps up; above 1 MiB only as far as it
+    /// makes the connection faster.
     pub max_window: u64,
     /// By how much all windows of a session together may grow beyond `initial_window`. A window
     /// doubles if that takes no more than half of what is left, because what was granted cannot be

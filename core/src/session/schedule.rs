@@ -45,29 +45,35 @@ impl Schedule {
             self.left = max.saturating_add(max / 4);
             return Some(id);
         }
-        self.is_fresh = false;
+        (self.ahead, self.left, self.is_fresh) = (0, 0, false);
+        let id = self.waiting.pop()?;
         self.left = TURN.saturating_mul(max);
-        self.ahead = 0;
-        self.waiting.pop()
+        Some(id)
     }
 
     /// The one whose turn it is has sent a message of `sent` bytes, and has one of `more` bytes to
     /// send. Where it stands now.
     pub(super) fn goes_on(&mut self, id: ConnectionId, sent: usize, more: usize) -> Standing {
-        self.account(sent);
-        if more <= self.left {
+        let left = self.left.saturating_sub(sent);
+        if more <= left {
+            self.account(sent);
+            self.left = left;
             self.turn = Some(id);
-            Standing::Turn
-        } else {
-            self.waiting.push(id);
-            Standing::Waiting
+            return Standing::Turn;
         }
+        self.ends(sent);
+        self.waiting.push(id);
+        Standing::Waiting
     }
 
     /// The one whose turn it was has sent a message of `sent` bytes, its last for now.
-    pub(super) fn account(&mut self, sent: usize) {
-        self.left = self.left.saturating_sub(sent);
-        if self.is_fresh {
+    pub(super) fn ends(&mut self, sent: usize) {
+        self.account(sent);
+        (self.left, self.is_fresh) = (0, false);
+    }
+
+    fn account(&mut self, sent: usize) {
+        if self.is_fresh && !self.waiting.is_empty() {
             self.ahead = self.ahead.saturating_add(sent);
         }
     }
@@ -112,7 +118,7 @@ mod tests {
             let sent = rest[number].min(MAX);
             rest[number] -= sent;
             match rest[number].min(MAX) {
-                0 => schedule.account(sent),
+                0 => schedule.ends(sent),
                 more => drop(schedule.goes_on(next, sent, more)),
             }
             order.push(number);
@@ -138,7 +144,7 @@ mod tests {
         let mut schedule = schedule(0..3);
         let order = send(&mut schedule, &mut [125, 126, 10], 10);
         assert_eq!(order, [0, 0, 1, 2, 1]);
-        assert!(schedule.is_empty());
+        assert!(schedule.is_empty() && schedule.left == 0 && schedule.ahead == 0);
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl Session {
             if more > 0 || finishing(row.phase) {
                 row.standing = schedule.goes_on(id, sent, more.min(max));
             } else {
-                schedule.account(sent);
+                schedule.ends(sent);
             }
         });
         if !self.extended() {

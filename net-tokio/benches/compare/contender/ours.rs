@@ -16,9 +16,6 @@ use crate::part::Part;
 /// Good for every key.
 pub(crate) const TOKEN: &str = "a-token-for-the-comparison";
 
-/// As many connections as any load has, where the program's default is less.
-const CONNECTIONS: &str = "32768";
-
 /// A server, which has no agent yet.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -52,7 +49,7 @@ pub(crate) fn server(
     let token = files.path("token");
     let forward = format!("127.0.0.1:0={key}=tcp/{service}");
     let mut args = vec!["server", "--log", "warn", "--listen", "127.0.0.1:0", "--forward"];
-    args.extend([&*forward, "--token-file", &token, "--max-connections", CONNECTIONS]);
+    args.extend([&*forward, "--token-file", &token]);
     let (certificate, private_key) = (files.path("certificate"), files.path("key"));
     if scheme == "tls" {
         files.make_certificate()?;
