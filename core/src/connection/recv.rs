@@ -112,11 +112,12 @@ impl RecvBuffer {
 
     /// The credit to give now, if the application has read enough to make a message worth it.
     ///
-    /// The window may take more bytes if `may_grow(more)` lets it.
+    /// The window may take more bytes if `may_grow(more)` lets it; up to `free` it grows freely.
     pub(crate) fn grant(
         &mut self,
         now: Instant,
         rtt: Duration,
+        free: u64,
         may_grow: impl FnOnce(u64) -> bool,
     ) -> u64 {
         if !self.grant_is_due() {
@@ -124,7 +125,7 @@ impl RecvBuffer {
         }
         let hurried = self.last_grant.is_none_or(|last| now - last < rtt.saturating_mul(2));
         let consumed = self.consumed();
-        self.window.adapt(now, hurried, consumed, may_grow);
+        self.window.adapt(now, hurried, consumed, free, may_grow);
         self.last_grant = Some(now);
         let target = consumed.saturating_add(self.window.size());
         let credit = target.saturating_sub(self.granted);
@@ -177,17 +178,17 @@ mod tests {
         let rtt = Duration::from_millis(10);
         let mut recv = RecvBuffer::new(100);
         recv.receive(Bytes::from(std::vec![0; 50]), false).unwrap();
-        assert_eq!(recv.grant(at(0), rtt, |_| true), 0, "nothing was read");
+        assert_eq!(recv.grant(at(0), rtt, u64::MAX, |_| true), 0, "nothing was read");
         recv.read(49);
-        assert_eq!(recv.grant(at(0), rtt, |_| true), 0);
+        assert_eq!(recv.grant(at(0), rtt, u64::MAX, |_| true), 0);
         recv.read(1);
-        assert_eq!(recv.grant(at(0), rtt, |_| false), 50);
+        assert_eq!(recv.grant(at(0), rtt, u64::MAX, |_| false), 50);
         recv.receive(Bytes::from(std::vec![0; 100]), false).unwrap();
         recv.read(100);
-        assert_eq!(recv.grant(at(19), rtt, |more| more == 100), 200, "doubled");
+        assert_eq!(recv.grant(at(19), rtt, u64::MAX, |more| more == 100), 200, "doubled");
         recv.receive(Bytes::from(std::vec![0; 200]), false).unwrap();
         recv.read(200);
-        assert_eq!(recv.grant(at(100), rtt, |_| true), 200, "leisurely: no growth");
+        assert_eq!(recv.grant(at(100), rtt, u64::MAX, |_| true), 200, "leisurely: no growth");
     }
 
     #[test]

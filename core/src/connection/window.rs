@@ -4,10 +4,6 @@ use core::time::Duration;
 
 use crate::Instant;
 
-/// A window up to this size grows whenever it holds the other end back: so little on its way keeps
-/// nobody waiting.
-const FREE: u64 = 1 << 20;
-
 /// A trial of a size takes two windows, and at least this long, because of what the ends' schedulers
 /// do meanwhile.
 const LEAST_TRIAL: Duration = Duration::from_millis(10);
@@ -20,8 +16,8 @@ const RESTS: u32 = 20;
 ///
 /// A window that is used up within two round trips may be what holds the other end back, or there
 /// may be a queue before whoever is the slowest, which a larger window only makes longer, and
-/// everybody else's messages stand in it. That shows in the rate alone: from a size on, the window
-/// keeps a size only if it pays an eighth. From time to time it tries a smaller or a larger one.
+/// everybody else's messages stand in it. That shows in the rate alone: beyond a size that is free, the
+/// window keeps a size only if it pays an eighth. From time to time it tries a smaller or a larger one.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
 pub(super) struct Window {
@@ -69,21 +65,22 @@ impl Window {
     }
 
     /// Half of it is used up, for the first time or since the last grant; `hurried` if that took
-    /// less than two round trips. `taken` bytes have been taken since the beginning. It doubles
-    /// only if `may_grow(more)` lets it take so many more bytes.
+    /// less than two round trips. `taken` bytes have been taken since the beginning. Up to `free` it
+    /// grows without a trial, and only if `may_grow(more)` lets it take so many more bytes.
     pub(super) fn adapt(
         &mut self,
         now: Instant,
         hurried: bool,
         taken: u64,
+        free: u64,
         may_grow: impl FnOnce(u64) -> bool,
     ) {
         if !hurried {
             (self.since, self.trial) = (None, None);
-        } else if self.size < FREE {
+        } else if self.size < free {
             self.double(may_grow);
         } else if let Some((time, rate)) = self.measured(now, taken) {
-            self.judge(now, time, rate, may_grow);
+            self.judge(now, time, rate, free, may_grow);
         }
     }
 
@@ -104,6 +101,7 @@ impl Window {
         now: Instant,
         time: Duration,
         rate: u64,
+        free: u64,
         may_grow: impl FnOnce(u64) -> bool,
     ) {
         match self.trial.take() {
@@ -119,16 +117,16 @@ impl Window {
                 self.double(may_grow);
                 self.rest(now, time);
             }
-            _ if now >= self.rests_until => self.attempt(rate, may_grow),
+            _ if now >= self.rests_until => self.attempt(rate, free, may_grow),
             _ => {}
         }
     }
 
-    fn attempt(&mut self, rate: u64, may_grow: impl FnOnce(u64) -> bool) {
+    fn attempt(&mut self, rate: u64, free: u64, may_grow: impl FnOnce(u64) -> bool) {
         let direction = self.next;
         let changed = match direction {
             Direction::Up => self.double(may_grow),
-            Direction::Down => self.size > FREE && self.halve(),
+            Direction::Down => self.size > free && self.halve(),
         };
         if changed {
             self.trial = Some(Trial { direction, rate });
@@ -162,6 +160,7 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+    const FREE: u64 = MIB;
     const RTT: Duration = Duration::from_millis(1);
 
     /// A reader that takes what comes.
@@ -189,7 +188,7 @@ mod tests {
                 let (time, hurried) = half(size);
                 self.now = self.now + time;
                 self.taken += size / 2;
-                self.window.adapt(self.now, hurried, self.taken, |more| more <= 8 * MIB);
+                self.window.adapt(self.now, hurried, self.taken, FREE, |more| more <= 8 * MIB);
                 sizes.push(self.window.size());
             }
             sizes

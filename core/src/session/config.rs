@@ -41,8 +41,10 @@ pub struct Limits {
     pub max_queued_control: usize,
     /// Bytes of a connection that the other end may send before we grant more.
     pub initial_window: u64,
-    /// How far one connection's window grows when its reader keeps up; above 1 MiB only as far as it
-    /// makes the connection faster.
+    /// A window up to this size grows whenever it holds the other end back, and beyond it only as
+    /// far as that makes the connection faster: a longer queue delays everybody else.
+    pub free_window: u64,
+    /// How far one connection's window grows when its reader keeps up.
     pub max_window: u64,
     /// By how much all windows of a session together may grow beyond `initial_window`. A window
     /// doubles if that takes no more than half of what is left, because what was granted cannot be
@@ -82,6 +84,7 @@ impl Default for Limits {
             max_dials: 4096,
             max_queued_control: 32_768,
             initial_window: 32 << 10,
+            free_window: 1 << 20,
             max_window: 16 << 20,
             window_budget: 64 << 20,
             send_buffer: 256 << 10,

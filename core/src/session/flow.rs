@@ -65,7 +65,7 @@ impl Session {
             return None;
         }
         let limits = &self.config.limits;
-        let (max, budget) = (limits.max_window, limits.window_budget);
+        let (free, max, budget) = (limits.free_window, limits.max_window, limits.window_budget);
         let grown = self
             .table
             .totals()
@@ -78,7 +78,7 @@ impl Session {
             let may_grow = |more: u64| {
                 window.saturating_add(more) <= max && more <= budget.saturating_sub(grown) / 2
             };
-            row.recv.grant(now, rtt, may_grow)
+            row.recv.grant(now, rtt, free, may_grow)
         })?;
         (bytes > 0).then_some(Body::Credit { bytes })
     }

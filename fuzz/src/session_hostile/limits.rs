@@ -53,6 +53,8 @@ fn small(config: &mut SessionConfig) {
     limits.max_queued_control = 30;
     limits.initial_window = 2048;
     limits.max_window = 8192;
+    // Every growth is a trial.
+    limits.free_window = 2048;
     limits.window_budget = 10_000;
     limits.send_buffer = 5000;
     limits.send_budget = 9000;

@@ -102,6 +102,8 @@ impl Limits {
         limits.max_queued_control = self.max_queued_control as usize;
         limits.initial_window = self.initial_window.into();
         limits.max_window = self.max_window.into();
+        // Every growth is a trial.
+        limits.free_window = limits.initial_window;
         limits.window_budget = self.window_budget.into();
         limits.send_buffer = self.send_buffer as usize;
         limits.send_budget = self.send_budget as usize;
