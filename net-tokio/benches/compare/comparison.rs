@@ -38,8 +38,8 @@ struct Comparison {
 }
 
 /// Runs all loads, each on one contender after the other, so that what the machine does meanwhile
-/// strikes them alike.
-pub(crate) async fn run(plan: &Plan) -> Result<Results> {
+/// strikes them alike. What there is so far is kept after each round.
+pub(crate) async fn run(plan: &Plan, keep: impl Fn(&Results) -> Result<()>) -> Result<()> {
     let service = Part::own(&["service"])?;
     let at = service.line("at ")?.parse()?;
     let mut comparison = Comparison {
@@ -49,7 +49,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<Results> {
         routes: BTreeMap::new(),
         window: plan.window,
     };
-    let mut samples = Vec::new();
+    let cores = std::thread::available_parallelism()?.get();
+    let mut results = Results { rounds: 0, window: plan.window, cores, samples: Vec::new() };
     for round in 0..plan.rounds {
         for &load in &plan.loads {
             if load.needs_fresh_processes() && round >= ROUNDS_OF_MEMORY {
@@ -61,12 +62,13 @@ pub(crate) async fn run(plan: &Plan) -> Result<Results> {
             for contender in contenders {
                 let outcome = comparison.sample(contender, load).await;
                 say(round, contender, load, &outcome);
-                samples.push(Sample { round, contender, load, outcome });
+                results.samples.push(Sample { round, contender, load, outcome });
             }
         }
+        results.rounds = round + 1;
+        keep(&results)?;
     }
-    let cores = std::thread::available_parallelism()?.get();
-    Ok(Results { rounds: plan.rounds, window: plan.window, cores, samples })
+    Ok(())
 }
 
 fn say(

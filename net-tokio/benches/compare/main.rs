@@ -141,9 +141,11 @@ fn results_in(folder: &Path) -> PathBuf {
 }
 
 async fn compare(options: RunOptions) -> Result<()> {
-    let results = comparison::run(&options.plan()?).await?;
-    report::write(&results, &options.out)?;
-    results.write(&results_in(&options.out))?;
+    comparison::run(&options.plan()?, |results| {
+        report::write(results, &options.out)?;
+        results.write(&results_in(&options.out))
+    })
+    .await?;
     print!("{}", std::fs::read_to_string(options.out.join("comparison.md"))?);
     println!("\nresults, table and picture are in {}", options.out.display());
     Ok(())
