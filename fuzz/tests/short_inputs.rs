@@ -42,7 +42,7 @@ fn every_string_of_up_to_two_bytes() {
 }
 
 #[test]
-#[ignore = "takes a minute with the profile `checked`, in which CI runs it"]
+#[ignore = "takes three minutes with the profile `checked`, in which CI runs it"]
 fn every_string_of_up_to_three_bytes_and_every_payload_of_as_many() {
     let (some, others) = TYPES.split_at(TYPES.len() / 2);
     thread::scope(|scope| {
