@@ -24,7 +24,7 @@ const TRANSFERS: usize = 4;
 const SHORT: usize = 16;
 
 /// How much larger the ends may be at the end, all in all: what an allocator keeps varies.
-const MAY_GROW_KIB: f64 = 16.0 * 1024.0;
+const MAY_GROW_KIB: f64 = 32.0 * 1024.0;
 
 /// Resident KiB of both ends, and when.
 type Reading = (Duration, f64);
