@@ -1,13 +1,12 @@
 //! Runs every load on every contender, round by round.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Result;
 use crate::contender::programs::Programs;
-use crate::contender::{Contender, Route};
+use crate::contender::Contender;
 use crate::load::{Bench, Load, Measured, Trouble};
 use crate::part::Part;
 use crate::results::{Results, Sample};
@@ -32,8 +31,6 @@ struct Comparison {
     service: SocketAddr,
     swallowed: Swallowed,
     programs: Programs,
-    /// Their processes, which live until something goes wrong with them.
-    routes: BTreeMap<Contender, Route>,
     window: Duration,
 }
 
@@ -42,18 +39,17 @@ struct Comparison {
 pub(crate) async fn run(plan: &Plan, keep: impl Fn(&Results) -> Result<()>) -> Result<()> {
     let service = Part::own(&["service"])?;
     let at = service.line("at ")?.parse()?;
-    let mut comparison = Comparison {
+    let comparison = Comparison {
         service: at,
         swallowed: Swallowed::of(at).await?,
         programs: Programs::new(plan.before.clone()),
-        routes: BTreeMap::new(),
         window: plan.window,
     };
     let cores = std::thread::available_parallelism()?.get();
     let mut results = Results { rounds: 0, window: plan.window, cores, samples: Vec::new() };
     for round in 0..plan.rounds {
         for &load in &plan.loads {
-            if load.needs_fresh_processes() && round >= ROUNDS_OF_MEMORY {
+            if load.is_about_memory() && round >= ROUNDS_OF_MEMORY {
                 continue;
             }
             // Nobody is always the first.
@@ -88,23 +84,16 @@ fn say(
 }
 
 impl Comparison {
+    /// Each load has processes of its own: what an earlier one left behind, in them or in what the
+    /// kernel remembers of their sockets, is no part of it.
     async fn sample(
-        &mut self,
+        &self,
         contender: Contender,
         load: Load,
     ) -> std::result::Result<Measured, Trouble> {
-        let running = self.routes.remove(&contender).filter(|_| !load.needs_fresh_processes());
-        let route = match running {
-            Some(route) => route,
-            None => contender.start(self.service, &self.programs).await?,
-        };
+        let route = contender.start(self.service, &self.programs).await?;
         route.settle().await?;
         let bench = Bench { route: &route, swallowed: &self.swallowed, window: self.window };
-        let outcome = load.run(bench).await;
-        // After trouble the next load gets processes that have had none.
-        if outcome.is_ok() && !load.needs_fresh_processes() {
-            self.routes.insert(contender, route);
-        }
-        outcome
+        load.run(bench).await
     }
 }

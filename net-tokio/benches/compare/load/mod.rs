@@ -145,8 +145,8 @@ impl Load {
         all
     }
 
-    /// Whether it shows what memory is for only in processes that have done nothing yet.
-    pub(crate) fn needs_fresh_processes(self) -> bool {
+    /// Whether it shows what memory is for, which does not vary and takes long to fill.
+    pub(crate) fn is_about_memory(self) -> bool {
         matches!(self, Self::SlowReader | Self::Idle { .. })
     }
 
