@@ -5,6 +5,9 @@ use watertight_core::session::ReadError;
 use watertight_core::wire::{Dialect, decode_frame, frame_prefix};
 use watertight_core::{ConnectionId, Event, Instant, Role, Session, SessionConfig, Transmit};
 
+/// Room for what goes at once, so that nothing is copied a second time when there is more.
+const WIRE: usize = 128 << 10;
+
 /// A session between two ends, and the byte stream between them.
 pub(super) struct Pair {
     dialer: Session,
@@ -72,6 +75,7 @@ impl Pair {
 
 /// Whether anything went from one end to the other.
 fn cross(from: &mut Session, to: &mut Session, now: Instant, wire: &mut BytesMut) -> bool {
+    wire.reserve(WIRE);
     while let Some(transmit) = from.poll_transmit(now) {
         let Transmit::Message(message) = transmit else { continue };
         wire.extend_from_slice(&frame_prefix(message.len()));

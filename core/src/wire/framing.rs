@@ -10,10 +10,6 @@ pub const MAX_FRAME: usize = (1 << (7 * MAX_PREFIX)) - 1;
 
 const MAX_PREFIX: usize = 4;
 
-/// How much room is made for a message that has only begun. More follows as its bytes come in, so
-/// that a length alone, which costs its sender nothing, does not take the memory of a message.
-const MAX_RESERVE: usize = 64 * 1024;
-
 /// The length in front of a message.
 pub type FramePrefix = Inline<{ varint::MAX_LEN }>;
 
@@ -42,7 +38,9 @@ pub enum InvalidFrame {
 
 /// Takes the next message off the front of `buffer`, without copying it.
 ///
-/// `None` while the message is incomplete; `buffer` then has room for more of it.
+/// `None` while the message is incomplete; `buffer` is then as it was. How much room the rest of it
+/// gets is for the caller to say: a length alone, which costs its sender nothing, must not take the
+/// memory of a message.
 ///
 /// # Errors
 ///
@@ -55,9 +53,7 @@ pub fn decode_frame(
         return Ok(None);
     };
     let length = check_length(length, max_message)?;
-    let missing = (prefix + length).saturating_sub(buffer.len());
-    if missing > 0 {
-        buffer.reserve(missing.min(MAX_RESERVE));
+    if buffer.len() < prefix + length {
         return Ok(None);
     }
     buffer.advance(prefix);

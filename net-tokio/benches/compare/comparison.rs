@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Result;
-use crate::contender::programs::Programs;
 use crate::contender::Contender;
+use crate::contender::programs::Programs;
 use crate::load::{Bench, Load, Measured, Trouble};
 use crate::part::Part;
 use crate::results::{Results, Sample};

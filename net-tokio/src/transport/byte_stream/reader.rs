@@ -78,13 +78,15 @@ impl Reader {
         Poll::Ready(Ok(()))
     }
 
-    /// Half a chunk at least, so that the end of a chunk is not filled by many small reads.
+    /// Half a chunk at least, so that the end of a chunk is not filled by many small reads. What has
+    /// begun is moved once, and a long message gets room by what has come of it: its length alone
+    /// costs the other end nothing.
     fn make_space(&mut self) -> usize {
-        let space = self.buffer.capacity() - self.buffer.len();
-        if space >= self.chunk / 2 {
-            return space;
+        if self.buffer.capacity() - self.buffer.len() < self.chunk / 2 {
+            let mut chunk = BytesMut::with_capacity(self.chunk.max(2 * self.buffer.len()));
+            chunk.extend_from_slice(&self.buffer);
+            self.buffer = chunk;
         }
-        self.buffer.reserve(self.chunk);
         self.buffer.capacity() - self.buffer.len()
     }
 
