@@ -64,24 +64,25 @@ where
             accepted = listener.accept_socket() => accepted,
         };
         let dial = Arc::clone(&dial);
-        let task = async move {
-            match accepted {
-                Accepted::Tcp(socket, _) => forward(socket, dial()).await,
-                Accepted::Unix(socket) => forward(socket, dial()).await,
-            }
-        };
-        tasks.spawn(task.in_current_span());
+        match accepted {
+            Accepted::Tcp(socket, _) => tasks.spawn(forward(socket, dial).in_current_span()),
+            Accepted::Unix(socket) => tasks.spawn(forward(socket, dial).in_current_span()),
+        }
     }
     drop(listener);
     // Ended by the connections themselves, or killed with the server.
     tasks.wind_down(Duration::MAX).await;
 }
 
-async fn forward<S: Socket>(
-    socket: S,
-    dial: impl Future<Output = Result<TunnelStream, DialError>>,
-) {
-    match dial.await {
+async fn forward<S, D, A>(socket: S, dial: Arc<D>)
+where
+    S: Socket,
+    D: Fn() -> A,
+    A: Future<Output = Result<TunnelStream, DialError>>,
+{
+    // An open connection does not keep the room that its dial took.
+    let dialled = Box::pin(dial()).await;
+    match dialled {
         Ok(stream) => {
             let span = stream.span().clone();
             carry(socket, stream).instrument(span).await;

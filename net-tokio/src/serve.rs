@@ -126,7 +126,9 @@ impl From<TargetError> for DialRefusal {
 
 async fn serve_by_policy(policy: &Policy, incoming: Incoming) {
     let dial = dial_by_policy(policy, incoming.target().to_string());
-    match answer(incoming, dial).await {
+    // An open connection does not keep the room that its dial took.
+    let answered = Box::pin(answer(incoming, dial)).await;
+    match answered {
         Some((incoming, Dialled::Tcp(socket))) => serve(incoming, socket).await,
         Some((incoming, Dialled::Unix(socket))) => serve(incoming, socket).await,
         None => {}

@@ -43,6 +43,8 @@ impl Tasks {
 
     /// Runs `task` until it ends or the group is killed, whichever is first.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // What waits for two things would have the room of the task twice.
+        let task = Box::pin(task);
         let kill = self.kill.clone();
         let awaited: Vec<_> = self.above.iter().map(TaskTracker::token).collect();
         let alive = Alive::new(&self.live);

@@ -65,11 +65,11 @@ pub(crate) enum OnEof {
 ///
 /// # Errors
 /// The first failure of either side. The other side has been reset by then, and told why.
-pub(crate) async fn copy<S: Socket>(
+pub(crate) fn copy<S: Socket>(
     socket: S,
     stream: TunnelStream,
     on_eof: OnEof,
-) -> io::Result<Copied> {
+) -> impl Future<Output = io::Result<Copied>> + Send {
     let mut copy = Copy {
         socket,
         stream,
@@ -84,8 +84,10 @@ pub(crate) async fn copy<S: Socket>(
         watch: None,
         whole: false,
     };
-    let result = (&mut copy).await;
-    copy.end(result)
+    async move {
+        let result = (&mut copy).await;
+        copy.end(result)
+    }
 }
 
 struct Copy<S: Socket> {
