@@ -51,6 +51,7 @@ fn help_of_the_commands_has_options_groups_and_examples() {
         "--forward",
         "--silence",
         "--drain-timeout",
+        "--max-connections",
         "Examples:",
         "WATERTIGHT_AGENT_KEY",
     ] {

@@ -106,6 +106,28 @@ fn silence_ends_a_session_when_it_is_told_to() {
 }
 
 #[test]
+fn an_agent_carries_no_more_connections_than_it_may() {
+    let echo = target::start_echo();
+    let forward = format!("127.0.0.1:0={KEY}={echo}");
+    let agent = ["--allow", &echo, "--max-connections", "1"];
+    let tunnel = Tunnel::start(&["--forward", &forward], &agent);
+    let address = tunnel.server.address("forward");
+    let mut first = connect(&address);
+    exchange(&mut first, b"one");
+    let mut second = connect(&address);
+    second.write_all(b"two").ok();
+    assert!(!matches!(second.read(&mut [0]), Ok(1..)), "the second has been carried");
+    exchange(&mut first, b"and one more");
+    drop(first);
+    eventually("room for another one", || {
+        let mut next = connect(&address);
+        next.write_all(b"3").ok()?;
+        matches!(next.read(&mut [0]), Ok(1)).then_some(())
+    });
+    tunnel.stop();
+}
+
+#[test]
 fn a_handshake_takes_no_longer_than_it_may() {
     let folder = folder();
     let more = owned(&["--handshake-timeout", "100ms"]);

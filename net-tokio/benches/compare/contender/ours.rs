@@ -1,4 +1,5 @@
-//! How ours is started: the program as its operators run it, with its defaults.
+//! How ours is started: the program as its operators run it, with its defaults but for how many
+//! connections it takes.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -15,6 +16,9 @@ use crate::part::Part;
 
 /// Good for every key.
 pub(crate) const TOKEN: &str = "a-token-for-the-comparison";
+
+/// More than any load opens; the default is 8192.
+const MAX_CONNECTIONS: usize = 1 << 16;
 
 /// A server, which has no agent yet.
 #[derive(Debug)]
@@ -48,8 +52,9 @@ pub(crate) fn server(
     let files = Files::new()?;
     let token = files.path("token");
     let forward = format!("127.0.0.1:0={key}=tcp/{service}");
+    let limit = MAX_CONNECTIONS.to_string();
     let mut args = vec!["server", "--log", "warn", "--listen", "127.0.0.1:0", "--forward"];
-    args.extend([&*forward, "--token-file", &token]);
+    args.extend([&*forward, "--token-file", &token, "--max-connections", &limit]);
     let (certificate, private_key) = (files.path("certificate"), files.path("key"));
     if scheme == "tls" {
         files.make_certificate()?;
@@ -70,7 +75,10 @@ fn agent(program: &Path, scheme: &str, server: &str, files: &Files) -> Result<Pa
     if scheme == "tls" {
         args.extend(["--ca", &authority]);
     }
-    Part::start(program, args)
+    // Not an option: an earlier build may not know it.
+    let limit = format!("WATERTIGHT_AGENT_MAX_CONNECTIONS={MAX_CONNECTIONS}");
+    let program = program.display().to_string();
+    Part::start("env", [&*limit, &program].into_iter().chain(args))
 }
 
 impl Files {

@@ -19,6 +19,7 @@ mod output;
 mod peer_spec;
 mod proxy_spec;
 mod server;
+mod session_config;
 mod signals;
 mod silence;
 mod tasks;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use watertight::core::{SessionConfig, Timing};
+use watertight::core::Timing;
 
 use crate::cli::duration;
 
@@ -17,18 +17,9 @@ const LEAST: Duration = Duration::from_secs(1);
 /// How many pings an end may miss.
 const PINGS: u32 = 3;
 
-/// The default for sessions, but for how long the other end may be silent.
-pub(crate) fn session(silence: Option<Silence>) -> SessionConfig {
-    let mut session = SessionConfig::default();
-    if let Some(silence) = silence {
-        silence.set(&mut session.timing);
-    }
-    session
-}
-
 impl Silence {
     /// Sets what depends on it.
-    fn set(self, timing: &mut Timing) {
+    pub(crate) fn set(self, timing: &mut Timing) {
         timing.silence = self.0;
         timing.ping_interval = timing.ping_interval.min(self.0 / PINGS);
         // An end that may be silent for so long may also take nothing for so long.

@@ -11,8 +11,8 @@ use crate::cli::AgentOptions;
 use crate::failure::Failure;
 use crate::forward_spec::AgentForward;
 use crate::header_spec::HeaderSpec;
+use crate::session_config::session_config;
 use crate::signals::DRAIN_TIMEOUT;
-use crate::silence::session;
 use crate::tls;
 use crate::tokens::AgentToken;
 
@@ -72,7 +72,7 @@ impl AgentPlan {
             )?,
             proxy: options.proxy.map(|proxy| proxy.0),
             forwards: options.forward,
-            session: session(options.silence),
+            session: session_config(options.max_connections, options.silence),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             ..Self::new(endpoint, key(options.key)?, policy)
         })

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -113,6 +114,13 @@ pub(crate) struct AgentOptions {
     #[arg(env = "WATERTIGHT_AGENT_DRAIN_TIMEOUT", hide_env_values = true)]
     #[serde(deserialize_with = "text::duration")]
     pub(crate) drain_timeout: Option<Duration>,
+
+    /// How many connections the session may carry at once [default: 8192]
+    ///
+    /// The smaller limit of the two ends counts. Each connection takes a file descriptor.
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_MAX_CONNECTIONS", hide_env_values = true)]
+    pub(crate) max_connections: Option<NonZeroUsize>,
 }
 
 impl AgentOptions {
@@ -131,6 +139,7 @@ impl AgentOptions {
             forward: first(self.forward, others.forward),
             silence: self.silence.or(others.silence),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
+            max_connections: self.max_connections.or(others.max_connections),
         }
     }
 }

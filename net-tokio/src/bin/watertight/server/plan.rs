@@ -10,8 +10,8 @@ use crate::address::{AdminAddr, ListenAddr};
 use crate::cli::ServerOptions;
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
+use crate::session_config::session_config;
 use crate::signals::DRAIN_TIMEOUT;
-use crate::silence::{self, Silence};
 use crate::tls;
 use crate::tokens::TokenBook;
 
@@ -54,7 +54,7 @@ impl ServerPlan {
             tls: tls::of_server(options.tls_cert, options.tls_key, options.client_ca)?,
             tokens: TokenBook::of_file(token_file)?,
             allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
-            session: session(options.max_connections, options.silence),
+            session: session_config(options.max_connections, options.silence),
             registry: registry(options.max_clients),
             handshake_timeout: options.handshake_timeout.map(|time| time.0),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
@@ -96,14 +96,6 @@ impl ServerPlan {
             }
         }
     }
-}
-
-fn session(max_connections: Option<NonZeroUsize>, silence: Option<Silence>) -> SessionConfig {
-    let mut session = silence::session(silence);
-    if let Some(max) = max_connections {
-        session.limits.max_connections = max.get();
-    }
-    session
 }
 
 fn registry(max_clients: Option<NonZeroUsize>) -> RegistryLimits {
