@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use watertight_core::Transmit;
 
+use super::gather::Gather;
 use super::state::{Notice, Shared};
 use crate::transport::{Received, Transport, TransportError};
 
@@ -47,8 +48,7 @@ pub(crate) struct Driver<T: Transport, O: Owner> {
     transport: T,
     owner: O,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether those that were about to run have had their turn since there is something to send.
-    gathered: bool,
+    gather: Gather,
     phase: Phase,
 }
 
@@ -63,7 +63,14 @@ enum Phase {
 
 impl<T: Transport, O: Owner> Driver<T, O> {
     pub(crate) fn new(shared: Arc<Shared>, transport: T, owner: O) -> Self {
-        Self { shared, transport, owner, timer: None, gathered: false, phase: Phase::Running }
+        Self {
+            shared,
+            transport,
+            owner,
+            timer: None,
+            gather: Gather::default(),
+            phase: Phase::Running,
+        }
     }
 
     /// Takes in what has arrived, up to a budget. `true` if there may be more.
@@ -111,13 +118,10 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         state.dispatch();
     }
 
-    /// Lets others run that may have something to send as well, and then sends all of it with few
-    /// system calls: a runtime polls a task right after the one that wakes it. `true` if there may
-    /// be more.
+    /// Sends, perhaps after others had their turn that may have something to send as well. `true` if
+    /// there may be more.
     fn gather_and_transmit(&mut self, cx: &mut Context<'_>) -> bool {
-        let gathers = !self.gathered && self.shared.lock().core.has_transmit();
-        self.gathered = gathers;
-        if gathers {
+        if self.lets_others_go_first() {
             return true;
         }
         match self.transmit(cx) {
@@ -127,6 +131,12 @@ impl<T: Transport, O: Owner> Driver<T, O> {
                 false
             }
         }
+    }
+
+    fn lets_others_go_first(&mut self) -> bool {
+        let state = self.shared.lock();
+        let ledger = state.core.ledger();
+        state.core.has_transmit() && self.gather.waits(ledger.bytes_to_send + ledger.queued_control)
     }
 
     /// Puts out what the transport has room for. `Ok(true)` if there may be more than the budget

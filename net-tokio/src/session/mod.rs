@@ -4,6 +4,7 @@
 mod books;
 mod clock;
 mod driver;
+mod gather;
 mod run;
 mod state;
 #[cfg(test)]
