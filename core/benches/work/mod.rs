@@ -35,7 +35,7 @@ impl fmt::Display for Work {
 }
 
 /// All of it.
-pub(crate) const ALL: [Work; 10] = [
+pub(crate) const ALL: [Work; 11] = [
     Work { name: "decode_64_b", begin: || decode(SMALL) },
     Work { name: "decode_16_kib", begin: || decode(FULL) },
     Work { name: "encode_64_b", begin: || encode(SMALL) },
@@ -43,6 +43,7 @@ pub(crate) const ALL: [Work; 10] = [
     Work { name: "carry_64_b", begin: || carry(SMALL, Dialect::Extended) },
     Work { name: "carry_64_b_base", begin: || carry(SMALL, Dialect::Base) },
     Work { name: "carry_1_mib", begin: carry_mebibyte },
+    Work { name: "carry_20_kib_on_100_at_once", begin: carry_at_once },
     Work { name: "open_accept_close", begin: open_accept_close },
     Work { name: "carry_64_b_beside_10000_idle", begin: || beside_idle(1) },
     Work { name: "carry_64_b_on_10_beside_10000_idle", begin: || beside_idle(10) },
@@ -93,6 +94,14 @@ fn carry_mebibyte() -> Box<dyn FnMut()> {
     // As a read of a socket gives it.
     let (id, payload) = (pair.open(), payload(64 << 10));
     Box::new(move || (0..16).for_each(|_| pair.carry(id, &payload)))
+}
+
+/// All of them stand in the schedule together, and take more than one turn.
+fn carry_at_once() -> Box<dyn FnMut()> {
+    let mut pair = Pair::new(Dialect::Extended, 100);
+    let ids: Vec<ConnectionId> = (0..100).map(|_| pair.open()).collect();
+    let payload = payload(20 << 10);
+    Box::new(move || pair.carry_all(&ids, &payload))
 }
 
 fn open_accept_close() -> Box<dyn FnMut()> {

@@ -47,14 +47,31 @@ impl Pair {
         while !left.is_empty() {
             self.dialer.write(self.now, id, &mut left).expect("the other end reads");
             self.settle();
-            loop {
-                match self.dialled.read(self.now, id, usize::MAX) {
-                    Ok(_) => {}
-                    Err(ReadError::Blocked) => break,
-                    Err(error) => panic!("{error}"),
-                }
-            }
+            self.read(id);
             self.settle();
+        }
+    }
+
+    /// The same on several connections at once.
+    pub(super) fn carry_all(&mut self, ids: &[ConnectionId], payload: &Bytes) {
+        self.now = self.now + Duration::from_micros(10);
+        for id in ids {
+            let mut left = payload.clone();
+            self.dialer.write(self.now, *id, &mut left).expect("the other end reads");
+            assert!(left.is_empty(), "it fits into a window");
+        }
+        self.settle();
+        ids.iter().for_each(|id| self.read(*id));
+        self.settle();
+    }
+
+    fn read(&mut self, id: ConnectionId) {
+        loop {
+            match self.dialled.read(self.now, id, usize::MAX) {
+                Ok(_) => {}
+                Err(ReadError::Blocked) => break,
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 

@@ -20,6 +20,7 @@ pub use phase::Violation;
 pub(crate) use phase::{Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell};
 pub(crate) use recv::RecvBuffer;
 pub(crate) use send::SendBuffer;
+pub(crate) use window::Bounds;
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::window::Window;
+use super::window::{Bounds, Window};
 use crate::Instant;
 
 /// Payloads shorter than this are copied: as slices they would keep a read buffer many times
@@ -111,21 +111,13 @@ impl RecvBuffer {
     }
 
     /// The credit to give now, if the application has read enough to make a message worth it.
-    ///
-    /// The window may take more bytes if `may_grow(more)` lets it; up to `free` it grows freely.
-    pub(crate) fn grant(
-        &mut self,
-        now: Instant,
-        rtt: Duration,
-        free: u64,
-        may_grow: impl FnOnce(u64) -> bool,
-    ) -> u64 {
+    pub(crate) fn grant(&mut self, now: Instant, rtt: Duration, bounds: Bounds) -> u64 {
         if !self.grant_is_due() {
             return 0;
         }
         let hurried = self.last_grant.is_none_or(|last| now - last < rtt.saturating_mul(2));
         let consumed = self.consumed();
-        self.window.adapt(now, hurried, consumed, free, may_grow);
+        self.window.adapt(now, hurried, consumed, bounds);
         self.last_grant = Some(now);
         let target = consumed.saturating_add(self.window.size());
         let credit = target.saturating_sub(self.granted);
@@ -176,19 +168,20 @@ mod tests {
     #[test]
     fn grants_when_half_is_used_and_grows_when_hurried() {
         let rtt = Duration::from_millis(10);
+        let bounds = |left| Bounds { free: u64::MAX, max: u64::MAX, left };
         let mut recv = RecvBuffer::new(100);
         recv.receive(Bytes::from(std::vec![0; 50]), false).unwrap();
-        assert_eq!(recv.grant(at(0), rtt, u64::MAX, |_| true), 0, "nothing was read");
+        assert_eq!(recv.grant(at(0), rtt, bounds(1000)), 0, "nothing was read");
         recv.read(49);
-        assert_eq!(recv.grant(at(0), rtt, u64::MAX, |_| true), 0);
+        assert_eq!(recv.grant(at(0), rtt, bounds(1000)), 0);
         recv.read(1);
-        assert_eq!(recv.grant(at(0), rtt, u64::MAX, |_| false), 50);
+        assert_eq!(recv.grant(at(0), rtt, bounds(199)), 50);
         recv.receive(Bytes::from(std::vec![0; 100]), false).unwrap();
         recv.read(100);
-        assert_eq!(recv.grant(at(19), rtt, u64::MAX, |more| more == 100), 200, "doubled");
+        assert_eq!(recv.grant(at(19), rtt, bounds(200)), 200, "doubled");
         recv.receive(Bytes::from(std::vec![0; 200]), false).unwrap();
         recv.read(200);
-        assert_eq!(recv.grant(at(100), rtt, u64::MAX, |_| true), 200, "leisurely: no growth");
+        assert_eq!(recv.grant(at(100), rtt, bounds(1000)), 200, "leisurely: no growth");
     }
 
     #[test]

@@ -30,6 +30,28 @@ pub(super) struct Window {
     rests_until: Instant,
 }
 
+/// What holds a window's growth back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Up to this size it grows without having to pay.
+    pub(crate) free: u64,
+    pub(crate) max: u64,
+    /// What the windows of the session together may still grow by.
+    pub(crate) left: u64,
+}
+
+impl Bounds {
+    /// No more than half of what is left, so that those who come later can grow, too.
+    const fn may_double(self, size: u64) -> bool {
+        size <= self.left / 2 && size.saturating_mul(2) <= self.max
+    }
+
+    /// As long as nobody else has taken what the window gave up.
+    const fn may_double_again(self, size: u64) -> bool {
+        size <= self.left && size.saturating_mul(2) <= self.max
+    }
+}
+
 /// A size that has to prove itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "model", derive(Hash))]
@@ -37,6 +59,16 @@ struct Trial {
     direction: Direction,
     /// Bytes a second under the size before.
     rate: u64,
+}
+
+impl Trial {
+    /// A larger size makes it an eighth faster, a smaller one not so much slower.
+    const fn pays(self, rate: u64) -> bool {
+        match self.direction {
+            Direction::Up => rate >= self.rate + self.rate / 8,
+            Direction::Down => rate >= self.rate - self.rate / 8,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,22 +97,19 @@ impl Window {
     }
 
     /// Half of it is used up, for the first time or since the last grant; `hurried` if that took
-    /// less than two round trips. `taken` bytes have been taken since the beginning. Up to `free` it
-    /// grows without a trial, and only if `may_grow(more)` lets it take so many more bytes.
-    pub(super) fn adapt(
-        &mut self,
-        now: Instant,
-        hurried: bool,
-        taken: u64,
-        free: u64,
-        may_grow: impl FnOnce(u64) -> bool,
-    ) {
+    /// less than two round trips. `taken` bytes have been taken since the beginning.
+    pub(super) fn adapt(&mut self, now: Instant, hurried: bool, taken: u64, bounds: Bounds) {
         if !hurried {
-            (self.since, self.trial) = (None, None);
-        } else if self.size < free {
-            self.double(may_grow);
+            // Whatever was tried, it is not what the other end waits for.
+            self.since = None;
+            if let Some(trial) = self.trial.take() {
+                self.undo(trial, bounds);
+                self.rest(now, Duration::ZERO);
+            }
+        } else if self.trial.is_none() && self.size < bounds.free {
+            self.double(bounds.may_double(self.size));
         } else if let Some((time, rate)) = self.measured(now, taken) {
-            self.judge(now, time, rate, free, may_grow);
+            self.judge(now, time, rate, bounds);
         }
     }
 
@@ -96,37 +125,22 @@ impl Window {
         Some((time, u64::try_from(rate).unwrap_or(u64::MAX)))
     }
 
-    fn judge(
-        &mut self,
-        now: Instant,
-        time: Duration,
-        rate: u64,
-        free: u64,
-        may_grow: impl FnOnce(u64) -> bool,
-    ) {
+    fn judge(&mut self, now: Instant, time: Duration, rate: u64, bounds: Bounds) {
         match self.trial.take() {
-            Some(Trial { direction: Direction::Up, rate: before })
-                if rate < before + before / 8 =>
-            {
-                self.halve();
+            Some(trial) if !trial.pays(rate) => {
+                self.undo(trial, bounds);
                 self.rest(now, time);
             }
-            Some(Trial { direction: Direction::Down, rate: before })
-                if rate < before - before / 8 =>
-            {
-                self.double(may_grow);
-                self.rest(now, time);
-            }
-            _ if now >= self.rests_until => self.attempt(rate, free, may_grow),
+            _ if now >= self.rests_until => self.attempt(rate, bounds),
             _ => {}
         }
     }
 
-    fn attempt(&mut self, rate: u64, free: u64, may_grow: impl FnOnce(u64) -> bool) {
+    fn attempt(&mut self, rate: u64, bounds: Bounds) {
         let direction = self.next;
         let changed = match direction {
-            Direction::Up => self.double(may_grow),
-            Direction::Down => self.size > free && self.halve(),
+            Direction::Up => self.double(bounds.may_double(self.size)),
+            Direction::Down => self.halve(self.size / 2 >= bounds.free),
         };
         if changed {
             self.trial = Some(Trial { direction, rate });
@@ -135,23 +149,27 @@ impl Window {
         }
     }
 
+    fn undo(&mut self, trial: Trial, bounds: Bounds) {
+        match trial.direction {
+            Direction::Up => self.halve(true),
+            Direction::Down => self.double(bounds.may_double_again(self.size)),
+        };
+    }
+
     /// What was tried last has not paid.
     fn rest(&mut self, now: Instant, trial: Duration) {
         self.rests_until = now + REST.max(trial.saturating_mul(RESTS));
         self.next = self.next.other();
     }
 
-    fn double(&mut self, may_grow: impl FnOnce(u64) -> bool) -> bool {
-        let grows = may_grow(self.size);
-        if grows {
-            self.size = self.size.saturating_mul(2);
-        }
-        grows
+    fn double(&mut self, may: bool) -> bool {
+        self.size = if may { self.size.saturating_mul(2) } else { self.size };
+        may
     }
 
-    fn halve(&mut self) -> bool {
-        self.size /= 2;
-        true
+    fn halve(&mut self, may: bool) -> bool {
+        self.size = if may { self.size / 2 } else { self.size };
+        may
     }
 }
 
@@ -168,11 +186,13 @@ mod tests {
         window: Window,
         now: Instant,
         taken: u64,
+        bounds: Bounds,
     }
 
     impl Reader {
         fn new() -> Self {
-            Self { window: Window::new(32 << 10), now: Instant::EPOCH, taken: 0 }
+            let bounds = Bounds { free: FREE, max: 16 * MIB, left: u64::MAX };
+            Self { window: Window::new(32 << 10), now: Instant::EPOCH, taken: 0, bounds }
         }
 
         /// Goes on for so long; `half` says how long it takes to use half of a window up, and
@@ -188,7 +208,7 @@ mod tests {
                 let (time, hurried) = half(size);
                 self.now = self.now + time;
                 self.taken += size / 2;
-                self.window.adapt(self.now, hurried, self.taken, FREE, |more| more <= 8 * MIB);
+                self.window.adapt(self.now, hurried, self.taken, self.bounds);
                 sizes.push(self.window.size());
             }
             sizes
@@ -227,6 +247,56 @@ mod tests {
         assert!(sizes.last().is_some_and(|size| *size <= 2 * FREE));
         let sizes = reader.play(Duration::from_secs(60), a_long_way);
         assert!(sizes.last().is_some_and(|size| *size >= 8 * MIB));
+    }
+
+    #[test]
+    fn a_size_at_which_nobody_waits_for_it_is_given_up() {
+        // A hundred megabit a second, over 30 ms: a mebibyte is used up within four of them.
+        let half = |size| {
+            let time = Duration::from_nanos(size / 2 * 80);
+            (time, time < Duration::from_millis(60))
+        };
+        let sizes = Reader::new().play(Duration::from_secs(60), half);
+        let (long, all) = (sizes.iter().filter(|size| **size > FREE).count(), sizes.len());
+        assert!(sizes.iter().all(|size| *size <= 2 * FREE));
+        assert!(long < all / 10, "{long} of {all} grants are trials");
+    }
+
+    #[test]
+    fn a_pause_does_not_make_a_smaller_size_stay() {
+        let mut reader = Reader::new();
+        reader.play(Duration::from_secs(1), a_long_way);
+        assert_eq!(reader.window.size(), 16 * MIB);
+        let mut sizes = std::vec::Vec::new();
+        for _ in 0..100 {
+            // Just now a smaller one is tried.
+            while reader.window.size() == 16 * MIB {
+                reader.play(RTT, a_long_way);
+            }
+            sizes.push(reader.window.size());
+            reader.play(RTT, |_| (RTT * 3, false));
+            assert_eq!(reader.window.size(), 16 * MIB);
+        }
+        assert!(sizes.iter().all(|size| *size == 8 * MIB), "{sizes:?}");
+    }
+
+    #[test]
+    fn what_is_given_up_for_a_trial_can_be_had_again() {
+        let mut reader = Reader::new();
+        reader.play(Duration::from_secs(1), a_long_way);
+        // The budget is as good as used up.
+        reader.bounds.left = 8 * MIB;
+        let sizes = reader.play(Duration::from_secs(60), a_long_way);
+        assert!(sizes.contains(&(8 * MIB)), "a smaller one is never tried");
+        assert!(sizes.iter().filter(|size| **size < 16 * MIB).count() < sizes.len() / 10);
+    }
+
+    #[test]
+    fn no_trial_goes_below_what_is_free() {
+        let mut reader = Reader { window: Window::new(48 << 10), ..Reader::new() };
+        reader.play(Duration::from_secs(1), a_queue);
+        let sizes = reader.play(Duration::from_secs(60), a_queue);
+        assert!(sizes.iter().all(|size| *size >= FREE), "{sizes:?}");
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub struct Limits {
     /// Bytes of a connection that the other end may send before we grant more.
     pub initial_window: u64,
     /// A window up to this size grows whenever it holds the other end back, and beyond it only as
-    /// far as that makes the connection faster: a longer queue delays everybody else.
+    /// far as that makes the connection faster: a longer queue delays everybody else. Not less than
+    /// `initial_window`.
     pub free_window: u64,
     /// How far one connection's window grows when its reader keeps up.
     pub max_window: u64,
@@ -132,6 +133,8 @@ impl Limits {
 
     fn within_bounds(mut self) -> Self {
         self.initial_window = nearest(self.initial_window, &Settings::INITIAL_WINDOW);
+        // No window is smaller than the first one.
+        self.free_window = self.free_window.max(self.initial_window);
         self.max_data = nearest_size(self.max_data, &Settings::MAX_DATA);
         self.max_connections = nearest_size(self.max_connections, &Settings::MAX_CONNECTIONS);
         // The longest Data message with its header must be readable.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{Event, Session};
-use crate::connection::{Connection, Standing};
+use crate::connection::{Bounds, Connection, Standing};
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
 
@@ -65,21 +65,18 @@ impl Session {
             return None;
         }
         let limits = &self.config.limits;
-        let (free, max, budget) = (limits.free_window, limits.max_window, limits.window_budget);
         let grown = self
             .table
             .totals()
             .windows
             .saturating_sub(limits.initial_window.saturating_mul(self.table.len() as u64));
         let rtt = self.keepalive.rtt().unwrap_or(ASSUMED_RTT).max(LEAST_RTT);
-        let bytes = self.table.update(id, |row| {
-            let window = row.recv.window();
-            // No more than half of what is left, so that those who come later can grow, too.
-            let may_grow = |more: u64| {
-                window.saturating_add(more) <= max && more <= budget.saturating_sub(grown) / 2
-            };
-            row.recv.grant(now, rtt, free, may_grow)
-        })?;
+        let bounds = Bounds {
+            free: limits.free_window,
+            max: limits.max_window,
+            left: limits.window_budget.saturating_sub(grown),
+        };
+        let bytes = self.table.update(id, |row| row.recv.grant(now, rtt, bounds))?;
         (bytes > 0).then_some(Body::Credit { bytes })
     }
 

@@ -260,7 +260,11 @@ impl Session {
     /// If the books are wrong, which is a bug in this crate.
     pub fn check(&self) {
         self.table.check_totals();
-        self.check_queue("ready", self.outbox.ready.iter(), |row| row.standing != Standing::Idle);
+        for standing in [Standing::Fresh, Standing::Waiting, Standing::Turn] {
+            let of_it =
+                self.outbox.ready.iter().filter(|(_, where_it_is)| *where_it_is == standing);
+            self.check_queue("ready", of_it.map(|(id, _)| id), |row| row.standing == standing);
+        }
         self.check_queue("flow", self.outbox.flow.iter(), |row| row.owes_flow);
         self.check_queue("budget", self.budget_waiters.iter(), |row| row.wants_budget);
         for (id, row) in self.table.iter() {

@@ -4,6 +4,10 @@ use super::turns::Turns;
 use crate::ConnectionId;
 use crate::connection::Standing;
 
+/// The least that a message counts against the turn of those that wait, as a part of a full one:
+/// small ones cost more than their bytes.
+const LEAST: usize = 64;
+
 /// A turn of one that waits for it again, in full messages. Many of them in a row become few
 /// system calls at the other end, and more of them keep the others waiting.
 const TURN: usize = 4;
@@ -25,6 +29,8 @@ pub(super) struct Schedule {
     is_fresh: bool,
     /// Bytes that fresh ones have sent since one that waits had its turn.
     ahead: usize,
+    /// What each of their messages counts at least.
+    least: usize,
 }
 
 impl Schedule {
@@ -35,6 +41,7 @@ impl Schedule {
 
     /// Takes out the one that sends the next message, of at most `max` bytes.
     pub(super) fn next(&mut self, max: usize) -> Option<ConnectionId> {
+        self.least = max / LEAST;
         if let Some(id) = self.turn.take() {
             return Some(id);
         }
@@ -74,7 +81,7 @@ impl Schedule {
 
     fn account(&mut self, sent: usize) {
         if self.is_fresh && !self.waiting.is_empty() {
-            self.ahead = self.ahead.saturating_add(sent);
+            self.ahead = self.ahead.saturating_add(sent.max(self.least));
         }
     }
 
@@ -92,8 +99,10 @@ impl Schedule {
         self.turn.is_none() && self.fresh.is_empty() && self.waiting.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
-        self.turn.into_iter().chain(self.fresh.iter()).chain(self.waiting.iter())
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, Standing)> + '_ {
+        let turn = self.turn.into_iter().map(|id| (id, Standing::Turn));
+        let fresh = self.fresh.iter().map(|id| (id, Standing::Fresh));
+        turn.chain(fresh).chain(self.waiting.iter().map(|id| (id, Standing::Waiting)))
     }
 }
 
@@ -158,18 +167,34 @@ mod tests {
     }
 
     #[test]
+    fn many_small_ones_do_not_keep_the_others_waiting_for_long() {
+        let max = 64 * 100;
+        let mut schedule = schedule(0..1000);
+        assert_eq!(schedule.next(max), Some(id(0)));
+        assert_eq!(schedule.goes_on(id(0), max, max), Standing::Waiting);
+        let mut small = 0;
+        while schedule.next(max) != Some(id(0)) {
+            schedule.ends(1);
+            small += 1;
+        }
+        assert_eq!(small, 4 * 64);
+    }
+
+    #[test]
     fn those_that_leave_are_gone_wherever_they_stood() {
         let mut schedule = schedule(0..4);
         assert_eq!(schedule.next(MAX), Some(id(0)));
         assert_eq!(schedule.goes_on(id(0), MAX, MAX), Standing::Waiting);
         assert_eq!(schedule.next(MAX), Some(id(1)));
         assert_eq!(schedule.goes_on(id(1), MAX, 1), Standing::Turn);
-        assert_eq!(schedule.iter().collect::<Vec<_>>(), [1, 2, 3, 0].map(id));
+        let stand = [Standing::Turn, Standing::Fresh, Standing::Fresh, Standing::Waiting];
+        let ids = [1, 2, 3, 0].map(id).into_iter();
+        assert!(schedule.iter().eq(ids.zip(stand)));
         schedule.forget(id(0), Standing::Waiting);
         schedule.forget(id(1), Standing::Turn);
         schedule.forget(id(2), Standing::Fresh);
         schedule.forget(id(9), Standing::Idle);
-        assert_eq!(schedule.iter().collect::<Vec<_>>(), [id(3)]);
+        assert!(schedule.iter().eq([(id(3), Standing::Fresh)]));
         assert_eq!(schedule.next(MAX), Some(id(3)));
         assert!(schedule.is_empty());
     }

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use contender::Contender;
 use load::Load;
@@ -126,7 +127,12 @@ fn main() -> Result<()> {
         return part::become_child(program, args);
     }
     load::raise_limit()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = match &command {
+        Some(Command::Part(part)) if part.is_contender() => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    }
+    .enable_all()
+    .build()?;
     match command {
         Some(Command::Part(part)) => runtime.block_on(part.play()),
         Some(Command::Soak { length, contender }) => runtime.block_on(soak::run(contender, length)),
@@ -178,6 +184,11 @@ impl RunOptions {
 }
 
 impl Part {
+    /// Whether it is compared, on the same runtime as the others.
+    fn is_contender(&self) -> bool {
+        matches!(self, Self::Hop { .. } | Self::YamuxNear | Self::YamuxFar { .. })
+    }
+
     async fn play(self) -> Result<()> {
         match self {
             Self::Child { .. } => Ok(()),

@@ -162,8 +162,8 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         Ok(budget == 0)
     }
 
-    /// Takes what the session has to send, under one lock: a batch, and perhaps one message more
-    /// than the transport has room for.
+    /// Takes a batch of what the session has to send, under one lock. All of it is queued, though
+    /// the transport may not have asked for so much.
     fn put_out(&self, batch: &mut Vec<Transmit>) {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
@@ -240,8 +240,10 @@ impl<T: Transport, O: Owner> Driver<T, O> {
 
     /// Sends the farewell and closes the transport, for as long as that is allowed to take.
     fn close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.transmit(cx).is_err() {
-            return Poll::Ready(());
+        match self.transmit(cx) {
+            Err(_) => return Poll::Ready(()),
+            Ok(true) => cx.waker().wake_by_ref(),
+            Ok(false) => {}
         }
         let reason = match self.shared.lock().core.ended() {
             Some(end) => end.to_string(),

@@ -49,7 +49,7 @@ async fn serve(mut incoming: Incoming) {
         "hang" => {
             incoming.withdrawn().await;
         }
-        "ignore" => {
+        "ignore" | "tcp/ignore:1" => {
             let _stream = incoming.accept().unwrap();
             std::future::pending().await
         }
@@ -92,6 +92,10 @@ fn options(role: Role) -> RunOptions {
 
 impl Pair {
     fn start() -> Self {
+        Self::with(options)
+    }
+
+    fn with(options: impl Fn(Role) -> RunOptions) -> Self {
         let tasks = Tasks::new();
         let (a, b) = duplex(64 * 1024);
         let transport = |io| ByteStream::new(io, BytesMut::new(), 1 << 20);
@@ -363,4 +367,30 @@ async fn the_books_of_ended_sessions_know_what_is_still_held() {
     assert!(sum.is_even(), "{sum}");
     assert_eq!(sum.added, 2);
     drop(unread);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_farewell_goes_out_at_once() {
+    // One Resume for each connection, or a remotedialer end would be paused for ever.
+    const CONNECTIONS: u64 = 1000;
+    let pair = Pair::with(|role| {
+        let mut config = SessionConfig::default();
+        config.limits.pause_above = 1;
+        RunOptions { dialect: Dialect::Base, config, ..options(role) }
+    });
+    let mut streams = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = pair.dial("tcp/ignore:1").await.unwrap();
+        stream.write_all(b"unread").await.unwrap();
+        streams.push(stream);
+    }
+    while pair.far.lock().core.ledger().bytes_received < 6 * CONNECTIONS {
+        tokio::task::yield_now().await;
+    }
+    let closed = Instant::now();
+    pair.far.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "the end"));
+    while pair.near.lock().core.ended().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(closed.elapsed() < Duration::from_secs(1), "{:?}", closed.elapsed());
 }

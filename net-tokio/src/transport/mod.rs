@@ -86,8 +86,8 @@ pub(crate) trait Transport: Send + 'static {
     /// The path failed.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Queues a message. Only after [`poll_ready`](Self::poll_ready): the bound on what is queued
-    /// is the caller's to keep.
+    /// Queues a message, behind those that were queued before. A batch of them at most after
+    /// [`poll_ready`](Self::poll_ready): the bound on what is queued is the caller's to keep.
     ///
     /// # Errors
     ///

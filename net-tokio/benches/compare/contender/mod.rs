@@ -106,7 +106,7 @@ impl Contender {
             Self::YamuxGo => peers::yamux_go(service, programs)?,
             Self::YamuxCrate => peers::yamux_crate(service)?,
             Self::Rathole => peers::rathole(service, programs)?,
-            Self::Bore => peers::bore(service, programs)?,
+            Self::Bore => peers::bore(service, programs).await?,
         };
         route.carries().await.map_err(|error| format!("{self}: {error}"))?;
         Ok(route)

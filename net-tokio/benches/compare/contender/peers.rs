@@ -1,9 +1,11 @@
 //! How the others are started.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
 use super::Route;
 use super::programs::Programs;
@@ -86,21 +88,30 @@ pub(super) fn rathole(service: SocketAddr, programs: &Programs) -> Result<Route>
     Route::new(&at.to_string(), near, far, Some(files))
 }
 
-/// Its control port is always the same.
-pub(super) fn bore(service: SocketAddr, programs: &Programs) -> Result<Route> {
+/// Where its server takes its clients, always.
+const BORE_CONTROL: &str = "127.0.0.1:7835";
+
+/// It logs each connection, which nobody else does here, unless it is told not to.
+const QUIET: &str = "RUST_LOG=warn";
+
+pub(super) async fn bore(service: SocketAddr, programs: &Programs) -> Result<Route> {
     let program = programs.bore()?;
     let at = free_address()?;
     let port = at.port().to_string();
     let service_port = service.port().to_string();
-    let near = Part::start(
-        program,
-        ["server", "--bind-addr", "127.0.0.1", "--min-port", &port, "--max-port", &port],
-    )?;
-    near.line("")?;
-    let far = Part::start(
-        program,
-        ["local", &service_port, "--local-host", "127.0.0.1", "--to", "127.0.0.1", "--port", &port],
-    )?;
+    let program = program.display().to_string();
+    let quiet = [QUIET, &program];
+    let server = ["server", "--bind-addr", "127.0.0.1", "--min-port", &port, "--max-port", &port];
+    let near = Part::start("env", quiet.iter().chain(&server))?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(BORE_CONTROL).await.is_err() {
+        if Instant::now() > deadline {
+            return Err("bore does not listen".into());
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    let local = ["local", &service_port, "--local-host", "127.0.0.1", "--to", "127.0.0.1"];
+    let far = Part::start("env", quiet.iter().chain(&local).chain(&["--port", &port]))?;
     Route::new(&at.to_string(), near, far, None)
 }
 

@@ -68,10 +68,12 @@ impl Programs {
     }
 
     fn cargo(&self, package: &str, options: &[&str], name: &str) -> Result<PathBuf> {
-        let program = self.folder.join("bin").join(name);
+        // Another version is another folder.
+        let folder = self.folder.join(package);
+        let program = folder.join("bin").join(name);
         if !program.exists() {
             let mut install = Command::new("cargo");
-            install.args(["install", "--root"]).arg(&self.folder).arg(package).args(options);
+            install.args(["install", "--root"]).arg(&folder).arg(package).args(options);
             // What this workspace is built with is not for others.
             install.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
             install.env_remove("CARGO_TARGET_DIR").current_dir(std::env::temp_dir());

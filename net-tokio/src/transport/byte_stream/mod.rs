@@ -19,7 +19,7 @@ use writer::Writer;
 /// Messages on a byte stream.
 ///
 /// Holds no buffer while nothing is under way. At most it holds one read chunk or one incomplete
-/// message, and [`MAX_QUEUED`](super::MAX_QUEUED) plus one message to send.
+/// message, and [`MAX_QUEUED`](super::MAX_QUEUED) plus what a caller sends at once.
 #[derive(Debug)]
 pub(crate) struct ByteStream<I> {
     io: I,

@@ -27,10 +27,11 @@ const FRAGMENT: usize = 64 * 1024;
 /// What the library has no room for.
 ///
 /// The library's write buffer also takes the pongs that it sends by itself, so a peer that pings
-/// and does not read can fill it at any time. One message waits here until the next flush.
+/// and does not read can fill it at any time. What came when it was full waits here until it is
+/// flushed.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// At most one message: [`waits`](Self::waits) until it is flushed.
+    /// No more than a caller sends before it asks whether something [`waits`](Self::waits).
     waiting: VecDeque<Message>,
     /// Something was queued since the last flush.
     dirty: bool,
@@ -75,6 +76,19 @@ impl Outgoing {
         message: Message,
     ) -> Result<(), TransportError> {
         self.dirty = true;
+        if self.waits() {
+            // There may be room for this one, but it must not overtake the others.
+            self.waiting.push_back(message);
+            return Ok(());
+        }
+        self.try_send(stream, message)
+    }
+
+    fn try_send<I: Io>(
+        &mut self,
+        stream: &mut WebSocketStream<I>,
+        message: Message,
+    ) -> Result<(), TransportError> {
         match Pin::new(stream).start_send(message) {
             Err(Error::WriteBufferFull(message)) => {
                 self.waiting.push_front(*message);
@@ -92,7 +106,7 @@ impl Outgoing {
         while self.dirty {
             ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(transport_error)?;
             match self.waiting.pop_front() {
-                Some(message) => self.send(stream, message)?,
+                Some(message) => self.try_send(stream, message)?,
                 None => {
                     self.dirty = false;
                     self.joined = BytesMut::new();

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::transport::tests::{
-    MAX_MESSAGE, OPTIONS, close, data, flush, next_message, recv, web_socket, web_sockets,
+    MAX_MESSAGE, OPTIONS, close, data, flush, next_message, numbered, recv, web_socket, web_sockets,
 };
 
 /// An acceptor, and the bare other end of its pipe.
@@ -121,4 +121,24 @@ async fn without_masks_the_bytes_are_always_the_same() {
     let mut bytes = [0; 8];
     b.read_exact(&mut bytes).await.unwrap();
     assert_eq!(bytes, *b"\x82\x06\0\0\x02\0hi");
+}
+
+#[tokio::test]
+async fn nothing_overtakes_what_the_library_has_no_room_for() {
+    let (mut one, mut other) = web_sockets(1_000).await;
+    // The third one waits, for the last one there would be room.
+    for (number, length) in [60_000, 60_000, 60_000, 4].into_iter().enumerate() {
+        one.send(numbered(number, length)).unwrap();
+    }
+    let received = async {
+        let mut received = Vec::new();
+        for _ in 0..4 {
+            received.push(next_message(&mut other).await);
+        }
+        received
+    };
+    let (_, received) = tokio::join!(flush(&mut one), received);
+    for (number, length) in [60_000, 60_000, 60_000, 4].into_iter().enumerate() {
+        assert!(received[number] == numbered(number, length).to_bytes(), "in place of {number}");
+    }
 }
