@@ -13,7 +13,7 @@ use crate::results::{Results, Sample};
 use crate::service::Swallowed;
 
 /// Memory does not vary from round to round, and takes long to fill.
-const ROUNDS_OF_MEMORY: usize = 3;
+pub(crate) const ROUNDS_OF_MEMORY: usize = 3;
 
 /// What is compared with what.
 #[derive(Debug)]

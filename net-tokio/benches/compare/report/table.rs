@@ -1,33 +1,62 @@
 use std::fmt::Write;
 
+use crate::comparison::ROUNDS_OF_MEMORY;
 use crate::contender::Contender;
-use crate::load::{Load, Metric, Trouble};
+use crate::load::{Load, Metric, Trouble, Way};
 use crate::results::{Figure, Results};
 
 /// A row for each figure, a column for each contender.
-pub(super) fn markdown(results: &Results) -> String {
-    let contenders = results.contenders();
+pub(super) fn whole(results: &Results) -> String {
     let mut text = format!(
-        "Medians of {} rounds of {:?} each on {} cores; ± half of the spread between the rounds; × the ratio to the \
-         hops, in the same round.\n\n| what |",
-        results.rounds, results.window, results.cores
+        "Medians of {} rounds (memory: {} at most) of {:?} each on {} cores; ± half of the spread between the rounds; × \
+         the ratio to the hops, in the same round.\n\n",
+        results.rounds, ROUNDS_OF_MEMORY, results.window, results.cores
     );
+    text.push_str(&table(results, &results.rows(), true));
+    text
+}
+
+/// What a reader wants to know first.
+pub(super) fn short(results: &Results) -> String {
+    let rows: Vec<_> =
+        results.rows().into_iter().filter(|(load, metric)| is_main(*load, *metric)).collect();
+    table(results, &rows, false)
+}
+
+fn is_main(load: Load, metric: Metric) -> bool {
+    match (load, metric) {
+        (Load::Bulk { way: Way::Down, connections: 1 }, Metric::Rate | Metric::Cpu) => true,
+        (Load::Bulk { connections, .. }, Metric::Rate) => connections < 100,
+        (Load::Requests { connections: 1, .. }, Metric::P50) => true,
+        (Load::Requests { .. } | Load::Opens, Metric::PerSecond) => {
+            !matches!(load, Load::Requests { connections: 1, .. })
+        }
+        (Load::Beside(_), Metric::P99) => true,
+        (Load::Idle { connections: 1000 }, Metric::OpenNear | Metric::OpenFar) => true,
+        (Load::SlowReader | Load::HalfClose, _) => true,
+        _ => false,
+    }
+}
+
+fn table(results: &Results, rows: &[(Load, Metric)], spreads: bool) -> String {
+    let contenders = results.contenders();
+    let mut text = "| what |".to_string();
     for contender in &contenders {
         write!(text, " {contender} |").ok();
     }
     text.push_str("\n| --- |");
     text.push_str(&" --- |".repeat(contenders.len()));
-    for (load, metric) in results.rows() {
+    for &(load, metric) in rows {
         write!(text, "\n| {load}: {metric} |").ok();
         for &contender in &contenders {
-            write!(text, " {} |", cell(results, contender, load, metric)).ok();
+            write!(text, " {} |", cell(results, contender, load, metric, spreads)).ok();
         }
     }
     text.push('\n');
     text
 }
 
-fn cell(results: &Results, who: Contender, load: Load, metric: Metric) -> String {
+fn cell(results: &Results, who: Contender, load: Load, metric: Metric, spreads: bool) -> String {
     let (troubled, of) = results.troubled(who, load);
     let Some(figure) = results.figure(who, load, metric) else {
         return match results.trouble(who, load) {
@@ -40,7 +69,9 @@ fn cell(results: &Results, who: Contender, load: Load, metric: Metric) -> String
         Metric::Works => return if figure.median > 0.5 { "ok" } else { "lost" }.to_string(),
         _ => number(figure.median),
     };
-    text.push_str(&spread(figure));
+    if spreads {
+        text.push_str(&spread(figure));
+    }
     if let Some(ratio) = figure.ratio.filter(|_| who != Contender::Hops) {
         write!(text, " ×{}", number(ratio)).ok();
     }
