@@ -115,6 +115,7 @@ fn open_accept_close() -> Box<dyn FnMut()> {
 fn beside_idle(busy: usize) -> Box<dyn FnMut()> {
     let mut pair = Pair::new(Dialect::Extended, MANY);
     let ids: Vec<ConnectionId> = (0..MANY).map(|_| pair.open()).collect();
-    let (payload, spread) = (payload(SMALL), MANY / busy);
-    Box::new(move || ids.iter().step_by(spread).for_each(|id| pair.carry(*id, &payload)))
+    let busy: Vec<ConnectionId> = ids.iter().step_by(MANY / busy).copied().collect();
+    let payload = payload(SMALL);
+    Box::new(move || pair.carry_all(&busy, &payload))
 }
