@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn it_does_not_lengthen_a_queue() {
-        let sizes = Reader::new().play(Duration::from_secs(60), a_queue);
+        let sizes = Reader::new().play(Duration::from_secs(10), a_queue);
         let (long, all) = (sizes.iter().filter(|size| **size > FREE).count(), sizes.len());
         assert!(sizes.iter().all(|size| *size <= 2 * FREE));
         assert!(long < all / 20, "{long} of {all} grants are trials");
@@ -243,9 +243,9 @@ mod tests {
     fn it_shrinks_where_a_queue_has_formed_and_grows_again_where_there_is_none() {
         let mut reader = Reader::new();
         reader.play(Duration::from_secs(1), a_long_way);
-        let sizes = reader.play(Duration::from_secs(60), a_queue);
+        let sizes = reader.play(Duration::from_secs(10), a_queue);
         assert!(sizes.last().is_some_and(|size| *size <= 2 * FREE));
-        let sizes = reader.play(Duration::from_secs(60), a_long_way);
+        let sizes = reader.play(Duration::from_secs(10), a_long_way);
         assert!(sizes.last().is_some_and(|size| *size >= 8 * MIB));
     }
 
