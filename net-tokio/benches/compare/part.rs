@@ -38,11 +38,21 @@ impl Part {
         program: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = A>,
     ) -> Result<Self> {
+        Self::start_with(&[], program, args)
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with<A: AsRef<OsStr>>(
+        environment: &[(&str, &str)],
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Result<Self> {
         let name = program.as_ref().display().to_string();
         let mut child = Command::new(std::env::current_exe()?)
             .args(["part", "child"])
             .arg(program)
             .args(args)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

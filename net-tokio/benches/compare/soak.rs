@@ -89,11 +89,10 @@ async fn watch(
 /// A tunnel that carries nothing does not grow either.
 fn demand_progress(readings: &[Reading], length: Duration) -> Result<()> {
     for readings in readings.chunk_by(|a, b| same_tenth(a.at, b.at, length)) {
-        let [Some(from), Some(to)] = [readings.first(), readings.last()] else { continue };
-        let stuck = |kind: &usize| from.done.get(*kind) == to.done.get(*kind);
         // A single reading shows nothing.
-        let stuck = (0..KINDS.len()).filter(stuck).find(|_| readings.len() > 1);
-        if let Some(kind) = stuck.and_then(|kind| KINDS.get(kind)) {
+        let [from, .., to] = readings else { continue };
+        let mut kinds = KINDS.iter().zip(from.done.iter().zip(to.done));
+        if let Some((kind, _)) = kinds.find(|(_, (from, to))| *from == to) {
             return Err(format!("no {kind} for {:?} after {:?}", to.at - from.at, from.at).into());
         }
     }

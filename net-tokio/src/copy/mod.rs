@@ -84,6 +84,7 @@ pub(crate) fn copy<S: Socket>(
         watch: None,
         whole: false,
     };
+    // An async function would keep its arguments beside what it has made of them.
     async move {
         let result = (&mut copy).await;
         copy.end(result)

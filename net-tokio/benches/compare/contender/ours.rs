@@ -76,9 +76,8 @@ fn agent(program: &Path, scheme: &str, server: &str, files: &Files) -> Result<Pa
         args.extend(["--ca", &authority]);
     }
     // Not an option: an earlier build may not know it.
-    let limit = format!("WATERTIGHT_AGENT_MAX_CONNECTIONS={MAX_CONNECTIONS}");
-    let program = program.display().to_string();
-    Part::start("env", [&*limit, &program].into_iter().chain(args))
+    let limit = MAX_CONNECTIONS.to_string();
+    Part::start_with(&[("WATERTIGHT_AGENT_MAX_CONNECTIONS", &limit)], program, args)
 }
 
 impl Files {

@@ -92,17 +92,15 @@ pub(super) fn rathole(service: SocketAddr, programs: &Programs) -> Result<Route>
 const BORE_CONTROL: &str = "127.0.0.1:7835";
 
 /// It logs each connection, which nobody else does here, unless it is told not to.
-const QUIET: &str = "RUST_LOG=warn";
+const QUIET: &[(&str, &str)] = &[("RUST_LOG", "warn")];
 
 pub(super) async fn bore(service: SocketAddr, programs: &Programs) -> Result<Route> {
     let program = programs.bore()?;
     let at = free_address()?;
     let port = at.port().to_string();
     let service_port = service.port().to_string();
-    let program = program.display().to_string();
-    let quiet = [QUIET, &program];
     let server = ["server", "--bind-addr", "127.0.0.1", "--min-port", &port, "--max-port", &port];
-    let near = Part::start("env", quiet.iter().chain(&server))?;
+    let near = Part::start_with(QUIET, program, server)?;
     let deadline = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(BORE_CONTROL).await.is_err() {
         if Instant::now() > deadline {
@@ -111,7 +109,7 @@ pub(super) async fn bore(service: SocketAddr, programs: &Programs) -> Result<Rou
         sleep(Duration::from_millis(10)).await;
     }
     let local = ["local", &service_port, "--local-host", "127.0.0.1", "--to", "127.0.0.1"];
-    let far = Part::start("env", quiet.iter().chain(&local).chain(&["--port", &port]))?;
+    let far = Part::start_with(QUIET, program, local.iter().chain(&["--port", &port]))?;
     Route::new(&at.to_string(), near, far, None)
 }
 

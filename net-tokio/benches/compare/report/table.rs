@@ -27,10 +27,8 @@ fn is_main(load: Load, metric: Metric) -> bool {
     match (load, metric) {
         (Load::Bulk { way: Way::Down, connections: 1 }, Metric::Rate | Metric::Cpu) => true,
         (Load::Bulk { connections, .. }, Metric::Rate) => connections < 100,
-        (Load::Requests { connections: 1, .. }, Metric::P50) => true,
-        (Load::Requests { .. } | Load::Opens, Metric::PerSecond) => {
-            !matches!(load, Load::Requests { connections: 1, .. })
-        }
+        (Load::Requests { connections: 1, .. }, metric) => metric == Metric::P50,
+        (Load::Requests { .. } | Load::Opens, Metric::PerSecond) => true,
         (Load::Beside(_), Metric::P99) => true,
         (Load::Idle { connections: 1000 }, Metric::OpenNear | Metric::OpenFar) => true,
         (Load::SlowReader | Load::HalfClose, _) => true,
