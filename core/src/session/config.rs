@@ -192,3 +192,16 @@ impl SessionConfig {
         Self { limits: self.limits.within_bounds(), timing: self.timing }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_window_may_become_smaller_than_the_first_one() {
+        let mut config = SessionConfig::default();
+        config.limits.free_window = 0;
+        let limits = config.within_bounds().limits;
+        assert_eq!(limits.free_window, limits.initial_window);
+    }
+}
