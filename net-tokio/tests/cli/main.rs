@@ -13,6 +13,7 @@ mod lifecycle;
 mod peers;
 mod process;
 mod proxy;
+mod proxy_http;
 mod refusals;
 mod reverse;
 mod target;

@@ -109,6 +109,20 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What a target of the admin server's proxy learns of the origin of a request, by the headers
+/// Forwarded and X-Forwarded-*.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ForwardedRule {
+    /// Our part behind that of the client: for a client that is itself a proxy
+    #[default]
+    Append,
+    /// Our part alone, whatever the client claims
+    Replace,
+    /// The client's part as it is
+    Keep,
+}
+
 /// `own` unless it is empty: a list from a stronger source replaces one from a weaker whole.
 fn first<T>(own: Vec<T>, others: Vec<T>) -> Vec<T> {
     if own.is_empty() { others } else { own }

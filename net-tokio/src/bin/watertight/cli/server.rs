@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use watertight::Endpoint;
 
-use super::{NonZeroTime, duration, first};
+use super::{ForwardedRule, NonZeroTime, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
@@ -98,6 +98,19 @@ pub(crate) struct ServerOptions {
     #[arg(env = "WATERTIGHT_SERVER_ADMIN", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
     pub(crate) admin: Option<AdminAddr>,
+
+    /// How /client/... tells a target where a request comes from: append, replace or keep
+    /// [default: append]
+    ///
+    /// The headers are X-Forwarded-For, -Proto, -Host and -Prefix, and Forwarded. A target sees
+    /// each connection come from the agent's machine: one that trusts its own machine has to look
+    /// at them. `append` adds our part to what the client sends, `replace` drops the client's part
+    /// first, `keep` passes that on alone. The prefix is /client/KEY/SCHEME/HOST: a program that
+    /// knows it writes links that stay below it. Location headers, cookies and pages are passed on
+    /// as they are.
+    #[arg(long, value_name = "RULE", hide_possible_values = true, help_heading = FORWARDING)]
+    #[arg(env = "WATERTIGHT_SERVER_ADMIN_FORWARDED", hide_env_values = true)]
+    pub(crate) admin_forwarded: Option<ForwardedRule>,
 
     /// Another server, whose agents are reached through it and which reaches ours; repeatable
     ///
@@ -197,6 +210,7 @@ impl ServerOptions {
             allow_dial: first(self.allow_dial, others.allow_dial),
             forward: first(self.forward, others.forward),
             admin: self.admin.or(others.admin),
+            admin_forwarded: self.admin_forwarded.or(others.admin_forwarded),
             peer: first(self.peer, others.peer),
             peer_dns: self.peer_dns.or(others.peer_dns),
             peer_id: self.peer_id.or(others.peer_id),

@@ -60,6 +60,7 @@ mod tests {
             allow-dial = "localhost:80"
             forward = "127.0.0.1:2=key=web:80"
             admin = "9090"
+            admin-forwarded = "replace"
             peer = ["wss://b.example:1/connect,b", "ws://c:1,c,token"]
             peer-dns = "wss://peers.example"
             peer-id = "a"
@@ -92,6 +93,7 @@ mod tests {
         assert_eq!(options.server.forward.len(), 1);
         assert_eq!(options.server.peer.len(), 2);
         assert!(options.server.peer_dns.is_some());
+        assert_eq!(options.server.admin_forwarded, Some(crate::cli::ForwardedRule::Replace));
         assert_eq!(options.server.drain_timeout.unwrap().as_secs(), 90);
         assert_eq!(options.server.handshake_timeout.unwrap().0.as_secs(), 3);
         assert!(options.server.silence.is_some() && options.agent.silence.is_some());

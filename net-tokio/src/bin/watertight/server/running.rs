@@ -68,7 +68,7 @@ impl RunningServer {
         };
         if let Some(bound) = sockets.admin {
             let listener = running.take_up("admin server", bound);
-            running.admin = Some(Admin::start(listener, server.clone())?);
+            running.admin = Some(Admin::start(listener, server.clone(), plan.forwarded)?);
         }
         for (forward, bound) in plan.forwards.iter().zip(sockets.forwards) {
             running.forward(forward, bound);
