@@ -33,6 +33,9 @@ pub(crate) struct AgentOptions {
     pub(crate) connect: Option<Endpoint>,
 
     /// Authorities (PEM) that the server's certificate is checked against, instead of the system's
+    ///
+    /// The file is read again before each connection, as those of --client-cert and --client-key. If
+    /// one of them is bad then, what was in force stays, and the log says why.
     #[arg(long, value_name = "FILE", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_CA", hide_env_values = true)]
     pub(crate) ca: Option<PathBuf>,

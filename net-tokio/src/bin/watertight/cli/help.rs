@@ -19,7 +19,7 @@ Signals:
   the second time   close the connections that are still open
   the third time    exit at once
   SIGHUP            the server reads its token file, certificate and key again; sessions stay up;
-                    an agent reads its token file before each connection anyway
+                    an agent reads its token and certificate files before each connection anyway
 
 A first try, in three terminals:
   echo a-long-random-secret > token

@@ -56,7 +56,8 @@ pub(crate) struct ServerOptions {
 
     /// Authorities (PEM) of client certificates; with it, an agent must have one
     ///
-    /// The token is asked for all the same.
+    /// The token is asked for all the same. A certificate is checked at each connection: TLS sessions
+    /// are not resumed.
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_CLIENT_CA", hide_env_values = true)]
     pub(crate) client_ca: Option<PathBuf>,
@@ -148,6 +149,9 @@ pub(crate) struct ServerOptions {
     pub(crate) peer_token_file: Option<PathBuf>,
 
     /// Authorities (PEM) that the peers' certificates are checked against, instead of the system's
+    ///
+    /// The file is read again before each connection, as those of --peer-cert and --peer-key. If one
+    /// of them is bad then, what was in force stays, and the log says why.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_CA", hide_env_values = true)]
     pub(crate) peer_ca: Option<PathBuf>,
