@@ -11,7 +11,7 @@ use http::{Extensions, HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
-use tracing::{Instrument, debug, info};
+use tracing::{Instrument, debug};
 use watertight_core::Role;
 
 use super::Inner;
@@ -141,7 +141,7 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
         Welcome::Peer(admission) => server.admit_peer(transport, &admission),
     };
     if let Err(refusal) = admitted {
-        info!(%refusal, "session refused");
+        server.log_refused(None, None, &refusal);
     }
 }
 

@@ -10,6 +10,7 @@ mod headers;
 mod help;
 mod http;
 mod lifecycle;
+mod log;
 mod peers;
 mod process;
 mod proxy;

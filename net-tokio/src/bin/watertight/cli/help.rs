@@ -12,7 +12,9 @@ Output:
   Standard output has the addresses that are listened on; then a line `ready`, which a server prints
   when it listens everywhere and an agent when it is connected for the first time; and, as the last
   line, the ledger. With --log-format json each line is a JSON object, such as {\"ready\":true}. The
-  log goes to standard error; there an agent tells of each session and of why it has none.
+  log goes to standard error; there an agent tells of each session and of why it has none. Neither
+  stops the program where nobody reads: lines of the log that would wait behind more than 1 MiB are
+  left out, and the log says how many.
 
 Signals:
   SIGTERM, Ctrl-C   take nothing new, let open connections finish, then print the ledger and exit
