@@ -27,9 +27,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to accept what came before a cut.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Room for connections, which all listeners share.
+pub(super) fn slots() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CONNECTIONS))
+}
+
 /// Accepts until the admin server stops.
-pub(super) async fn accept(state: Arc<State>, listener: Listener) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Semaphore>) {
     loop {
         let next = async {
             // The semaphore is never closed; without a permit the connection would just be one

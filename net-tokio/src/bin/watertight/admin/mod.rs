@@ -56,9 +56,9 @@ struct State {
 }
 
 impl Admin {
-    /// Serves `server`'s state on `listener`.
+    /// Serves `server`'s state on `listeners`.
     pub(crate) fn start(
-        listener: Listener,
+        listeners: Vec<Listener>,
         server: Server,
         forwarded: ForwardedRule,
     ) -> Result<Self, Failure> {
@@ -68,12 +68,15 @@ impl Admin {
             tls: ClientTls::system(),
             forwarded,
             draining: AtomicBool::new(false),
-            guarded: matches!(listener, Listener::Tcp(_)),
+            guarded: listeners.iter().any(|listener| matches!(listener, Listener::Tcp(_))),
             stop: CancellationToken::new(),
             tasks: Tasks::default(),
         });
         state.tasks.spawn(metrics::keep_up(state.metrics.clone(), state.stop.clone()));
-        state.tasks.spawn(accept::accept(Arc::clone(&state), listener));
+        let slots = accept::slots();
+        for listener in listeners {
+            state.tasks.spawn(accept::accept(Arc::clone(&state), listener, Arc::clone(&slots)));
+        }
         Ok(Self { state })
     }
 

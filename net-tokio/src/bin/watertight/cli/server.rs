@@ -29,6 +29,8 @@ pub(crate) struct ServerOptions {
     ///
     /// Agents use `ws://HOST:PORT/connect`, or `wss://` with --tls-cert; the same port takes their
     /// byte streams, `tcp://` and `tls://`. Port 0 lets the system choose; the address is printed.
+    /// A name is listened on at each of its addresses. [::]:PORT takes IPv4 as well, unless the same
+    /// port is asked for at an IPv4 address.
     /// In the environment, commas separate several.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_LISTEN", hide_env_values = true)]
