@@ -5,6 +5,7 @@ mod demo;
 mod environment;
 mod help;
 mod server;
+mod unknown;
 mod value;
 
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ pub(crate) struct CommonOptions {
     ///
     /// The names are those of the command line without the dashes in front. An option given on
     /// the command line wins over the environment, and that over the file. An empty environment
-    /// variable counts as none.
+    /// variable counts as none; one that begins with WATERTIGHT_ and is no option's is an error.
     #[arg(long, global = true, value_name = "FILE", env = "WATERTIGHT_CONFIG")]
     #[arg(hide_env_values = true, help_heading = "Common options")]
     pub(crate) config: Option<PathBuf>,
