@@ -1,6 +1,6 @@
 //! The ways from an agent to its server: HTTP proxies, Unix sockets, streams of the embedder's.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 mod support;
 
@@ -83,6 +83,83 @@ async fn an_agent_reaches_a_unix_socket() {
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
+/// When an agent comes to a server that answers each upgrade with `answer`, from its start on.
+async fn visits(answer: &'static str, count: usize) -> Vec<Duration> {
+    let (visit, mut visits) = tokio::sync::mpsc::unbounded_channel();
+    let connect = move || {
+        visit.send(tokio::time::Instant::now()).ok();
+        let (near, far) = duplex(10_000);
+        tokio::spawn(async move {
+            let (mut far, mut line) = (BufReader::new(far), String::new());
+            while far.read_line(&mut line).await.unwrap() > 2 {
+                line.clear();
+            }
+            far.write_all(answer.as_bytes()).await.unwrap();
+        });
+        async move { Ok(near) }
+    };
+    let start = tokio::time::Instant::now();
+    let agent =
+        Agent::builder("ws://in.memory".parse().unwrap(), KEY).seed(1).connect_with(connect);
+    let agent = agent.start();
+    let mut times = Vec::new();
+    for _ in 0..count {
+        times.push(visits.recv().await.unwrap() - start);
+    }
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_time_is_given_it() {
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 40\r\nContent-Length: 0\r\n\r\n";
+    let times = visits(busy, 3).await;
+    for pair in times.windows(2) {
+        let rest = pair[1] - pair[0];
+        assert!((40..42).contains(&rest.as_secs()), "{times:?}");
+    }
+    // Within reason.
+    let never = "HTTP/1.1 429 No\r\nRetry-After: 99999999\r\nContent-Length: 0\r\n\r\n";
+    let times = visits(never, 2).await;
+    assert!((300..302).contains(&(times[1] - times[0]).as_secs()), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_whose_server_goes_away_does_not_come_back_at_once() {
+    const AGENTS: u64 = 60;
+    let first = server().build();
+    let (came, mut coming) = tokio::sync::mpsc::unbounded_channel();
+    let acceptor = first.clone();
+    let agents: Vec<Agent> = (0..AGENTS)
+        .map(|number| {
+            let (acceptor, came) = (acceptor.clone(), came.clone());
+            let connect = move || {
+                came.send(tokio::time::Instant::now()).ok();
+                let (near, far) = duplex(1000);
+                acceptor.serve_io(far, None);
+                async move { Ok(near) }
+            };
+            let endpoint = "tcp://in.memory:1".parse().unwrap();
+            let agent = Agent::builder(endpoint, &format!("edge-{number}")).token(TOKEN);
+            agent.seed(number).connect_with(connect).start()
+        })
+        .collect();
+    until(|| first.clients().len() == 60).await;
+    while coming.try_recv().is_ok() {}
+    let cut = tokio::time::Instant::now();
+    first.kill().await;
+    let mut seconds = [0; 6];
+    for _ in 0..AGENTS {
+        let after = coming.recv().await.unwrap() - cut;
+        // The first tries: those that fail come again, and are not counted.
+        seconds[usize::try_from(after.as_secs()).unwrap().min(5)] += 1;
+    }
+    assert!(seconds[0] < 25, "{seconds:?}");
+    for agent in agents {
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+}
+
 /// An agent that reaches `server` in memory.
 fn in_memory(server: &Server, endpoint: &str) -> AgentBuilder {
     let acceptor = server.clone();
@@ -158,6 +235,7 @@ async fn two_agents_with_one_key_take_turns_ever_more_slowly() {
     // Each session counts as stable. Were that all, a turn would take half a second.
     let config = ReconnectConfig {
         initial: Duration::from_secs(1),
+        spread: Duration::ZERO,
         max: Duration::from_secs(60),
         multiplier: 2,
         stable_after: Duration::ZERO,

@@ -53,6 +53,7 @@ fn help_of_the_commands_has_options_groups_and_examples() {
         "--silence",
         "--drain-timeout",
         "--max-connections",
+        "--reconnect-spread",
         "Examples:",
         "WATERTIGHT_AGENT_KEY",
     ] {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use tracing::warn;
-use watertight::core::SessionConfig;
+use watertight::core::{ReconnectConfig, SessionConfig};
 use watertight::{ClientTls, Endpoint, Policy, ProxyPolicy};
 
 use crate::cli::AgentOptions;
@@ -28,6 +28,7 @@ pub(crate) struct AgentPlan {
     pub(crate) proxy: Option<ProxyPolicy>,
     pub(crate) forwards: Vec<AgentForward>,
     pub(crate) session: SessionConfig,
+    pub(crate) reconnect: ReconnectConfig,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -73,6 +74,7 @@ impl AgentPlan {
             proxy: options.proxy.map(|proxy| proxy.0),
             forwards: options.forward,
             session: session_config(options.max_connections, options.silence),
+            reconnect: reconnect(options.reconnect_spread),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             ..Self::new(endpoint, key(options.key)?, policy)
         })
@@ -90,9 +92,15 @@ impl AgentPlan {
             proxy: None,
             forwards: Vec::new(),
             session: SessionConfig::default(),
+            reconnect: ReconnectConfig::default(),
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+}
+
+fn reconnect(spread: Option<Duration>) -> ReconnectConfig {
+    let default = ReconnectConfig::default();
+    ReconnectConfig { spread: spread.unwrap_or(default.spread), ..default }
 }
 
 fn headers(specs: &[HeaderSpec]) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {

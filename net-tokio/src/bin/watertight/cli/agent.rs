@@ -112,6 +112,16 @@ pub(crate) struct AgentOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) silence: Option<Silence>,
 
+    /// Within how long after its session has ended the agent tries again first [default: 5s]
+    ///
+    /// At a time of its own choice: the agents of a server that restarts do not all come at once. A
+    /// large fleet needs longer. A try that fails is followed by others within 1s, 2s and so on up to
+    /// 30s, and a server's Retry-After counts up to 5m.
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_RECONNECT_SPREAD", hide_env_values = true)]
+    #[serde(deserialize_with = "text::duration")]
+    pub(crate) reconnect_spread: Option<Duration>,
+
     /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_AGENT_DRAIN_TIMEOUT", hide_env_values = true)]
@@ -141,6 +151,7 @@ impl AgentOptions {
             allow: first(self.allow, others.allow),
             forward: first(self.forward, others.forward),
             silence: self.silence.or(others.silence),
+            reconnect_spread: self.reconnect_spread.or(others.reconnect_spread),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_connections: self.max_connections.or(others.max_connections),
         }

@@ -84,6 +84,7 @@ mod tests {
             allow = ["localhost:80", "10.0.0.0/8:*"]
             forward = ["127.0.0.1:3=db:5432"]
             silence = "10s"
+            reconnect-spread = "1m"
             drain-timeout = "5s"
             max-connections = 7
             "#,
@@ -98,6 +99,7 @@ mod tests {
         assert_eq!(options.server.handshake_timeout.unwrap().0.as_secs(), 3);
         assert!(options.server.silence.is_some() && options.agent.silence.is_some());
         assert_eq!(options.server.max_connections.unwrap().get(), 6);
+        assert_eq!(options.agent.reconnect_spread.unwrap().as_secs(), 60);
         assert_eq!(options.agent.max_connections.unwrap().get(), 7);
         assert_eq!(options.agent.allow.len(), 2);
         assert!(options.log.log_format.is_some());
