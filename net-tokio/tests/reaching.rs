@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex};
+use tokio::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex,
+};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use watertight::core::ReconnectConfig;
 use watertight::{Agent, AgentBuilder, AgentStatus, AgentStopped, ProxyPolicy, Server};
@@ -65,6 +67,91 @@ async fn an_agent_goes_through_an_http_proxy() {
     let status = format!("{:?}", *in_time(status.wait_for(waiting)).await.unwrap());
     assert!(status.contains(&proxy) && status.contains("auth"), "{status}");
     assert!(!status.contains("secret"), "{status}");
+    assert!(refused.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+/// A SOCKS proxy that lets through who brings `user`, to the server at `to`, and keeps the names that
+/// it was asked for.
+async fn socks_proxy(
+    user: Option<&'static str>,
+    to: std::net::SocketAddr,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(serve_socks(socket, user, to, Arc::clone(&asked)));
+        }
+    });
+    at.to_string()
+}
+
+async fn serve_socks(
+    mut socket: TcpStream,
+    user: Option<&str>,
+    to: std::net::SocketAddr,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+) -> std::io::Result<()> {
+    // RFC 1928: version, methods; version, method.
+    assert_eq!(socket.read_u8().await?, 5);
+    let mut methods = vec![0; socket.read_u8().await?.into()];
+    socket.read_exact(&mut methods).await?;
+    let method = if user.is_some() { 2 } else { 0 };
+    if !methods.contains(&method) {
+        return socket.write_all(&[5, 0xff]).await;
+    }
+    socket.write_all(&[5, method]).await?;
+    if let Some(user) = user {
+        // RFC 1929: version, user, password; version, status.
+        assert_eq!(socket.read_u8().await?, 1);
+        let mut words = Vec::new();
+        for _ in 0..2 {
+            let mut word = vec![0; socket.read_u8().await?.into()];
+            socket.read_exact(&mut word).await?;
+            words.push(String::from_utf8(word).unwrap());
+        }
+        let refused = u8::from(words.join(":") != user);
+        socket.write_all(&[1, refused]).await?;
+    }
+    // Version, CONNECT, reserved, a name, port; version, success, reserved, an address.
+    let mut head = [0; 4];
+    socket.read_exact(&mut head).await?;
+    assert_eq!(head, [5, 1, 0, 3]);
+    let mut name = vec![0; socket.read_u8().await?.into()];
+    socket.read_exact(&mut name).await?;
+    let port = socket.read_u16().await?;
+    asked.lock().unwrap().push(format!("{}:{port}", String::from_utf8(name).unwrap()));
+    let mut far = TcpStream::connect(to).await?;
+    socket.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    copy_bidirectional(&mut socket, &mut far).await.map(drop)
+}
+
+#[tokio::test]
+async fn an_agent_goes_through_a_socks_proxy_that_knows_the_name() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let asked = Arc::default();
+    let open = socks_proxy(None, at, Arc::clone(&asked)).await;
+    let guarded = socks_proxy(Some("user:secret"), at, Arc::clone(&asked)).await;
+    // A name that only the proxy can make something of.
+    let through = |proxy: String| {
+        let endpoint = "ws://server.invalid:81".parse().unwrap();
+        let agent = Agent::builder(endpoint, KEY).token(TOKEN).policy(loopback());
+        agent.proxy(ProxyPolicy::Url(proxy)).start()
+    };
+    for proxy in [format!("socks5://{open}"), format!("socks5h://user:secret@{guarded}")] {
+        let agent = through(proxy);
+        in_time(agent.connected()).await.unwrap();
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+    assert_eq!(*asked.lock().unwrap(), ["server.invalid:81"; 2]);
+    let refused = through(format!("socks5://{guarded}"));
+    let mut status = refused.status();
+    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let status = format!("{:?}", *in_time(status.wait_for(waiting)).await.unwrap());
+    assert!(status.contains(&guarded), "{status}");
     assert!(refused.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }

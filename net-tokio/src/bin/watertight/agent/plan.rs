@@ -50,6 +50,12 @@ impl AgentPlan {
                  wss:// or tls://"
             )));
         }
+        let names_proxy = options.proxy.as_ref().is_some_and(|proxy| proxy.0 != ProxyPolicy::None);
+        if names_proxy && !is_web_socket(&endpoint) {
+            return Err(Failure::configuration(format_args!(
+                "--proxy is for WebSockets, and {endpoint} goes past it: --connect to ws:// or wss://"
+            )));
+        }
         if !options.header.is_empty() && !is_web_socket(&endpoint) {
             return Err(Failure::configuration(format_args!(
                 "--header is for the upgrade to a WebSocket, which {endpoint} goes without: \

@@ -40,12 +40,15 @@ pub(crate) struct AgentOptions {
     #[arg(env = "WATERTIGHT_AGENT_CA", hide_env_values = true)]
     pub(crate) ca: Option<PathBuf>,
 
-    /// The HTTP proxy to go through, or `none` [default: what HTTPS_PROXY, HTTP_PROXY and
+    /// The proxy to go through, or `none` [default: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
     /// NO_PROXY say]
     ///
     /// `http://[USER:PASSWORD@]HOST:PORT`, or `https://` where the proxy wants TLS with itself; its
-    /// certificate is checked against the system's authorities. Only ws:// and wss:// go through
-    /// proxies.
+    /// certificate is checked against the system's authorities. Or `socks5://`, also written
+    /// `socks5h://`, whose proxy is given the server's name. Only ws:// and wss:// go through proxies.
+    /// The variables are read as Go's programs read them, and ALL_PROXY where the other one is not
+    /// set: NO_PROXY lists names (example.com, .example.com, *.example.com), addresses and networks,
+    /// the first two with a port or without; localhost and loopback addresses need no entry.
     #[arg(long, value_name = "URL|none", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_PROXY", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
