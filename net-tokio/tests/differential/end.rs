@@ -1,0 +1,172 @@
+//! One end of a conversation: plays its script on a socket, and notes what it sees.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::conversation::{Leave, SMALL, Script, Side, Step};
+use crate::outcome::{Ending, Seen};
+use crate::socket::Socket;
+
+/// Bytes of one call.
+const CHUNK: usize = 64 << 10;
+
+/// How often the kernel is asked what has arrived.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// What an end has done so far, for the other one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    steps: usize,
+    written: u64,
+    /// The write side is shut down.
+    finished: bool,
+    /// The socket is closed.
+    gone: bool,
+    /// The script has ended, though the socket may be open.
+    over: bool,
+}
+
+impl Progress {
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.gone
+    }
+}
+
+/// One end of a conversation.
+pub(crate) struct End<'a> {
+    pub(crate) side: Side,
+    pub(crate) script: &'a Script,
+    pub(crate) own: &'a watch::Sender<Progress>,
+    pub(crate) other: watch::Receiver<Progress>,
+    /// How long the end hesitates before a step.
+    pub(crate) delay: &'a (dyn Fn(Side, usize) -> Duration + Send + Sync),
+    pub(crate) seen: &'a mut Seen,
+}
+
+impl End<'_> {
+    /// Plays the script. Where it is dropped half-way, the socket is closed.
+    pub(crate) async fn play(mut self, mut socket: Socket) {
+        for (index, step) in self.script.steps.iter().enumerate() {
+            self.hesitate(index).await;
+            self.seen.stuck = Some(index);
+            self.take(&mut socket, *step).await;
+            let written = self.seen.written;
+            self.own.send_modify(|own| {
+                own.steps += 1;
+                own.written = written;
+                own.finished |= *step == Step::Finish;
+            });
+        }
+        self.hesitate(self.script.steps.len()).await;
+        self.seen.stuck = Some(self.script.steps.len());
+        self.leave(socket).await;
+        self.seen.stuck = None;
+    }
+
+    async fn hesitate(&self, step: usize) {
+        let delay = (self.delay)(self.side, step);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn take(&mut self, socket: &mut Socket, step: Step) {
+        match step {
+            Step::Send(bytes) => self.send(socket, u64::from(bytes)).await,
+            Step::Flood => self.send(socket, u64::MAX).await,
+            Step::Read(bytes) => self.read(socket, u64::from(bytes)).await,
+            Step::ReadToEnd => self.read(socket, u64::MAX).await,
+            Step::Finish => socket.finish().await,
+            Step::Wait(steps) => self.wait(socket, usize::from(steps)).await,
+            Step::Pause(time) => tokio::time::sleep(Duration::from_millis(time.into())).await,
+        }
+    }
+
+    async fn send(&mut self, socket: &mut Socket, bytes: u64) {
+        let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK))];
+        let mut left = bytes;
+        while left > 0 {
+            let piece = &mut chunk[..CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
+            fill(piece, self.side, self.seen.written);
+            match socket.write(piece).await {
+                Ok(written) => {
+                    self.seen.written += written as u64;
+                    left -= written as u64;
+                }
+                Err(error) => {
+                    self.seen.broken = true;
+                    self.seen.reset_told |= error.kind() == io::ErrorKind::ConnectionReset;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self, socket: &mut Socket, bytes: u64) {
+        let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK))];
+        let mut left = bytes;
+        while left > 0 && self.seen.ending == Ending::NotSeen {
+            let most = chunk.len().min(usize::try_from(left).unwrap_or(CHUNK));
+            match socket.read(&mut chunk[..most]).await {
+                Ok(0) => self.seen.ending = Ending::Eof,
+                Ok(read) => {
+                    self.check(&chunk[..read]);
+                    left -= read as u64;
+                }
+                Err(_) => self.seen.ending = Ending::Reset,
+            }
+        }
+    }
+
+    fn check(&mut self, data: &[u8]) {
+        let mut expected = vec![0; data.len()];
+        fill(&mut expected, self.side.other(), self.seen.received);
+        if let Some(at) = data.iter().zip(&expected).position(|(is, should)| is != should) {
+            self.seen.corrupt.get_or_insert(self.seen.received + at as u64);
+        }
+        self.seen.received += data.len() as u64;
+    }
+
+    /// Until the other end has taken its steps, and their effects have arrived.
+    async fn wait(&mut self, socket: &Socket, steps: usize) {
+        let reached = self.other.wait_for(|other| other.steps >= steps || other.over).await;
+        let Ok(other) = reached.map(|progress| *progress) else { return };
+        let ends = other.finished || other.gone;
+        let unread = other.written.saturating_sub(self.seen.received).min(SMALL);
+        while !socket.has_ended() && (ends || socket.unread() < unread) {
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    async fn leave(&mut self, socket: Socket) {
+        match self.script.leave {
+            Leave::Close => drop(socket),
+            Leave::Reset => socket.reset(),
+            Leave::Keep => {
+                self.own.send_modify(|own| {
+                    own.steps += 1;
+                    own.over = true;
+                });
+                self.other.wait_for(|other| other.over).await.ok();
+                drop(socket);
+                return;
+            }
+        }
+        self.own.send_modify(|own| {
+            own.steps += 1;
+            own.gone = true;
+            own.over = true;
+        });
+    }
+}
+
+/// The bytes that `side` sends from `at` on. Another place or another side has other bytes.
+fn fill(data: &mut [u8], side: Side, at: u64) {
+    for (byte, at) in data.iter_mut().zip(at..) {
+        let mixed =
+            (at + 1).wrapping_mul(if side == Side::Client { 0x9e37_79b1 } else { 0x85eb_ca6b });
+        *byte = (mixed >> 16).to_le_bytes()[0];
+    }
+}
