@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::copy::{OnEof, Socket, copy};
+use crate::kernel::Keepalive;
 use crate::listener::{Accepted, Listener};
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
@@ -28,6 +29,7 @@ impl Forward {
         stop: &CancellationToken,
         listener: Listener,
         name: &str,
+        keepalive: Keepalive,
         dial: D,
     ) -> Self
     where
@@ -41,7 +43,7 @@ impl Forward {
             _stop: stop.clone().drop_guard(),
             _kill: tasks.kill_on_drop(),
         };
-        let accepting = accept_all(listener, tasks, stop, Arc::new(dial));
+        let accepting = accept_all(listener, tasks, stop, keepalive, Arc::new(dial));
         parent.spawn(accepting.instrument(info_span!("forward", to = name)));
         forward
     }
@@ -52,8 +54,13 @@ impl Forward {
     }
 }
 
-async fn accept_all<D, A>(listener: Listener, tasks: Tasks, stop: CancellationToken, dial: Arc<D>)
-where
+async fn accept_all<D, A>(
+    listener: Listener,
+    tasks: Tasks,
+    stop: CancellationToken,
+    keepalive: Keepalive,
+    dial: Arc<D>,
+) where
     D: Fn() -> A + Send + Sync + 'static,
     A: Future<Output = Result<TunnelStream, DialError>> + Send + 'static,
 {
@@ -61,12 +68,16 @@ where
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = listener.accept_socket() => accepted,
+            accepted = listener.accept_socket(keepalive) => accepted,
         };
         let dial = Arc::clone(&dial);
         match accepted {
-            Accepted::Tcp(socket, _) => tasks.spawn(forward(socket, dial).in_current_span()),
-            Accepted::Unix(socket) => tasks.spawn(forward(socket, dial).in_current_span()),
+            Accepted::Tcp(socket, _) => {
+                tasks.spawn(forward(socket, keepalive, dial).in_current_span())
+            }
+            Accepted::Unix(socket) => {
+                tasks.spawn(forward(socket, keepalive, dial).in_current_span())
+            }
         }
     }
     drop(listener);
@@ -74,7 +85,7 @@ where
     tasks.wind_down(Duration::MAX).await;
 }
 
-async fn forward<S, D, A>(socket: S, dial: Arc<D>)
+async fn forward<S, D, A>(socket: S, keepalive: Keepalive, dial: Arc<D>)
 where
     S: Socket,
     D: Fn() -> A,
@@ -85,7 +96,7 @@ where
     match dialled {
         Ok(stream) => {
             let span = stream.span().clone();
-            carry(socket, stream).instrument(span).await;
+            carry(socket, stream, keepalive).instrument(span).await;
         }
         Err(error) => {
             // The one at the other end of the socket can only be told by a reset.
@@ -95,8 +106,8 @@ where
     }
 }
 
-async fn carry<S: Socket>(socket: S, stream: TunnelStream) {
-    match copy(socket, stream, OnEof::HalfClose).await {
+async fn carry<S: Socket>(socket: S, stream: TunnelStream, keepalive: Keepalive) {
+    match copy(socket, stream, OnEof::HalfClose, keepalive).await {
         Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
         Err(error) => debug!(%error, "connection failed"),
     }

@@ -7,7 +7,7 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::{Control, Event, NotPossible, OpenError, ReadError, Session, WriteError};
-use crate::connection::{Connection, Phase, RecvHalf, SendHalf, Signal};
+use crate::connection::{Connection, Linger, Phase, RecvHalf, SendHalf, Signal, Then};
 use crate::registry::{Unspeakable, check_route};
 use crate::timers::Timer;
 use crate::wire::{Body, ClientRoute, ResetCode, base};
@@ -149,7 +149,9 @@ impl Session {
         let row = self.table.get(id).ok_or(WriteError::Unknown)?;
         match row.phase {
             Phase::Open { send: SendHalf::Open, .. } => {}
-            Phase::Over { cause, .. } => return Err(WriteError::Ended(row.end(cause))),
+            Phase::Over { cause, .. } | Phase::Lingering(Linger::Flush(Then::Reset(cause))) => {
+                return Err(WriteError::Ended(row.end(cause)));
+            }
             Phase::Open { .. } | Phase::Lingering(_) => return Err(WriteError::Finished),
             Phase::Opening | Phase::Dialing(_) => return self.wait_for_room(id),
         }
@@ -204,6 +206,9 @@ impl Session {
         let row = self.table.get(id).ok_or(ReadError::Unknown)?;
         match row.phase {
             Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. } => Ok(Bytes::new()),
+            Phase::Lingering(Linger::Flush(Then::Reset(cause))) => {
+                Err(ReadError::Ended(row.end(cause)))
+            }
             // One that is over has something left to read: otherwise it is retired.
             _ => {
                 self.table.update(id, |row| row.recv.wants_data = true);
@@ -237,7 +242,9 @@ impl Session {
         self.command(id, Signal::FinishWrite, "")
     }
 
-    /// Ends both directions now. What is queued and unread is thrown away.
+    /// Ends both directions for the application now. What is unread is thrown away. What was written
+    /// is still sent, and the reset follows it, for as long as the transport takes some of it within
+    /// the linger time.
     ///
     /// # Errors
     /// There is no such connection.
@@ -253,8 +260,8 @@ impl Session {
     }
 
     /// Gives the handle of a connection back: the application will not ask for it again. Before
-    /// [`finish`](Self::finish) this is a reset; after it, what was written still arrives. A
-    /// connection that is gone already is no error.
+    /// [`finish`](Self::finish) this is a [`reset`](Self::reset); after it, what was written still
+    /// arrives, and then the end of file. A connection that is gone already is no error.
     pub fn release(&mut self, now: Instant, id: ConnectionId) {
         self.at(now);
         self.command(id, Signal::Release, "the application let go of the connection").ok();

@@ -174,6 +174,9 @@ pub enum ReadError {
     /// There is nothing now; an [`Event::Readable`](super::Event::Readable) follows.
     #[error("nothing to read now")]
     Blocked,
+    /// The application has reset the connection.
+    #[error(transparent)]
+    Ended(ConnectionEnd),
     /// There is no such connection any more; [`Event::Retired`](super::Event::Retired) says why,
     /// and whether this is an end of file.
     #[error("no such connection")]

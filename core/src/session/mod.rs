@@ -236,7 +236,7 @@ impl Session {
     pub fn over(&self, id: ConnectionId) -> Option<bool> {
         match self.table.get(id)?.phase {
             Phase::Over { clean, .. } => Some(clean),
-            _ => None,
+            phase => phase.resetting().map(|_| false),
         }
     }
 

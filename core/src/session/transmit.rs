@@ -153,10 +153,11 @@ impl Session {
         }
         // The table has no violation for this signal.
         self.apply(id, Signal::Flushed, "nobody reads this connection any more").ok();
-        if self.extended() {
+        if self.extended() && phase.resetting().is_none() {
             return Some(message(id, Body::Finish));
         }
-        // The base dialect has no Finish; an abandoned connection has its Error queued now.
+        // The base dialect has no Finish; an abandoned connection has its Error queued now, and one that
+        // was reset its Reset.
         self.next_control()
     }
 

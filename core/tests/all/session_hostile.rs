@@ -190,6 +190,7 @@ fn data_keeps_to_the_credit() {
     lone.says_data(1, &[0; 2048]);
     assert!(lone.fault().is_none());
     lone.says_data(1, &[0; 1]);
+    assert_eq!(lone.end.read(lone.now, id(1)), [0; 2048], "what was within it is kept");
     assert_eq!(lone.end.cause(id(1)), Some(Cause::SessionEnded));
     assert_fault(lone, &PeerMisbehaved::CreditExceeded(id(1)));
 }

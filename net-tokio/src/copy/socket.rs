@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
+use crate::kernel::TcpState;
 use crate::transport::BoxIo;
 
 /// What one read asks of the socket: as much as four Data messages carry, unless their size is
@@ -38,6 +39,11 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     fn failure(&self) -> Option<io::Error> {
         None
     }
+
+    /// What the kernel knows of it, for one that is a TCP connection.
+    fn tcp(&self) -> Option<TcpState> {
+        None
+    }
 }
 
 impl Socket for TcpStream {
@@ -48,6 +54,10 @@ impl Socket for TcpStream {
 
     fn failure(&self) -> Option<io::Error> {
         self.take_error().ok().flatten()
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        TcpState::of(self)
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Driver<T: Transport, O: Owner> {
     owner: O,
     timer: Option<Pin<Box<Sleep>>>,
     gather: Gather,
+    /// Why nothing more can be sent. What has arrived by then is still taken in.
+    broken: Option<TransportError>,
     phase: Phase,
 }
 
@@ -69,6 +71,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             owner,
             timer: None,
             gather: Gather::default(),
+            broken: None,
             phase: Phase::Running,
         }
     }
@@ -121,14 +124,17 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     /// Sends, perhaps after others had their turn that may have something to send as well. `true` if
     /// there may be more.
     fn gather_and_transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.broken.is_some() {
+            return false;
+        }
         if self.lets_others_go_first() {
             return true;
         }
         match self.transmit(cx) {
             Ok(more) => more,
             Err(error) => {
-                self.transport_failed(&error);
-                false
+                self.broken = Some(error);
+                true
             }
         }
     }
@@ -179,6 +185,14 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         state.dispatch();
     }
 
+    /// A transport that cannot be written may have received the other end's last messages before: they
+    /// are taken in first.
+    fn end_if_broken(&mut self, more_in: bool) {
+        if let Some(error) = self.broken.take_if(|_| !more_in) {
+            self.transport_failed(&error);
+        }
+    }
+
     fn transport_failed(&self, error: &TransportError) {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
@@ -224,6 +238,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     fn run(&mut self, cx: &mut Context<'_>) {
         self.shared.lock().set_driver(cx.waker());
         let more_in = self.receive(cx);
+        self.end_if_broken(more_in);
         let more_out = self.gather_and_transmit(cx);
         let due = self.keep_time(cx);
         self.pass_on_notices();

@@ -27,7 +27,7 @@ pub(super) async fn accept(state: Arc<State>, listener: Listener) {
             // The semaphore is never closed; without a permit the connection would just be one
             // more than intended.
             let permit = Arc::clone(&slots).acquire_owned().await.ok();
-            (permit, listener.accept().await)
+            (permit, listener.accept(state.keepalive).await)
         };
         let (permit, (io, _)) = tokio::select! {
             biased;

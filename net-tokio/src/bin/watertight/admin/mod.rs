@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use watertight::{ClientTls, Listener, Server, TlsError};
+use watertight::{ClientTls, Keepalive, Listener, Server, TlsError};
 
 use crate::failure::Failure;
 use crate::tasks::Tasks;
@@ -44,6 +44,7 @@ type Slot = Arc<Option<OwnedSemaphorePermit>>;
 #[derive(Debug)]
 struct State {
     server: Server,
+    keepalive: Keepalive,
     metrics: Metrics,
     /// For `https` targets behind the agents. A machine without trusted roots can do without.
     tls: Result<ClientTls, TlsError>,
@@ -56,9 +57,14 @@ struct State {
 
 impl Admin {
     /// Serves `server`'s state on `listener`.
-    pub(crate) fn start(listener: Listener, server: Server) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        listener: Listener,
+        server: Server,
+        keepalive: Keepalive,
+    ) -> Result<Self, Failure> {
         let state = Arc::new(State {
             server,
+            keepalive,
             metrics: Metrics::install()?,
             tls: ClientTls::system(),
             draining: AtomicBool::new(false),

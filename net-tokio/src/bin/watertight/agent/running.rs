@@ -61,7 +61,7 @@ impl RunningAgent {
 
 fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
-    let builder = builder.session(plan.session.clone());
+    let builder = builder.session(plan.session.clone()).keepalive(plan.keepalive);
     let builder = plan
         .headers
         .iter()

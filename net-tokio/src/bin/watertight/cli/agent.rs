@@ -11,6 +11,7 @@ use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::forward_spec::AgentForward;
 use crate::header_spec::HeaderSpec;
+use crate::keepalive_spec::KeepaliveSpec;
 use crate::proxy_spec::ProxySpec;
 use crate::silence::Silence;
 
@@ -109,6 +110,16 @@ pub(crate) struct AgentOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) silence: Option<Silence>,
 
+    /// How long the machine of a target or of a forward's user may be silent before its
+    /// connection is given up, or `off` [default: 3m]
+    ///
+    /// A machine that is there answers the probes of TCP keepalive, whatever its programs do. At
+    /// least 9s.
+    #[arg(long, value_name = "TIME|off", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_KEEPALIVE", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) keepalive: Option<KeepaliveSpec>,
+
     /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_AGENT_DRAIN_TIMEOUT", hide_env_values = true)]
@@ -138,6 +149,7 @@ impl AgentOptions {
             allow: first(self.allow, others.allow),
             forward: first(self.forward, others.forward),
             silence: self.silence.or(others.silence),
+            keepalive: self.keepalive.or(others.keepalive),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_connections: self.max_connections.or(others.max_connections),
         }

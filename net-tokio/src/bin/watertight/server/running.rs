@@ -68,7 +68,7 @@ impl RunningServer {
         };
         if let Some(bound) = sockets.admin {
             let listener = running.take_up("admin server", bound);
-            running.admin = Some(Admin::start(listener, server.clone())?);
+            running.admin = Some(Admin::start(listener, server.clone(), plan.keepalive)?);
         }
         for (forward, bound) in plan.forwards.iter().zip(sockets.forwards) {
             running.forward(forward, bound);
@@ -138,6 +138,7 @@ fn build(plan: &ServerPlan) -> Server {
     let tokens = plan.tokens.clone();
     let builder = Server::builder(move |request| ready(tokens.current().check(&request)));
     let builder = builder.session(plan.session.clone()).registry(plan.registry.clone());
+    let builder = builder.keepalive(plan.keepalive);
     let builder = match plan.handshake_timeout {
         Some(timeout) => builder.handshake_deadline(timeout),
         None => builder,
