@@ -1,6 +1,7 @@
 //! One end of a conversation: plays its script on a socket, and notes what it sees.
 
 use std::io;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -85,11 +86,10 @@ impl End<'_> {
     }
 
     async fn send(&mut self, socket: &mut Socket, bytes: u64) {
-        let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK))];
         let mut left = bytes;
         while left > 0 {
-            let piece = &mut chunk[..CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
-            fill(piece, self.side, self.seen.written);
+            let length = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));
+            let piece = pattern(self.side, self.seen.written, length);
             match socket.write(piece).await {
                 Ok(written) => {
                     self.seen.written += written as u64;
@@ -121,9 +121,9 @@ impl End<'_> {
     }
 
     fn check(&mut self, data: &[u8]) {
-        let mut expected = vec![0; data.len()];
-        fill(&mut expected, self.side.other(), self.seen.received);
-        if let Some(at) = data.iter().zip(&expected).position(|(is, should)| is != should) {
+        let expected = pattern(self.side.other(), self.seen.received, data.len());
+        if data != expected {
+            let at = data.iter().zip(expected).take_while(|(is, should)| is == should).count();
             self.seen.corrupt.get_or_insert(self.seen.received + at as u64);
         }
         self.seen.received += data.len() as u64;
@@ -162,11 +162,19 @@ impl End<'_> {
     }
 }
 
-/// The bytes that `side` sends from `at` on. Another place or another side has other bytes.
-fn fill(data: &mut [u8], side: Side, at: u64) {
-    for (byte, at) in data.iter_mut().zip(at..) {
-        let mixed =
-            (at + 1).wrapping_mul(if side == Side::Client { 0x9e37_79b1 } else { 0x85eb_ca6b });
-        *byte = (mixed >> 16).to_le_bytes()[0];
-    }
+/// After so many bytes the pattern begins again. A prime: no shift by a round number goes unseen.
+const PERIOD: usize = 65_521;
+
+/// The bytes that `side` sends from `at` on, at most as many as one call takes. Another place or
+/// another side has other bytes.
+fn pattern(side: Side, at: u64, length: usize) -> &'static [u8] {
+    static PATTERNS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+        [0x9e37_79b1_u32, 0x85eb_ca6b].map(|factor| {
+            let byte = |at: u32| (at + 1).wrapping_mul(factor).to_le_bytes()[2];
+            let period: Vec<_> = (0..).map(byte).take(PERIOD).collect();
+            period.iter().copied().cycle().take(PERIOD + CHUNK).collect()
+        })
+    });
+    let start = usize::try_from(at % PERIOD as u64).unwrap();
+    &PATTERNS[side as usize][start..start + length]
 }

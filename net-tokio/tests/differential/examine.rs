@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 
@@ -80,7 +81,7 @@ impl<'a> Direct<'a> {
             let plays = (self.runs..self.runs + runs)
                 .map(|run| play_on(way, &self.conversation, run, effort, report));
             for run in join_all(plays).await {
-                let outcome = run.outcome(&self.conversation, way.families);
+                let outcome = run.outcome(&self.conversation);
                 let violation = run.violation(way.families);
                 assert!(violation.is_none(), "directly: {}: {violation:?}", self.conversation);
                 assert!(!outcome.is_stuck(), "directly: {}: {outcome}", self.conversation);
@@ -148,8 +149,9 @@ async fn play_on(
     let taken = way.lane().await;
     let timing = Timing::of_run(run);
     let timing = if effort.shrinking { timing.shrinking() } else { timing };
+    let started = Instant::now();
     let run = play(conversation, taken.lane(), timing).await;
-    report.played(way.name);
+    report.played(way.name, started.elapsed(), conversation);
     if run.target.absent {
         taken.retire();
     }
@@ -166,7 +168,7 @@ async fn compare(
 ) -> Option<Difference> {
     let mut difference = None::<Difference>;
     for run in runs {
-        let outcome = run.outcome(&direct.conversation, way.families);
+        let outcome = run.outcome(&direct.conversation).seen_by(way.families);
         let violation = run.violation(way.families);
         let legal = loop {
             let verdict = judge(way, &direct.conversation, &outcome, direct.outcomes.iter());

@@ -96,7 +96,7 @@ const READERS: &[&str] = &[
     "client: read 10, pause 5, close | target: send 2000000, close",
     "client: send 2000000, close | target: read 10, pause 5, reset",
     "client: send 2000000, end, close | target: read 10, pause 5, close",
-    "client: send 2000000, end, close | target: send 2000000, reset",
+    "client: send 60000, end, close | target: send 2000000, reset",
     "client: send 60000, read 60000, close | target: wait 1, send 60000, end, close",
     "client: send 60000, wait 2, end, close | target: wait 1, send 60000, close",
 ];
@@ -129,7 +129,7 @@ fn same_everywhere(conversations: &[&str], with_go: bool) {
     let differences = runtime().block_on(async {
         let stage = Stage::start(with_go).await;
         let differences = play_all(&stage, conversations, &report).await;
-        stage.is_quiet().await;
+        stage.is_quiet(&report).await;
         stage.end().await;
         differences
     });

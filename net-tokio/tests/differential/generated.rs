@@ -122,15 +122,14 @@ fn generated(seed: &str, dose: Dose, with_go: bool) {
             scope.spawn(move || campaign.run(seed.into()));
         }
     });
-    say(format_args!("seed {seed}: {}", campaign.report));
-    let found = campaign.found.into_inner().unwrap();
-    let found: Vec<String> = found;
+    let found = campaign.found.lock().unwrap().clone();
     runtime.block_on(async {
         if found.is_empty() {
-            stage.is_quiet().await;
+            stage.is_quiet(&campaign.report).await;
         }
-        stage.end().await;
     });
+    say(format_args!("seed {seed}: {}", campaign.report));
+    runtime.block_on(stage.end());
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }
 

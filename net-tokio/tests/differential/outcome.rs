@@ -90,7 +90,7 @@ impl Run {
     }
 
     /// The run in the terms in which runs of `conversation` are compared.
-    pub(crate) fn outcome(&self, conversation: &Conversation, families: [Family; 2]) -> Outcome {
+    pub(crate) fn outcome(&self, conversation: &Conversation) -> Outcome {
         let end = |side: Side| {
             let (seen, other) = (self.seen(side), self.seen(side.other()));
             let ending = seen.ending();
@@ -99,11 +99,6 @@ impl Run {
                 Ending::NotSeen => Received::Exactly(seen.received),
                 _ if seen.received == other.written => Received::Whole,
                 _ => Received::Part,
-            };
-            let is_unix = families[side as usize] == Family::Unix;
-            let ending = match ending {
-                Ending::Eof | Ending::Reset if is_unix => Ending::EofOrReset,
-                ending => ending,
             };
             let Seen { broken, stuck, absent, .. } = *seen;
             EndOutcome { received, ending, broken, stuck, absent }

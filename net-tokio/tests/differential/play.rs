@@ -24,7 +24,7 @@ pub(crate) async fn play(conversation: &Conversation, lane: &Lane, timing: Timin
     let mut run = Run { client: Seen::default(), target: Seen::default() };
     let (client, target) = (watch::Sender::new(Progress::default()), watch::Sender::default());
     let delay = |side, step| timing.delay(side, step);
-    let connect = || async { lane.connect.connect().await.expect("the forward accepts") };
+    let connect = || lane.connect.connect().expect("the forward accepts");
     let accept = || async { lane.accept.accept().await.expect("the target accepts") };
     let client_end = End {
         side: Side::Client,
@@ -43,7 +43,7 @@ pub(crate) async fn play(conversation: &Conversation, lane: &Lane, timing: Timin
         seen: &mut run.target,
     };
     if !conversation.early {
-        let connected = timeout(CONNECTS, async { (connect().await, accept().await) }).await;
+        let connected = timeout(CONNECTS, async { (connect(), accept().await) }).await;
         let (client, target) = connected.expect("no connection");
         tokio::join!(
             within(timing.limit, client_end.play(client)),
@@ -62,7 +62,7 @@ pub(crate) async fn play(conversation: &Conversation, lane: &Lane, timing: Timin
             None => true,
         }
     };
-    let client_plays = async { within(timing.limit, client_end.play(connect().await)).await };
+    let client_plays = within(timing.limit, client_end.play(connect()));
     let (absent, ()) = tokio::join!(target_plays, client_plays);
     if absent {
         run.target.absent = true;

@@ -39,10 +39,20 @@ pub(crate) enum Acceptor {
 }
 
 impl Address {
-    pub(crate) async fn connect(&self) -> io::Result<Socket> {
+    /// Connects, which takes no time on this machine. tokio's own `connect` asks for the socket's error
+    /// afterwards, and so takes a connection that was answered and reset for one that was refused.
+    pub(crate) fn connect(&self) -> io::Result<Socket> {
         match self {
-            Self::Tcp(at) => Socket::tcp(TcpStream::connect(at).await?),
-            Self::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+            Self::Tcp(at) => {
+                let socket = std::net::TcpStream::connect(at)?;
+                socket.set_nonblocking(true)?;
+                Socket::tcp(TcpStream::from_std(socket)?)
+            }
+            Self::Unix(path) => {
+                let socket = std::os::unix::net::UnixStream::connect(path)?;
+                socket.set_nonblocking(true)?;
+                UnixStream::from_std(socket).map(Socket::Unix)
+            }
         }
     }
 

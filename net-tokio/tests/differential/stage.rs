@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
@@ -15,6 +15,7 @@ use watertight::{
 
 use crate::go::{GoEnd, Version};
 use crate::processes::{Authority, eventually};
+use crate::report::Report;
 use crate::socket::{Acceptor, Address, Family};
 use crate::support::{self, KEY, TOKEN, in_time, listen, server, until};
 use crate::way::{LANES, Lane, Opener, Way};
@@ -150,9 +151,11 @@ impl Stage {
     }
 
     /// Waits until no tunnel has a connection: every conversation is over.
-    pub(crate) async fn is_quiet(&self) {
+    pub(crate) async fn is_quiet(&self, report: &Report) {
+        let since = Instant::now();
         until(|| self.servers.iter().all(|server| server.ledger().connections.live == 0)).await;
         until(|| self.agents.iter().all(|agent| agent.ledger().connections.live == 0)).await;
+        report.quiet_after(since.elapsed());
     }
 
     async fn pair(&mut self, server: Server, agent: AgentBuilder) -> (Server, Agent) {
