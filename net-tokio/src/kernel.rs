@@ -1,11 +1,15 @@
 //! What the kernel knows of a TCP connection, and what it is told of it.
 
+use std::any::Any;
 use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
 use tracing::debug;
+
+use crate::transport::{BoxIo, Prefixed};
 
 /// A TCP connection as its kernel sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,28 @@ pub(crate) struct TcpState {
 }
 
 impl TcpState {
+    /// That of the TCP connection below a byte stream. `None` if there is none, or the kernel cannot be
+    /// asked.
+    pub(crate) fn below(io: &dyn Any) -> Option<Self> {
+        if let Some(socket) = io.downcast_ref::<TcpStream>() {
+            return Self::of(socket);
+        }
+        if let Some(boxed) = io.downcast_ref::<BoxIo>() {
+            return Self::below((**boxed).as_any());
+        }
+        if let Some(prefixed) = io.downcast_ref::<Prefixed<BoxIo>>() {
+            return Self::below(prefixed.io());
+        }
+        if let Some(tls) = io.downcast_ref::<client::TlsStream<TcpStream>>() {
+            return Self::of(tls.get_ref().0);
+        }
+        if let Some(tls) = io.downcast_ref::<client::TlsStream<BoxIo>>() {
+            return Self::below(tls.get_ref().0);
+        }
+        let tls = io.downcast_ref::<server::TlsStream<BoxIo>>()?;
+        Self::below(tls.get_ref().0)
+    }
+
     /// `None` where the kernel cannot be asked. One system call.
     #[cfg(target_os = "linux")]
     pub(crate) fn of(socket: &TcpStream) -> Option<Self> {

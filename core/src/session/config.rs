@@ -102,11 +102,14 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Between two pings. Five seconds is what remotedialer's connector does.
+    /// Between two pings, unless the other end's silence asks for more of them. Five seconds is what
+    /// remotedialer's connector does.
     pub ping_interval: Duration,
-    /// Silence of the other end after which the session is over. Any message is a sign of life.
+    /// Silence of the other end after which the session is over. Any message is a sign of life, and
+    /// so is a part of one. A watertight end is told, and pings in time. Where ours waits in the
+    /// transport, the other end has nothing to answer, and the time begins with what it takes.
     pub silence: Duration,
-    /// How long the transport may take nothing of what is queued: as long as `silence`, since an end
+    /// How long the other end's side of the transport may take nothing of what is queued: as long as `silence`, since an end
     /// that is heard and does not read is no better than a silent one.
     pub stall: Duration,
     /// How long a dial of ours may go unanswered, where the caller gives no other time. Fifteen
@@ -121,16 +124,20 @@ pub struct Timing {
     pub reconcile: Duration,
 }
 
-impl Limits {
-    /// What the other end is told of them.
+impl SessionConfig {
+    /// What the other end is told of it.
     pub(super) fn settings(&self) -> Settings {
+        let silence = u64::try_from(self.timing.silence.as_millis()).unwrap_or(u64::MAX);
         Settings {
-            initial_window: self.initial_window,
-            max_data: self.max_data as u64,
-            max_connections: self.max_connections as u64,
+            initial_window: self.limits.initial_window,
+            max_data: self.limits.max_data as u64,
+            max_connections: self.limits.max_connections as u64,
+            silence: nearest(silence.max(1), &Settings::SILENCE),
         }
     }
+}
 
+impl Limits {
     fn within_bounds(mut self) -> Self {
         self.initial_window = nearest(self.initial_window, &Settings::INITIAL_WINDOW);
         // No window is smaller than the first one.

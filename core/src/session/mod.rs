@@ -182,7 +182,7 @@ impl Session {
 
     fn start(&mut self) {
         if self.dialect == Dialect::Extended {
-            let settings = self.config.limits.settings();
+            let settings = self.config.settings();
             self.outbox.push(self.now, Control::Settings(settings));
         }
         self.start_timers();

@@ -9,7 +9,8 @@ use watertight_core::wire::{
 };
 use watertight_core::{Cause, Event, Role, SessionConfig, SessionEnd, Violation};
 
-const SETTINGS: Settings = Settings { initial_window: 1024, max_data: 1024, max_connections: 100 };
+const SETTINGS: Settings =
+    Settings { initial_window: 1024, max_data: 1024, max_connections: 100, silence: 0 };
 
 fn extended() -> Lone {
     Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}))

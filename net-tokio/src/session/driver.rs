@@ -51,6 +51,8 @@ pub(crate) struct Driver<T: Transport, O: Owner> {
     gather: Gather,
     /// Why nothing more can be sent. What has arrived by then is still taken in.
     broken: Option<TransportError>,
+    /// Bytes that the remote's kernel had acknowledged, and that ours had received, at the last look.
+    seen: (u64, u64),
     phase: Phase,
 }
 
@@ -72,6 +74,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             timer: None,
             gather: Gather::default(),
             broken: None,
+            seen: (0, 0),
             phase: Phase::Running,
         }
     }
@@ -200,20 +203,34 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         state.dispatch();
     }
 
+    /// A timer is due: what its owner waits for may be under way in the kernel's queues.
+    fn note_progress(&mut self) {
+        let Some(state) = self.transport.tcp() else { return };
+        let before = std::mem::replace(&mut self.seen, (state.acked, state.received));
+        let now = self.shared.clock.now();
+        let mut locked = self.shared.lock();
+        if state.received > before.1 {
+            locked.core.handle_transport_received(now);
+        }
+        if state.acked > before.0 && state.unacked {
+            locked.core.handle_transport_sent(now);
+        }
+    }
+
     /// Lets the session's time pass and waits for its next deadline. `true` if it has come.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut state = self.shared.lock();
-        let Some(at) = state.core.poll_timeout() else {
+        let Some(at) = self.shared.lock().core.poll_timeout() else {
             self.timer = None;
             return false;
         };
         let now = self.shared.clock.now();
         if at <= now {
+            self.note_progress();
+            let mut state = self.shared.lock();
             state.core.handle_timeout(now);
             state.dispatch();
             return true;
         }
-        drop(state);
         self.wait_until(self.shared.clock.to_tokio(at), cx)
     }
 
