@@ -1,7 +1,7 @@
 //! Deviations by design: what a tunnel does that a direct connection does not, with the reason.
 
 use crate::conversation::{Conversation, Leave, Side, Step};
-use crate::outcome::{Ending, Outcome};
+use crate::outcome::{Ending, Outcome, Received};
 use crate::socket::Family;
 use crate::way::Way;
 
@@ -14,15 +14,21 @@ pub(crate) enum Deviation {
     BaseHalfClose,
     BaseEndOfClient,
     EarlyReset,
+    LargeClose,
+    GoReset,
+    GoDial,
 }
 
 impl Deviation {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::LaterWriteError,
         Self::UnixReset,
         Self::BaseHalfClose,
         Self::BaseEndOfClient,
         Self::EarlyReset,
+        Self::LargeClose,
+        Self::GoReset,
+        Self::GoDial,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -32,6 +38,9 @@ impl Deviation {
             Self::BaseHalfClose => "no half-close in the base dialect",
             Self::BaseEndOfClient => "no end of a client in the base dialect",
             Self::EarlyReset => "a dial withdrawn",
+            Self::LargeClose => "a large transfer and a close",
+            Self::GoReset => "remotedialer ends a target's connection by a FIN",
+            Self::GoDial => "remotedialer takes a reset for a refusal",
         }
     }
 
@@ -59,6 +68,19 @@ impl Deviation {
             Self::EarlyReset => {
                 "A client that resets before its dial is answered withdraws the dial. Directly, the \
                  target accepts a connection that is dead already."
+            }
+            Self::LargeClose => {
+                "A close is a FIN, or a reset where bytes are unread: it depends on what has arrived. \
+                 The tunnel holds more of a large transfer than the kernel, so that the sender closes \
+                 sooner than it could directly. Only where all bytes arrive before the end of file."
+            }
+            Self::GoReset => {
+                "remotedialer copies to a target and closes its socket when the copy ends, however it \
+                 ends. Its protocol tells an agent of ours no more."
+            }
+            Self::GoDial => {
+                "Go's net.Dial asks for the socket's error after connecting. A target that answers and \
+                 resets at once counts as one that refuses, and its answer is lost."
             }
         }
     }
@@ -106,7 +128,48 @@ pub(crate) fn judge<'a>(
     if way.is_base && direct.clone().any(|direct| ends_by_linger(conversation, direct, seen)) {
         return Ok(Some(Deviation::BaseEndOfClient));
     }
+    if direct.clone().any(|direct| closes_sooner(conversation, direct, seen)) {
+        return Ok(Some(Deviation::LargeClose));
+    }
+    if way.is_go && direct.clone().any(|direct| told_a_fin(direct, seen)) {
+        return Ok(Some(Deviation::GoReset));
+    }
+    if way.is_go && refused_by_reset(conversation, seen) {
+        return Ok(Some(Deviation::GoDial));
+    }
     Err(())
+}
+
+/// Whether the runs are the same, but for an end of file in the place of a reset, after all of a large
+/// transfer.
+fn closes_sooner(conversation: &Conversation, direct: &Outcome, seen: &Outcome) -> bool {
+    let mut sooner = *seen;
+    for side in Side::BOTH {
+        let end = sooner.end_mut(side);
+        let closes = conversation.script(side.other()).leave == Leave::Close;
+        if closes && end.received == Received::Whole && end.ending == Ending::Eof {
+            end.ending = Ending::Reset;
+            end.received = direct.end(side).received;
+        }
+    }
+    sooner == *direct || fails_later(direct, &sooner)
+}
+
+/// Whether the runs are the same, but for an end of file of the target in the place of a reset, and for
+/// what came before it.
+fn told_a_fin(direct: &Outcome, seen: &Outcome) -> bool {
+    let mut told = *seen;
+    if told.target.ending == Ending::Eof && direct.target.ending == Ending::Reset {
+        (told.target.ending, told.target.received) = (Ending::Reset, direct.target.received);
+    }
+    told == *direct || fails_later(direct, &told)
+}
+
+/// Whether the client was refused, and the target had left by a reset.
+fn refused_by_reset(conversation: &Conversation, seen: &Outcome) -> bool {
+    let nothing = matches!(seen.client.received, Received::Exactly(0) | Received::Part);
+    let refused = nothing && matches!(seen.client.ending, Ending::Reset | Ending::NotSeen);
+    refused && conversation.target.leave != Leave::Keep && !seen.is_stuck()
 }
 
 /// Whether the runs are the same, but for writes that fail directly only.

@@ -17,16 +17,22 @@ const CHUNK: usize = 64 << 10;
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// What an end has done so far, for the other one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
-    steps: usize,
-    written: u64,
-    /// The write side is shut down.
-    finished: bool,
-    /// The socket is closed.
-    gone: bool,
+    /// What had been done after each step.
+    steps: Vec<Done>,
     /// The script has ended, though the socket may be open.
     over: bool,
+    /// The socket is closed.
+    gone: bool,
+}
+
+/// What an end has done up to a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    written: u64,
+    /// The write side is shut down, or the socket is closed.
+    ends: bool,
 }
 
 impl Progress {
@@ -49,20 +55,18 @@ pub(crate) struct End<'a> {
 impl End<'_> {
     /// Plays the script. Where it is dropped half-way, the socket is closed.
     pub(crate) async fn play(mut self, mut socket: Socket) {
+        let mut ends = false;
         for (index, step) in self.script.steps.iter().enumerate() {
             self.hesitate(index).await;
             self.seen.stuck = Some(index);
             self.take(&mut socket, *step).await;
-            let written = self.seen.written;
-            self.own.send_modify(|own| {
-                own.steps += 1;
-                own.written = written;
-                own.finished |= *step == Step::Finish;
-            });
+            ends |= *step == Step::Finish;
+            let done = Done { written: self.seen.written, ends };
+            self.own.send_modify(|own| own.steps.push(done));
         }
         self.hesitate(self.script.steps.len()).await;
         self.seen.stuck = Some(self.script.steps.len());
-        self.leave(socket).await;
+        self.leave(socket, ends).await;
         self.seen.stuck = None;
     }
 
@@ -131,34 +135,37 @@ impl End<'_> {
 
     /// Until the other end has taken its steps, and their effects have arrived.
     async fn wait(&mut self, socket: &Socket, steps: usize) {
-        let reached = self.other.wait_for(|other| other.steps >= steps || other.over).await;
-        let Ok(other) = reached.map(|progress| *progress) else { return };
-        let ends = other.finished || other.gone;
-        let unread = other.written.saturating_sub(self.seen.received).min(SMALL);
-        while !socket.has_ended() && (ends || socket.unread() < unread) {
+        let reached = self.other.wait_for(|other| other.steps.len() >= steps || other.over).await;
+        // The other end may be further on: what it has done since is not waited for.
+        let done = |other: watch::Ref<'_, Progress>| other.steps.iter().take(steps).last().copied();
+        let Some(done) = reached.ok().and_then(done) else { return };
+        let unread = done.written.saturating_sub(self.seen.received).min(SMALL);
+        while !socket.has_ended() && (done.ends || socket.unread() < unread) {
             tokio::time::sleep(GLANCE).await;
         }
     }
 
-    async fn leave(&mut self, socket: Socket) {
-        match self.script.leave {
-            Leave::Close => drop(socket),
-            Leave::Reset => socket.reset(),
-            Leave::Keep => {
-                self.own.send_modify(|own| {
-                    own.steps += 1;
-                    own.over = true;
-                });
-                self.other.wait_for(|other| other.over).await.ok();
+    async fn leave(&mut self, socket: Socket, ends: bool) {
+        let kept = match self.script.leave {
+            Leave::Close => {
                 drop(socket);
-                return;
+                None
             }
-        }
+            Leave::Reset => {
+                socket.reset();
+                None
+            }
+            Leave::Keep => Some(socket),
+        };
+        let done = Done { written: self.seen.written, ends: ends || kept.is_none() };
         self.own.send_modify(|own| {
-            own.steps += 1;
-            own.gone = true;
+            own.steps.push(done);
             own.over = true;
+            own.gone = kept.is_none();
         });
+        if kept.is_some() {
+            self.other.wait_for(|other| other.over).await.ok();
+        }
     }
 }
 

@@ -169,7 +169,8 @@ async fn compare(
     let mut difference = None::<Difference>;
     for run in runs {
         let outcome = run.outcome(&direct.conversation).seen_by(way.families);
-        let violation = run.violation(way.families);
+        // remotedialer's own program truncates; see the deviations.
+        let violation = run.violation(way.families).filter(|_| !way.is_go);
         let legal = loop {
             let verdict = judge(way, &direct.conversation, &outcome, direct.outcomes.iter());
             if verdict.is_ok() || direct.runs >= effort.most_direct {

@@ -20,7 +20,7 @@ use crate::{runtime, say, setting};
 /// needed.
 const THREADS: u64 = 8;
 
-const EFFORT: Effort = Effort { direct: 4, runs: 1, most_direct: 400, shrinking: false };
+const EFFORT: Effort = Effort { direct: 4, runs: 1, most_direct: 200, shrinking: false };
 
 /// A race does not show in each run.
 const SHRINKING: Effort = Effort { direct: 8, runs: 24, most_direct: 120, shrinking: true };

@@ -36,6 +36,8 @@ pub(crate) struct Way {
     pub(crate) half_closes: bool,
     /// Whether it goes through a session in the base dialect.
     pub(crate) is_base: bool,
+    /// Whether an end is remotedialer's own program.
+    pub(crate) is_go: bool,
     open: Option<Opener>,
     idle: Mutex<Vec<Lane>>,
     lanes: Semaphore,
@@ -56,6 +58,7 @@ impl Way {
             families,
             half_closes: true,
             is_base: false,
+            is_go: false,
             open: Some(open),
             idle: Mutex::default(),
             lanes: Semaphore::new(LANES),
@@ -75,6 +78,7 @@ impl Way {
             families: [Family::Tcp; 2],
             half_closes: false,
             is_base: true,
+            is_go: true,
             open: None,
             lanes: Semaphore::new(lanes.len()),
             idle: Mutex::new(lanes),
