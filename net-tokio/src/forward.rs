@@ -10,6 +10,7 @@ use tracing::{Instrument, debug, info, info_span};
 use crate::copy::{OnEof, Socket, copy};
 use crate::kernel::Keepalive;
 use crate::listener::{Accepted, Listener};
+use crate::log_limit::LogLimit;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
@@ -64,19 +65,20 @@ async fn accept_all<D, A>(
     D: Fn() -> A + Send + Sync + 'static,
     A: Future<Output = Result<TunnelStream, DialError>> + Send + 'static,
 {
+    let limit = Arc::new(LogLimit::default());
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             accepted = listener.accept_socket(keepalive) => accepted,
         };
-        let dial = Arc::clone(&dial);
+        let (dial, limit) = (Arc::clone(&dial), Arc::clone(&limit));
         match accepted {
             Accepted::Tcp(socket, _) => {
-                tasks.spawn(forward(socket, keepalive, dial).in_current_span())
+                tasks.spawn(forward(socket, keepalive, dial, limit).in_current_span())
             }
             Accepted::Unix(socket) => {
-                tasks.spawn(forward(socket, keepalive, dial).in_current_span())
+                tasks.spawn(forward(socket, keepalive, dial, limit).in_current_span())
             }
         }
     }
@@ -85,14 +87,15 @@ async fn accept_all<D, A>(
     tasks.wind_down(Duration::MAX).await;
 }
 
-async fn forward<S, D, A>(socket: S, keepalive: Keepalive, dial: Arc<D>)
+async fn forward<S, D, A>(socket: S, keepalive: Keepalive, dial: Arc<D>, limit: Arc<LogLimit>)
 where
     S: Socket,
     D: Fn() -> A,
     A: Future<Output = Result<TunnelStream, DialError>>,
 {
     // An open connection does not keep the room that its dial took.
-    let dialled = Box::pin(dial()).await;
+    let dialled = Box::pin(unless_gone(&socket, dial())).await;
+    let Some(dialled) = dialled else { return debug!("gone before the dial was answered") };
     match dialled {
         Ok(stream) => {
             let span = stream.span().clone();
@@ -101,8 +104,26 @@ where
         Err(error) => {
             // The one at the other end of the socket can only be told by a reset.
             socket.abort();
-            info!(%error, "cannot dial");
+            log_failed(&error, &limit);
         }
+    }
+}
+
+/// A health check of an agent that is away fails all day.
+fn log_failed(error: &DialError, limit: &LogLimit) {
+    match limit.pass() {
+        Some(0) => info!(%error, "cannot dial"),
+        Some(left_out) => info!(%error, left_out, "cannot dial"),
+        None => debug!(%error, "cannot dial"),
+    }
+}
+
+/// A dial that nobody waits for any more is given up.
+async fn unless_gone<S: Socket, T>(socket: &S, dial: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        dialled = dial => Some(dialled),
+        () = socket.gone() => None,
     }
 }
 

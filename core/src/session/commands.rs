@@ -37,6 +37,7 @@ impl Session {
         let phase = Phase::opening(self.extended());
         self.insert(id, Connection::new(phase, self.initial_credit(), self.recv_buffer(), false));
         if self.extended() {
+            self.dials.insert(id, target);
             self.set_timer(id, Some((Timer::Dial(id), within)));
         } else {
             self.events.push_back(Event::Opened(id));
@@ -64,6 +65,8 @@ impl Session {
             Err(OpenError::TargetTooLong { length: target.len(), limit: max_target })
         } else if self.table.totals().opening >= limits.max_dials {
             Err(OpenError::TooManyDials(self.table.totals().opening))
+        } else if let Some(pending) = self.dials.excess(target, limits.max_dials) {
+            Err(OpenError::TooManyDialsOfTarget(pending))
         } else if self.outbox.queued_answers() >= limits.max_queued_control / 2 {
             Err(OpenError::Congested)
         } else {

@@ -32,7 +32,8 @@ pub struct Limits {
     /// session can be made to buffer before any window grows.
     pub max_connections: usize,
     /// Dials in flight at once, counted for each end. A dial costs the dialling end a socket and
-    /// a task before anything proves that it is wanted.
+    /// a task before anything proves that it is wanted. A single target may have no more of them than
+    /// are still free, so that one that hangs leaves room for the others.
     pub max_dials: usize,
     /// Control messages that wait for the transport, announcements of clients not counted. An end
     /// that makes us answer without reading the answers passes it, and its session ends, though

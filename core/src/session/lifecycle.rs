@@ -96,6 +96,9 @@ impl Session {
             }
         });
         self.table.check();
+        if !matches!(phase, Phase::Opening | Phase::Dialing(_)) {
+            self.answered(id);
+        }
         self.rearm(id, phase);
         self.review_stop(id);
         match phase {
@@ -202,6 +205,7 @@ impl Session {
     /// The one door out.
     fn retire(&mut self, id: ConnectionId, cause: Cause, complete: bool) {
         self.forget_queues(id);
+        self.answered(id);
         let Some(row) = self.table.retire(id, cause) else { return };
         if let Some(deadline) = row.deadline {
             self.timers.remove(deadline);
@@ -211,6 +215,12 @@ impl Session {
         let end = ConnectionEnd { complete, ..row.end(cause) };
         self.events.push_back(Event::Retired { id, end });
         self.wake_budget_waiters();
+    }
+
+    /// A dial is in flight no more.
+    fn answered(&mut self, id: ConnectionId) {
+        self.dials.remove(id);
+        self.dialled.remove(id);
     }
 
     /// Takes a connection out of every queue that it stands in.

@@ -1,13 +1,14 @@
 //! What the copy knows of sockets: how to read from, write to and close one.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
@@ -21,6 +22,9 @@ const SCRATCH: usize = (64 << 10) - 256;
 /// Reads at least this long give their buffer away; shorter ones are copied out of it. What is held
 /// for a connection is counted by its bytes: they must not keep much more memory than that.
 const GIVE_AWAY: usize = 32 << 10;
+
+/// Between two looks at a Unix socket that waits for a dial.
+const ASK: Duration = Duration::from_millis(200);
 
 /// How many pieces one write takes.
 pub(super) const PIECES: usize = 8;
@@ -40,6 +44,13 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
         None
     }
 
+    /// Resolves when the socket's other end has let go of it in both directions, for one that is
+    /// neither read nor written. An end of file alone may be a half-close, behind which somebody
+    /// waits for an answer. Cancel safe.
+    fn gone(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// What the kernel knows of it, for one that is a TCP connection.
     fn tcp(&self) -> Option<TcpState> {
         None
@@ -56,12 +67,29 @@ impl Socket for TcpStream {
         self.take_error().ok().flatten()
     }
 
+    async fn gone(&self) {
+        // A socket that cannot be watched is found out when it is used.
+        if self.ready(Interest::ERROR).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     fn tcp(&self) -> Option<TcpState> {
         TcpState::of(self)
     }
 }
 
 impl Socket for UnixStream {
+    async fn gone(&self) {
+        // Its close is no error. What has arrived makes it ready for as long as it is not read, so it
+        // is asked from time to time.
+        while let Ok(ready) = self.ready(Interest::READABLE).await
+            && !ready.is_write_closed()
+        {
+            tokio::time::sleep(ASK).await;
+        }
+    }
+
     fn failure(&self) -> Option<io::Error> {
         self.take_error().ok().flatten()
     }
