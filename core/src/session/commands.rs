@@ -152,7 +152,8 @@ impl Session {
         let row = self.table.get(id).ok_or(WriteError::Unknown)?;
         match row.phase {
             Phase::Open { send: SendHalf::Open, .. } => {}
-            Phase::Over { cause, .. } | Phase::Lingering(Linger::Flush(Then::Reset(cause))) => {
+            Phase::Over { cause, .. }
+            | Phase::Lingering(Linger::Flush(Then::Reset { cause, .. })) => {
                 return Err(WriteError::Ended(row.end(cause)));
             }
             Phase::Open { .. } | Phase::Lingering(_) => return Err(WriteError::Finished),
@@ -209,7 +210,7 @@ impl Session {
         let row = self.table.get(id).ok_or(ReadError::Unknown)?;
         match row.phase {
             Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. } => Ok(Bytes::new()),
-            Phase::Lingering(Linger::Flush(Then::Reset(cause))) => {
+            Phase::Lingering(Linger::Flush(Then::Reset { cause, .. })) => {
                 Err(ReadError::Ended(row.end(cause)))
             }
             // One that is over has something left to read: otherwise it is retired.

@@ -45,7 +45,10 @@ impl Session {
                     self.retire(id, cause, clean);
                 }
             }
-            Step::ResetAfterFlush { cause, code } => self.reset_after_flush(id, cause, code, text),
+            Step::ResetAfterFlush { cause, code, finished } => {
+                self.keep_reset(id, code, text);
+                self.reset_after_flush(id, Then::Reset { cause, finished });
+            }
             Step::Retire { cause, tell } => {
                 let clean = row.phase.received_all();
                 let was_over = matches!(row.phase, Phase::Over { .. });
@@ -65,9 +68,8 @@ impl Session {
 
     /// The reset waits for the bytes ahead of it, for as long as the transport takes some of them
     /// within the linger time. The application hears at once that the connection is over.
-    fn reset_after_flush(&mut self, id: ConnectionId, cause: Cause, code: ResetCode, text: &str) {
-        self.table.update(id, |row| row.farewell = Some(Box::new((Some(code), text.into()))));
-        self.enter(id, Phase::Lingering(Linger::Flush(Then::Reset(cause))));
+    fn reset_after_flush(&mut self, id: ConnectionId, then: Then) {
+        self.enter(id, Phase::Lingering(Linger::Flush(then)));
         self.wake_reader(id);
         self.wake_writer(id);
         self.events.push_back(Event::Ended(id));
@@ -313,6 +315,10 @@ impl Session {
             }
             Tell::Nothing | Tell::Close | Tell::Echo => None,
         }
+    }
+
+    fn keep_reset(&mut self, id: ConnectionId, code: ResetCode, text: &str) {
+        self.table.update(id, |row| row.farewell = Some(Box::new((Some(code), text.into()))));
     }
 
     fn kept_reset(&self, id: ConnectionId) -> (ResetCode, String) {

@@ -228,6 +228,24 @@ fn n1_a_reset_follows_what_was_written_before_it() {
 }
 
 #[test]
+fn n1_a_reset_follows_the_end_of_file_before_it() {
+    let mut pair = Pair::new(Dialect::Extended);
+    for data in [&b""[..], b"all of it"] {
+        let id = pair.connect();
+        let now = pair.now;
+        pair.agent.write(now, id, data);
+        pair.agent.finish(now, id);
+        pair.agent.session.reset(now, id, ResetCode::CANCELLED, "gone").unwrap();
+        pair.agent.poll_events();
+        pair.run();
+        assert_eq!(pair.server.read(now, id), data);
+        let end = &pair.server.retired[&id];
+        assert_eq!((end.cause, end.complete), (Cause::PeerReset, true));
+    }
+    pair.assert_quiet_then_close();
+}
+
+#[test]
 fn n1_a_reset_does_not_wait_for_ever_behind_what_the_transport_does_not_take() {
     for dialect in DIALECTS {
         let config = config(|config| {

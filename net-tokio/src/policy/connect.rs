@@ -18,6 +18,9 @@ const MAX_ADDRESSES: usize = 16;
 /// Connects to the address that answers first. Small messages leave at once. The caller sets the
 /// deadline. Cancel safe.
 ///
+/// The socket is reset when it is dropped, before and after, until it is told to linger: no target
+/// takes one that nobody waits for any more for a client that had nothing to say.
+///
 /// # Errors
 /// No address answers; with several, the error tells what each one did.
 pub(crate) async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
@@ -41,6 +44,7 @@ async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
 
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    socket.set_linger(Some(Duration::ZERO))?;
     match socket.connect(&address.into()) {
         Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
         Ok(()) | Err(_) => {}
@@ -56,7 +60,9 @@ async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
 
 #[cfg(not(target_os = "linux"))]
 async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
-    TcpStream::connect(address).await
+    let socket = TcpStream::connect(address).await?;
+    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+    Ok(socket)
 }
 
 async fn race<S, A>(addresses: &[SocketAddr], connect: impl Fn(SocketAddr) -> A) -> io::Result<S>

@@ -85,8 +85,9 @@ pub(crate) enum Then {
     /// The other end has finished too.
     Done,
     /// The reset of our application, whose code and text the row keeps. What was written before it
-    /// arrives, as it does ahead of a TCP reset.
-    Reset(Cause),
+    /// arrives, as it does ahead of a TCP reset, and so does the Finish of a direction that it had
+    /// `finished`.
+    Reset { cause: Cause, finished: bool },
 }
 
 /// Something that happened to a connection.
@@ -147,6 +148,7 @@ pub(crate) enum Step {
     ResetAfterFlush {
         cause: Cause,
         code: ResetCode,
+        finished: bool,
     },
     /// The row goes now, and its bytes with it.
     Retire {
@@ -209,7 +211,7 @@ impl Phase {
     /// Why the connection is over for an application whose reset waits for the bytes ahead of it.
     pub(crate) const fn resetting(self) -> Option<Cause> {
         match self {
-            Self::Lingering(Linger::Flush(Then::Reset(cause))) => Some(cause),
+            Self::Lingering(Linger::Flush(Then::Reset { cause, .. })) => Some(cause),
             _ => None,
         }
     }

@@ -95,7 +95,7 @@ fn open(send: SendHalf, recv: RecvHalf, signal: Signal, context: Context) -> Ste
             Step::To(Phase::Open { send: SendHalf::Finishing, recv })
         }
         Signal::FinishWrite => Step::Stay,
-        Signal::Abort(code) => reset(Cause::of_abort(code), code, context),
+        Signal::Abort(code) => reset(Cause::of_abort(code), code, send, context),
         Signal::Release => released(send, finished, context),
         Signal::Flushed if send == SendHalf::Finishing => finished_or(SendHalf::Finished, recv),
         Signal::Drained if recv == RecvHalf::Finished => finished_or(send, RecvHalf::Drained),
@@ -111,10 +111,11 @@ fn open(send: SendHalf, recv: RecvHalf, signal: Signal, context: Context) -> Ste
     }
 }
 
-/// The application's reset: behind what it has written.
-fn reset(cause: Cause, code: ResetCode, context: Context) -> Step {
-    if context.queued {
-        Step::ResetAfterFlush { cause, code }
+/// The application's reset: behind what it has written, and behind its Finish.
+fn reset(cause: Cause, code: ResetCode, send: SendHalf, context: Context) -> Step {
+    let finished = send == SendHalf::Finishing && context.half_close;
+    if context.queued || finished {
+        Step::ResetAfterFlush { cause, code, finished }
     } else {
         retire(cause, Tell::Reset(code))
     }
@@ -130,7 +131,7 @@ fn finished_or(send: SendHalf, recv: RecvHalf) -> Step {
 
 fn released(send: SendHalf, recv_finished: bool, context: Context) -> Step {
     match send {
-        SendHalf::Open => reset(Cause::Dropped, ResetCode::CANCELLED, context),
+        SendHalf::Open => reset(Cause::Dropped, ResetCode::CANCELLED, send, context),
         SendHalf::Finishing => {
             let then = then(recv_finished, context);
             Step::To(Phase::Lingering(Linger::Flush(then)))
@@ -155,7 +156,7 @@ fn after_flush(then: Then) -> Step {
         Then::Stop => retire(Cause::Stopped, Tell::Reset(ResetCode::STOPPED)),
         Then::Close => retire(Cause::Finished, Tell::Close),
         Then::Done => retire(Cause::Finished, Tell::Nothing),
-        Then::Reset(cause) => retire(cause, Tell::KeptReset),
+        Then::Reset { cause, .. } => retire(cause, Tell::KeptReset),
     }
 }
 
@@ -164,8 +165,8 @@ fn lingering(linger: Linger, signal: Signal) -> Step {
     match (signal, linger) {
         (Signal::Opened, _) => Step::Violation(Violation::UnexpectedOpened),
         // Nobody reads any more, and the end is near.
-        (Signal::Data | Signal::Finish, Linger::Flush(Then::Reset(_))) => Step::Stay,
-        (Signal::Deadline, Linger::Flush(Then::Reset(_))) => {
+        (Signal::Data | Signal::Finish, Linger::Flush(Then::Reset { .. })) => Step::Stay,
+        (Signal::Deadline, Linger::Flush(Then::Reset { .. })) => {
             retire(Cause::LingerTimeout, Tell::KeptReset)
         }
         (Signal::Data, Linger::Flush(Then::Await)) => to(Linger::Flush(Then::Stop)),

@@ -45,8 +45,8 @@ fn then() -> Vec<Then> {
         Then::Await => Some(Then::Stop),
         Then::Stop => Some(Then::Close),
         Then::Close => Some(Then::Done),
-        Then::Done => Some(Then::Reset(Cause::Aborted)),
-        Then::Reset(_) => None,
+        Then::Done => Some(Then::Reset { cause: Cause::Aborted, finished: false }),
+        Then::Reset { .. } => None,
     })
 }
 
@@ -119,7 +119,7 @@ fn phase_name(phase: Phase) -> String {
         Phase::Opening => "Opening".to_string(),
         Phase::Dialing(early) => format!("Dialing {early:?}"),
         Phase::Open { send, recv } => format!("Open send {send:?} recv {recv:?}"),
-        Phase::Lingering(Linger::Flush(Then::Reset(_))) => "Lingering Flush Reset".to_string(),
+        Phase::Lingering(Linger::Flush(Then::Reset { .. })) => "Lingering Flush Reset".to_string(),
         Phase::Lingering(Linger::Flush(then)) => format!("Lingering Flush {then:?}"),
         Phase::Lingering(Linger::Await) => "Lingering Await".to_string(),
         Phase::Over { clean: true, .. } => "Over clean".to_string(),
@@ -144,7 +144,10 @@ fn step_name(from: Phase, step: Step) -> String {
             let clean = if clean { "clean" } else { "cut" };
             format!("end {cause} {clean}{}", tell_name(tell))
         }
-        Step::ResetAfterFlush { cause, code } => format!("flush, then {cause}: {code}"),
+        Step::ResetAfterFlush { cause, code, finished } => {
+            let finish = if finished { " with its Finish" } else { "" };
+            format!("flush{finish}, then {cause}: {code}")
+        }
         Step::Retire { cause, tell } => format!("retire {cause}{}", tell_name(tell)),
         Step::Violation(violation) => format!("violation {violation:?}"),
         Step::Misuse => "misuse".to_string(),
