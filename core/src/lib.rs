@@ -25,7 +25,7 @@ pub mod wire;
 pub use connection::{ConnectionEnd, Violation};
 pub use id::{ConnectionId, Role};
 pub use ledger::{Cause, Ledger, Removed};
-pub use reconnect::{Reconnect, ReconnectConfig};
+pub use reconnect::{MAX_RETRY_AFTER, Reconnect, ReconnectConfig};
 pub use session::{Event, Limits, Session, SessionConfig, SessionEnd, Timing, Transmit};
 pub use time::Instant;
 pub use timers::Timer;

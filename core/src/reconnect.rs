@@ -3,12 +3,18 @@ use core::time::Duration;
 use crate::Instant;
 use crate::rng::Rng;
 
+/// The longest that a server's wish to be left alone counts. A wish for longer is more likely a mistake
+/// than a plan, and nobody is there to undo it.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// How long an agent waits before it connects again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReconnectConfig {
-    /// The ceiling of the first delay. All the agents of a server that restarts come back within
-    /// this time: a large fleet needs a larger one.
+    /// The ceiling of the first delay after a try that failed.
     pub initial: Duration,
+    /// The least ceiling of the delay after a session that ended. All the agents of a server that
+    /// restarts come back within this time: a large fleet needs a larger one.
+    pub spread: Duration,
     /// The ceiling of every later delay.
     pub max: Duration,
     /// By how much the ceiling grows with each try; 0 counts as 1.
@@ -22,6 +28,7 @@ impl Default for ReconnectConfig {
     fn default() -> Self {
         Self {
             initial: Duration::from_secs(1),
+            spread: Duration::from_secs(5),
             max: Duration::from_secs(30),
             multiplier: 2,
             stable_after: Duration::from_secs(30),
@@ -42,7 +49,7 @@ impl Default for ReconnectConfig {
 /// assert!(delay <= Duration::from_secs(1));
 /// reconnect.connected(now); // … it worked …
 /// let delay = reconnect.disconnected(now); // … for a moment
-/// assert!(delay <= Duration::from_secs(2));
+/// assert!(delay <= Duration::from_secs(5));
 /// ```
 ///
 /// A delay is anything from nothing to the ceiling. That spreads the agents of a server that comes
@@ -74,7 +81,9 @@ impl Reconnect {
         if self.connected.is_some_and(|since| now - since >= self.config.stable_after) {
             self.ceiling = self.config.initial.min(self.config.max);
         }
-        self.failed(now)
+        let ceiling = self.ceiling.max(self.config.spread);
+        self.grow();
+        self.jittered(ceiling)
     }
 
     /// The session ended because another agent with the same key took over: how long to wait before
@@ -88,14 +97,26 @@ impl Reconnect {
     /// The try did not lead to a session: how long to wait before the next one.
     #[must_use]
     pub fn failed(&mut self, _now: Instant) -> Duration {
-        self.connected = None;
         let ceiling = self.ceiling;
-        let grown = ceiling.saturating_mul(self.config.multiplier.max(1));
-        self.ceiling = grown.min(self.config.max);
+        self.grow();
         self.jittered(ceiling)
     }
 
-    /// The longest that the next delay can be, unless a session resets it.
+    /// The server refused the session, and wants to be left alone for `retry_after`: how long to
+    /// wait. No shorter than that, [`MAX_RETRY_AFTER`] at most, and then the delay of a try that
+    /// failed: the agents that were refused together do not come back together.
+    #[must_use]
+    pub fn refused(&mut self, now: Instant, retry_after: Duration) -> Duration {
+        retry_after.min(MAX_RETRY_AFTER).saturating_add(self.failed(now))
+    }
+
+    fn grow(&mut self) {
+        self.connected = None;
+        let grown = self.ceiling.saturating_mul(self.config.multiplier.max(1));
+        self.ceiling = grown.min(self.config.max);
+    }
+
+    /// The longest that the next delay can be after a try that fails.
     #[must_use]
     pub const fn ceiling(&self) -> Duration {
         self.ceiling
@@ -117,6 +138,7 @@ mod tests {
 
     const CONFIG: ReconnectConfig = ReconnectConfig {
         initial: Duration::from_millis(500),
+        spread: Duration::from_secs(5),
         max: Duration::from_secs(30),
         multiplier: 2,
         stable_after: Duration::from_secs(30),
@@ -149,6 +171,7 @@ mod tests {
                     if lasted >= config.stable_after {
                         ceiling = config.initial;
                     }
+                    ceiling = ceiling.max(config.spread);
                     reconnect.disconnected(now)
                 }
             };
@@ -173,7 +196,7 @@ mod tests {
         }
         reconnect.connected(Instant::EPOCH);
         let delay = reconnect.disconnected(Instant::EPOCH + CONFIG.stable_after);
-        assert!(delay <= CONFIG.initial);
+        assert!(delay <= CONFIG.spread);
         assert_eq!(reconnect.ceiling(), 2 * CONFIG.initial);
     }
 
@@ -208,15 +231,32 @@ mod tests {
         let agents = 10_000;
         let first_tenth = (0..agents)
             .map(|seed| run(CONFIG, seed, &[Step::Session(Duration::from_secs(3600))])[0].1)
-            .filter(|&delay| delay < CONFIG.initial / 10)
+            .filter(|&delay| delay < CONFIG.spread / 10)
             .count();
         assert!((900..1100).contains(&first_tenth), "{first_tenth}");
+    }
+
+    #[test]
+    fn a_server_is_left_alone_for_as_long_as_it_asks_within_reason() {
+        for (asked, least) in [(0, 0), (20, 20), (300, 300), (3600, 300), (u64::MAX, 300)] {
+            let (asked, least) = (Duration::from_secs(asked), Duration::from_secs(least));
+            let mut delays: Vec<_> = (0..1000)
+                .map(|seed| Reconnect::new(CONFIG, seed).refused(Instant::EPOCH, asked))
+                .collect();
+            delays.sort_unstable();
+            assert!(delays[0] >= least && delays[999] <= least + CONFIG.initial);
+            assert!(delays[999] - delays[0] > CONFIG.initial / 2, "not all at once");
+        }
+        let mut reconnect = Reconnect::new(CONFIG, 1);
+        let _ = reconnect.refused(Instant::EPOCH, Duration::ZERO);
+        assert_eq!(reconnect.ceiling(), 2 * CONFIG.initial);
     }
 
     #[test]
     fn absurd_settings_stay_harmless() {
         let config = ReconnectConfig {
             initial: Duration::MAX,
+            spread: Duration::MAX,
             max: Duration::MAX,
             multiplier: 0,
             stable_after: Duration::ZERO,

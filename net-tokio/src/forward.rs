@@ -118,12 +118,16 @@ fn log_failed(error: &DialError, limit: &LogLimit) {
     }
 }
 
+/// How long a dial goes on after whoever asked for it has gone. A target that answers within this time
+/// gets what was sent before, as it would from a client that connects, sends and resets.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
+
 /// A dial that nobody waits for any more is given up.
 async fn unless_gone<S: Socket, T>(socket: &S, dial: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         dialled = dial => Some(dialled),
-        () = socket.gone() => None,
+        () = async { socket.gone().await; tokio::time::sleep(GIVE_UP_AFTER).await } => None,
     }
 }
 

@@ -61,7 +61,7 @@ pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
 pub use kernel::Keepalive;
-pub use listener::Listener;
+pub use listener::{Accepted, Listener};
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use serve::DialRefusal;
 pub use server::{

@@ -24,8 +24,11 @@ pub enum Listener {
 }
 
 /// A socket that a [`Listener`] accepted.
-pub(crate) enum Accepted {
+#[derive(Debug)]
+pub enum Accepted {
+    /// From a TCP port, with the other end's address.
     Tcp(TcpStream, SocketAddr),
+    /// From a Unix socket.
     Unix(UnixStream),
 }
 
@@ -39,8 +42,8 @@ impl Listener {
         }
     }
 
-    /// As [`accept`](Self::accept), for those who need the socket itself.
-    pub(crate) async fn accept_socket(&self, keepalive: Keepalive) -> Accepted {
+    /// As [`accept`](Self::accept), for those who need the socket itself. Cancel safe.
+    pub async fn accept_socket(&self, keepalive: Keepalive) -> Accepted {
         let mut resting = false;
         loop {
             match self.accept_one().await {

@@ -199,8 +199,9 @@ fn log_refused(incoming: &Incoming, refusal: &DialRefusal) {
 }
 
 async fn serve<S: Socket>(incoming: Incoming, socket: S, keepalive: Keepalive) {
-    // One that was withdrawn just now closes the socket.
-    let Ok(stream) = incoming.accept() else { return };
+    // One that was withdrawn just now resets the socket.
+    let Ok(stream) = incoming.accept() else { return socket.abort() };
+    socket.keep();
     let on_eof = if stream.half_closes() { OnEof::HalfClose } else { OnEof::Close };
     match copy(socket, stream, on_eof, keepalive).await {
         Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),

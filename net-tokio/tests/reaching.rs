@@ -1,6 +1,6 @@
 //! The ways from an agent to its server: HTTP proxies, Unix sockets, streams of the embedder's.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 mod support;
 
@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex};
+use tokio::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex,
+};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use watertight::core::ReconnectConfig;
 use watertight::{Agent, AgentBuilder, AgentStatus, AgentStopped, ProxyPolicy, Server};
@@ -69,6 +71,91 @@ async fn an_agent_goes_through_an_http_proxy() {
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
+/// A SOCKS proxy that lets through who brings `user`, to the server at `to`, and keeps the names that
+/// it was asked for.
+async fn socks_proxy(
+    user: Option<&'static str>,
+    to: std::net::SocketAddr,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(serve_socks(socket, user, to, Arc::clone(&asked)));
+        }
+    });
+    at.to_string()
+}
+
+async fn serve_socks(
+    mut socket: TcpStream,
+    user: Option<&str>,
+    to: std::net::SocketAddr,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+) -> std::io::Result<()> {
+    // RFC 1928: version, methods; version, method.
+    assert_eq!(socket.read_u8().await?, 5);
+    let mut methods = vec![0; socket.read_u8().await?.into()];
+    socket.read_exact(&mut methods).await?;
+    let method = if user.is_some() { 2 } else { 0 };
+    if !methods.contains(&method) {
+        return socket.write_all(&[5, 0xff]).await;
+    }
+    socket.write_all(&[5, method]).await?;
+    if let Some(user) = user {
+        // RFC 1929: version, user, password; version, status.
+        assert_eq!(socket.read_u8().await?, 1);
+        let mut words = Vec::new();
+        for _ in 0..2 {
+            let mut word = vec![0; socket.read_u8().await?.into()];
+            socket.read_exact(&mut word).await?;
+            words.push(String::from_utf8(word).unwrap());
+        }
+        let refused = u8::from(words.join(":") != user);
+        socket.write_all(&[1, refused]).await?;
+    }
+    // Version, CONNECT, reserved, a name, port; version, success, reserved, an address.
+    let mut head = [0; 4];
+    socket.read_exact(&mut head).await?;
+    assert_eq!(head, [5, 1, 0, 3]);
+    let mut name = vec![0; socket.read_u8().await?.into()];
+    socket.read_exact(&mut name).await?;
+    let port = socket.read_u16().await?;
+    asked.lock().unwrap().push(format!("{}:{port}", String::from_utf8(name).unwrap()));
+    let mut far = TcpStream::connect(to).await?;
+    socket.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    copy_bidirectional(&mut socket, &mut far).await.map(drop)
+}
+
+#[tokio::test]
+async fn an_agent_goes_through_a_socks_proxy_that_knows_the_name() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let asked = Arc::default();
+    let open = socks_proxy(None, at, Arc::clone(&asked)).await;
+    let guarded = socks_proxy(Some("user:secret"), at, Arc::clone(&asked)).await;
+    // A name that only the proxy can make something of.
+    let through = |proxy: String| {
+        let endpoint = "ws://server.invalid:81".parse().unwrap();
+        let agent = Agent::builder(endpoint, KEY).token(TOKEN).policy(loopback());
+        agent.proxy(ProxyPolicy::Url(proxy)).start()
+    };
+    for proxy in [format!("socks5://{open}"), format!("socks5h://user:secret@{guarded}")] {
+        let agent = through(proxy);
+        in_time(agent.connected()).await.unwrap();
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+    assert_eq!(*asked.lock().unwrap(), ["server.invalid:81"; 2]);
+    let refused = through(format!("socks5://{guarded}"));
+    let mut status = refused.status();
+    let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let status = format!("{:?}", *in_time(status.wait_for(waiting)).await.unwrap());
+    assert!(status.contains(&guarded), "{status}");
+    assert!(refused.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
 #[tokio::test]
 async fn an_agent_reaches_a_unix_socket() {
     let server = server().build();
@@ -81,6 +168,83 @@ async fn an_agent_reaches_a_unix_socket() {
     until(|| server.clients().len() == 1).await;
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+/// When an agent comes to a server that answers each upgrade with `answer`, from its start on.
+async fn visits(answer: &'static str, count: usize) -> Vec<Duration> {
+    let (visit, mut visits) = tokio::sync::mpsc::unbounded_channel();
+    let connect = move || {
+        visit.send(tokio::time::Instant::now()).ok();
+        let (near, far) = duplex(10_000);
+        tokio::spawn(async move {
+            let (mut far, mut line) = (BufReader::new(far), String::new());
+            while far.read_line(&mut line).await.unwrap() > 2 {
+                line.clear();
+            }
+            far.write_all(answer.as_bytes()).await.unwrap();
+        });
+        async move { Ok(near) }
+    };
+    let start = tokio::time::Instant::now();
+    let agent =
+        Agent::builder("ws://in.memory".parse().unwrap(), KEY).seed(1).connect_with(connect);
+    let agent = agent.start();
+    let mut times = Vec::new();
+    for _ in 0..count {
+        times.push(visits.recv().await.unwrap() - start);
+    }
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_time_is_given_it() {
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 40\r\nContent-Length: 0\r\n\r\n";
+    let times = visits(busy, 3).await;
+    for pair in times.windows(2) {
+        let rest = pair[1] - pair[0];
+        assert!((40..42).contains(&rest.as_secs()), "{times:?}");
+    }
+    // Within reason.
+    let never = "HTTP/1.1 429 No\r\nRetry-After: 99999999\r\nContent-Length: 0\r\n\r\n";
+    let times = visits(never, 2).await;
+    assert!((300..302).contains(&(times[1] - times[0]).as_secs()), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_whose_server_goes_away_does_not_come_back_at_once() {
+    const AGENTS: u64 = 60;
+    let first = server().build();
+    let (came, mut coming) = tokio::sync::mpsc::unbounded_channel();
+    let acceptor = first.clone();
+    let agents: Vec<Agent> = (0..AGENTS)
+        .map(|number| {
+            let (acceptor, came) = (acceptor.clone(), came.clone());
+            let connect = move || {
+                came.send(tokio::time::Instant::now()).ok();
+                let (near, far) = duplex(1000);
+                acceptor.serve_io(far, None);
+                async move { Ok(near) }
+            };
+            let endpoint = "tcp://in.memory:1".parse().unwrap();
+            let agent = Agent::builder(endpoint, &format!("edge-{number}")).token(TOKEN);
+            agent.seed(number).connect_with(connect).start()
+        })
+        .collect();
+    until(|| first.clients().len() == 60).await;
+    while coming.try_recv().is_ok() {}
+    let cut = tokio::time::Instant::now();
+    first.kill().await;
+    let mut seconds = [0; 6];
+    for _ in 0..AGENTS {
+        let after = coming.recv().await.unwrap() - cut;
+        // The first tries: those that fail come again, and are not counted.
+        seconds[usize::try_from(after.as_secs()).unwrap().min(5)] += 1;
+    }
+    assert!(seconds[0] < 25, "{seconds:?}");
+    for agent in agents {
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
 }
 
 /// An agent that reaches `server` in memory.
@@ -158,6 +322,7 @@ async fn two_agents_with_one_key_take_turns_ever_more_slowly() {
     // Each session counts as stable. Were that all, a turn would take half a second.
     let config = ReconnectConfig {
         initial: Duration::from_secs(1),
+        spread: Duration::ZERO,
         max: Duration::from_secs(60),
         multiplier: 2,
         stable_after: Duration::ZERO,

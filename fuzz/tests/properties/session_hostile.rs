@@ -138,6 +138,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (whom(), say(), any::<u8>(), any::<u8>())
             .prop_map(|(whom, say, place, bits)| Step::Mangled(whom, say, place, bits)),
         10 => Just(Step::TransportPing),
+        10 => Just(Step::TransportMoves),
         10 => vec(any::<u8>(), 0..9).prop_map(Step::TransportPong),
         1 => any::<u8>().prop_map(|text| Step::TransportInvalid(Text(text))),
         1 => any::<u8>().prop_map(|text| Step::TransportEnds(Text(text))),

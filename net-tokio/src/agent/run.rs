@@ -37,7 +37,14 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
                 };
                 (delay, over)
             }
-            Err(reason) => (reconnect.failed(clock.now()), reason),
+            Err(reason) => {
+                let now = clock.now();
+                let delay = match reason.retry_after() {
+                    Some(after) => reconnect.refused(now, after),
+                    None => reconnect.failed(now),
+                };
+                (delay, reason)
+            }
         };
         if inner.stop.is_cancelled() {
             return;

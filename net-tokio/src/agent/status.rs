@@ -55,6 +55,16 @@ pub enum WaitReason {
     TaskEnded,
 }
 
+impl WaitReason {
+    /// How long the server wants to be left alone, if it says so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Connect(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
 impl From<ConnectError> for WaitReason {
     fn from(error: ConnectError) -> Self {
         Self::Connect(Arc::new(error))

@@ -188,8 +188,11 @@ impl<S: Socket> Copy<S> {
             Err(error) => return Poll::Ready(Err(self.failure(error))),
         };
         if data.is_empty() {
-            // The kernel tells a reset once, here to a write or a check, and then an end of file.
-            if let Some(error) = self.broken.take() {
+            // The kernel tells a reset once, here to a write or a check, and then an end of file. A
+            // socket that was at its end before the reset has a broken pipe (EPIPE) instead, and then
+            // the end is one.
+            let cut_off = |error: &mut io::Error| error.kind() != io::ErrorKind::BrokenPipe;
+            if let Some(error) = self.broken.take_if(cut_off) {
                 return Poll::Ready(Err(Failure::Socket(error)));
             }
             self.up = Up::Done;

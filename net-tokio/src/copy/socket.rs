@@ -39,6 +39,9 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     /// end does not take a truncated stream for a whole one.
     fn abort(&self) {}
 
+    /// Takes an [`abort`](Self::abort) back.
+    fn keep(&self) {}
+
     /// Whether the socket has failed, for one that is neither read nor written. Told once.
     fn failure(&self) -> Option<io::Error> {
         None
@@ -65,6 +68,10 @@ impl Socket for TcpStream {
 
     fn failure(&self) -> Option<io::Error> {
         self.take_error().ok().flatten()
+    }
+
+    fn keep(&self) {
+        socket2::SockRef::from(self).set_linger(None).ok();
     }
 
     async fn gone(&self) {

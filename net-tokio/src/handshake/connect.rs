@@ -1,10 +1,11 @@
 //! The connector's side: the upgrade request, or the preface.
 
 use std::io;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use http::HeaderMap;
-use http::header::{CONNECTION, LOCATION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, LOCATION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::response::Parts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -94,7 +95,20 @@ fn refusal(head: &Parts, text: String) -> ConnectError {
         }
         None => text,
     };
-    ConnectError::Refused { status: head.status.as_u16(), reason }
+    let retry_after = retry_after(&head.headers, SystemTime::now());
+    ConnectError::Refused { status: head.status.as_u16(), reason, retry_after }
+}
+
+/// How long from `now` on the other end wants to be left alone (RFC 9110, 10.2.3): seconds, or a
+/// date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number has are a long time.
+        return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// Says hello on a byte stream. Not cancel safe: the stream is lost. The caller sets the deadline.
@@ -115,7 +129,9 @@ pub(crate) async fn connect_byte_stream<I: Io>(
             let text = format!("it speaks version {version}, this end speaks {VERSION}");
             Err(ConnectError::NotATunnel(text))
         }
-        (status, _) => Err(ConnectError::Refused { status, reason: printable(&reply.text) }),
+        (status, _) => {
+            Err(ConnectError::Refused { status, reason: printable(&reply.text), retry_after: None })
+        }
     }
 }
 
@@ -129,5 +145,35 @@ async fn read_reply<I: Io>(io: &mut I, buffer: &mut BytesMut) -> Result<HelloRep
             let text = "the peer ended the connection without an answer";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_wish_to_be_left_alone_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (value, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            ("Sat, 05 Nov 1994 08:49:37 GMT", Some(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            let headers = [(RETRY_AFTER, HeaderValue::from_static(value))].into_iter().collect();
+            let found = retry_after(&headers, now).map(|after| after.as_secs());
+            assert_eq!(found, seconds, "{value:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

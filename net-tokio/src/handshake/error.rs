@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -39,6 +40,8 @@ pub enum ConnectError {
         status: u16,
         /// The server's words.
         reason: String,
+        /// How long it wants to be left alone, if it says so.
+        retry_after: Option<Duration>,
     },
     /// The other end does not speak WebSocket, or the preface.
     #[error("not a tunnel server: {0}")]
@@ -52,6 +55,16 @@ pub enum ConnectError {
     /// What the embedder connects with, or takes the token from, panicked.
     #[error("what makes the connection, or its token, panicked")]
     Panicked,
+}
+
+impl ConnectError {
+    /// How long the server wants to be left alone, if it says so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 impl From<HttpError> for ConnectError {

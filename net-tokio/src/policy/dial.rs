@@ -6,6 +6,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::resolve::resolve;
 use super::{Policy, connect_any};
+use crate::copy::Socket;
 use crate::target::{Host, Target};
 
 /// Why a target was not dialled.
@@ -63,7 +64,11 @@ impl Policy {
             }
             Target::Tcp { host, port } => {
                 let addresses = self.addresses(target, host, *port).await?;
-                connect_any(&addresses).await.map(Dialled::Tcp).map_err(failed)
+                let socket = connect_any(&addresses).await.map_err(failed)?;
+                // Until the dial is answered, a socket that is dropped is reset: no target takes it for
+                // a client that had nothing to say.
+                socket.abort();
+                Ok(Dialled::Tcp(socket))
             }
         }
     }

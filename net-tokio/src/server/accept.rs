@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tracing::{Instrument, debug, info, info_span};
+use tracing::{Instrument, debug, info_span};
 use watertight_core::wire::Dialect;
 
 use super::Inner;
@@ -123,7 +123,7 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
                 let dialect = Dialect::Extended;
                 let admission = Admission { place, remote: origin.remote, dialect };
                 if let Err(refusal) = server.admit(transport, admission) {
-                    info!(%refusal, "session refused");
+                    server.log_refused(None, origin.remote, &refusal);
                 }
             }
             Err(error) => debug!(%error, "gone before the session began"),

@@ -12,7 +12,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
-use tracing::{Instrument, debug, info};
+use tracing::{Instrument, debug};
 use watertight_core::Role;
 
 use super::Inner;
@@ -142,7 +142,7 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
         Welcome::Peer(admission) => server.admit_peer(transport, &admission),
     };
     if let Err(refusal) = admitted {
-        info!(%refusal, "session refused");
+        server.log_refused(None, None, &refusal);
     }
 }
 

@@ -1,5 +1,6 @@
 //! TLS by rustls. The other end is always verified; there is no way to switch that off.
 
+mod client;
 mod pem;
 
 use std::fmt;
@@ -7,15 +8,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::CertificateDer;
 use thiserror::Error;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector, client};
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::{self, ServerConfig};
 
-use crate::transport::{BoxIo, Io};
+use crate::transport::BoxIo;
 use pem::Pem;
+
+pub use client::ClientTls;
 
 /// Sessions start as HTTP/1.1 upgrades.
 const ALPN: &[u8] = b"http/1.1";
@@ -105,6 +108,10 @@ impl ServerTls {
     /// What the embedder has configured, such as a resolver of certificates that change, or a key
     /// in hardware. If it names ALPN protocols, `http/1.1` should be among them: a WebSocket starts
     /// as that.
+    ///
+    /// If it asks for client certificates, resumption should be off ([`NoServerSessionStorage`], no
+    /// tickets), as it is with [`from_pem_files`](Self::from_pem_files): a TLS session that is resumed
+    /// does not have its certificate checked again, so that one which has expired is let in.
     #[must_use]
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self { config: Arc::new(RwLock::new(config)), files: None }
@@ -149,94 +156,12 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// Whom a client trusts, and who it is.
-#[derive(Clone)]
-pub struct ClientTls(Arc<ClientConfig>);
-
-impl ClientTls {
-    /// Trusts the system's roots, and has no certificate.
-    ///
-    /// # Errors
-    /// The system has none.
-    pub fn system() -> Result<Self, TlsError> {
-        Self::new(system_roots()?, None)
-    }
-
-    /// Trusts the roots in the PEM file `ca`, or the system's if it is `None`, and shows the
-    /// certificate in the PEM files `identity` (certificates, key) to a server that asks.
-    ///
-    /// # Errors
-    /// Names the file and what is wrong with it.
-    pub fn from_pem_files(
-        ca: Option<&Path>,
-        identity: Option<(&Path, &Path)>,
-    ) -> Result<Self, TlsError> {
-        let identity =
-            identity.map(|(certificates, key)| (Pem::File(certificates), Pem::File(key)));
-        Self::new(ca.map_or_else(system_roots, |ca| Pem::File(ca).roots())?, identity)
-    }
-
-    /// What the embedder has configured, such as a key in hardware. If it names ALPN protocols,
-    /// `http/1.1` should be among them: a WebSocket starts as that.
-    #[must_use]
-    pub fn from_config(config: Arc<ClientConfig>) -> Self {
-        Self(config)
-    }
-
-    /// Whether this is a clone of the other one.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// As [`from_pem_files`](Self::from_pem_files), from PEM texts.
-    ///
-    /// # Errors
-    /// Names the text and what is wrong with it.
-    pub fn from_pem(ca: Option<&[u8]>, identity: Option<(&[u8], &[u8])>) -> Result<Self, TlsError> {
-        let roots = ca.map_or_else(system_roots, |ca| Pem::Text("authority", ca).roots())?;
-        let identity = identity.map(|(certificates, key)| {
-            (Pem::Text("certificate", certificates), Pem::Text("private key", key))
-        });
-        Self::new(roots, identity)
-    }
-
-    fn new(roots: RootCertStore, identity: Option<(Pem<'_>, Pem<'_>)>) -> Result<Self, TlsError> {
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some((certificates, key)) => builder
-                .with_client_auth_cert(certificates.certificates()?, key.key()?)
-                .map_err(|error| no_identity(&certificates, &key, &error))?,
-        };
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self(Arc::new(config)))
-    }
-
-    /// The client's side of a TLS handshake with the server `host`, a name or an address. Not
-    /// cancel safe: the stream is lost. The caller sets the deadline.
-    ///
-    /// # Errors
-    /// The server's certificate is not trusted or not for this host, or the stream failed.
-    pub async fn connect<I: Io>(&self, host: &str, io: I) -> io::Result<client::TlsStream<I>> {
-        let name = ServerName::try_from(host.to_string())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no valid host name"))?;
-        TlsConnector::from(Arc::clone(&self.0)).connect(name, io).await
-    }
-}
-
-impl fmt::Debug for ClientTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientTls")
-    }
-}
-
 fn server_config(
     certificates: Pem<'_>,
     key: Pem<'_>,
     client_ca: Option<Pem<'_>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
+    let asks = client_ca.is_some();
     let builder =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match client_ca {
@@ -252,23 +177,17 @@ fn server_config(
         .with_single_cert(certificates.certificates()?, key.key()?)
         .map_err(|error| no_identity(&certificates, &key, &error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    if asks {
+        // A session that is resumed shows no certificate: one that has expired since, or whose
+        // authority is trusted no more, would be let in for as long as the session is remembered.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(Arc::new(config))
 }
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
-}
-
-fn system_roots() -> Result<RootCertStore, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added > 0 {
-        return Ok(roots);
-    }
-    let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
-    let reason = if errors.is_empty() { "there are none".to_string() } else { errors.join("; ") };
-    Err(TlsError::SystemRoots(reason))
 }
 
 /// Why certificates and key are not one identity. Certificates can be read without being
@@ -285,8 +204,17 @@ fn no_identity(certificates: &Pem<'_>, key: &Pem<'_>, error: &rustls::Error) -> 
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use tokio::io::duplex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedKey, IsCa, Issuer, KeyPair,
+        generate_simple_self_signed,
+    };
+    use rustls_pki_types::UnixTime;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio_rustls::rustls::time_provider::TimeProvider;
+    use tokio_rustls::rustls::{ClientConfig, HandshakeKind};
 
     use super::*;
 
@@ -342,5 +270,79 @@ mod tests {
             .with_no_client_auth();
         assert!(agree(&server, &ClientTls::from_config(Arc::new(config))).await);
         server.reload().unwrap();
+    }
+
+    /// A clock that a test moves.
+    #[derive(Debug)]
+    struct Ahead(AtomicU64);
+
+    impl TimeProvider for Ahead {
+        fn current_time(&self) -> Option<UnixTime> {
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            Some(UnixTime::since_unix_epoch(
+                now + Duration::from_secs(self.0.load(Ordering::Relaxed)),
+            ))
+        }
+    }
+
+    /// An authority for clients, and a client certificate of it with its key, as PEM.
+    fn client_identity() -> [String; 3] {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let ca = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let mut params = CertificateParams::new(vec!["edge".to_string()]).unwrap();
+        params.not_after = (SystemTime::now() + Duration::from_secs(3600)).into();
+        let key = KeyPair::generate().unwrap();
+        [ca, params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem()]
+    }
+
+    /// How the handshake went, if the server let the client in.
+    async fn visit(server: &ServerTls, client: &ClientTls) -> Option<HandshakeKind> {
+        let (a, b) = duplex(64 << 10);
+        let serve = async {
+            let (mut io, _) = server.accept(Box::new(a)).await.ok()?;
+            io.write_u8(7).await.ok()?;
+            io.flush().await.ok()
+        };
+        let connect = async {
+            let mut stream = client.connect("localhost", b).await.ok()?;
+            // Tickets and refusals come after the client's side of the handshake.
+            stream.read_u8().await.ok()?;
+            stream.get_ref().1.handshake_kind()
+        };
+        tokio::join!(serve, connect).1
+    }
+
+    #[tokio::test]
+    async fn a_client_certificate_that_has_expired_is_not_let_in_by_resumption() {
+        let [cert, key] = identity();
+        let [client_ca, client_cert, client_key] = client_identity();
+        let server = |client_ca| {
+            let pem = |what, text: &'static str| Pem::Text(what, text.as_bytes());
+            let [cert, key] = [&cert, &key].map(|text| &*text.clone().leak());
+            let config = server_config(pem("certificate", cert), pem("key", key), client_ca);
+            let mut config = config.unwrap();
+            let clock = Arc::new(Ahead(AtomicU64::new(0)));
+            Arc::get_mut(&mut config).unwrap().time_provider = Arc::clone(&clock) as Arc<_>;
+            (ServerTls::from_config(config), clock)
+        };
+        let client = || {
+            let identity = Some((client_cert.as_bytes(), client_key.as_bytes()));
+            ClientTls::from_pem(Some(cert.as_bytes()), identity).unwrap()
+        };
+        let (asking, clock) = server(Some(Pem::Text("authority", client_ca.as_bytes())));
+        let agent = client();
+        for _ in 0..2 {
+            assert_eq!(visit(&asking, &agent).await, Some(HandshakeKind::Full));
+        }
+        clock.0.store(7200, Ordering::Relaxed);
+        assert_eq!(visit(&asking, &agent).await, None);
+        // Where nobody is asked, sessions are resumed.
+        let (open, _clock) = server(None);
+        let agent = client();
+        assert_eq!(visit(&open, &agent).await, Some(HandshakeKind::Full));
+        assert_eq!(visit(&open, &agent).await, Some(HandshakeKind::Resumed));
     }
 }

@@ -18,6 +18,8 @@ const MAX_LEN: u64 = 16 << 20;
 /// Where certificates or a key stand, for errors to name.
 pub(super) enum Pem<'a> {
     File(&'a Path),
+    /// A file that has been read.
+    Read(&'a Path, &'a [u8]),
     /// A text in memory, and what it is for.
     Text(&'static str, &'a [u8]),
 }
@@ -56,14 +58,21 @@ impl Pem<'_> {
             Self::File(path) => {
                 read_bounded(path).map(Cow::Owned).map_err(|error| self.wrong(&error))
             }
-            Self::Text(_, text) => Ok(Cow::Borrowed(text)),
+            Self::Read(_, text) | Self::Text(_, text) => Ok(Cow::Borrowed(text)),
         }
+    }
+
+    /// All that it has in it.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, TlsError> {
+        self.text().map(Cow::into_owned)
     }
 
     pub(super) fn wrong(&self, reason: &dyn fmt::Display) -> TlsError {
         let reason = reason.to_string();
         match self {
-            Self::File(path) => TlsError::File { path: path.to_path_buf(), reason },
+            Self::File(path) | Self::Read(path, _) => {
+                TlsError::File { path: path.to_path_buf(), reason }
+            }
             Self::Text(what, _) => TlsError::Pem { what, reason },
         }
     }
@@ -85,7 +94,7 @@ fn unmarked(text: &[u8]) -> &[u8] {
 impl fmt::Display for Pem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path) | Self::Read(path, _) => path.display().fmt(f),
             Self::Text(what, _) => write!(f, "the {what}"),
         }
     }

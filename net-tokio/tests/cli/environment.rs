@@ -89,3 +89,67 @@ fn errors_of_the_command_line_do_not_blame_the_environment() {
     assert!(failed.stderr.contains("'--max-clients <NUMBER>'"), "{}", failed.stderr);
     assert!(!failed.stderr.contains("environment"), "{}", failed.stderr);
 }
+
+/// What a command says that cannot start with `name` in the environment.
+fn refuses(command: &[&str], name: &str, value: &str) -> Finished {
+    let mut command = program(command);
+    command.env(name, value);
+    let failed = Process::start(command).wait();
+    assert_eq!(failed.code, 2, "{name}: {}", failed.stderr);
+    failed
+}
+
+#[test]
+fn an_unknown_variable_is_an_error_that_suggests_the_right_one() {
+    for (name, meant) in [
+        ("WATERTIGHT_SERVER_CLIENTCA", "WATERTIGHT_SERVER_CLIENT_CA"),
+        ("WATERTIGHT_SERVER_CLIENT-CA", "WATERTIGHT_SERVER_CLIENT_CA"),
+        ("WATERTIGHT_SERVER_TOKENFILE", "WATERTIGHT_SERVER_TOKEN_FILE"),
+        ("WATERTIGHT_AGENT_CONECT", "WATERTIGHT_AGENT_CONNECT"),
+        ("WATERTIGHT_LISTEN", "WATERTIGHT_SERVER_LISTEN"),
+        ("WATERTIGHT_TOKEN_FILE", "WATERTIGHT_SERVER_TOKEN_FILE or WATERTIGHT_AGENT_TOKEN_FILE"),
+        ("WATERTIGHT_AGENT_LOG", "WATERTIGHT_LOG"),
+        ("WATERTIGHT_SERVER_CONFIG", "WATERTIGHT_CONFIG"),
+    ] {
+        for command in ["server", "agent", "demo"] {
+            let said = refuses(&[command], name, "x").stderr;
+            assert!(said.contains(&format!("unknown environment variable {name}")), "{said}");
+            assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
+        }
+    }
+    let said = refuses(&["server"], "WATERTIGHT_ZZZ", "x").stderr;
+    assert!(said.contains("watertight server --help"), "{said}");
+    // A mistake on the command line comes first, and help is for those who make mistakes.
+    let said = refuses(&["server", "--lisen", "x"], "WATERTIGHT_ZZZ", "x").stderr;
+    assert!(said.contains("--lisen") && !said.contains("WATERTIGHT_ZZZ"), "{said}");
+    for help in [&["server", "--help"][..], &["--version"], &["completions", "bash"]] {
+        let mut command = program(help);
+        command.env("WATERTIGHT_ZZZ", "x");
+        assert_eq!(Process::start(command).wait().code, 0, "{help:?}");
+    }
+}
+
+#[test]
+fn what_kubernetes_adds_for_a_service_is_no_mistake() {
+    let folder = folder();
+    let mut command = program(&server_arguments(&folder));
+    for (name, value) in [
+        ("WATERTIGHT_SERVICE_HOST", "10.0.0.1"),
+        ("WATERTIGHT_SERVICE_PORT", "443"),
+        ("WATERTIGHT_SERVICE_PORT_HTTPS", "443"),
+        ("WATERTIGHT_PORT", "tcp://10.0.0.1:443"),
+        ("WATERTIGHT_PORT_443_TCP", "tcp://10.0.0.1:443"),
+        ("WATERTIGHT_PORT_443_TCP_PROTO", "tcp"),
+        ("WATERTIGHT_PORT_443_TCP_PORT", "443"),
+        ("WATERTIGHT_PORT_443_TCP_ADDR", "10.0.0.1"),
+        ("WATERTIGHT_SERVER_SERVICE_HOST", "10.0.0.2"),
+        ("WATERTIGHT_SERVER_PORT", "udp://10.0.0.2:53"),
+        ("WATERTIGHT_SERVER_PORT_53_UDP_ADDR", "10.0.0.2"),
+        // Blank ones are none, known or not.
+        ("WATERTIGHT_SERVER_OLD_OPTION", ""),
+    ] {
+        command.env(name, value);
+    }
+    assert_eq!(Process::ready_with(command).stop().code, 0);
+    refuses(&["server"], "WATERTIGHT_SERVER_PORT", "443");
+}

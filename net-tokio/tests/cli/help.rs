@@ -21,6 +21,7 @@ fn help_of_the_commands_has_options_groups_and_examples() {
         "--allow-dial",
         "--forward",
         "--admin",
+        "--admin-forwarded",
         "--handshake-timeout",
         "--silence",
         "--drain-timeout",
@@ -52,6 +53,7 @@ fn help_of_the_commands_has_options_groups_and_examples() {
         "--silence",
         "--drain-timeout",
         "--max-connections",
+        "--reconnect-spread",
         "Examples:",
         "WATERTIGHT_AGENT_KEY",
     ] {

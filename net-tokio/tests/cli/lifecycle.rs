@@ -4,7 +4,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::http::{connect, get};
-use crate::process::{Process, eventually, program};
+use crate::process::{Process, eventually, program, without_settings};
 use crate::target;
 use crate::tunnel::{
     KEY, TOKEN, Tunnel, agent_arguments, folder, owned, path, server_arguments, write,
@@ -275,6 +275,7 @@ fn the_limit_on_descriptors_is_raised_as_far_as_it_goes() {
     let script = format!("ulimit -Sn 64; exec {} {arguments}", env!("CARGO_BIN_EXE_watertight"));
     let mut command = std::process::Command::new("sh");
     command.args(["-c", &script]);
+    without_settings(&mut command);
     let server = Process::ready_with(command);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();

@@ -28,17 +28,23 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 pub(crate) fn program<S: AsRef<str>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watertight"));
     command.args(arguments.iter().map(AsRef::as_ref));
+    without_settings(&mut command);
+    command
+}
+
+/// Leaves out what the test's own environment would tell the program.
+pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WATERTIGHT_") {
             command.env_remove(name);
         }
     }
-    for proxy in
-        ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+    for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"]
+        .into_iter()
+        .flat_map(|name| [name.to_string(), name.to_lowercase()])
     {
         command.env_remove(proxy);
     }
-    command
 }
 
 /// A process that has ended.

@@ -11,7 +11,8 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::http::head;
 
-fn serve_each<F: Fn(TcpStream) + Clone + Send + 'static>(serve: F) -> String {
+/// Starts a service that gives each connection to `serve`, on a thread of its own.
+pub(crate) fn serve_each<F: Fn(TcpStream) + Clone + Send + 'static>(serve: F) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {

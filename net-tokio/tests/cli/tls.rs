@@ -69,6 +69,52 @@ fn hangup_reads_the_certificate_again_and_keeps_the_old_one_if_it_is_bad() {
 }
 
 #[test]
+fn an_agent_comes_back_after_the_authority_was_renewed() {
+    let folder = folder();
+    let issue = |parts: [&str; 3]| {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        for (name, text) in parts.iter().zip([cert.pem(), signing_key.serialize_pem(), cert.pem()])
+        {
+            write(&folder.path().join(name), &text);
+        }
+    };
+    issue(["cert.pem", "key.pem", "ca.pem"]);
+    let [cert, key, ca] = ["cert.pem", "key.pem", "ca.pem"].map(|name| path(&folder, name));
+    let server = |address: &str| {
+        let tokens = path(&folder, "tokens");
+        let arguments = ["server", "--listen", address, "--token-file", &tokens];
+        let tls = ["--admin", "0", "--tls-cert", &cert, "--tls-key", &key];
+        Process::ready(&[&arguments[..], &tls].concat())
+    };
+    let first = server("127.0.0.1:0");
+    let address = first.address("agents");
+    let port = address.rsplit_once(':').unwrap().1;
+    let (url, tokens) = (format!("wss://localhost:{port}"), path(&folder, "tokens"));
+    let agent = Process::ready(&[
+        "agent",
+        "--connect",
+        &url,
+        "--key",
+        KEY,
+        "--token-file",
+        &tokens,
+        "--ca",
+        &ca,
+    ]);
+    assert_eq!(first.stop().code, 0);
+    issue(["cert.pem", "key.pem", "ca.pem"]);
+    let second = server(&address);
+    let clients = || get(&second.address("admin"), "/clients").json();
+    eventually("the agent", || {
+        (!clients()["clients"].as_array().unwrap().is_empty()).then_some(())
+    });
+    assert!(agent.log().contains("certificates for connections to servers read again"));
+    assert_eq!(agent.stop().code, 0);
+    assert_eq!(second.stop().code, 0);
+}
+
+#[test]
 fn a_bad_certificate_file_is_named() {
     let folder = folder();
     let tokens = path(&folder, "tokens");

@@ -14,7 +14,7 @@ pub(crate) fn found(programs: &[(&str, &str)]) -> bool {
     }
     let names = names.join(" and ");
     let text = format!("skipped: needs {names}: apt-get install {}", packages.join(" "));
-    assert!(std::env::var_os("WATERTIGHT_REQUIRE_PROGRAMS").is_none(), "{text}");
+    assert!(std::env::var_os("TESTS_REQUIRE_PROGRAMS").is_none(), "{text}");
     // Past what the test harness keeps to itself when a test passes.
     writeln!(std::io::stderr(), "{text}").ok();
     false

@@ -184,6 +184,7 @@ impl<'a, T: Tunnel> World<'a, T> {
         let longest = millis(self.stage.schedule.knobs.timing.reconnect);
         let config = ReconnectConfig {
             initial: longest / 4,
+            spread: longest / 4,
             max: longest,
             multiplier: 2,
             stable_after: longest,

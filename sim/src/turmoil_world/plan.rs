@@ -95,7 +95,13 @@ impl Stage {
 
     pub(super) fn reconnect(&self) -> ReconnectConfig {
         let most = millis(self.schedule.knobs.timing.reconnect);
-        ReconnectConfig { initial: most, max: most, multiplier: 1, stable_after: Duration::ZERO }
+        ReconnectConfig {
+            initial: most,
+            spread: most,
+            max: most,
+            multiplier: 1,
+            stable_after: Duration::ZERO,
+        }
     }
 
     pub(super) fn handshake(&self) -> Duration {

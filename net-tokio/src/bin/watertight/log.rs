@@ -1,12 +1,17 @@
-//! The log, on standard error.
+//! The log, on standard error. It stops nobody: lines that standard error does not take in time are
+//! left out, and the log says how many.
 
 use std::io::{self, IsTerminal};
 
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::cli::{LogFormat, LogOptions};
 use crate::failure::Failure;
+use crate::stdio;
 
 const LEVELS: &str = "error, warn, info, debug, trace and off";
 
@@ -19,14 +24,41 @@ pub(crate) fn init(options: &LogOptions, default: &str) -> Result<(), Failure> {
              info,watertight=debug"
         ))
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let format = options.log_format.unwrap_or_default();
+    stdio::start(match format {
+        LogFormat::Text => missing_text,
+        LogFormat::Json => missing_json,
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| stdio::Log);
     // A log that cannot be written, to a full disk say, must not end what it tells of.
     let builder = builder.log_internal_errors(false);
-    let started = match options.log_format.unwrap_or_default() {
+    let started = match format {
         LogFormat::Text => builder.with_ansi(wants_colour()).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
     started.map_err(Failure::start)
+}
+
+const MISSING: &str = "log lines were left out: standard error did not take them in time";
+
+fn missing_text(lines: u64) -> String {
+    format!("{}  WARN watertight::log: {lines} {MISSING}\n", now())
+}
+
+fn missing_json(lines: u64) -> String {
+    let fields = json!({ "message": format!("{lines} {MISSING}"), "left_out": lines });
+    let line = json!({
+        "timestamp": now(), "level": "WARN", "fields": fields, "target": "watertight::log",
+    });
+    format!("{line}\n")
+}
+
+/// As the lines of the log have it.
+fn now() -> String {
+    let mut now = String::new();
+    // Writing to a text does not fail.
+    SystemTime.format_time(&mut Writer::new(&mut now)).ok();
+    now
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
@@ -49,6 +81,17 @@ fn wants_colour() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_is_a_line_as_the_others_are() {
+        let text = missing_text(7);
+        let (time, rest) = text.split_once(' ').unwrap();
+        assert!(time.ends_with('Z') && time.starts_with("20"), "{text}");
+        assert!(rest.starts_with(" WARN watertight::log: 7 log lines were left out"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&missing_json(7)).unwrap();
+        assert_eq!(json["fields"]["left_out"], 7);
+        assert_eq!(json["level"], "WARN");
+    }
 
     #[test]
     fn filters_are_levels_and_levels_by_module() {

@@ -23,6 +23,7 @@ mod server;
 mod session_config;
 mod signals;
 mod silence;
+mod stdio;
 mod tasks;
 mod text_file;
 mod tls;
@@ -52,14 +53,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    match run(cli::parse()) {
-        Ok(code) => ExitCode::from(code),
+    let code = match run(cli::parse()) {
+        Ok(code) => code,
         Err(failure) => {
             // Whoever closed standard error has the exit code.
-            writeln!(io::stderr(), "watertight: {failure}").ok();
-            ExitCode::from(failure.exit_code())
+            stdio::error(&format!("watertight: {failure}"));
+            failure.exit_code()
         }
-    }
+    };
+    stdio::flush();
+    ExitCode::from(code)
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {

@@ -4,12 +4,11 @@
 //! Scripts rely on it, so it does not depend on the log's filter. With `--log-format json` each
 //! line is an object.
 
-use std::io::{self, Write};
-
 use serde_json::{Value, json};
 
 use crate::books::Books;
 use crate::cli::LogFormat;
+use crate::stdio;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Output {
@@ -44,7 +43,6 @@ impl Output {
             LogFormat::Text => text(),
             LogFormat::Json => object().to_string(),
         };
-        // Whoever started the program may have closed its output; that is no reason to stop.
-        writeln!(io::stdout().lock(), "{line}").ok();
+        stdio::output(&line);
     }
 }

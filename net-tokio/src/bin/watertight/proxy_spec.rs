@@ -5,7 +5,7 @@ use std::str::FromStr;
 use http::Uri;
 use watertight::ProxyPolicy;
 
-/// `none`, or an `http://` or `https://` URL.
+/// `none`, or an `http://`, `https://` or `socks5://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProxySpec(pub(crate) ProxyPolicy);
 
@@ -18,10 +18,13 @@ impl FromStr for ProxySpec {
         }
         let uri: Option<Uri> = text.parse().ok();
         let usable = uri.is_some_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            let schemes = ["http", "https", "socks5", "socks5h"];
+            uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) && uri.host().is_some()
         });
         usable.then(|| Self(ProxyPolicy::Url(text.to_string()))).ok_or_else(|| {
-            "expected `none` or a URL such as http://user:password@proxy.example.com:3128".into()
+            "expected `none` or a URL such as http://user:password@proxy.example.com:3128 or \
+             socks5://proxy.example.com:1080"
+                .into()
         })
     }
 }
@@ -31,11 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_http_proxies_are_spoken_to() {
+    fn http_and_socks_proxies_are_spoken_to() {
         assert_eq!("none".parse::<ProxySpec>().unwrap().0, ProxyPolicy::None);
         "http://u:p@proxy:3128".parse::<ProxySpec>().unwrap();
         "https://u:p@proxy:3128".parse::<ProxySpec>().unwrap();
-        for text in ["", "proxy:3128", "ftp://proxy", "socks5://proxy:1080"] {
+        "socks5://u:p@proxy:1080".parse::<ProxySpec>().unwrap();
+        "socks5h://proxy".parse::<ProxySpec>().unwrap();
+        for text in ["", "proxy:3128", "ftp://proxy", "socks4://proxy:1080"] {
             text.parse::<ProxySpec>().unwrap_err();
         }
     }

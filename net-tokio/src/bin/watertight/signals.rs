@@ -1,13 +1,13 @@
 //! The signals that end the program, and in which order it gives up.
 
 use std::future::Future;
-use std::io::Write;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::failure::{Failure, exit_code};
+use crate::stdio;
 
 /// How long a drain may take, unless told otherwise.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,7 +60,8 @@ impl Signals {
 }
 
 fn exit_at_once(signal: SignalKind) -> ! {
-    writeln!(std::io::stderr(), "stopped at once, without a ledger").ok();
+    stdio::error("stopped at once, without a ledger");
+    stdio::flush();
     let number = u8::try_from(signal.as_raw_value()).unwrap_or(0);
     std::process::exit(i32::from(exit_code::SIGNAL.saturating_add(number)))
 }

@@ -62,6 +62,8 @@ impl Peer {
             tls: None,
             proxy: ProxyPolicy::default(),
             reconnect: ReconnectConfig {
+                // Peers are few.
+                spread: Duration::ZERO,
                 max: Duration::from_secs(5),
                 ..ReconnectConfig::default()
             },

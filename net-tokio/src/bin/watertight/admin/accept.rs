@@ -1,16 +1,21 @@
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
-use watertight::{BoxIo, Listener};
+use watertight::Listener;
 
+use super::State;
+use super::client::Client;
+use super::http2;
 use super::routes::answer;
-use super::{Slot, State};
 
 /// Connections at once. More wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;
@@ -19,43 +24,99 @@ const CONNECTIONS: usize = 1024;
 /// two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a client may take to accept what came before a cut.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Room for connections, which all listeners share.
+pub(super) fn slots() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CONNECTIONS))
+}
+
 /// Accepts until the admin server stops.
-pub(super) async fn accept(state: Arc<State>, listener: Listener) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Semaphore>) {
     loop {
         let next = async {
             // The semaphore is never closed; without a permit the connection would just be one
             // more than intended.
             let permit = Arc::clone(&slots).acquire_owned().await.ok();
-            (permit, listener.accept(state.keepalive).await)
+            (permit, listener.accept_socket(state.keepalive).await)
         };
-        let (permit, (io, _)) = tokio::select! {
+        let (permit, accepted) = tokio::select! {
             biased;
             () = state.stop.cancelled() => return,
             next = next => next,
         };
-        state.tasks.spawn(serve(Arc::clone(&state), io, Arc::new(permit)));
+        state.tasks.spawn(serve(Arc::clone(&state), Client::new(accepted, permit)));
     }
 }
 
-async fn serve(state: Arc<State>, io: BoxIo, slot: Slot) {
+async fn serve(state: Arc<State>, client: Client) {
+    let preface = timeout(HEADER_TIMEOUT, client.begins_with(http2::PREFACE));
+    let preface = tokio::select! {
+        biased;
+        () = state.stop.cancelled() => return,
+        preface = preface => preface,
+    };
+    match preface {
+        Ok(Ok(true)) => return http2::decline(client).await,
+        Ok(Ok(false)) => {}
+        Ok(Err(error)) => return debug!(%error, "admin connection failed"),
+        Err(_) => return debug!("admin connection without a request"),
+    }
+    match serve_http_1(state, &client).await {
+        End::Served(_) | End::Failed(_) if client.is_handed_over() => {}
+        End::Served(served) => {
+            if let Err(error) = served {
+                debug!(%error, "admin connection failed");
+            }
+            client.linger().await;
+        }
+        End::Failed(error) => debug!(%error, "admin connection failed"),
+        End::Cut => client.reset().await,
+    }
+}
+
+/// How a connection ended.
+enum End {
+    Served(hyper::Result<()>),
+    /// The client has gone away.
+    Failed(std::io::Error),
+    /// The answer is not whole, and what there is of it has been written.
+    Cut,
+}
+
+async fn serve_http_1(state: Arc<State>, client: &Client) -> End {
     let stop = state.stop.clone();
-    let service = service_fn(move |request| {
-        let (state, slot) = (Arc::clone(&state), Arc::clone(&slot));
-        answer(state, request, slot)
-    });
+    let caller = client.clone();
+    let service = service_fn(move |request| answer(Arc::clone(&state), request, caller.clone()));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    let connection = http.serve_connection(TokioIo::new(io), service).with_upgrades();
+    http.half_close(true).preserve_header_case(true);
+    let connection = http.serve_connection(TokioIo::new(client.wire()), service).with_upgrades();
     let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+    let mut stop = pin!(stop.cancelled());
+    let (mut stopping, mut deadline) = (false, None);
+    poll_fn(|cx| {
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
             connection.as_mut().graceful_shutdown();
-            connection.await
         }
-    };
-    if let Err(error) = served {
-        debug!(%error, "admin connection failed");
-    }
+        loop {
+            if let Poll::Ready(served) = connection.as_mut().poll(cx) {
+                return Poll::Ready(End::Served(served));
+            }
+            if client.is_cut() {
+                let late = deadline.get_or_insert_with(|| Box::pin(sleep(FLUSH_TIMEOUT)));
+                let over = client.is_flushed() || late.as_mut().poll(cx).is_ready();
+                return if over { Poll::Ready(End::Cut) } else { Poll::Pending };
+            }
+            match client.poll_ahead(cx) {
+                // The library may be waiting for it.
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }

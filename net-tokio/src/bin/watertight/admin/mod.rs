@@ -6,21 +6,24 @@
 
 mod accept;
 mod answer;
+mod client;
 mod clients;
 mod guard;
+mod http2;
 mod metrics;
 mod peers;
 mod proxy;
 mod routes;
+mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use watertight::{ClientTls, Keepalive, Listener, Server, TlsError};
 
+use crate::cli::ForwardedRule;
 use crate::failure::Failure;
 use crate::tasks::Tasks;
 
@@ -36,10 +39,6 @@ pub(crate) struct Admin {
     state: Arc<State>,
 }
 
-/// A connection's place among those that may be open. It goes with the connection if that is
-/// upgraded.
-type Slot = Arc<Option<OwnedSemaphorePermit>>;
-
 /// What its tasks share.
 #[derive(Debug)]
 struct State {
@@ -48,6 +47,8 @@ struct State {
     metrics: Metrics,
     /// For `https` targets behind the agents. A machine without trusted roots can do without.
     tls: Result<ClientTls, TlsError>,
+    /// What a target learns of a request's origin.
+    forwarded: ForwardedRule,
     draining: AtomicBool,
     /// Whether browsers can reach it, so that requests are checked for it.
     guarded: bool,
@@ -56,24 +57,29 @@ struct State {
 }
 
 impl Admin {
-    /// Serves `server`'s state on `listener`.
+    /// Serves `server`'s state on `listeners`.
     pub(crate) fn start(
-        listener: Listener,
+        listeners: Vec<Listener>,
         server: Server,
         keepalive: Keepalive,
+        forwarded: ForwardedRule,
     ) -> Result<Self, Failure> {
         let state = Arc::new(State {
             server,
             keepalive,
             metrics: Metrics::install()?,
             tls: ClientTls::system(),
+            forwarded,
             draining: AtomicBool::new(false),
-            guarded: matches!(listener, Listener::Tcp(_)),
+            guarded: listeners.iter().any(|listener| matches!(listener, Listener::Tcp(_))),
             stop: CancellationToken::new(),
             tasks: Tasks::default(),
         });
         state.tasks.spawn(metrics::keep_up(state.metrics.clone(), state.stop.clone()));
-        state.tasks.spawn(accept::accept(Arc::clone(&state), listener));
+        let slots = accept::slots();
+        for listener in listeners {
+            state.tasks.spawn(accept::accept(Arc::clone(&state), listener, Arc::clone(&slots)));
+        }
         Ok(Self { state })
     }
 

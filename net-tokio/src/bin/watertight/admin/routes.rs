@@ -6,7 +6,8 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, only_get, text, typed};
-use super::{Slot, State, clients, guard, peers, proxy};
+use super::client::Client;
+use super::{State, clients, guard, peers, proxy};
 
 const INDEX: &str = "\
 /healthz                              ok, or 503 while the server drains
@@ -19,13 +20,13 @@ const INDEX: &str = "\
 pub(super) async fn answer(
     state: Arc<State>,
     request: Request<Incoming>,
-    slot: Slot,
+    client: Client,
 ) -> Result<Answer, Infallible> {
     if let Some(reason) = guard::refusal(&request).filter(|_| state.guarded) {
         return Ok(text(StatusCode::FORBIDDEN, &reason));
     }
     if request.uri().path().starts_with(proxy::PREFIX) {
-        return Ok(proxy::answer(&state, request, slot).await);
+        return Ok(proxy::answer(&state, request, client).await);
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     Ok(match request.uri().path() {

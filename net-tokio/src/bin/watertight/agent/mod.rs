@@ -34,7 +34,7 @@ async fn wait(signals: &mut Signals, mut hangup: Signal, agent: &RunningAgent, o
             biased;
             _ = signals.next() => return,
             // What a server does then, an agent does before each connection.
-            _ = hangup.recv() => info!("the token file is read before the next connection"),
+            _ = hangup.recv() => info!("token and certificate files are read before the next connection"),
             Ok(()) = agent.agent.connected(), if !ready => {
                 output.ready();
                 ready = true;

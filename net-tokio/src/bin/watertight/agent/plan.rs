@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use tracing::warn;
-use watertight::core::SessionConfig;
+use watertight::core::{ReconnectConfig, SessionConfig};
 use watertight::{ClientTls, Endpoint, Keepalive, Policy, ProxyPolicy};
 
 use crate::cli::AgentOptions;
@@ -29,6 +29,7 @@ pub(crate) struct AgentPlan {
     pub(crate) forwards: Vec<AgentForward>,
     pub(crate) session: SessionConfig,
     pub(crate) keepalive: Keepalive,
+    pub(crate) reconnect: ReconnectConfig,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -48,6 +49,12 @@ impl AgentPlan {
             return Err(Failure::configuration(format_args!(
                 "--ca and --client-cert are for TLS, which {endpoint} goes without: --connect to \
                  wss:// or tls://"
+            )));
+        }
+        let names_proxy = options.proxy.as_ref().is_some_and(|proxy| proxy.0 != ProxyPolicy::None);
+        if names_proxy && !is_web_socket(&endpoint) {
+            return Err(Failure::configuration(format_args!(
+                "--proxy is for WebSockets, and {endpoint} goes past it: --connect to ws:// or wss://"
             )));
         }
         if !options.header.is_empty() && !is_web_socket(&endpoint) {
@@ -75,6 +82,7 @@ impl AgentPlan {
             forwards: options.forward,
             session: session_config(options.max_connections, options.silence),
             keepalive: options.keepalive.map(|spec| spec.0).unwrap_or_default(),
+            reconnect: reconnect(options.reconnect_spread),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             ..Self::new(endpoint, key(options.key)?, policy)
         })
@@ -93,9 +101,15 @@ impl AgentPlan {
             forwards: Vec::new(),
             session: SessionConfig::default(),
             keepalive: Keepalive::default(),
+            reconnect: ReconnectConfig::default(),
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+}
+
+fn reconnect(spread: Option<Duration>) -> ReconnectConfig {
+    let default = ReconnectConfig::default();
+    ReconnectConfig { spread: spread.unwrap_or(default.spread), ..default }
 }
 
 fn headers(specs: &[HeaderSpec]) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {

@@ -6,7 +6,7 @@ use watertight::{Agent, Forward};
 
 use super::AgentPlan;
 use crate::address::ListenAddr;
-use crate::bind::{Bound, SocketFile, bind};
+use crate::bind::{Binder, Bound, SocketFile};
 use crate::books::Books;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -24,9 +24,11 @@ pub(crate) struct RunningAgent {
 
 impl RunningAgent {
     pub(crate) async fn start(plan: &AgentPlan) -> Result<Self, Failure> {
+        let binder = Binder::of(plan.forwards.iter().map(|forward| &forward.listen));
         let mut sockets = Vec::new();
         for forward in &plan.forwards {
-            sockets.push(bind(&forward.listen, "--forward").await?);
+            let bound = binder.bind(&forward.listen, "--forward").await?;
+            sockets.extend(bound.into_iter().map(|bound| (forward, bound)));
         }
         let mut running = Self {
             agent: start(plan),
@@ -34,7 +36,7 @@ impl RunningAgent {
             addresses: Vec::new(),
             _files: Vec::new(),
         };
-        for (forward, bound) in plan.forwards.iter().zip(sockets) {
+        for (forward, bound) in sockets {
             let Bound { listener, address, file } = bound;
             let target = forward.target.to_string();
             running._forwards.push(running.agent.forward(listener, &target));
@@ -62,6 +64,7 @@ impl RunningAgent {
 fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
     let builder = builder.session(plan.session.clone()).keepalive(plan.keepalive);
+    let builder = builder.reconnect(plan.reconnect);
     let builder = plan
         .headers
         .iter()

@@ -34,16 +34,22 @@ pub(crate) struct AgentOptions {
     pub(crate) connect: Option<Endpoint>,
 
     /// Authorities (PEM) that the server's certificate is checked against, instead of the system's
+    ///
+    /// The file is read again before each connection, as those of --client-cert and --client-key. If
+    /// one of them is bad then, what was in force stays, and the log says why.
     #[arg(long, value_name = "FILE", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_CA", hide_env_values = true)]
     pub(crate) ca: Option<PathBuf>,
 
-    /// The HTTP proxy to go through, or `none` [default: what HTTPS_PROXY, HTTP_PROXY and
+    /// The proxy to go through, or `none` [default: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
     /// NO_PROXY say]
     ///
     /// `http://[USER:PASSWORD@]HOST:PORT`, or `https://` where the proxy wants TLS with itself; its
-    /// certificate is checked against the system's authorities. Only ws:// and wss:// go through
-    /// proxies.
+    /// certificate is checked against the system's authorities. Or `socks5://`, also written
+    /// `socks5h://`, whose proxy is given the server's name. Only ws:// and wss:// go through proxies.
+    /// The variables are read as Go's programs read them, and ALL_PROXY where the other one is not
+    /// set: NO_PROXY lists names (example.com, .example.com, *.example.com), addresses and networks,
+    /// the first two with a port or without; localhost and loopback addresses need no entry.
     #[arg(long, value_name = "URL|none", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_PROXY", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
@@ -120,6 +126,16 @@ pub(crate) struct AgentOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) keepalive: Option<KeepaliveSpec>,
 
+    /// Within how long after its session has ended the agent tries again first [default: 5s]
+    ///
+    /// At a time of its own choice: the agents of a server that restarts do not all come at once. A
+    /// large fleet needs longer. A try that fails is followed by others within 1s, 2s and so on up to
+    /// 30s, and a server's Retry-After counts up to 5m.
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_RECONNECT_SPREAD", hide_env_values = true)]
+    #[serde(deserialize_with = "text::duration")]
+    pub(crate) reconnect_spread: Option<Duration>,
+
     /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_AGENT_DRAIN_TIMEOUT", hide_env_values = true)]
@@ -150,6 +166,7 @@ impl AgentOptions {
             forward: first(self.forward, others.forward),
             silence: self.silence.or(others.silence),
             keepalive: self.keepalive.or(others.keepalive),
+            reconnect_spread: self.reconnect_spread.or(others.reconnect_spread),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_connections: self.max_connections.or(others.max_connections),
         }

@@ -4,16 +4,20 @@
 use std::env;
 
 use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, Error, FromArgMatches, Parser};
 
 use super::Cli;
+use super::unknown::complaint;
 
 /// Reads the command line and the environment. Ends the program if they are wrong, or if help is
 /// asked for.
 pub(crate) fn parse() -> Cli {
     let command = each_option(Cli::command(), &tidy);
-    let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command.try_get_matches().and_then(|matches| {
+        refuse_unknown(&matches)?;
+        Cli::from_arg_matches(&matches)
+    });
     parsed.unwrap_or_else(|error| {
         if error.use_stderr() {
             blame(error).exit();
@@ -21,6 +25,17 @@ pub(crate) fn parse() -> Cli {
         // Help names the variables of all options, those that are set and empty included.
         Cli::parse()
     })
+}
+
+/// Refuses variables that would be ignored, for the commands that take some.
+fn refuse_unknown(matches: &ArgMatches) -> Result<(), Error> {
+    let subcommand = matches.subcommand_name().filter(|name| *name != "completions");
+    let variables: Vec<_> = env::vars_os().collect();
+    let variables = variables.iter().map(|(name, value)| (&**name, &**value));
+    match subcommand.and_then(|name| complaint(&Cli::command(), name, variables)) {
+        Some(text) => Err(Cli::command().error(ErrorKind::UnknownArgument, text)),
+        None => Ok(()),
+    }
 }
 
 /// Changes the options of a command and of those below it.
@@ -54,6 +69,8 @@ fn without_variable(option: Arg) -> Arg {
 fn blame(mut error: Error) -> Error {
     match each_option(Cli::command(), &without_variable).try_get_matches() {
         Err(own) => own,
+        // It names the variable itself.
+        Ok(_) if error.kind() == ErrorKind::UnknownArgument => error,
         Ok(matches) => {
             let source = match variable(&matches, &error) {
                 Some(name) => format!("the value comes from the environment variable {name}"),

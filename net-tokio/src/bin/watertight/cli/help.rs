@@ -12,14 +12,16 @@ Output:
   Standard output has the addresses that are listened on; then a line `ready`, which a server prints
   when it listens everywhere and an agent when it is connected for the first time; and, as the last
   line, the ledger. With --log-format json each line is a JSON object, such as {\"ready\":true}. The
-  log goes to standard error; there an agent tells of each session and of why it has none.
+  log goes to standard error; there an agent tells of each session and of why it has none. Neither
+  stops the program where nobody reads: lines of the log that would wait behind more than 1 MiB are
+  left out, and the log says how many.
 
 Signals:
   SIGTERM, Ctrl-C   take nothing new, let open connections finish, then print the ledger and exit
   the second time   close the connections that are still open
   the third time    exit at once
   SIGHUP            the server reads its token file, certificate and key again; sessions stay up;
-                    an agent reads its token file before each connection anyway
+                    an agent reads its token and certificate files before each connection anyway
 
 A first try, in three terminals:
   echo a-long-random-secret > token

@@ -5,6 +5,7 @@ mod demo;
 mod environment;
 mod help;
 mod server;
+mod unknown;
 mod value;
 
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ pub(crate) struct CommonOptions {
     ///
     /// The names are those of the command line without the dashes in front. An option given on
     /// the command line wins over the environment, and that over the file. An empty environment
-    /// variable counts as none.
+    /// variable counts as none; one that begins with WATERTIGHT_ and is no option's is an error.
     #[arg(long, global = true, value_name = "FILE", env = "WATERTIGHT_CONFIG")]
     #[arg(hide_env_values = true, help_heading = "Common options")]
     pub(crate) config: Option<PathBuf>,
@@ -107,6 +108,20 @@ pub(crate) enum LogFormat {
     Text,
     /// For programs: one JSON object a line
     Json,
+}
+
+/// What a target of the admin server's proxy learns of the origin of a request, by the headers
+/// Forwarded and X-Forwarded-*.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ForwardedRule {
+    /// Our part behind that of the client: for a client that is itself a proxy
+    #[default]
+    Append,
+    /// Our part alone, whatever the client claims
+    Replace,
+    /// The client's part as it is
+    Keep,
 }
 
 /// `own` unless it is empty: a list from a stronger source replaces one from a weaker whole.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use watertight::Endpoint;
 
-use super::{NonZeroTime, duration, first};
+use super::{ForwardedRule, NonZeroTime, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
@@ -30,6 +30,8 @@ pub(crate) struct ServerOptions {
     ///
     /// Agents use `ws://HOST:PORT/connect`, or `wss://` with --tls-cert; the same port takes their
     /// byte streams, `tcp://` and `tls://`. Port 0 lets the system choose; the address is printed.
+    /// A name is listened on at each of its addresses. [::]:PORT takes IPv4 as well, unless the same
+    /// port is asked for at an IPv4 address.
     /// In the environment, commas separate several.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_LISTEN", hide_env_values = true)]
@@ -57,7 +59,8 @@ pub(crate) struct ServerOptions {
 
     /// Authorities (PEM) of client certificates; with it, an agent must have one
     ///
-    /// The token is asked for all the same.
+    /// The token is asked for all the same. A certificate is checked at each connection: TLS sessions
+    /// are not resumed.
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_CLIENT_CA", hide_env_values = true)]
     pub(crate) client_ca: Option<PathBuf>,
@@ -100,6 +103,19 @@ pub(crate) struct ServerOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) admin: Option<AdminAddr>,
 
+    /// How /client/... tells a target where a request comes from: append, replace or keep
+    /// [default: append]
+    ///
+    /// The headers are X-Forwarded-For, -Proto, -Host and -Prefix, and Forwarded. A target sees
+    /// each connection come from the agent's machine: one that trusts its own machine has to look
+    /// at them. `append` adds our part to what the client sends, `replace` drops the client's part
+    /// first, `keep` passes that on alone. The prefix is /client/KEY/SCHEME/HOST: a program that
+    /// knows it writes links that stay below it. Location headers, cookies and pages are passed on
+    /// as they are.
+    #[arg(long, value_name = "RULE", hide_possible_values = true, help_heading = FORWARDING)]
+    #[arg(env = "WATERTIGHT_SERVER_ADMIN_FORWARDED", hide_env_values = true)]
+    pub(crate) admin_forwarded: Option<ForwardedRule>,
+
     /// Another server, whose agents are reached through it and which reaches ours; repeatable
     ///
     /// URL is where the other server takes agents, ws:// or wss://; ID is its --peer-id; TOKEN is
@@ -136,6 +152,9 @@ pub(crate) struct ServerOptions {
     pub(crate) peer_token_file: Option<PathBuf>,
 
     /// Authorities (PEM) that the peers' certificates are checked against, instead of the system's
+    ///
+    /// The file is read again before each connection, as those of --peer-cert and --peer-key. If one
+    /// of them is bad then, what was in force stays, and the log says why.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_CA", hide_env_values = true)]
     pub(crate) peer_ca: Option<PathBuf>,
@@ -208,6 +227,7 @@ impl ServerOptions {
             allow_dial: first(self.allow_dial, others.allow_dial),
             forward: first(self.forward, others.forward),
             admin: self.admin.or(others.admin),
+            admin_forwarded: self.admin_forwarded.or(others.admin_forwarded),
             peer: first(self.peer, others.peer),
             peer_dns: self.peer_dns.or(others.peer_dns),
             peer_id: self.peer_id.or(others.peer_id),

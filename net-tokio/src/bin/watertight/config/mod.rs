@@ -60,6 +60,7 @@ mod tests {
             allow-dial = "localhost:80"
             forward = "127.0.0.1:2=key=web:80"
             admin = "9090"
+            admin-forwarded = "replace"
             peer = ["wss://b.example:1/connect,b", "ws://c:1,c,token"]
             peer-dns = "wss://peers.example"
             peer-id = "a"
@@ -85,6 +86,7 @@ mod tests {
             forward = ["127.0.0.1:3=db:5432"]
             silence = "10s"
             keepalive = "1m"
+            reconnect-spread = "1m"
             drain-timeout = "5s"
             max-connections = 7
             "#,
@@ -94,11 +96,13 @@ mod tests {
         assert_eq!(options.server.forward.len(), 1);
         assert_eq!(options.server.peer.len(), 2);
         assert!(options.server.peer_dns.is_some());
+        assert_eq!(options.server.admin_forwarded, Some(crate::cli::ForwardedRule::Replace));
         assert_eq!(options.server.drain_timeout.unwrap().as_secs(), 90);
         assert_eq!(options.server.handshake_timeout.unwrap().0.as_secs(), 3);
         assert!(options.server.silence.is_some() && options.agent.silence.is_some());
         assert!(options.server.keepalive.is_some() && options.agent.keepalive.is_some());
         assert_eq!(options.server.max_connections.unwrap().get(), 6);
+        assert_eq!(options.agent.reconnect_spread.unwrap().as_secs(), 60);
         assert_eq!(options.agent.max_connections.unwrap().get(), 7);
         assert_eq!(options.agent.allow.len(), 2);
         assert!(options.log.log_format.is_some());

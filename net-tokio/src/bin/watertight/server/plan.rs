@@ -7,7 +7,7 @@ use watertight::{Keepalive, Policy, ServerTls};
 
 use super::peers::PeerPlan;
 use crate::address::{AdminAddr, ListenAddr};
-use crate::cli::ServerOptions;
+use crate::cli::{ForwardedRule, ServerOptions};
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
 use crate::session_config::session_config;
@@ -26,6 +26,7 @@ pub(crate) struct ServerPlan {
     pub(crate) allow_dial: Policy,
     pub(crate) forwards: Vec<ServerForward>,
     pub(crate) admin: Option<AdminAddr>,
+    pub(crate) forwarded: ForwardedRule,
     pub(crate) session: SessionConfig,
     pub(crate) keepalive: Keepalive,
     pub(crate) registry: RegistryLimits,
@@ -43,6 +44,11 @@ impl ServerPlan {
                  --listen 0.0.0.0:7000, or `listen` under [server] in the --config file",
             ));
         }
+        if options.admin_forwarded.is_some() && options.admin.is_none() {
+            return Err(Failure::configuration(
+                "--admin-forwarded is for the admin server's proxy: give --admin ADDR as well",
+            ));
+        }
         let peers = PeerPlan::of(&mut options)?;
         let token_file = options.token_file.ok_or_else(|| {
             Failure::configuration(
@@ -55,6 +61,7 @@ impl ServerPlan {
             tls: tls::of_server(options.tls_cert, options.tls_key, options.client_ca)?,
             tokens: TokenBook::of_file(token_file)?,
             allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
+            forwarded: options.admin_forwarded.unwrap_or_default(),
             session: session_config(options.max_connections, options.silence),
             keepalive: options.keepalive.map(|spec| spec.0).unwrap_or_default(),
             registry: registry(options.max_clients),
@@ -80,6 +87,7 @@ impl ServerPlan {
             allow_dial: Policy::default(),
             forwards,
             admin,
+            forwarded: ForwardedRule::default(),
             session: SessionConfig::default(),
             keepalive: Keepalive::default(),
             registry: RegistryLimits::default(),

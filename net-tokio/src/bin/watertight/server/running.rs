@@ -5,9 +5,9 @@ use tracing::info;
 use watertight::{Forward, Listener, Server};
 
 use super::ServerPlan;
-use crate::address::ListenAddr;
+use crate::address::{AdminAddr, ListenAddr};
 use crate::admin::Admin;
-use crate::bind::{Bound, SocketFile, bind, bind_admin};
+use crate::bind::{Binder, Bound, SocketFile, bind_admin};
 use crate::books::Books;
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
@@ -35,21 +35,25 @@ struct Address {
 /// Every socket, before anything is done with any of them.
 struct Sockets {
     agents: Vec<Bound>,
-    forwards: Vec<Bound>,
-    admin: Option<Bound>,
+    /// Those of each forward.
+    forwards: Vec<Vec<Bound>>,
+    admin: Vec<Bound>,
 }
 
 impl Sockets {
     async fn bind(plan: &ServerPlan) -> Result<Self, Failure> {
-        let mut sockets = Self { agents: Vec::new(), forwards: Vec::new(), admin: None };
+        let mut sockets = Self { agents: Vec::new(), forwards: Vec::new(), admin: Vec::new() };
+        let forwards = plan.forwards.iter().map(|forward| &forward.listen);
+        let admin = plan.admin.iter().map(|AdminAddr(address)| address);
+        let binder = Binder::of(plan.listen.iter().chain(forwards).chain(admin));
         for address in &plan.listen {
-            sockets.agents.push(bind(address, "--listen").await?);
+            sockets.agents.extend(binder.bind(address, "--listen").await?);
         }
         for forward in &plan.forwards {
-            sockets.forwards.push(bind(&forward.listen, "--forward").await?);
+            sockets.forwards.push(binder.bind(&forward.listen, "--forward").await?);
         }
         if let Some(address) = &plan.admin {
-            sockets.admin = Some(bind_admin(address).await?);
+            sockets.admin = bind_admin(&binder, address).await?;
         }
         Ok(sockets)
     }
@@ -66,12 +70,16 @@ impl RunningServer {
             addresses: Vec::new(),
             _files: Vec::new(),
         };
-        if let Some(bound) = sockets.admin {
-            let listener = running.take_up("admin server", bound);
-            running.admin = Some(Admin::start(listener, server.clone(), plan.keepalive)?);
+        let admin = sockets.admin.into_iter();
+        let admin: Vec<_> = admin.map(|bound| running.take_up("admin server", bound)).collect();
+        if !admin.is_empty() {
+            let started = Admin::start(admin, server.clone(), plan.keepalive, plan.forwarded)?;
+            running.admin = Some(started);
         }
-        for (forward, bound) in plan.forwards.iter().zip(sockets.forwards) {
-            running.forward(forward, bound);
+        for (forward, sockets) in plan.forwards.iter().zip(sockets.forwards) {
+            for bound in sockets {
+                running.forward(forward, bound);
+            }
         }
         // Before anybody can connect: a peer that is not known yet would be refused.
         for peer in plan.peers.iter().flat_map(|plan| &plan.peers) {

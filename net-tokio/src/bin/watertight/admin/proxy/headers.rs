@@ -2,19 +2,18 @@
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue};
 
 /// Those that are meant for one hop whether Connection names them or not.
-const HOP_BY_HOP: [HeaderName; 9] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
 ];
@@ -43,7 +42,12 @@ pub(super) fn for_target(
     host: &HeaderValue,
     upgrade: Option<&HeaderValue>,
 ) {
+    let (chunked, trailers) = (headers.contains_key(TRANSFER_ENCODING), takes_trailers(headers));
     strip(headers);
+    if chunked {
+        // Without it the library takes a GET or HEAD for one that has no body.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     // Reading the body tells the client to go on; nobody is left to wait for that.
     headers.remove(EXPECT);
     headers.insert(HOST, host.clone());
@@ -53,6 +57,18 @@ pub(super) fn for_target(
         // The connection is for this request alone.
         None => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
     }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.append(CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Whether the client takes trailers (RFC 9110, 10.1.4). They are passed on through this hop.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Names the protocol to switch to.
@@ -82,8 +98,8 @@ mod tests {
         let mut headers = headers(&[
             ("connection", "close, x-mine"),
             ("x-mine", "1"),
-            ("te", "trailers"),
-            ("transfer-encoding", "chunked"),
+            ("te", "gzip"),
+            ("keep-alive", "5"),
             ("x-yours", "2"),
             ("expect", "100-continue"),
         ]);
@@ -93,6 +109,24 @@ mod tests {
         assert_eq!(headers.get("connection").unwrap(), "close");
         assert_eq!(headers.get("host").unwrap(), "web:80");
         assert_eq!(headers.get("x-yours").unwrap(), "2");
+    }
+
+    #[test]
+    fn chunks_and_trailers_are_asked_for_on_the_next_hop_too() {
+        let mut headers = headers(&[
+            ("connection", "te"),
+            ("te", "gzip, trailers"),
+            ("trailer", "x-sum"),
+            ("transfer-encoding", "gzip, chunked"),
+            ("content-length", "3"),
+        ]);
+        for_target(&mut headers, &HeaderValue::from_static("web:80"), None);
+        assert_eq!(headers.get(TE).unwrap(), "trailers");
+        assert_eq!(headers.get("trailer").unwrap(), "x-sum");
+        assert_eq!(headers.get(TRANSFER_ENCODING).unwrap(), "chunked");
+        assert!(!headers.contains_key(CONTENT_LENGTH));
+        let connection: Vec<_> = headers.get_all(CONNECTION).iter().collect();
+        assert_eq!(connection, ["close", "te"]);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! requests would save a dial, and would hold sockets at the agents, entries in the ledger and
 //! every drain for as long as they idle; a dial through a session that is up is cheap.
 
+mod forwarded;
 mod headers;
 mod problem;
 mod route;
 mod splice;
+mod target;
 mod upgrade;
 mod upstream;
 
@@ -18,9 +20,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tracing::debug;
 
+use super::State;
 use super::answer::{Answer, body, text};
-use super::{Slot, State};
+use super::client::Client;
 
+use forwarded::Origin;
 use problem::Problem;
 use route::Route;
 
@@ -29,8 +33,12 @@ pub(super) const PREFIX: &str = "/client/";
 
 /// Passes a request on and its answer back. Bodies are streamed both ways. Dropping the future, or
 /// the answer's body, ends the connection through the tunnel.
-pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>, slot: Slot) -> Answer {
-    match pass_on(state, request, slot).await {
+pub(super) async fn answer(
+    state: &Arc<State>,
+    request: Request<Incoming>,
+    client: Client,
+) -> Answer {
+    match pass_on(state, request, &client).await {
         Ok(answer) => answer,
         Err(problem) => {
             debug!(%problem, "request not passed on");
@@ -42,25 +50,28 @@ pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>, slot:
 async fn pass_on(
     state: &Arc<State>,
     mut request: Request<Incoming>,
-    slot: Slot,
+    client: &Client,
 ) -> Result<Answer, Problem> {
     let route = Route::of(request.uri())?;
     let wanted = headers::upgrade(request.headers());
     let downstream = hyper::upgrade::on(&mut request);
     let io = upstream::connect(state, &route).await?;
-    let request = outgoing(request, &route, wanted.as_ref());
-    let (answer, tied) = upstream::send(state, io, request, &route).await?;
+    let origin = Origin::of(client.address(), request.headers(), &route.prefix);
+    let mut request = outgoing(request, &route, wanted.as_ref());
+    origin.tell(state.forwarded, request.headers_mut());
+    let (answer, tied) = upstream::send(state, io, request, &route, client).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::switch(state, answer, downstream, wanted, (slot, tied));
+        return upgrade::switch(state, answer, downstream, wanted, client, tied);
     }
     let (mut parts, incoming) = answer.into_parts();
     headers::strip(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    let incoming = upstream::TiedBody::new(incoming, tied);
+    let incoming = upstream::TiedBody::new(incoming, tied, client.clone());
     Ok(Response::from_parts(parts, incoming.boxed_unsync()))
 }
 
-/// The request as the target sees it.
+/// The request as the target sees it. The extensions stay, in which the library keeps how the
+/// client wrote the names of headers.
 fn outgoing(
     request: Request<Incoming>,
     route: &Route,

@@ -20,6 +20,8 @@ pub(super) struct Route {
     pub(super) host: HeaderValue,
     /// Path and query alone, as an origin server gets them.
     pub(super) uri: Uri,
+    /// What stands before the path, as the client wrote it.
+    pub(super) prefix: String,
 }
 
 impl Route {
@@ -30,6 +32,7 @@ impl Route {
         let mut segments = rest.splitn(4, '/');
         let mut next = || segments.next().unwrap_or_default();
         let (key, scheme, host, path) = (next(), next(), next(), next());
+        let prefix = format!("{PREFIX}{key}/{scheme}/{host}");
         let key = decode(key, "{key}")?;
         let https = match scheme {
             "http" => false,
@@ -47,6 +50,7 @@ impl Route {
             host: HeaderValue::from_str(authority.as_str())
                 .map_err(|_| malformed("{host} has characters that no header can carry"))?,
             uri: origin_form(path, uri.query())?,
+            prefix,
         })
     }
 }
@@ -109,6 +113,7 @@ mod tests {
         assert_eq!(route.host, "web:8080");
         assert_eq!(route.uri.to_string(), "/a//b%2Fc/?q=%20&x=/");
         assert!(!route.https);
+        assert_eq!(route.prefix, "/client/edge%207%2Fa/http/web:8080");
     }
 
     #[test]

@@ -10,8 +10,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tracing::debug;
 
+use super::super::State;
 use super::super::answer::Answer;
-use super::super::{Slot, State};
+use super::super::client::Client;
 use super::problem::Problem;
 use super::splice::splice;
 use super::{empty, headers};
@@ -26,18 +27,20 @@ pub(super) fn switch(
     mut answer: Response<Incoming>,
     downstream: OnUpgrade,
     wanted: Option<HeaderValue>,
-    held: (Slot, Tied),
+    client: &Client,
+    tied: Tied,
 ) -> Result<Answer, Problem> {
     let protocol = headers::upgrade(answer.headers()).filter(|_| wanted.is_some());
     let target = || "the target".to_string();
     let protocol = protocol.ok_or_else(|| Problem::Upgrade { target: target() })?;
     let upstream = hyper::upgrade::on(&mut answer);
+    client.hand_over();
     state.tasks.spawn(async move {
         if let Err(error) = join(downstream, upstream).await {
             debug!(%error, "upgraded connection failed");
         }
-        // The place among the admin connections, and the task of the one to the target.
-        drop(held);
+        // The task of the connection to the target.
+        drop(tied);
     });
     let (mut parts, _) = answer.into_parts();
     headers::strip(&mut parts.headers);

@@ -14,8 +14,10 @@ use tracing::debug;
 use watertight::BoxIo;
 
 use super::super::State;
+use super::super::client::Client;
 use super::problem::Problem;
 use super::route::Route;
+use super::target::{RequestBody, Target};
 use crate::tasks::Tied;
 
 /// How long the target's TLS may take.
@@ -48,29 +50,38 @@ pub(super) async fn send(
     io: BoxIo,
     request: Request<Incoming>,
     route: &Route,
+    client: &Client,
 ) -> Result<(Response<Incoming>, Tied), Problem> {
     let broken = |error| Problem::Http { target: route.target.clone(), error };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
+    let target = Target::new(io);
+    let mut http = http1::Builder::new();
+    http.preserve_header_case(true);
+    let (mut sender, connection) =
+        http.handshake(TokioIo::new(target.wire())).await.map_err(broken)?;
+    let (end, finished) = (target.clone(), client.finished().clone());
     let tied = state.tasks.spawn_tied(async move {
-        if let Err(error) = connection.with_upgrades().await {
+        if let Err(error) = end.run(connection.with_upgrades(), finished.cancelled()).await {
             debug!(%error, "connection to the target failed");
         }
     });
+    let request = request.map(|body| RequestBody::new(body, target));
     let answer = sender.send_request(request).await.map_err(broken)?;
     Ok((answer, tied))
 }
 
 /// The body of an answer. The connection that it comes from ends with it: in good order once the
-/// body is complete, at once if nobody wants the rest.
+/// body is complete, at once if nobody wants the rest. Where it fails, the client's connection is to
+/// end in a reset: the library would end that of a client without chunks as if the body were whole.
 #[derive(Debug)]
 pub(super) struct TiedBody {
     incoming: Incoming,
     tied: Option<Tied>,
+    client: Client,
 }
 
 impl TiedBody {
-    pub(super) fn new(incoming: Incoming, tied: Tied) -> Self {
-        Self { incoming, tied: Some(tied) }
+    pub(super) fn new(incoming: Incoming, tied: Tied, client: Client) -> Self {
+        Self { incoming, tied: Some(tied), client }
     }
 
     fn release(&mut self) {
@@ -88,9 +99,20 @@ impl Body for TiedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.client.is_cut() {
+            return Poll::Pending;
+        }
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None)) {
-            self.release();
+        match &frame {
+            Poll::Ready(None) => self.release(),
+            Poll::Ready(Some(Err(error))) => {
+                debug!(%error, "the answer was cut");
+                // The client's task looks at this after each poll of the library, which writes what
+                // has come so far while it waits for more.
+                self.client.cut();
+                return Poll::Pending;
+            }
+            _ => {}
         }
         frame
     }

@@ -1,38 +1,56 @@
-//! The way through an HTTP proxy.
+//! The way through a proxy: HTTP CONNECT or SOCKS version 5.
+
+mod environment;
+mod no_proxy;
+mod socks;
 
 use std::io;
 
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 use http::{Request, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
+use self::environment::Found;
 use super::connect::{ConnectOptions, reach, unbracketed};
 use crate::handshake::{Answer, ConnectError, exchange};
 use crate::transport::BoxIo;
 
-/// Which HTTP proxy leads to a `ws` or `wss` server.
+/// Which proxy leads to a `ws` or `wss` server.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum ProxyPolicy {
-    /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    /// What `HTTPS_PROXY` (for `wss`), `HTTP_PROXY` (for `ws`) and `NO_PROXY` say, by the rules of
+    /// Go's programs; where the one for the scheme is not set, `ALL_PROXY`. A server at `localhost`
+    /// or at a loopback address is reached without.
     #[default]
     FromEnvironment,
     /// None.
     None,
-    /// This one: `http://[user:password@]host:port`, or `https://` where the proxy wants TLS with
-    /// itself; its certificate is then checked by the system's roots. Other schemes are an error
-    /// when the agent connects.
+    /// This one, for every server: `http://[user:password@]host:port`, or `https://` where the proxy
+    /// wants TLS with itself; its certificate is then checked by the system's roots. Or `socks5://`,
+    /// also written `socks5h://`, whose proxy is given the server's name and not its address. Other
+    /// schemes are an error when the agent connects.
     Url(String),
 }
 
 /// A proxy that a connection goes through.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    /// Whether the proxy itself is spoken to over TLS.
-    tls: bool,
+    kind: Kind,
     host: String,
     port: u16,
-    authorization: Option<HeaderValue>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Http {
+        /// Whether the proxy itself is spoken to over TLS.
+        tls: bool,
+        authorization: Option<HeaderValue>,
+    },
+    Socks5 {
+        user: Option<(String, String)>,
+    },
 }
 
 impl ProxyPolicy {
@@ -43,21 +61,19 @@ impl ProxyPolicy {
         host: &str,
         port: u16,
     ) -> Result<Option<Proxy>, ConnectError> {
-        let matcher = match self {
-            Self::None => return Ok(None),
-            Self::FromEnvironment => Matcher::from_env(),
-            Self::Url(url) => Matcher::builder().all(url.as_str()).build(),
-        };
-        let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
-        let uri = Uri::builder().scheme(scheme).authority(format!("{host}:{port}"));
-        let server = uri.path_and_query("/").build().ok();
-        match (self, server.and_then(|server| matcher.intercept(&server))) {
-            (_, Some(found)) => Proxy::new(&found).map(Some),
+        match self {
+            Self::None => Ok(None),
             // To go past a proxy that somebody asked for would be a surprise.
-            (Self::Url(url), None) => {
-                Err(failed(without_secret(url), "it is not of the form http://HOST:PORT"))
+            Self::Url(url) => Proxy::of_url(url).map(Some),
+            Self::FromEnvironment => {
+                let found = environment::find(tls, host, port, |name| std::env::var(name).ok());
+                match found? {
+                    None => Ok(None),
+                    Some(Found { variable, url }) => {
+                        Proxy::of_url(&url).map(Some).map_err(|error| failed(variable, error))
+                    }
+                }
             }
-            (_, None) => Ok(None),
         }
     }
 }
@@ -74,16 +90,31 @@ impl std::fmt::Debug for ProxyPolicy {
 }
 
 impl Proxy {
+    fn of_url(url: &str) -> Result<Self, ConnectError> {
+        // Only a complete URL is taken for what it is; a host alone is that of an HTTP proxy.
+        let matcher = Matcher::builder().all(url).build();
+        let anything = Uri::from_static("https://server");
+        match matcher.intercept(&anything) {
+            Some(found) => Self::new(&found),
+            None => Err(failed(without_secret(url), "it is not of the form http://HOST:PORT")),
+        }
+    }
+
     fn new(found: &Intercept) -> Result<Self, ConnectError> {
         let uri = found.uri();
-        let (tls, port) = match uri.scheme_str() {
-            Some("http") => (false, 80),
-            Some("https") => (true, 443),
-            _ => return Err(failed(uri, "only http:// and https:// proxies are spoken to")),
+        let http = |tls| Kind::Http { tls, authorization: found.basic_auth().cloned() };
+        let user = || found.raw_auth().map(|(user, word)| (user.to_string(), word.to_string()));
+        let (kind, port) = match uri.scheme_str() {
+            Some("http") => (http(false), 80),
+            Some("https") => (http(true), 443),
+            Some("socks5" | "socks5h") => (Kind::Socks5 { user: user() }, 1080),
+            _ => {
+                let text = "only http://, https:// and socks5:// proxies are spoken to";
+                return Err(failed(uri, text));
+            }
         };
         let host = uri.host().unwrap_or_default().to_string();
-        let authorization = found.basic_auth().cloned();
-        Ok(Self { tls, host, port: uri.port_u16().unwrap_or(port), authorization })
+        Ok(Self { kind, host, port: uri.port_u16().unwrap_or(port) })
     }
 
     /// A connection to the server through the proxy. The caller sets the deadline. Cancel safe.
@@ -96,6 +127,10 @@ impl Proxy {
         let name = format!("{}:{}", self.host, self.port);
         let request = self.request(host, port).map_err(|error| failed(&name, error))?;
         let io = self.reach(options).await.map_err(|error| failed(&name, error))?;
+        if let Kind::Socks5 { user } = &self.kind {
+            let through = socks::connect(io, user.as_ref(), host, port).await;
+            return through.map_err(|error| failed(&name, error));
+        }
         match exchange(io, request).await.map_err(|error| failed(&name, error))? {
             Answer::Switched { io, leftover, .. } if leftover.is_empty() => Ok(io),
             Answer::Switched { .. } => Err(failed(name, "it speaks before the server is asked")),
@@ -106,7 +141,7 @@ impl Proxy {
     /// A connection to the proxy.
     async fn reach(&self, options: &ConnectOptions) -> io::Result<BoxIo> {
         let socket = reach(&self.host, self.port).await?;
-        if !self.tls {
+        if !matches!(self.kind, Kind::Http { tls: true, .. }) {
             return Ok(Box::new(socket));
         }
         let tls = options.system_tls().await?;
@@ -117,7 +152,7 @@ impl Proxy {
         let to: Authority = format!("{host}:{port}").parse()?;
         let mut request =
             Request::connect(to.as_str()).header(HOST, to.as_str()).body(String::new())?;
-        if let Some(authorization) = &self.authorization {
+        if let Kind::Http { authorization: Some(authorization), .. } = &self.kind {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
         }
         Ok(request)
@@ -161,16 +196,25 @@ mod tests {
         assert_eq!(request.headers()[HOST], "host:443");
         assert_eq!(request.headers()[PROXY_AUTHORIZATION], "Basic dXNlcjpzZWNyZXQ=");
         let proxy = toward("https://proxy").unwrap().unwrap();
-        assert_eq!((proxy.tls, &*proxy.host, proxy.port), (true, "proxy", 443));
+        assert!(matches!(proxy.kind, Kind::Http { tls: true, authorization: None }));
+        assert_eq!((&*proxy.host, proxy.port), ("proxy", 443));
         let proxy = toward("proxy").unwrap().unwrap();
         assert_eq!((&*proxy.host, proxy.port), ("proxy", 80));
-        assert!(proxy.authorization.is_none());
+        assert!(matches!(proxy.kind, Kind::Http { tls: false, authorization: None }));
         assert!(proxy.request("[::1]", 443).is_ok());
+        for url in ["socks5://us%20er:p%3Aw@proxy", "socks5h://us%20er:p%3Aw@proxy:1080"] {
+            let proxy = toward(url).unwrap().unwrap();
+            assert_eq!((&*proxy.host, proxy.port), ("proxy", 1080));
+            let Kind::Socks5 { user } = proxy.kind else { panic!("{url}") };
+            assert_eq!(user, Some(("us er".to_string(), "p:w".to_string())));
+        }
+        let proxy = toward("socks5://proxy:1").unwrap().unwrap();
+        assert!(matches!(proxy.kind, Kind::Socks5 { user: None }));
     }
 
     #[test]
     fn a_proxy_that_cannot_be_used_is_not_gone_past() {
-        for url in ["", "ftp://proxy:1", "http://", "a b", "socks5://proxy:1"] {
+        for url in ["", "ftp://proxy:1", "http://", "a b", "socks4://proxy:1"] {
             let error = toward(url).err().unwrap().to_string();
             assert!(error.contains("http://"), "{url}: {error}");
         }
