@@ -39,7 +39,7 @@ impl Deviation {
             Self::BaseEndOfClient => "no end of a client in the base dialect",
             Self::EarlyReset => "a dial withdrawn",
             Self::LargeClose => "a large transfer and a close",
-            Self::GoReset => "remotedialer ends a target's connection by a FIN",
+            Self::GoReset => "remotedialer cuts what comes before a reset",
             Self::GoDial => "remotedialer takes a reset for a refusal",
         }
     }
@@ -75,8 +75,9 @@ impl Deviation {
                  sooner than it could directly. Only where all bytes arrive before the end of file."
             }
             Self::GoReset => {
-                "remotedialer copies to a target and closes its socket when the copy ends, however it \
-                 ends. Its protocol tells an agent of ours no more."
+                "remotedialer's program closes both of its sockets when a copy in either direction fails, \
+                 drops what it still holds, and tells a reset as an end or an end as a reset. Only where \
+                 the direct connection ends by a reset."
             }
             Self::GoDial => {
                 "Go's net.Dial asks for the socket's error after connecting. A target that answers and \
@@ -155,12 +156,15 @@ fn closes_sooner(conversation: &Conversation, direct: &Outcome, seen: &Outcome) 
     sooner == *direct || fails_later(direct, &sooner)
 }
 
-/// Whether the runs are the same, but for an end of file of the target in the place of a reset, and for
-/// what came before it.
+/// Whether the runs are the same, but for an end of file in the place of a reset, and for what came
+/// before it.
 fn told_a_fin(direct: &Outcome, seen: &Outcome) -> bool {
     let mut told = *seen;
-    if told.target.ending == Ending::Eof && direct.target.ending == Ending::Reset {
-        (told.target.ending, told.target.received) = (Ending::Reset, direct.target.received);
+    for side in Side::BOTH {
+        let (end, direct) = (told.end_mut(side), direct.end(side));
+        if end.ending != Ending::NotSeen && direct.ending == Ending::Reset {
+            (end.ending, end.received) = (direct.ending, direct.received);
+        }
     }
     told == *direct || fails_later(direct, &told)
 }

@@ -137,7 +137,8 @@ impl End<'_> {
     async fn wait(&mut self, socket: &Socket, steps: usize) {
         let reached = self.other.wait_for(|other| other.steps.len() >= steps || other.over).await;
         // The other end may be further on: what it has done since is not waited for.
-        let done = |other: watch::Ref<'_, Progress>| other.steps.iter().take(steps).last().copied();
+        let done =
+            |other: watch::Ref<'_, Progress>| other.steps.iter().take(steps).next_back().copied();
         let Some(done) = reached.ok().and_then(done) else { return };
         let unread = done.written.saturating_sub(self.seen.received).min(SMALL);
         while !socket.has_ended() && (done.ends || socket.unread() < unread) {

@@ -6,10 +6,9 @@ use crate::report::Report;
 use crate::stage::Stage;
 use crate::{runtime, say};
 
-/// Runs of each way, and of the direct connection before them.
-const RUNS: u64 = 60;
-
-const EFFORT: Effort = Effort { direct: RUNS, runs: RUNS, most_direct: 300, shrinking: false };
+/// Runs of each way, and of the direct connection before them: with each change, and in CI.
+const FEW: u64 = 12;
+const MANY: u64 = 60;
 
 /// What a target sends before a reset of its own.
 const ANSWERS: &[&str] = &[
@@ -111,24 +110,30 @@ const EARLY: &[&str] = &[
     "early client: reset | target: end, close",
 ];
 
-async fn play_all(stage: &Stage, conversations: &[&str], report: &Report) -> Vec<Difference> {
+async fn play_all(
+    stage: &Stage,
+    conversations: &[&str],
+    runs: u64,
+    report: &Report,
+) -> Vec<Difference> {
+    let effort = Effort { direct: runs, runs, most_direct: 300, shrinking: false };
     let ways: Vec<_> = stage.ways.iter().collect();
     let mut differences = Vec::new();
     for text in conversations {
         let conversation: Conversation = text.parse().unwrap();
         assert!(conversation.is_sound(), "{text}: mended: {}", conversation.clone().mended());
-        differences.extend(examine(stage, &ways, &conversation, EFFORT, report).await);
+        differences.extend(examine(stage, &ways, &conversation, effort, report).await);
         report.examined();
     }
     differences
 }
 
 /// Plays the conversations everywhere, and demands that nothing differs and nothing is left.
-fn same_everywhere(conversations: &[&str], with_go: bool) {
+fn same_everywhere(conversations: &[&str], runs: u64, with_go: bool) {
     let report = Report::new();
     let differences = runtime().block_on(async {
         let stage = Stage::start(with_go).await;
-        let differences = play_all(&stage, conversations, &report).await;
+        let differences = play_all(&stage, conversations, runs, &report).await;
         stage.is_quiet(&report).await;
         stage.end().await;
         differences
@@ -140,38 +145,38 @@ fn same_everywhere(conversations: &[&str], with_go: bool) {
 
 #[test]
 fn an_answer_before_a_reset_arrives() {
-    same_everywhere(ANSWERS, false);
+    same_everywhere(ANSWERS, FEW, false);
 }
 
 #[test]
 fn a_request_before_a_reset_arrives() {
-    same_everywhere(REQUESTS, false);
+    same_everywhere(REQUESTS, FEW, false);
 }
 
 #[test]
 fn one_direction_ends_and_the_other_goes_on() {
-    same_everywhere(HALF_CLOSES, false);
+    same_everywhere(HALF_CLOSES, FEW, false);
 }
 
 #[test]
 fn both_directions_end() {
-    same_everywhere(CLOSES, false);
+    same_everywhere(CLOSES, FEW, false);
 }
 
 #[test]
 fn a_slow_reader_gets_everything() {
-    same_everywhere(READERS, false);
+    same_everywhere(READERS, FEW, false);
 }
 
 #[test]
 fn a_client_acts_before_the_target_accepts() {
-    same_everywhere(EARLY, false);
+    same_everywhere(EARLY, FEW, false);
 }
 
 #[test]
 #[ignore = "needs Go, and a minute"]
 fn every_fixed_conversation_is_the_same_through_remotedialer_too() {
-    same_everywhere(&[ANSWERS, REQUESTS, HALF_CLOSES, CLOSES, READERS].concat(), true);
+    same_everywhere(&[ANSWERS, REQUESTS, HALF_CLOSES, CLOSES, READERS].concat(), MANY, true);
 }
 
 #[test]

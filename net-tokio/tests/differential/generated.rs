@@ -28,6 +28,9 @@ const SHRINKING: Effort = Effort { direct: 8, runs: 24, most_direct: 120, shrink
 /// How long a failure is shrunk for.
 const SHRINKS: Duration = Duration::from_secs(60);
 
+/// Cases after which a thread looks at the clock.
+const BATCH: u32 = 20;
+
 /// How long conversations are made up.
 #[derive(Clone, Copy)]
 enum Dose {
@@ -64,17 +67,30 @@ impl Campaign<'_> {
     }
 
     /// One thread's part. It ends with the first difference.
-    fn run(&self, seed: [u8; 32]) {
-        let cases = match self.dose {
-            Dose::Cases(cases) => cases,
-            Dose::Time(_) => u32::MAX,
-        };
+    fn run(&self, seed: &str) {
+        match self.dose {
+            Dose::Cases(cases) => drop(self.has_found(seed, cases)),
+            Dose::Time(_) => {
+                let mut batches = 0..;
+                while !self.is_over()
+                    && batches
+                        .next()
+                        .is_some_and(|n: u64| !self.has_found(&format!("{seed} {n}"), BATCH))
+                {
+                }
+            }
+        }
+    }
+
+    /// Plays so many cases, and tells whether one of them differs.
+    fn has_found(&self, seed: &str, cases: u32) -> bool {
         let config = Config {
             cases,
             failure_persistence: None,
             max_shrink_iters: 4096,
             ..Config::default()
         };
+        let seed = Sha256::digest(seed);
         let mut runner =
             TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
         // Once there is a difference: its way, and when it was found.
@@ -97,8 +113,11 @@ impl Campaign<'_> {
             Err(TestCaseError::fail(text))
         });
         match result {
-            Ok(()) => {}
-            Err(TestError::Fail(..)) => self.found.lock().unwrap().extend(last.take()),
+            Ok(()) => false,
+            Err(TestError::Fail(..)) => {
+                self.found.lock().unwrap().extend(last.take());
+                true
+            }
             Err(TestError::Abort(reason)) => panic!("{reason}"),
         }
     }
@@ -117,9 +136,8 @@ fn generated(seed: &str, dose: Dose, with_go: bool) {
     };
     thread::scope(|scope| {
         for number in 0..THREADS {
-            let seed = Sha256::digest(format!("{seed} {number}"));
-            let campaign = &campaign;
-            scope.spawn(move || campaign.run(seed.into()));
+            let (campaign, seed) = (&campaign, format!("{seed} {number}"));
+            scope.spawn(move || campaign.run(&seed));
         }
     });
     let found = campaign.found.lock().unwrap().clone();

@@ -61,9 +61,7 @@ impl Conversation {
     /// A step that never completes.
     fn blocked(&self) -> Option<(Side, usize)> {
         let mut states = [State::default(); 2];
-        while Side::BOTH.iter().fold(false, |moved, side| self.advance(*side, &mut states) || moved)
-        {
-        }
+        while Side::BOTH.map(|side| self.advance(side, &mut states)).contains(&true) {}
         let blocked = |side: &Side| !states[*side as usize].over;
         Side::BOTH.into_iter().find(blocked).map(|side| (side, states[side as usize].steps))
     }
