@@ -135,7 +135,8 @@ mod linux {
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
     pub(super) struct Head {
-        bytes: [u8; 8],
+        state: u8,
+        bytes: [u8; 7],
         /// From `tcpi_rto` to `tcpi_total_retrans`.
         words: [u32; 24],
         pacing: [u64; 2],
@@ -145,6 +146,9 @@ mod linux {
         notsent_bytes: u32,
         min_rtt: u32,
     }
+
+    /// Of a connection that was reset; what waited in it is gone, though it is still counted.
+    const CLOSED: u8 = 7;
 
     /// The places of two fields among the words.
     const UNACKED: usize = 4;
@@ -176,7 +180,7 @@ mod linux {
         Some(TcpState {
             acked: info.bytes_acked,
             received: info.bytes_received,
-            unacked: word(UNACKED) > 0 || info.notsent_bytes > 0,
+            unacked: info.state != CLOSED && (word(UNACKED) > 0 || info.notsent_bytes > 0),
             silent_for: Duration::from_millis(word(LAST_ACK_RECV).into()),
         })
     }
@@ -234,6 +238,16 @@ mod tests {
         assert_eq!(TcpState::of(&other).unwrap().received, 5);
         while one.try_write(&[0; 64 << 10]).is_ok() {}
         assert!(TcpState::of(&one).unwrap().unacked);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_reset_waits_for_nothing() {
+        let (one, other) = pair().await;
+        while one.try_write(&[0; 64 << 10]).is_ok() {}
+        other.set_zero_linger().unwrap();
+        drop(other);
+        one.ready(tokio::io::Interest::ERROR).await.unwrap();
+        assert!(!TcpState::of(&one).unwrap().unacked);
     }
 
     #[tokio::test]

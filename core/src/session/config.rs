@@ -110,6 +110,9 @@ pub struct Timing {
     /// so is a part of one. A watertight end is told, and pings in time. Where ours waits in the
     /// transport, the other end has nothing to answer, and the time begins with what it takes.
     pub silence: Duration,
+    /// Whether a watertight end is told the silence, so that it pings in time: yes, unless set. Searches
+    /// that count every message leave it out.
+    pub tell_silence: bool,
     /// How long the other end's side of the transport may take nothing of what is queued: as long as `silence`, since an end
     /// that is heard and does not read is no better than a silent one.
     pub stall: Duration,
@@ -128,12 +131,13 @@ pub struct Timing {
 impl SessionConfig {
     /// What the other end is told of it.
     pub(super) fn settings(&self) -> Settings {
+        let tells = self.timing.tell_silence;
         let silence = u64::try_from(self.timing.silence.as_millis()).unwrap_or(u64::MAX);
         Settings {
             initial_window: self.limits.initial_window,
             max_data: self.limits.max_data as u64,
             max_connections: self.limits.max_connections as u64,
-            silence: nearest(silence.max(1), &Settings::SILENCE),
+            silence: if tells { nearest(silence.max(1), &Settings::SILENCE) } else { 0 },
         }
     }
 }
@@ -170,6 +174,7 @@ impl Default for Timing {
         Self {
             ping_interval: Duration::from_secs(5),
             silence: Duration::from_secs(30),
+            tell_silence: true,
             stall: Duration::from_secs(30),
             dial: Duration::from_secs(15),
             accept: Duration::from_secs(15),

@@ -10,6 +10,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use watertight_core::session::PeerMisbehaved;
 use watertight_core::wire::Dialect;
+use watertight_core::wire::ResetCode;
 use watertight_core::{Cause, Role, SessionEnd};
 use watertight_fuzz::session_hostile::{
     Command, List, Pace, Say, Scenario, Size, Step, Text, Whom, play, run,
@@ -96,6 +97,10 @@ fn of_one_connection() -> impl Strategy<Value = Command> {
         6 => (1..9000_u16).prop_map(|most| Command::Read { most }),
         6 => Just(Command::Finish),
         1 => end.prop_map(|(code, text)| Command::Reset { code, text }),
+        1 => any::<u8>().prop_map(|text| Command::Reset {
+            code: ResetCode::VANISHED.get(),
+            text: Text(text),
+        }),
         3 => Just(Command::Release),
     ]
 }

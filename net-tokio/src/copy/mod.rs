@@ -52,9 +52,9 @@ const IDLE: Duration = Duration::from_secs(300);
 /// tunnel takes nothing, and one whose remote may not acknowledge what was written.
 const WATCH: Duration = Duration::from_secs(5);
 
-/// How long the bytes ahead of a failure wait for somebody to take some of them. As long as a
-/// session lets a finished connection linger.
-const LAST_BYTES: Duration = Duration::from_secs(30);
+/// How long the bytes ahead of a failure wait for somebody to take some of them: directly, an end that
+/// reads nothing learns of a reset at once.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// How long a socket that cannot be written may have nothing to read before the failure is passed
 /// on. A reset TCP socket is at its end as soon as it is read; a Unix socket may go on.
@@ -383,6 +383,8 @@ impl<S: Socket> Copy<S> {
     }
 
     fn idle(&mut self) -> Failure {
+        // What nobody has taken so far is not waited for once more.
+        self.unacked = false;
         self.broken.take().map_or(Failure::Idle, Failure::Socket)
     }
 

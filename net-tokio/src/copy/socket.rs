@@ -102,7 +102,24 @@ impl Socket for UnixStream {
     }
 }
 
-impl Socket for BoxIo {}
+/// A stream of a dialer's own, which may be a TCP connection all the same.
+impl Socket for BoxIo {
+    fn abort(&self) {
+        tcp_in(self).into_iter().for_each(Socket::abort);
+    }
+
+    fn failure(&self) -> Option<io::Error> {
+        tcp_in(self)?.failure()
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        TcpState::of(tcp_in(self)?)
+    }
+}
+
+fn tcp_in(io: &BoxIo) -> Option<&TcpStream> {
+    (**io).as_any().downcast_ref()
+}
 
 /// Reads at most `room` bytes through the thread's scratch buffer; empty at the end.
 pub(super) fn read<S: AsyncRead + Unpin>(

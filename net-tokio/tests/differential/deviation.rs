@@ -67,7 +67,9 @@ impl Deviation {
             }
             Self::EarlyReset => {
                 "A client that resets before its dial is answered withdraws the dial. Directly, the \
-                 target accepts a connection that is dead already."
+                 target accepts a connection that is dead already. In the base dialect no dial is \
+                 answered, so that the reset also reaches one that has just connected: the target \
+                 sees a reset and none of the bytes."
             }
             Self::LargeClose => {
                 "A close is a FIN, or a reset where bytes are unread: it depends on what has arrived. \
@@ -123,7 +125,7 @@ pub(crate) fn judge<'a>(
     if direct.clone().any(|direct| fails_later(direct, seen)) {
         return Ok(Some(Deviation::LaterWriteError));
     }
-    if conversation.early && seen.target.absent && may_leave_by_reset(conversation) {
+    if is_withdrawn(way, conversation, seen) && may_leave_by_reset(conversation) {
         return Ok(Some(Deviation::EarlyReset));
     }
     if way.is_base && direct.clone().any(|direct| ends_by_linger(conversation, direct, seen)) {
@@ -139,6 +141,13 @@ pub(crate) fn judge<'a>(
         return Ok(Some(Deviation::GoDial));
     }
     Err(())
+}
+
+/// Whether the target may have seen nothing, because the dial was withdrawn.
+fn is_withdrawn(way: &Way, conversation: &Conversation, seen: &Outcome) -> bool {
+    let target = &seen.target;
+    let reset = target.received == Received::Exactly(0) && target.ending == Ending::Reset;
+    (conversation.early && target.absent) || (way.is_base && (target.absent || reset))
 }
 
 /// Whether the runs are the same, but for an end of file in the place of a reset, after all of a large
