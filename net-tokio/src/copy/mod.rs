@@ -50,11 +50,11 @@ const IDLE: Duration = Duration::from_secs(300);
 
 /// Between two checks of a socket that says nothing by itself: one that is not read, because the
 /// tunnel takes nothing, and one whose remote may not acknowledge what was written.
-const WATCH: Duration = Duration::from_secs(5);
+const WATCH: Duration = Duration::from_secs(3);
 
 /// How long the bytes ahead of a failure wait for somebody to take some of them: directly, an end that
 /// reads nothing learns of a reset at once.
-const LAST_BYTES: Duration = Duration::from_secs(5);
+const LAST_BYTES: Duration = Duration::from_secs(2);
 
 /// How long a socket that cannot be written may have nothing to read before the failure is passed
 /// on. A reset TCP socket is at its end as soon as it is read; a Unix socket may go on.

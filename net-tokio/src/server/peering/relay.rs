@@ -19,7 +19,7 @@ use watertight_core::wire::ResetCode;
 use crate::stream::{ReadHalf, StreamControl, TunnelStream, WriteHalf};
 
 /// How long a stream may take none of what came before the other one's failure.
-const LAST_BYTES: Duration = Duration::from_secs(5);
+const LAST_BYTES: Duration = Duration::from_secs(2);
 
 /// How one direction came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
