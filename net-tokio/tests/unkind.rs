@@ -1,7 +1,7 @@
 //! Sockets and links as kernels have them: slow, reset, gone. Rows N2 to N6 of the list of broken
 //! tunnels.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 mod support;
 
