@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::wire::ResetCode;
+
 /// Why a connection was removed from its session's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
@@ -12,6 +14,9 @@ pub enum Cause {
     Dropped,
     /// The application reset the connection.
     Aborted,
+    /// The user's or the target's machine has vanished, so the application reset the connection with
+    /// [`ResetCode::VANISHED`](crate::wire::ResetCode::VANISHED).
+    Vanished,
     /// The application dropped its handle after finishing, and the other end still sent.
     Stopped,
     /// The dial was refused, by either end, or failed.
@@ -38,10 +43,11 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Finished,
         Self::Dropped,
         Self::Aborted,
+        Self::Vanished,
         Self::Stopped,
         Self::Refused,
         Self::PeerReset,
@@ -55,6 +61,11 @@ impl Cause {
         Self::SessionEnded,
     ];
 
+    /// Why a connection ends that the application resets.
+    pub(crate) fn of_abort(code: ResetCode) -> Self {
+        if code == ResetCode::VANISHED { Self::Vanished } else { Self::Aborted }
+    }
+
     /// A short name in snake case, as metrics and logs show it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -62,6 +73,7 @@ impl Cause {
             Self::Finished => "finished",
             Self::Dropped => "dropped",
             Self::Aborted => "aborted",
+            Self::Vanished => "vanished",
             Self::Stopped => "stopped",
             Self::Refused => "refused",
             Self::PeerReset => "peer_reset",

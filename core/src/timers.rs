@@ -57,6 +57,14 @@ impl Timers {
         }
     }
 
+    /// Moves a timer of the session that is armed for later.
+    pub(crate) fn arm_sooner(&mut self, timer: Timer, at: Instant) {
+        let place = OF_SESSION.iter().position(|of| *of == timer);
+        if let Some(Some(armed)) = place.and_then(|place| self.of_session.get_mut(place)) {
+            *armed = at.min(*armed);
+        }
+    }
+
     /// Arms the deadline of a connection, which has no other one.
     pub(crate) fn insert(&mut self, deadline: Deadline) {
         self.of_connections.insert(deadline);

@@ -78,10 +78,13 @@ fn is_as_read(input: &[u8], message: &Message, limits: &DecodeLimits) {
             assert_eq!(read, Some((route.client_key.as_str(), route.session_key)), "the route");
         }
         Body::Settings(settings) => {
-            let Settings { initial_window, max_data, max_connections } = *settings;
+            let Settings { initial_window, max_data, max_connections, silence } = *settings;
             for setting in [initial_window, max_data, max_connections] {
                 assert_eq!(numbers.next(), Some(setting.into()), "a setting");
             }
+            // One that an earlier version does not send.
+            let sent = if numbers.0.is_empty() { Some(0) } else { numbers.next() };
+            assert_eq!(sent, Some(silence.into()), "the silence");
         }
         Body::Ping { opaque } | Body::Pong { opaque } => assert_eq!(numbers.0, opaque),
         Body::Sync { newest, ids } => {

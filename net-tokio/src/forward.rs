@@ -8,7 +8,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::copy::{OnEof, Socket, copy};
+use crate::kernel::Keepalive;
 use crate::listener::{Accepted, Listener};
+use crate::log_limit::LogLimit;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
@@ -28,6 +30,7 @@ impl Forward {
         stop: &CancellationToken,
         listener: Listener,
         name: &str,
+        keepalive: Keepalive,
         dial: D,
     ) -> Self
     where
@@ -41,7 +44,7 @@ impl Forward {
             _stop: stop.clone().drop_guard(),
             _kill: tasks.kill_on_drop(),
         };
-        let accepting = accept_all(listener, tasks, stop, Arc::new(dial));
+        let accepting = accept_all(listener, tasks, stop, keepalive, Arc::new(dial));
         parent.spawn(accepting.instrument(info_span!("forward", to = name)));
         forward
     }
@@ -52,21 +55,31 @@ impl Forward {
     }
 }
 
-async fn accept_all<D, A>(listener: Listener, tasks: Tasks, stop: CancellationToken, dial: Arc<D>)
-where
+async fn accept_all<D, A>(
+    listener: Listener,
+    tasks: Tasks,
+    stop: CancellationToken,
+    keepalive: Keepalive,
+    dial: Arc<D>,
+) where
     D: Fn() -> A + Send + Sync + 'static,
     A: Future<Output = Result<TunnelStream, DialError>> + Send + 'static,
 {
+    let limit = Arc::new(LogLimit::default());
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = listener.accept_socket() => accepted,
+            accepted = listener.accept_socket(keepalive) => accepted,
         };
-        let dial = Arc::clone(&dial);
+        let (dial, limit) = (Arc::clone(&dial), Arc::clone(&limit));
         match accepted {
-            Accepted::Tcp(socket, _) => tasks.spawn(forward(socket, dial).in_current_span()),
-            Accepted::Unix(socket) => tasks.spawn(forward(socket, dial).in_current_span()),
+            Accepted::Tcp(socket, _) => {
+                tasks.spawn(forward(socket, keepalive, dial, limit).in_current_span())
+            }
+            Accepted::Unix(socket) => {
+                tasks.spawn(forward(socket, keepalive, dial, limit).in_current_span())
+            }
         }
     }
     drop(listener);
@@ -74,29 +87,52 @@ where
     tasks.wind_down(Duration::MAX).await;
 }
 
-async fn forward<S, D, A>(socket: S, dial: Arc<D>)
+async fn forward<S, D, A>(socket: S, keepalive: Keepalive, dial: Arc<D>, limit: Arc<LogLimit>)
 where
     S: Socket,
     D: Fn() -> A,
     A: Future<Output = Result<TunnelStream, DialError>>,
 {
     // An open connection does not keep the room that its dial took.
-    let dialled = Box::pin(dial()).await;
+    let dialled = Box::pin(unless_gone(&socket, dial())).await;
+    let Some(dialled) = dialled else { return debug!("gone before the dial was answered") };
     match dialled {
         Ok(stream) => {
             let span = stream.span().clone();
-            carry(socket, stream).instrument(span).await;
+            carry(socket, stream, keepalive).instrument(span).await;
         }
         Err(error) => {
             // The one at the other end of the socket can only be told by a reset.
             socket.abort();
-            info!(%error, "cannot dial");
+            log_failed(&error, &limit);
         }
     }
 }
 
-async fn carry<S: Socket>(socket: S, stream: TunnelStream) {
-    match copy(socket, stream, OnEof::HalfClose).await {
+/// A health check of an agent that is away fails all day.
+fn log_failed(error: &DialError, limit: &LogLimit) {
+    match limit.pass() {
+        Some(0) => info!(%error, "cannot dial"),
+        Some(left_out) => info!(%error, left_out, "cannot dial"),
+        None => debug!(%error, "cannot dial"),
+    }
+}
+
+/// How long a dial goes on after whoever asked for it has gone. A target that answers within this time
+/// gets what was sent before, as it would from a client that connects, sends and resets.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
+
+/// A dial that nobody waits for any more is given up.
+async fn unless_gone<S: Socket, T>(socket: &S, dial: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        dialled = dial => Some(dialled),
+        () = async { socket.gone().await; tokio::time::sleep(GIVE_UP_AFTER).await } => None,
+    }
+}
+
+async fn carry<S: Socket>(socket: S, stream: TunnelStream, keepalive: Keepalive) {
+    match copy(socket, stream, OnEof::HalfClose, keepalive).await {
         Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
         Err(error) => debug!(%error, "connection failed"),
     }

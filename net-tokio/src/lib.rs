@@ -39,6 +39,7 @@ mod copy;
 mod endpoint;
 mod forward;
 mod handshake;
+mod kernel;
 #[doc = include_str!("../INTEROP.md")]
 pub mod interop {}
 mod listener;
@@ -59,6 +60,7 @@ pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped, Wai
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
+pub use kernel::Keepalive;
 pub use listener::{Accepted, Listener};
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use serve::DialRefusal;

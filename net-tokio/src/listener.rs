@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::{debug, warn};
 
+use crate::kernel::Keepalive;
 use crate::transport::BoxIo;
 
 /// How long accepting rests after it failed for want of something that others may give back, such
@@ -34,19 +35,24 @@ pub enum Accepted {
 impl Listener {
     /// Accepts one connection, whatever it takes: what goes wrong with one, or with accepting for a
     /// while, is logged. With the other end's address, where it has one. Cancel safe.
-    pub async fn accept(&self) -> (BoxIo, Option<SocketAddr>) {
-        match self.accept_socket().await {
+    pub async fn accept(&self, keepalive: Keepalive) -> (BoxIo, Option<SocketAddr>) {
+        match self.accept_socket(keepalive).await {
             Accepted::Tcp(socket, from) => (Box::new(socket), Some(from)),
             Accepted::Unix(socket) => (Box::new(socket), None),
         }
     }
 
     /// As [`accept`](Self::accept), for those who need the socket itself. Cancel safe.
-    pub async fn accept_socket(&self) -> Accepted {
+    pub async fn accept_socket(&self, keepalive: Keepalive) -> Accepted {
         let mut resting = false;
         loop {
             match self.accept_one().await {
-                Ok(accepted) => return accepted,
+                Ok(accepted) => {
+                    if let Accepted::Tcp(socket, _) = &accepted {
+                        keepalive.apply_or_log(socket);
+                    }
+                    return accepted;
+                }
                 Err(error) if is_about_one_connection(&error) => {
                     debug!(%error, "a connection was gone before it was accepted");
                 }

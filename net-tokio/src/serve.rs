@@ -11,6 +11,7 @@ use tracing::{Instrument, debug, info};
 use watertight_core::wire::ResetCode;
 
 use crate::copy::{OnEof, Socket, copy};
+use crate::kernel::Keepalive;
 use crate::policy::{Dialled, Policy, TargetError};
 use crate::stream::Incoming;
 use crate::target::Target;
@@ -19,7 +20,7 @@ use crate::transport::{BoxIo, Io};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-type Handle = dyn Fn(&str, Incoming) -> Task + Send + Sync;
+type Handle = dyn Fn(&str, Incoming, Keepalive) -> Task + Send + Sync;
 
 /// What answers dials, whatever its type. It is given the key of the client whose session it is.
 ///
@@ -35,10 +36,10 @@ impl Handler {
         A: Future<Output = ()> + Send + 'static,
     {
         let handle = Arc::new(handle);
-        Self(Arc::new(move |_, incoming| {
+        Self::sockets(move |incoming, _| {
             let handle = Arc::clone(&handle);
-            Box::pin(async move { handle(incoming).await })
-        }))
+            async move { handle(incoming).await }
+        })
     }
 
     pub(crate) fn by_client<F, A>(handle: F) -> Self
@@ -47,9 +48,21 @@ impl Handler {
         A: Future<Output = ()> + Send + 'static,
     {
         let handle = Arc::new(handle);
-        Self(Arc::new(move |client, incoming| {
+        Self(Arc::new(move |client, incoming, _| {
             let (handle, client) = (Arc::clone(&handle), client.to_string());
             Box::pin(async move { handle(client, incoming).await })
+        }))
+    }
+
+    fn sockets<F, A>(handle: F) -> Self
+    where
+        F: Fn(Incoming, Keepalive) -> A + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        let handle = Arc::new(handle);
+        Self(Arc::new(move |_, incoming, keepalive| {
+            let handle = Arc::clone(&handle);
+            Box::pin(async move { handle(incoming, keepalive).await })
         }))
     }
 
@@ -61,9 +74,9 @@ impl Handler {
     /// Dials what the policy allows.
     pub(crate) fn by_policy(policy: Policy) -> Self {
         let policy = Arc::new(policy);
-        Self::new(move |incoming| {
+        Self::sockets(move |incoming, keepalive| {
             let policy = Arc::clone(&policy);
-            async move { serve_by_policy(&policy, incoming).await }
+            async move { serve_by_policy(&policy, incoming, keepalive).await }
         })
     }
 
@@ -75,22 +88,28 @@ impl Handler {
         I: Io,
     {
         let dialer = Arc::new(dialer);
-        Self::new(move |incoming| {
+        Self::sockets(move |incoming, keepalive| {
             let dialer = Arc::clone(&dialer);
             async move {
                 let dial = dialer(incoming.target().to_string());
                 let dial = async { dial.await.map(|io| Box::new(io) as BoxIo) };
                 if let Some((incoming, socket)) = answer(incoming, dial).await {
-                    serve(incoming, socket).await;
+                    serve(incoming, socket, keepalive).await;
                 }
             }
         })
     }
 
-    /// Answers a dial of the session to which `tasks` belong.
-    pub(crate) fn spawn(&self, tasks: &Tasks, client: &str, incoming: Incoming) {
+    /// Answers a dial of the session to which `tasks` belong. `keepalive` is for the target's socket.
+    pub(crate) fn spawn(
+        &self,
+        tasks: &Tasks,
+        client: &str,
+        incoming: Incoming,
+        keepalive: Keepalive,
+    ) {
         let span = incoming.span().clone();
-        tasks.spawn((self.0)(client, incoming).instrument(span));
+        tasks.spawn((self.0)(client, incoming, keepalive).instrument(span));
     }
 }
 
@@ -124,13 +143,16 @@ impl From<TargetError> for DialRefusal {
     }
 }
 
-async fn serve_by_policy(policy: &Policy, incoming: Incoming) {
+async fn serve_by_policy(policy: &Policy, incoming: Incoming, keepalive: Keepalive) {
     let dial = dial_by_policy(policy, incoming.target().to_string());
     // An open connection does not keep the room that its dial took.
     let answered = Box::pin(answer(incoming, dial)).await;
     match answered {
-        Some((incoming, Dialled::Tcp(socket))) => serve(incoming, socket).await,
-        Some((incoming, Dialled::Unix(socket))) => serve(incoming, socket).await,
+        Some((incoming, Dialled::Tcp(socket))) => {
+            keepalive.apply_or_log(&socket);
+            serve(incoming, socket, keepalive).await;
+        }
+        Some((incoming, Dialled::Unix(socket))) => serve(incoming, socket, keepalive).await,
         None => {}
     }
 }
@@ -176,11 +198,12 @@ fn log_refused(incoming: &Incoming, refusal: &DialRefusal) {
     }
 }
 
-async fn serve<S: Socket>(incoming: Incoming, socket: S) {
-    // One that was withdrawn just now closes the socket.
-    let Ok(stream) = incoming.accept() else { return };
+async fn serve<S: Socket>(incoming: Incoming, socket: S, keepalive: Keepalive) {
+    // One that was withdrawn just now resets the socket.
+    let Ok(stream) = incoming.accept() else { return socket.abort() };
+    socket.keep();
     let on_eof = if stream.half_closes() { OnEof::HalfClose } else { OnEof::Close };
-    match copy(socket, stream, on_eof).await {
+    match copy(socket, stream, on_eof, keepalive).await {
         Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
         Err(error) => debug!(%error, "connection failed"),
     }

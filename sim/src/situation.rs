@@ -207,7 +207,7 @@ impl Situation {
         match cause {
             Cause::Finished => Self::Finished,
             Cause::Dropped => Self::Dropped,
-            Cause::Aborted => Self::Aborted,
+            Cause::Aborted | Cause::Vanished => Self::Aborted,
             Cause::Stopped => Self::Stopped,
             Cause::Refused => Self::Refused,
             Cause::PeerReset => Self::PeerReset,

@@ -17,7 +17,9 @@ use crate::wire::ResetCode;
 
 pub(crate) use pause_flag::PauseFlag;
 pub use phase::Violation;
-pub(crate) use phase::{Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell};
+pub(crate) use phase::{
+    Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell, Then,
+};
 pub(crate) use recv::RecvBuffer;
 pub(crate) use send::SendBuffer;
 pub(crate) use window::Bounds;

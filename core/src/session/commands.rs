@@ -7,7 +7,7 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::{Control, Event, NotPossible, OpenError, ReadError, Session, WriteError};
-use crate::connection::{Connection, Phase, RecvHalf, SendHalf, Signal};
+use crate::connection::{Connection, Linger, Phase, RecvHalf, SendHalf, Signal, Then};
 use crate::registry::{Unspeakable, check_route};
 use crate::timers::Timer;
 use crate::wire::{Body, ClientRoute, ResetCode, base};
@@ -37,6 +37,7 @@ impl Session {
         let phase = Phase::opening(self.extended());
         self.insert(id, Connection::new(phase, self.initial_credit(), self.recv_buffer(), false));
         if self.extended() {
+            self.dials.insert(id, target);
             self.set_timer(id, Some((Timer::Dial(id), within)));
         } else {
             self.events.push_back(Event::Opened(id));
@@ -64,6 +65,8 @@ impl Session {
             Err(OpenError::TargetTooLong { length: target.len(), limit: max_target })
         } else if self.table.totals().opening >= limits.max_dials {
             Err(OpenError::TooManyDials(self.table.totals().opening))
+        } else if let Some(pending) = self.dials.excess(target, limits.max_dials) {
+            Err(OpenError::TooManyDialsOfTarget(pending))
         } else if self.outbox.queued_answers() >= limits.max_queued_control / 2 {
             Err(OpenError::Congested)
         } else {
@@ -149,7 +152,10 @@ impl Session {
         let row = self.table.get(id).ok_or(WriteError::Unknown)?;
         match row.phase {
             Phase::Open { send: SendHalf::Open, .. } => {}
-            Phase::Over { cause, .. } => return Err(WriteError::Ended(row.end(cause))),
+            Phase::Over { cause, .. }
+            | Phase::Lingering(Linger::Flush(Then::Reset { cause, .. })) => {
+                return Err(WriteError::Ended(row.end(cause)));
+            }
             Phase::Open { .. } | Phase::Lingering(_) => return Err(WriteError::Finished),
             Phase::Opening | Phase::Dialing(_) => return self.wait_for_room(id),
         }
@@ -204,6 +210,9 @@ impl Session {
         let row = self.table.get(id).ok_or(ReadError::Unknown)?;
         match row.phase {
             Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. } => Ok(Bytes::new()),
+            Phase::Lingering(Linger::Flush(Then::Reset { cause, .. })) => {
+                Err(ReadError::Ended(row.end(cause)))
+            }
             // One that is over has something left to read: otherwise it is retired.
             _ => {
                 self.table.update(id, |row| row.recv.wants_data = true);
@@ -237,7 +246,9 @@ impl Session {
         self.command(id, Signal::FinishWrite, "")
     }
 
-    /// Ends both directions now. What is queued and unread is thrown away.
+    /// Ends both directions for the application now. What is unread is thrown away. What was written
+    /// is still sent, and the reset follows it, for as long as the transport takes some of it within
+    /// the linger time.
     ///
     /// # Errors
     /// There is no such connection.
@@ -253,8 +264,8 @@ impl Session {
     }
 
     /// Gives the handle of a connection back: the application will not ask for it again. Before
-    /// [`finish`](Self::finish) this is a reset; after it, what was written still arrives. A
-    /// connection that is gone already is no error.
+    /// [`finish`](Self::finish) this is a [`reset`](Self::reset); after it, what was written still
+    /// arrives, and then the end of file. A connection that is gone already is no error.
     pub fn release(&mut self, now: Instant, id: ConnectionId) {
         self.at(now);
         self.command(id, Signal::Release, "the application let go of the connection").ok();

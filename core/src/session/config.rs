@@ -32,7 +32,8 @@ pub struct Limits {
     /// session can be made to buffer before any window grows.
     pub max_connections: usize,
     /// Dials in flight at once, counted for each end. A dial costs the dialling end a socket and
-    /// a task before anything proves that it is wanted.
+    /// a task before anything proves that it is wanted. A single target may have no more of them than
+    /// are still free, so that one that hangs leaves room for the others.
     pub max_dials: usize,
     /// Control messages that wait for the transport, announcements of clients not counted. An end
     /// that makes us answer without reading the answers passes it, and its session ends, though
@@ -102,11 +103,17 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Between two pings. Five seconds is what remotedialer's connector does.
+    /// Between two pings, unless the other end's silence asks for more of them. Five seconds is what
+    /// remotedialer's connector does.
     pub ping_interval: Duration,
-    /// Silence of the other end after which the session is over. Any message is a sign of life.
+    /// Silence of the other end after which the session is over. Any message is a sign of life, and
+    /// so is a part of one. A watertight end is told, and pings in time. Where ours waits in the
+    /// transport, the other end has nothing to answer, and the time begins with what it takes.
     pub silence: Duration,
-    /// How long the transport may take nothing of what is queued: as long as `silence`, since an end
+    /// Whether a watertight end is told the silence, so that it pings in time: yes, unless set. Searches
+    /// that count every message leave it out.
+    pub tell_silence: bool,
+    /// How long the other end's side of the transport may take nothing of what is queued: as long as `silence`, since an end
     /// that is heard and does not read is no better than a silent one.
     pub stall: Duration,
     /// How long a dial of ours may go unanswered, where the caller gives no other time. Fifteen
@@ -121,16 +128,21 @@ pub struct Timing {
     pub reconcile: Duration,
 }
 
-impl Limits {
-    /// What the other end is told of them.
+impl SessionConfig {
+    /// What the other end is told of it.
     pub(super) fn settings(&self) -> Settings {
+        let tells = self.timing.tell_silence;
+        let silence = u64::try_from(self.timing.silence.as_millis()).unwrap_or(u64::MAX);
         Settings {
-            initial_window: self.initial_window,
-            max_data: self.max_data as u64,
-            max_connections: self.max_connections as u64,
+            initial_window: self.limits.initial_window,
+            max_data: self.limits.max_data as u64,
+            max_connections: self.limits.max_connections as u64,
+            silence: if tells { nearest(silence.max(1), &Settings::SILENCE) } else { 0 },
         }
     }
+}
 
+impl Limits {
     fn within_bounds(mut self) -> Self {
         self.initial_window = nearest(self.initial_window, &Settings::INITIAL_WINDOW);
         // No window is smaller than the first one.
@@ -162,6 +174,7 @@ impl Default for Timing {
         Self {
             ping_interval: Duration::from_secs(5),
             silence: Duration::from_secs(30),
+            tell_silence: true,
             stall: Duration::from_secs(30),
             dial: Duration::from_secs(15),
             accept: Duration::from_secs(15),

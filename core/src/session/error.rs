@@ -146,6 +146,9 @@ pub enum OpenError {
     /// The limit on dials in flight is reached.
     #[error("{0} dials are in flight, which is the limit")]
     TooManyDials(usize),
+    /// The dials of this target that wait for an answer have their share of those in flight.
+    #[error("{0} dials of this target are in flight, which is its share")]
+    TooManyDialsOfTarget(usize),
     /// The transport does not keep up with the control messages.
     #[error("too many messages wait for the transport")]
     Congested,
@@ -174,6 +177,9 @@ pub enum ReadError {
     /// There is nothing now; an [`Event::Readable`](super::Event::Readable) follows.
     #[error("nothing to read now")]
     Blocked,
+    /// The application has reset the connection.
+    #[error(transparent)]
+    Ended(ConnectionEnd),
     /// There is no such connection any more; [`Event::Retired`](super::Event::Retired) says why,
     /// and whether this is an end of file.
     #[error("no such connection")]

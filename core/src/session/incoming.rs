@@ -19,7 +19,7 @@ impl Session {
         deadline: i64,
     ) -> Handled {
         self.take_number(id)?;
-        if let Some((code, text)) = self.reason_to_refuse() {
+        if let Some((code, text)) = self.reason_to_refuse(&target) {
             self.answer_refused(id, code, text);
             return Ok(());
         }
@@ -31,6 +31,7 @@ impl Session {
             true,
         );
         self.insert(id, row);
+        self.dialled.insert(id, &target);
         self.set_timer(id, Some((Timer::Accept(id), within)));
         self.events.push_back(Event::Incoming { id, target, within });
         Ok(())
@@ -55,12 +56,15 @@ impl Session {
     }
 
     /// Room is made only for a dial that is not refused otherwise.
-    fn reason_to_refuse(&mut self) -> Option<(ResetCode, &'static str)> {
+    fn reason_to_refuse(&mut self, target: &str) -> Option<(ResetCode, &'static str)> {
         if self.draining {
             return Some((ResetCode::GOING_AWAY, "this end takes no new connections"));
         }
         if self.table.totals().dialing >= self.config.limits.max_dials {
             return Some((ResetCode::LIMIT, "too many dials in flight"));
+        }
+        if self.dialled.excess(target, self.config.limits.max_dials).is_some() {
+            return Some((ResetCode::LIMIT, "too many dials of this target in flight"));
         }
         self.make_room();
         let full = self.table.len() >= self.config.limits.max_connections;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Event, PeerMisbehaved, Session};
 use crate::connection::Signal;
+use crate::timers::Timer;
 use crate::wire::{Body, EOF, GoAwayCode, InvalidMessage, Message, ResetCode, Settings};
 use crate::{ConnectionId, Instant};
 
@@ -94,6 +95,8 @@ impl Session {
 
     fn on_settings(&mut self, settings: Settings) -> Handled {
         self.peer = Some(settings);
+        let now = self.now;
+        self.timers.arm_sooner(Timer::Ping, now + self.ping_interval());
         let ids: Vec<_> = self.table.ids().collect();
         for id in ids {
             // Fresh rows start at zero credit, and the value is range-checked: no overflow.

@@ -7,11 +7,20 @@ use crate::timers::Timer;
 use crate::wire::Dialect;
 use crate::{Instant, Role};
 
+/// How many pings the other end may miss.
+const PINGS: u32 = 3;
+
+/// An end that says it bears no silence at all is pinged no more often than this.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+
 /// What we know of the other end's being there.
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Keepalive {
     heard: Instant,
+    /// When the other end last took some of what waits in the transport: before that, it could not
+    /// have answered.
+    taken: Instant,
     pings: u64,
     /// When the ping that is not answered yet was handed to the transport.
     pinged: Option<Instant>,
@@ -20,7 +29,7 @@ pub(super) struct Keepalive {
 
 impl Keepalive {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { heard: now, pings: 0, pinged: None, rtt: None }
+        Self { heard: now, taken: now, pings: 0, pinged: None, rtt: None }
     }
 
     pub(super) const fn rtt(&self) -> Option<Duration> {
@@ -31,8 +40,17 @@ impl Keepalive {
         self.heard = now;
     }
 
+    pub(super) fn taken(&mut self, now: Instant) {
+        self.taken = now;
+    }
+
     pub(super) const fn last_heard(&self) -> Instant {
         self.heard
+    }
+
+    /// Since when the other end could have given a sign of life, and has not.
+    pub(super) fn silent_since(&self) -> Instant {
+        self.heard.max(self.taken)
     }
 
     /// The bytes of the next ping, which is sent now.
@@ -76,19 +94,44 @@ impl Session {
         }
     }
 
+    /// Some of a message has arrived: a long one takes its time on a slow link.
+    pub fn handle_transport_received(&mut self, now: Instant) {
+        let now = self.at(now);
+        self.keepalive.heard(now);
+    }
+
+    /// The other end's side of the transport has taken some of what [`poll_transmit`] gave, and more
+    /// of it waits. A transport that queues is no stalled one while its queue moves, though it
+    /// takes nothing new; and what waits in it, a ping say, cannot have been answered.
+    ///
+    /// [`poll_transmit`]: Self::poll_transmit
+    pub fn handle_transport_sent(&mut self, now: Instant) {
+        let now = self.at(now);
+        self.keepalive.taken(now);
+        self.outbox.moved(now);
+    }
+
     /// The time for a ping has come.
     pub(super) fn on_ping_timer(&mut self, now: Instant) {
         self.outbox.set_ping(now);
-        self.timers.arm(Timer::Ping, now + self.config.timing.ping_interval);
+        self.timers.arm(Timer::Ping, now + self.ping_interval());
+    }
+
+    /// As often as we like, and often enough for the other end, which may be less patient.
+    pub(super) fn ping_interval(&self) -> Duration {
+        let own = self.config.timing.ping_interval;
+        match self.peer.map_or(0, |peer| peer.silence) {
+            0 => own,
+            silence => own.min((Duration::from_millis(silence) / PINGS).max(LEAST_INTERVAL)),
+        }
     }
 
     /// The other end may have been silent for too long. The timer is not moved by every message;
     /// it looks, when it comes, at when the last one came.
     pub(super) fn on_silence_timer(&mut self, now: Instant) {
-        let since = self.keepalive.last_heard();
-        let until = since + self.config.timing.silence;
+        let until = self.keepalive.silent_since() + self.config.timing.silence;
         if until <= now {
-            self.end(super::SessionEnd::Silent(now - since));
+            self.end(super::SessionEnd::Silent(now - self.keepalive.last_heard()));
         } else {
             self.timers.arm(Timer::Silence, until);
         }

@@ -1,5 +1,6 @@
 //! Runs the connections' lifecycle: looks a signal up in the table and does what stands there.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
@@ -7,7 +8,7 @@ use super::{Control, Event, PeerMisbehaved, Session};
 use crate::ConnectionId;
 use crate::connection::{
     Connection, ConnectionEnd, Context, Linger, Phase, RecvHalf, SendHalf, Signal, Standing, Step,
-    Tell,
+    Tell, Then,
 };
 use crate::ledger::Cause;
 use crate::timers::{Deadline, Timer};
@@ -27,7 +28,11 @@ impl Session {
         text: &str,
     ) -> Result<bool, PeerMisbehaved> {
         let Some(row) = self.table.get(id) else { return Ok(false) };
-        let context = Context { half_close: self.extended(), unread: row.recv.unread() > 0 };
+        let context = Context {
+            half_close: self.extended(),
+            unread: row.recv.unread() > 0,
+            queued: row.send.queued() > 0,
+        };
         match row.phase.step(signal, context) {
             Step::Stay => {}
             Step::To(phase) => self.enter(id, phase),
@@ -39,6 +44,10 @@ impl Session {
                 } else {
                     self.retire(id, cause, clean);
                 }
+            }
+            Step::ResetAfterFlush { cause, code, finished } => {
+                self.keep_reset(id, code, text);
+                self.reset_after_flush(id, Then::Reset { cause, finished });
             }
             Step::Retire { cause, tell } => {
                 let clean = row.phase.received_all();
@@ -55,6 +64,15 @@ impl Session {
             Step::Misuse => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The reset waits for the bytes ahead of it, for as long as the transport takes some of them
+    /// within the linger time. The application hears at once that the connection is over.
+    fn reset_after_flush(&mut self, id: ConnectionId, then: Then) {
+        self.enter(id, Phase::Lingering(Linger::Flush(then)));
+        self.wake_reader(id);
+        self.wake_writer(id);
+        self.events.push_back(Event::Ended(id));
     }
 
     /// Keeps our words for the application, where the other end had none. A clean end needs none.
@@ -80,6 +98,9 @@ impl Session {
             }
         });
         self.table.check();
+        if !matches!(phase, Phase::Opening | Phase::Dialing(_)) {
+            self.answered(id);
+        }
         self.rearm(id, phase);
         self.review_stop(id);
         match phase {
@@ -186,6 +207,7 @@ impl Session {
     /// The one door out.
     fn retire(&mut self, id: ConnectionId, cause: Cause, complete: bool) {
         self.forget_queues(id);
+        self.answered(id);
         let Some(row) = self.table.retire(id, cause) else { return };
         if let Some(deadline) = row.deadline {
             self.timers.remove(deadline);
@@ -195,6 +217,12 @@ impl Session {
         let end = ConnectionEnd { complete, ..row.end(cause) };
         self.events.push_back(Event::Retired { id, end });
         self.wake_budget_waiters();
+    }
+
+    /// A dial is in flight no more.
+    fn answered(&mut self, id: ConnectionId) {
+        self.dials.remove(id);
+        self.dialled.remove(id);
     }
 
     /// Takes a connection out of every queue that it stands in.
@@ -228,7 +256,7 @@ impl Session {
             return;
         }
         let body = if self.extended() {
-            extended_end(tell, head(text, self.text_limit()))
+            self.extended_end(id, tell, text)
         } else {
             self.base_end(id, tell, text)
         };
@@ -269,15 +297,34 @@ impl Session {
                 )
             }
             Tell::Reset(code) => base_text(code, text),
+            Tell::KeptReset => {
+                let (code, text) = self.kept_reset(id);
+                base_text(code, &text)
+            }
         };
         Some(Body::Error { text })
     }
-}
 
-fn extended_end(tell: Tell, text: &str) -> Option<Body> {
-    match tell {
-        Tell::Reset(code) => Some(Body::Reset { code, text: text.to_string() }),
-        Tell::Nothing | Tell::Close | Tell::Echo => None,
+    fn extended_end(&self, id: ConnectionId, tell: Tell, text: &str) -> Option<Body> {
+        let limit = self.text_limit();
+        match tell {
+            Tell::Reset(code) => Some(Body::Reset { code, text: head(text, limit).to_string() }),
+            Tell::KeptReset => {
+                let (code, text) = self.kept_reset(id);
+                Some(Body::Reset { code, text: head(&text, limit).to_string() })
+            }
+            Tell::Nothing | Tell::Close | Tell::Echo => None,
+        }
+    }
+
+    fn keep_reset(&mut self, id: ConnectionId, code: ResetCode, text: &str) {
+        self.table.update(id, |row| row.farewell = Some(Box::new((Some(code), text.into()))));
+    }
+
+    fn kept_reset(&self, id: ConnectionId) -> (ResetCode, String) {
+        let kept = self.table.get(id).and_then(|row| row.farewell.as_deref().cloned());
+        let (code, text) = kept.unwrap_or_default();
+        (code.unwrap_or(ResetCode::CANCELLED), text)
     }
 }
 

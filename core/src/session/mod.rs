@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod data;
+mod dials;
 mod ending;
 mod error;
 mod event;
@@ -37,6 +38,7 @@ pub use error::{Fault, NotPossible, OpenError, PeerMisbehaved, ReadError, Sessio
 pub use event::Event;
 pub use transmit::Transmit;
 
+use dials::Dials;
 use keepalive::Keepalive;
 use numbers::Numbers;
 use outbox::{Control, Outbox};
@@ -126,6 +128,10 @@ pub struct Session {
     now: Instant,
     numbers: Numbers,
     table: Table,
+    /// Ours that wait for an answer.
+    dials: Dials,
+    /// The other end's that wait for an answer.
+    dialled: Dials,
     outbox: Outbox,
     events: VecDeque<Event>,
     timers: Timers,
@@ -157,6 +163,8 @@ impl Session {
             now,
             numbers: Numbers::new(role, dialect),
             table: Table::default(),
+            dials: Dials::default(),
+            dialled: Dials::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             timers: Timers::default(),
@@ -182,7 +190,7 @@ impl Session {
 
     fn start(&mut self) {
         if self.dialect == Dialect::Extended {
-            let settings = self.config.limits.settings();
+            let settings = self.config.settings();
             self.outbox.push(self.now, Control::Settings(settings));
         }
         self.start_timers();
@@ -236,7 +244,7 @@ impl Session {
     pub fn over(&self, id: ConnectionId) -> Option<bool> {
         match self.table.get(id)?.phase {
             Phase::Over { clean, .. } => Some(clean),
-            _ => None,
+            phase => phase.resetting().map(|_| false),
         }
     }
 
@@ -260,6 +268,8 @@ impl Session {
     /// If the books are wrong, which is a bug in this crate.
     pub fn check(&self) {
         self.table.check_totals();
+        let totals = self.table.totals();
+        assert_eq!((self.dials.len(), self.dialled.len()), (totals.opening, totals.dialing));
         for standing in [Standing::Fresh, Standing::Waiting, Standing::Turn] {
             let of_it =
                 self.outbox.ready.iter().filter(|(_, where_it_is)| *where_it_is == standing);

@@ -161,6 +161,11 @@ impl Outbox {
         give_back(&mut self.control);
     }
 
+    /// The transport's own queue has moved.
+    pub(super) fn moved(&mut self, now: Instant) {
+        self.since = now;
+    }
+
     /// Since when something waits and nothing was taken. What was queued may have been taken back.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         (!self.is_empty()).then_some(self.since)

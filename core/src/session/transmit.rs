@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Control, Session};
-use crate::connection::{Linger, Phase, SendHalf, Signal, Standing};
+use crate::connection::{Linger, Phase, SendHalf, Signal, Standing, Then};
 use crate::wire::{Body, Encoded, Message, data_header};
 use crate::{ConnectionId, Instant};
 
@@ -153,10 +153,13 @@ impl Session {
         }
         // The table has no violation for this signal.
         self.apply(id, Signal::Flushed, "nobody reads this connection any more").ok();
-        if self.extended() {
+        let cut_off =
+            matches!(phase, Phase::Lingering(Linger::Flush(Then::Reset { finished: false, .. })));
+        if self.extended() && !cut_off {
             return Some(message(id, Body::Finish));
         }
-        // The base dialect has no Finish; an abandoned connection has its Error queued now.
+        // The base dialect has no Finish; an abandoned connection has its Error queued now, and one that
+        // was reset its Reset.
         self.next_control()
     }
 

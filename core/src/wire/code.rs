@@ -30,6 +30,9 @@ impl ResetCode {
     /// A peer server has no session of the client that was to be dialled through it. Another one
     /// may have; nobody was dialled.
     pub const NO_SUCH_CLIENT: Self = Self(10);
+    /// The user's or the target's machine no longer answers: it was switched off, or its network is
+    /// gone.
+    pub const VANISHED: Self = Self(11);
 
     /// The number on the wire.
     #[must_use]
@@ -50,6 +53,7 @@ impl ResetCode {
             Self::NOT_LISTED => "not listed",
             Self::OVERRUN => "overrun",
             Self::NO_SUCH_CLIENT => "no such client",
+            Self::VANISHED => "vanished",
             Self(_) => return None,
         })
     }

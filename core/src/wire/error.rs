@@ -153,6 +153,8 @@ pub enum Field {
     MaxData,
     /// [`Settings::max_connections`](super::Settings::max_connections).
     MaxConnections,
+    /// [`Settings::silence`](super::Settings::silence).
+    Silence,
     /// The code of Reset and GoAway.
     Code,
     /// The bytes that a Credit grants.
@@ -175,6 +177,7 @@ impl fmt::Display for Field {
             Self::InitialWindow => "initial window",
             Self::MaxData => "largest Data",
             Self::MaxConnections => "largest number of connections",
+            Self::Silence => "longest silence",
             Self::Code => "code",
             Self::Credit => "credit",
             Self::LastId => "last connection id",

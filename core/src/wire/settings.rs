@@ -14,6 +14,9 @@ pub struct Settings {
     pub max_data: u64,
     /// How many connections of yours I hold at a time.
     pub max_connections: u64,
+    /// After how many milliseconds without a sign of life I end the session, so that you give me some
+    /// in time; 0, and not sent, from an end that does not say.
+    pub silence: u64,
 }
 
 impl Settings {
@@ -27,6 +30,9 @@ impl Settings {
     /// would take gigabytes.
     pub const MAX_CONNECTIONS: core::ops::RangeInclusive<u64> = 1..=1 << 24;
 
+    /// The values of [`Settings::silence`] that make sense: above seven weeks, nobody waits.
+    pub const SILENCE: core::ops::RangeInclusive<u64> = 0..=1 << 32;
+
     /// Whether every value is in its range: the check that the other end makes.
     ///
     /// # Errors
@@ -35,7 +41,8 @@ impl Settings {
     pub fn check(&self) -> Result<(), InvalidMessage> {
         check(Field::InitialWindow, self.initial_window, &Self::INITIAL_WINDOW)?;
         check(Field::MaxData, self.max_data, &Self::MAX_DATA)?;
-        check(Field::MaxConnections, self.max_connections, &Self::MAX_CONNECTIONS)
+        check(Field::MaxConnections, self.max_connections, &Self::MAX_CONNECTIONS)?;
+        check(Field::Silence, self.silence, &Self::SILENCE)
     }
 
     pub(super) fn decode(payload: &[u8]) -> Result<Self, InvalidMessage> {
@@ -44,6 +51,10 @@ impl Settings {
             initial_window: reader.non_negative(Field::InitialWindow)?,
             max_data: reader.non_negative(Field::MaxData)?,
             max_connections: reader.non_negative(Field::MaxConnections)?,
+            silence: match reader.rest() {
+                [] => 0,
+                _ => reader.non_negative(Field::Silence)?,
+            },
         };
         settings.check()?;
         Ok(settings)
@@ -51,7 +62,9 @@ impl Settings {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut payload = Vec::new();
-        for value in [self.initial_window, self.max_data, self.max_connections] {
+        let silence = (self.silence > 0).then_some(self.silence);
+        let values = [self.initial_window, self.max_data, self.max_connections];
+        for value in values.into_iter().chain(silence) {
             varint::write_signed(value.try_into().unwrap_or(i64::MAX), |byte| payload.push(byte));
         }
         payload
@@ -78,5 +91,6 @@ mod tests {
         assert_eq!(Settings::INITIAL_WINDOW, 1024..=1_073_741_824);
         assert_eq!(Settings::MAX_DATA, 1024..=1_048_576);
         assert_eq!(Settings::MAX_CONNECTIONS, 1..=16_777_216);
+        assert_eq!(Settings::SILENCE, 0..=4_294_967_296);
     }
 }

@@ -366,3 +366,69 @@ fn a_dial_in_the_base_dialect_counts_as_opened_at_once_and_its_failure_ends_it()
     assert_eq!(lone.end.retired[&id(-2)].text, "dial tcp: connection refused");
     lone.assert_even_after_the_transport();
 }
+
+/// An end whose transport takes nothing new, while its queue moves every ten seconds.
+#[test]
+fn n3_a_transport_whose_queue_moves_is_not_stalled() {
+    for dialect in DIALECTS {
+        let mut pair = Pair::new(dialect);
+        let id = pair.connect();
+        pair.agent.takes = false;
+        pair.agent.write(pair.now, id, &pattern(0, 20_000));
+        for _ in 0..30 {
+            pair.wait(seconds(10));
+            pair.agent.session.handle_transport_sent(pair.now);
+            pair.server.session.handle_transport_received(pair.now);
+        }
+        assert_eq!(pair.agent.session.ended(), None, "{dialect:?}");
+        pair.wait(seconds(31));
+        let ended = pair.agent.session.ended();
+        assert!(matches!(ended, Some(SessionEnd::Stalled(_) | SessionEnd::Silent(_))), "{ended:?}");
+    }
+}
+
+/// Each end pings by what the other one bears, though its own silence is long.
+#[test]
+fn n4_an_end_with_a_shorter_silence_is_pinged_in_time() {
+    let (patient, impatient) = (SessionConfig::default(), {
+        config(|config| {
+            (config.timing.silence, config.timing.ping_interval) = (seconds(3), seconds(60))
+        })
+    });
+    let mut pair = Pair::with_each(Dialect::Extended, impatient, patient);
+    pair.wait(seconds(600));
+    assert_eq!((pair.agent.session.ended(), pair.server.session.ended()), (None, None));
+    // What it asks for has a bound.
+    let greedy = config(|config| config.timing.silence = millis(0));
+    let mut server = SessionConfig::default();
+    server.timing.silence = seconds(3600);
+    let mut pair = Pair::with_each(Dialect::Extended, greedy, server);
+    pair.server.session.handle_timeout(pair.now);
+    let next = pair.server.session.poll_timeout();
+    assert_eq!(next, Some(pair.now + millis(10)), "no more than a hundred a second");
+}
+
+/// A ping that waits behind the end's own bytes cannot have been answered.
+#[test]
+fn n4_silence_begins_when_the_other_end_could_have_answered() {
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
+    for _ in 0..30 {
+        lone.wait(seconds(10));
+        lone.end.session.handle_transport_sent(lone.now);
+    }
+    assert_eq!(lone.end.session.ended(), None);
+    lone.wait(seconds(31));
+    assert!(matches!(lone.end.session.ended(), Some(SessionEnd::Silent(_))));
+}
+
+#[test]
+fn n4_a_part_of_a_message_is_a_sign_of_life() {
+    let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
+    for _ in 0..30 {
+        lone.wait(seconds(10));
+        lone.end.session.handle_transport_received(lone.now);
+    }
+    assert_eq!(lone.end.session.ended(), None);
+    lone.wait(seconds(31));
+    assert!(matches!(lone.end.session.ended(), Some(SessionEnd::Silent(_))));
+}

@@ -237,7 +237,7 @@ fn an_end_is_never_told_as_a_drain() {
 }
 
 #[test]
-fn what_was_received_completely_is_read_after_the_end_of_the_session() {
+fn n1_what_has_arrived_is_read_after_the_end_of_the_session() {
     for dialect in DIALECTS {
         let mut pair = Pair::new(dialect);
         let (complete, cut) = (pair.connect(), pair.connect());
@@ -250,14 +250,20 @@ fn what_was_received_completely_is_read_after_the_end_of_the_session() {
         pair.run();
         pair.server.session.handle_transport_ended(pair.now, "cut");
         pair.server.poll_events();
-        assert_eq!(pair.server.cause(cut), Some(Cause::SessionEnded), "{dialect:?}");
-        assert!(!pair.server.retired[&cut].complete);
-        assert_eq!(pair.server.session.read(pair.now, cut, 1), Err(ReadError::Unknown));
-        let write = pair.server.session.write(pair.now, complete, &mut Bytes::from_static(b"x"));
-        assert!(matches!(write, Err(WriteError::Ended(end)) if end.complete));
-        assert_eq!(pair.server.session.ledger().live, 1);
-        assert_same(&pair.server.read(pair.now, complete), &pattern(0, 10_000));
-        assert!(pair.server.retired[&complete].complete);
+        assert_eq!(pair.server.session.ledger().live, 2);
+        for (id, is_complete) in [(complete, true), (cut, false)] {
+            assert_eq!(pair.server.count(&Event::Ended(id)), 1, "{dialect:?}");
+            assert_eq!(pair.server.session.over(id), Some(is_complete));
+            let write = pair.server.session.write(pair.now, id, &mut Bytes::from_static(b"x"));
+            assert!(matches!(write, Err(WriteError::Ended(end)) if end.complete == is_complete));
+            assert_same(&pair.server.read(pair.now, id), &pattern(0, 10_000));
+            assert_eq!(pair.server.session.read(pair.now, id, 1), Err(ReadError::Unknown));
+            let end = &pair.server.retired[&id];
+            // In the base dialect the connection itself was over before.
+            let base_end = is_complete && dialect == Dialect::Base;
+            let cause = if base_end { Cause::PeerClosed } else { Cause::SessionEnded };
+            assert_eq!((end.cause, end.complete), (cause, is_complete));
+        }
         pair.server.assert_even();
     }
 }

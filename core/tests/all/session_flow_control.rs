@@ -181,13 +181,8 @@ fn r6_a_paused_writer_is_let_go_with_its_session() {
         let mut pair = Pair::new(dialect);
         let id = pair.connect();
         pair.stuff(Role::Connector, id, 20 * MIB);
-        pair.agent.session.handle_transport_ended(pair.now, "cut");
-        pair.server.session.handle_transport_ended(pair.now, "cut");
-        pair.agent.poll_events();
-        pair.server.poll_events();
+        pair.cut("cut");
         assert_eq!(pair.agent.cause(id), Some(Cause::SessionEnded), "{dialect:?}");
-        pair.agent.assert_even();
-        pair.server.assert_even();
     }
 }
 

@@ -9,7 +9,8 @@ use watertight_core::wire::{
 };
 use watertight_core::{Cause, Event, Role, SessionConfig, SessionEnd, Violation};
 
-const SETTINGS: Settings = Settings { initial_window: 1024, max_data: 1024, max_connections: 100 };
+const SETTINGS: Settings =
+    Settings { initial_window: 1024, max_data: 1024, max_connections: 100, silence: 0 };
 
 fn extended() -> Lone {
     Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}))
@@ -190,6 +191,7 @@ fn data_keeps_to_the_credit() {
     lone.says_data(1, &[0; 2048]);
     assert!(lone.fault().is_none());
     lone.says_data(1, &[0; 1]);
+    assert_eq!(lone.end.read(lone.now, id(1)), [0; 2048], "what was within it is kept");
     assert_eq!(lone.end.cause(id(1)), Some(Cause::SessionEnded));
     assert_fault(lone, &PeerMisbehaved::CreditExceeded(id(1)));
 }

@@ -193,6 +193,81 @@ fn r19_the_bytes_ahead_of_a_reset_are_read_and_it_is_no_end_of_file() {
 }
 
 #[test]
+fn n1_a_reset_follows_what_was_written_before_it() {
+    for dialect in DIALECTS {
+        for drops in [false, true] {
+            let mut pair = Pair::new(dialect);
+            let id = pair.connect();
+            let now = pair.now;
+            pair.agent.write(now, id, &pattern(0, 20_000));
+            if drops {
+                pair.agent.release(now, id);
+            } else {
+                let code = ResetCode::DIAL_FAILED;
+                pair.agent.session.reset(now, id, code, "broken pipe").unwrap();
+                pair.agent.poll_events();
+            }
+            // For the application it is over at once.
+            assert_eq!(pair.agent.count(&Event::Ended(id)), 1, "{dialect:?}");
+            assert_eq!(pair.agent.session.over(id), Some(false));
+            let read = pair.agent.session.read(now, id, 1);
+            assert!(matches!(read, Err(ReadError::Ended(_))), "{read:?}");
+            let write = pair.agent.session.room(now, id);
+            assert!(matches!(write, Err(WriteError::Ended(_))), "{write:?}");
+            pair.run();
+            assert_same(&pair.server.read(now, id), &pattern(0, 20_000));
+            let (near, far) = (&pair.agent.retired[&id], &pair.server.retired[&id]);
+            assert_eq!(near.cause, if drops { Cause::Dropped } else { Cause::Aborted });
+            assert_eq!((far.cause, far.complete), (Cause::PeerReset, false));
+            if !drops {
+                assert_eq!(far.text, "broken pipe");
+            }
+            pair.assert_quiet_then_close();
+        }
+    }
+}
+
+#[test]
+fn n1_a_reset_follows_the_end_of_file_before_it() {
+    let mut pair = Pair::new(Dialect::Extended);
+    for data in [&b""[..], b"all of it"] {
+        let id = pair.connect();
+        let now = pair.now;
+        pair.agent.write(now, id, data);
+        pair.agent.finish(now, id);
+        pair.agent.session.reset(now, id, ResetCode::CANCELLED, "gone").unwrap();
+        pair.agent.poll_events();
+        pair.run();
+        assert_eq!(pair.server.read(now, id), data);
+        let end = &pair.server.retired[&id];
+        assert_eq!((end.cause, end.complete), (Cause::PeerReset, true));
+    }
+    pair.assert_quiet_then_close();
+}
+
+#[test]
+fn n1_a_reset_does_not_wait_for_ever_behind_what_the_transport_does_not_take() {
+    for dialect in DIALECTS {
+        let config = config(|config| {
+            (config.timing.stall, config.timing.silence) = (seconds(600), seconds(600));
+        });
+        let linger = config.timing.linger;
+        let mut pair = Pair::with(dialect, config);
+        let id = pair.connect();
+        let now = pair.now;
+        pair.agent.write(now, id, &pattern(0, 20_000));
+        pair.agent.session.reset(now, id, ResetCode::CANCELLED, "enough").unwrap();
+        pair.agent.session.handle_timeout(now + (linger - millis(1)));
+        pair.agent.poll_events();
+        assert_eq!(pair.agent.cause(id), None, "{dialect:?}");
+        pair.agent.session.handle_timeout(now + linger);
+        pair.agent.poll_events();
+        assert_eq!(pair.agent.cause(id), Some(Cause::LingerTimeout));
+        assert_eq!(pair.agent.session.ledger().bytes_to_send, 0);
+    }
+}
+
+#[test]
 fn the_unread_bytes_of_an_ended_connection_go_with_its_handle() {
     for dialect in DIALECTS {
         let mut pair = Pair::new(dialect);

@@ -33,7 +33,7 @@ pub(super) struct Retired {
 impl Handle {
     /// Whether the application still has it.
     pub(super) const fn is_held(&self) -> bool {
-        !self.released && self.retired.is_none()
+        !self.released && !self.aborted && self.retired.is_none()
     }
 
     /// Keeps what the other end's bytes are compared with: the rest makes no difference any more.

@@ -118,7 +118,10 @@ impl End {
         assert_eq!(self.session.reset(now, id, ResetCode::CANCELLED, "reset"), Ok(()));
         self.app.handle(id).aborted = true;
         self.notice();
-        self.assert_retired(id);
+        // It lingers for no other reason than what was written, or finished, before.
+        if self.session.over(id) != Some(false) {
+            self.assert_retired(id);
+        }
     }
 
     pub(super) fn release(&mut self, now: Instant, id: ConnectionId) {

@@ -41,7 +41,12 @@ fn messages() -> Vec<Vec<u8>> {
 /// One message of each type that the extension adds, and of each code.
 fn extension() -> Vec<Vec<u8>> {
     let bodies = [
-        Body::Settings(Settings { initial_window: 65_536, max_data: 16_384, max_connections: 9 }),
+        Body::Settings(Settings {
+            initial_window: 65_536,
+            max_data: 16_384,
+            max_connections: 9,
+            silence: 0,
+        }),
         Body::Opened,
         Body::Finish,
         Body::Reset { code: ResetCode::CANCELLED, text: "stop".into() },

@@ -56,6 +56,10 @@ impl Case {
             Step::TransportPing => {
                 self.host.call(|session, now| session.handle_transport_ping(now))
             }
+            Step::TransportMoves => self.host.call(|session, now| {
+                session.handle_transport_received(now);
+                session.handle_transport_sent(now);
+            }),
             Step::TransportPong(payload) => {
                 self.host.call(|session, now| session.handle_transport_pong(now, payload));
             }

@@ -21,6 +21,8 @@ pub enum Step {
     TransportPing,
     /// The transport has an answer to our own ping.
     TransportPong(Vec<u8>),
+    /// The transport's queue has moved, and some of a message has arrived.
+    TransportMoves,
     /// The transport delivers what is no message.
     TransportInvalid(Text),
     /// The transport ends.
@@ -92,7 +94,8 @@ fn dial() -> Say {
 
 fn transport(which: u8, u: &mut Unstructured<'_>) -> Result<Step> {
     Ok(match which {
-        0..3 => Step::TransportPing,
+        0..2 => Step::TransportPing,
+        2 => Step::TransportMoves,
         3..6 => Step::TransportPong(raw(u)?),
         6 => Step::TransportInvalid(Text::arbitrary(u)?),
         _ => Step::TransportEnds(Text::arbitrary(u)?),

@@ -28,6 +28,7 @@ impl Case {
                     initial_window: (*initial_window).into(),
                     max_data: (*max_data).into(),
                     max_connections: (*max_connections).into(),
+                    silence: 0,
                 })
             }
             Say::Opened => Body::Opened,

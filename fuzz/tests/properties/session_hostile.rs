@@ -10,6 +10,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use watertight_core::session::PeerMisbehaved;
 use watertight_core::wire::Dialect;
+use watertight_core::wire::ResetCode;
 use watertight_core::{Cause, Role, SessionEnd};
 use watertight_fuzz::session_hostile::{
     Command, List, Pace, Say, Scenario, Size, Step, Text, Whom, play, run,
@@ -96,6 +97,10 @@ fn of_one_connection() -> impl Strategy<Value = Command> {
         6 => (1..9000_u16).prop_map(|most| Command::Read { most }),
         6 => Just(Command::Finish),
         1 => end.prop_map(|(code, text)| Command::Reset { code, text }),
+        1 => any::<u8>().prop_map(|text| Command::Reset {
+            code: ResetCode::VANISHED.get(),
+            text: Text(text),
+        }),
         3 => Just(Command::Release),
     ]
 }
@@ -138,6 +143,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (whom(), say(), any::<u8>(), any::<u8>())
             .prop_map(|(whom, say, place, bits)| Step::Mangled(whom, say, place, bits)),
         10 => Just(Step::TransportPing),
+        10 => Just(Step::TransportMoves),
         10 => vec(any::<u8>(), 0..9).prop_map(Step::TransportPong),
         1 => any::<u8>().prop_map(|text| Step::TransportInvalid(Text(text))),
         1 => any::<u8>().prop_map(|text| Step::TransportEnds(Text(text))),

@@ -17,6 +17,7 @@ use super::run::keep_connected;
 use super::{Agent, AgentStatus, Host, Inner};
 use crate::endpoint::{ConnectOptions, Endpoint, ProxyPolicy};
 use crate::handshake::ClientHello;
+use crate::kernel::Keepalive;
 use crate::policy::Policy;
 use crate::serve::{DialRefusal, Handler};
 use crate::stream::Incoming;
@@ -43,6 +44,7 @@ pub struct AgentBuilder {
     options: ConnectOptions,
     hello: ClientHello,
     handler: Handler,
+    keepalive: Keepalive,
     session: SessionConfig,
     reconnect: ReconnectConfig,
     seed: Option<u64>,
@@ -68,6 +70,7 @@ impl AgentBuilder {
             options: ConnectOptions::default(),
             hello,
             handler: Handler::by_policy(Policy::default()),
+            keepalive: Keepalive::default(),
             session: SessionConfig::default(),
             reconnect: ReconnectConfig::default(),
             seed: None,
@@ -166,6 +169,14 @@ impl AgentBuilder {
         I: Io,
     {
         self.byte_streams = Some(ByteStreams::new(connect));
+        self
+    }
+
+    /// How long the machine of a target, or of a forward's user, may be silent before its connection is
+    /// given up.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.keepalive = keepalive;
         self
     }
 
@@ -270,6 +281,7 @@ impl AgentBuilder {
         let inner = Arc::new(Inner {
             connector,
             handler: self.handler,
+            keepalive: self.keepalive,
             session,
             tasks: home.tasks,
             stop: home.stop,

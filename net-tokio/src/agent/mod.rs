@@ -16,6 +16,7 @@ use watertight_core::wire::GoAwayCode;
 use watertight_core::{Ledger, SessionConfig};
 
 use crate::forward::Forward;
+use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::redial::dial_newest;
 use crate::serve::Handler;
@@ -67,6 +68,7 @@ pub struct Agent {
 struct Inner {
     connector: Connector,
     handler: Handler,
+    keepalive: Keepalive,
     session: SessionConfig,
     tasks: Tasks,
     stop: CancellationToken,
@@ -134,7 +136,8 @@ impl Agent {
             let to = Arc::clone(&to);
             async move { to.0.dial(&to.1, None).await }
         };
-        Forward::start(&self.inner.tasks, &self.inner.stop, listener, target, dial)
+        let (tasks, stop) = (&self.inner.tasks, &self.inner.stop);
+        Forward::start(tasks, stop, listener, target, self.inner.keepalive, dial)
     }
 
     /// The books of the agent.

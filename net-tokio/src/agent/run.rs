@@ -133,7 +133,7 @@ impl Owner for LinkOwner {
             Notice::Incoming { id, target, within } => {
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
                 let key = self.agent.connector.hello.client_key();
-                self.agent.handler.spawn(&self.children, key, incoming);
+                self.agent.handler.spawn(&self.children, key, incoming, self.agent.keepalive);
             }
             Notice::GoingAway { text, .. } => {
                 self.status.send_replace(Some(WaitReason::GoingAway(text)));

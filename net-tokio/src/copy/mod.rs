@@ -1,8 +1,13 @@
 //! Copies between a socket and a tunnel stream, both ways, in one task.
 //!
+//! An error in one direction takes nothing from the other, nor from what the same one has received:
+//! what came before a reset is delivered, and then the reset, as between two sockets that are joined
+//! directly.
+//!
 //! No buffer is parked on an idle connection: a read borrows the thread's scratch buffer for the
 //! length of one poll, and what has no room in the tunnel stays in the socket.
 
+mod settle;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -17,6 +22,7 @@ use bytes::{Buf, Bytes};
 use tokio::time::{Instant, Sleep};
 use watertight_core::wire::ResetCode;
 
+use crate::kernel::Keepalive;
 use crate::stream::TunnelStream;
 
 pub(crate) use socket::Socket;
@@ -42,11 +48,17 @@ pub(crate) struct Copied {
 /// that takes its time; short enough that they do not pile up behind an end that never closes.
 const IDLE: Duration = Duration::from_secs(300);
 
-/// Between two looks at a socket that is not read, because the tunnel takes nothing.
+/// Between two checks of a socket that says nothing by itself: one that is not read, because the
+/// tunnel takes nothing, and one whose remote may not acknowledge what was written.
 const WATCH: Duration = Duration::from_secs(5);
 
-/// How long the socket may take for what came before a connection's failure.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the bytes ahead of a failure wait for somebody to take some of them: directly, an end that
+/// reads nothing learns of a reset at once.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// How long a socket that cannot be written may have nothing to read before the failure is passed
+/// on. A reset TCP socket is at its end as soon as it is read; a Unix socket may go on.
+const READ_ON: Duration = Duration::from_secs(5);
 
 /// What the socket's end of file means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,35 +71,45 @@ pub(crate) enum OnEof {
     Close,
 }
 
-/// Copies until both directions have finished, or one fails.
+/// Copies until both directions have finished, or one fails. A machine that is silent for longer than
+/// `keepalive` allows counts as vanished.
 ///
 /// Dropping the future resets both sides: nobody takes a truncated stream for a whole one.
 ///
 /// # Errors
-/// The first failure of either side. The other side has been reset by then, and told why.
+/// The first failure of either side. The other side has received by then what came before it, and has
+/// been reset and told why.
 pub(crate) fn copy<S: Socket>(
     socket: S,
     stream: TunnelStream,
     on_eof: OnEof,
+    keepalive: Keepalive,
 ) -> impl Future<Output = io::Result<Copied>> + Send {
     let mut copy = Copy {
         socket,
         stream,
         on_eof,
+        vanishes_after: keepalive.time(),
         copied: Copied::default(),
         up: Up::Flowing,
         up_in_hand: Bytes::new(),
         down: Down::Flowing,
         down_in_hand: Vec::new(),
+        broken: None,
         limit: None,
         up_waits: false,
+        unacked: false,
+        acked: 0,
         watch: None,
         whole: false,
     };
     // An async function would keep its arguments beside what it has made of them.
     async move {
         let result = (&mut copy).await;
-        copy.end(result)
+        // Told first: the session may be the faster way.
+        let result = copy.tell(result);
+        copy.settle(result.is_err()).await;
+        copy.close(result)
     }
 }
 
@@ -95,6 +117,7 @@ struct Copy<S: Socket> {
     socket: S,
     stream: TunnelStream,
     on_eof: OnEof,
+    vanishes_after: Option<Duration>,
     copied: Copied,
     up: Up,
     /// Read from the socket, not yet taken by the tunnel.
@@ -102,11 +125,17 @@ struct Copy<S: Socket> {
     down: Down,
     /// Taken out of the tunnel, not yet taken by the socket.
     down_in_hand: Vec<Bytes>,
-    /// The deadline that is running, and what it was set to.
-    limit: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Why the socket is of no use any more. What it had received before is still passed on.
+    broken: Option<io::Error>,
+    /// The timeout that is running.
+    limit: Option<Limit>,
     /// Whether the tunnel takes nothing now, so that the socket is not read.
     up_waits: bool,
-    /// When a socket that is not read is looked at next.
+    /// Whether the remote may not have acknowledged what was written to the socket.
+    unacked: bool,
+    /// The bytes that it had acknowledged at the last check.
+    acked: u64,
+    /// When the socket is checked next.
     watch: Option<Pin<Box<Sleep>>>,
     /// Whether both directions came to their end.
     whole: bool,
@@ -154,8 +183,18 @@ impl<S: Socket> Copy<S> {
             }
         };
         self.up_waits = false;
-        let data = ready!(read(&mut self.socket, cx, room)).map_err(Failure::Socket)?;
+        let data = match ready!(read(&mut self.socket, cx, room)) {
+            Ok(data) => data,
+            Err(error) => return Poll::Ready(Err(self.failure(error))),
+        };
         if data.is_empty() {
+            // The kernel tells a reset once, here to a write or a check, and then an end of file. A
+            // socket that was at its end before the reset has a broken pipe (EPIPE) instead, and then
+            // the end is one.
+            let cut_off = |error: &mut io::Error| error.kind() != io::ErrorKind::BrokenPipe;
+            if let Some(error) = self.broken.take_if(cut_off) {
+                return Poll::Ready(Err(Failure::Socket(error)));
+            }
             self.up = Up::Done;
             let finished = ready!(poll_shutdown(&mut self.stream, cx));
             self.up_took(finished);
@@ -187,7 +226,8 @@ impl<S: Socket> Copy<S> {
         if self.down == Down::Finishing {
             let done = ready!(poll_shutdown(&mut self.socket, cx));
             self.down = Down::Done;
-            return Poll::Ready(done.map_err(Failure::Socket));
+            self.unacked = true;
+            return Poll::Ready(done.or_else(|error| self.socket_broke(error)));
         }
         Poll::Pending
     }
@@ -214,14 +254,35 @@ impl<S: Socket> Copy<S> {
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let written =
-            ready!(write(&mut self.socket, cx, &self.down_in_hand)).map_err(Failure::Socket)?;
-        if written == 0 {
-            return Poll::Ready(Err(Failure::Socket(io::ErrorKind::WriteZero.into())));
+        match ready!(write(&mut self.socket, cx, &self.down_in_hand)) {
+            Ok(0) => Poll::Ready(self.socket_broke(io::ErrorKind::WriteZero.into())),
+            Ok(written) => {
+                self.copied.received += written as u64;
+                self.unacked = true;
+                self.taken(written);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(self.socket_broke(error)),
         }
-        self.copied.received += written as u64;
-        self.taken(written);
-        Poll::Ready(Ok(()))
+    }
+
+    /// The socket takes nothing more. What it has received is read on.
+    fn socket_broke(&mut self, error: io::Error) -> Result<(), Failure> {
+        self.down = Down::Done;
+        self.down_in_hand = Vec::new();
+        let error = self.failure(error);
+        if self.up != Up::Flowing {
+            return Err(error);
+        }
+        if let Failure::Socket(error) = error {
+            self.broken = Some(error);
+        }
+        Ok(())
+    }
+
+    /// The first failure of the socket is the one that is told.
+    fn failure(&mut self, error: io::Error) -> Failure {
+        Failure::Socket(self.broken.take().unwrap_or(error))
     }
 
     /// Forgets the first `written` bytes in hand.
@@ -238,66 +299,103 @@ impl<S: Socket> Copy<S> {
         }
     }
 
-    /// Nothing moves: is there an end that nobody has seen, or a deadline that has passed?
+    /// Nothing moves: is there an end that nobody has seen, or a timeout that has passed?
     fn poll_blocked(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Result<(), Failure>> {
-        self.watch_unread(cx).map_err(Failure::Socket)?;
+        self.check_socket(cx)?;
+        let Some(limit) = self.limit(cx) else {
+            self.limit = None;
+            return Poll::Pending;
+        };
+        if self.up != Up::Flowing && self.down == Down::Done {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_limit(cx, limit, moved)
+    }
+
+    /// How long the connection may go on without a movement; `None` where that is nobody's business.
+    fn limit(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
+        if self.broken.is_some() {
+            return Some(if self.up_waits { LAST_BYTES } else { READ_ON });
+        }
         let reads = self.down == Down::Flowing && self.down_in_hand.is_empty();
         let ended = if reads { Poll::Pending } else { self.stream.poll_ended(cx) };
         let half_closed = (self.up != Up::Flowing) != (self.down == Down::Done);
-        let limit = match ended {
-            // Nothing can go up any more, and down is done.
+        match ended {
             Poll::Ready(_) if self.down == Down::Done => {
+                // Nothing can go up any more.
                 self.up = Up::Dead;
-                return Poll::Ready(Ok(()));
+                Some(IDLE)
             }
-            Poll::Ready(false) => LAST_WORDS,
-            Poll::Ready(true) => IDLE,
-            Poll::Pending if half_closed => IDLE,
-            Poll::Pending => {
-                self.limit = None;
-                return Poll::Pending;
-            }
-        };
-        self.poll_limit(cx, limit, moved && limit == IDLE)
+            Poll::Ready(false) => Some(LAST_BYTES),
+            Poll::Ready(true) => Some(IDLE),
+            Poll::Pending => half_closed.then_some(IDLE),
+        }
     }
 
-    /// A socket that is not read does not tell that it was reset: it is asked from time to time.
-    fn watch_unread(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.up != Up::Flowing || !self.up_waits {
+    /// A socket that is not read does not say that it was reset, and one whose remote has vanished
+    /// says nothing while bytes are on their way: it is asked from time to time.
+    fn check_socket(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let unread = self.up == Up::Flowing && self.up_waits;
+        if self.broken.is_some() || !(unread || self.unacked) {
             self.watch = None;
             return Ok(());
         }
         let watch = self.watch.get_or_insert_with(|| Box::pin(tokio::time::sleep(WATCH)));
-        while watch.as_mut().poll(cx).is_ready() {
-            self.socket.failure().map_or(Ok(()), Err)?;
-            watch.as_mut().reset(Instant::now() + WATCH);
+        if watch.as_mut().poll(cx).is_pending() {
+            return Ok(());
         }
-        Ok(())
+        let failure = self.socket.failure().or_else(|| self.vanished());
+        if let Some(error) = failure {
+            self.watch = None;
+            return self.socket_broke(error);
+        }
+        self.watch = None;
+        self.check_socket(cx)
+    }
+
+    /// Bytes wait for a machine that has not answered for too long. Keepalive does not see it: it
+    /// probes idle connections.
+    fn vanished(&mut self) -> Option<io::Error> {
+        let state = self.socket.tcp();
+        self.unacked = state.is_some_and(|state| state.unacked);
+        let state = state?;
+        if state.acked > self.acked {
+            self.acked = state.acked;
+            // A socket with a long queue takes bytes for a while without room for more.
+            self.limit.iter_mut().for_each(Limit::moved);
+        }
+        let silent = self.vanishes_after.filter(|time| state.silent_for >= *time);
+        silent.filter(|_| state.unacked).map(|_| io::ErrorKind::TimedOut.into())
     }
 
     fn poll_limit(
         &mut self,
         cx: &mut Context<'_>,
-        limit: Duration,
-        anew: bool,
+        time: Duration,
+        moved: bool,
     ) -> Poll<Result<(), Failure>> {
-        let running = self.limit.take().filter(|(of, _)| *of == limit && !anew);
-        let (_, sleep) = self
-            .limit
-            .insert(running.unwrap_or_else(|| (limit, Box::pin(tokio::time::sleep(limit)))));
-        sleep.as_mut().poll(cx).map(|()| Err(Failure::Idle))
+        let mut limit = self.limit.take().filter(|limit| limit.time == time);
+        let limit = self.limit.insert(limit.take().unwrap_or_else(|| Limit::start(time)));
+        if moved {
+            limit.moved();
+        }
+        limit.poll(cx).map(|()| Err(self.idle()))
     }
 
-    fn end(mut self, result: Result<(), Failure>) -> io::Result<Copied> {
+    fn idle(&mut self) -> Failure {
+        // What nobody has taken so far is not waited for once more.
+        self.unacked = false;
+        self.broken.take().map_or(Failure::Idle, Failure::Socket)
+    }
+
+    /// Resets the tunnel's stream if it was not that which failed.
+    fn tell(&self, result: Result<(), Failure>) -> io::Result<Copied> {
         let control = self.stream.control();
         match result {
-            Ok(()) => {
-                // The end of a target may have come before everything was written to it.
-                self.whole = self.down_in_hand.is_empty();
-                Ok(self.copied)
-            }
+            Ok(()) => Ok(self.copied),
             Err(Failure::Socket(error)) => {
-                control.reset(ResetCode::CANCELLED, &error.to_string());
+                let (code, error) = told(error);
+                control.reset(code, &error.to_string());
                 Err(error)
             }
             Err(Failure::Tunnel(error)) => Err(error),
@@ -307,6 +405,56 @@ impl<S: Socket> Copy<S> {
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         }
+    }
+}
+
+impl<S: Socket> Copy<S> {
+    /// Lets go of both sides.
+    fn close(mut self, result: io::Result<Copied>) -> io::Result<Copied> {
+        // The end of a target may have come before everything was written to it.
+        self.whole = result.is_ok() && self.down_in_hand.is_empty();
+        result
+    }
+}
+
+/// A timeout that begins anew with each movement.
+struct Limit {
+    time: Duration,
+    since: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Limit {
+    fn start(time: Duration) -> Self {
+        Self { time, since: Instant::now(), sleep: Box::pin(tokio::time::sleep(time)) }
+    }
+
+    fn moved(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// The timer is not moved by every movement; it looks, when it comes, at when the last one was.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            let until = self.since + self.time;
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(until);
+        }
+    }
+}
+
+/// The code and the words for a socket's failure.
+fn told(error: io::Error) -> (ResetCode, io::Error) {
+    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    match error.kind() {
+        TimedOut | HostUnreachable | NetworkUnreachable => {
+            let text = format!("the machine no longer answers: {error}");
+            (ResetCode::VANISHED, io::Error::new(TimedOut, text))
+        }
+        _ => (ResetCode::CANCELLED, error),
     }
 }
 

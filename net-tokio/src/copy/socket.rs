@@ -1,16 +1,18 @@
 //! What the copy knows of sockets: how to read from, write to and close one.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
+use crate::kernel::TcpState;
 use crate::transport::BoxIo;
 
 /// What one read asks of the socket: as much as four Data messages carry, unless their size is
@@ -20,6 +22,9 @@ const SCRATCH: usize = (64 << 10) - 256;
 /// Reads at least this long give their buffer away; shorter ones are copied out of it. What is held
 /// for a connection is counted by its bytes: they must not keep much more memory than that.
 const GIVE_AWAY: usize = 32 << 10;
+
+/// Between two looks at a Unix socket that waits for a dial.
+const ASK: Duration = Duration::from_millis(200);
 
 /// How many pieces one write takes.
 pub(super) const PIECES: usize = 8;
@@ -34,8 +39,23 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     /// end does not take a truncated stream for a whole one.
     fn abort(&self) {}
 
+    /// Takes an [`abort`](Self::abort) back.
+    fn keep(&self) {}
+
     /// Whether the socket has failed, for one that is neither read nor written. Told once.
     fn failure(&self) -> Option<io::Error> {
+        None
+    }
+
+    /// Resolves when the socket's other end has let go of it in both directions, for one that is
+    /// neither read nor written. An end of file alone may be a half-close, behind which somebody
+    /// waits for an answer. Cancel safe.
+    fn gone(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// What the kernel knows of it, for one that is a TCP connection.
+    fn tcp(&self) -> Option<TcpState> {
         None
     }
 }
@@ -49,15 +69,57 @@ impl Socket for TcpStream {
     fn failure(&self) -> Option<io::Error> {
         self.take_error().ok().flatten()
     }
+
+    fn keep(&self) {
+        socket2::SockRef::from(self).set_linger(None).ok();
+    }
+
+    async fn gone(&self) {
+        // A socket that cannot be watched is found out when it is used.
+        if self.ready(Interest::ERROR).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        TcpState::of(self)
+    }
 }
 
 impl Socket for UnixStream {
+    async fn gone(&self) {
+        // Its close is no error. What has arrived makes it ready for as long as it is not read, so it
+        // is asked from time to time.
+        while let Ok(ready) = self.ready(Interest::READABLE).await
+            && !ready.is_write_closed()
+        {
+            tokio::time::sleep(ASK).await;
+        }
+    }
+
     fn failure(&self) -> Option<io::Error> {
         self.take_error().ok().flatten()
     }
 }
 
-impl Socket for BoxIo {}
+/// A stream of a dialer's own, which may be a TCP connection all the same.
+impl Socket for BoxIo {
+    fn abort(&self) {
+        tcp_in(self).into_iter().for_each(Socket::abort);
+    }
+
+    fn failure(&self) -> Option<io::Error> {
+        tcp_in(self)?.failure()
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        TcpState::of(tcp_in(self)?)
+    }
+}
+
+fn tcp_in(io: &BoxIo) -> Option<&TcpStream> {
+    (**io).as_any().downcast_ref()
+}
 
 /// Reads at most `room` bytes through the thread's scratch buffer; empty at the end.
 pub(super) fn read<S: AsyncRead + Unpin>(

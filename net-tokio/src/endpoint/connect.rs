@@ -6,6 +6,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::sync::OnceCell;
 
 use super::{Endpoint, Kind, ProxyPolicy};
+use crate::copy::Socket;
 use crate::handshake::ConnectError;
 use crate::policy::connect_any;
 use crate::tls::{ClientTls, TlsError};
@@ -125,7 +126,9 @@ impl Endpoint {
 /// A socket to a host as it stands in a URL.
 pub(super) async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
     let addresses: Vec<_> = lookup_host((unbracketed(host), port)).await?.collect();
-    connect_any(&addresses).await
+    let socket = connect_any(&addresses).await?;
+    socket.keep();
+    Ok(socket)
 }
 
 /// Resolvers take IPv6 addresses without the brackets that URLs have around them.

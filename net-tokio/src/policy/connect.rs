@@ -18,15 +18,51 @@ const MAX_ADDRESSES: usize = 16;
 /// Connects to the address that answers first. Small messages leave at once. The caller sets the
 /// deadline. Cancel safe.
 ///
+/// The socket is reset when it is dropped, before and after, until it is told to linger: no target
+/// takes one that nobody waits for any more for a client that had nothing to say.
+///
 /// # Errors
 /// No address answers; with several, the error tells what each one did.
 pub(crate) async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     race(addresses, |address| async move {
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
+        let socket = connect_one(address).await?;
+        // It fails on a socket that was reset meanwhile, which may have something to read all the same.
+        socket.set_nodelay(true).ok();
         Ok(socket)
     })
     .await
+}
+
+/// Connects to one address.
+///
+/// tokio's own `connect` takes the socket's error. A target that answers and resets at once would
+/// count as one that refuses, and its answer would be lost with the socket.
+#[cfg(target_os = "linux")]
+async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
+    use nix::errno::Errno;
+    use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_linger(Some(Duration::ZERO))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = TcpStream::from_std(socket.into())?;
+    socket.writable().await?;
+    // A connection that failed says so now, before there is anything to read.
+    match SockRef::from(&socket).peek(&mut [std::mem::MaybeUninit::uninit()]) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(_) | Err(_) => Ok(socket),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address).await?;
+    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+    Ok(socket)
 }
 
 async fn race<S, A>(addresses: &[SocketAddr], connect: impl Fn(SocketAddr) -> A) -> io::Result<S>

@@ -2,8 +2,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use thiserror::Error;
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 
+use super::resolve::resolve;
 use super::{Policy, connect_any};
 use crate::target::{Host, Target};
 
@@ -77,9 +78,9 @@ impl Policy {
         let resolved: Vec<_> = match host {
             Host::Ip(ip) => vec![SocketAddr::new(*ip, port)],
             Host::Name(name) => {
-                let found = lookup_host((name.as_str(), port)).await;
                 let unresolved = |error| TargetError::Resolve { target: target.clone(), error };
-                found.map_err(unresolved)?.collect()
+                let found = resolve(name).await.map_err(unresolved)?;
+                found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
             }
         };
         let allowed = resolved.into_iter().filter(|at| self.allows_resolved(target, at.ip()));

@@ -2,7 +2,9 @@
 
 mod connect;
 mod dial;
+mod hosts;
 mod pattern;
+mod resolve;
 
 use std::net::IpAddr;
 

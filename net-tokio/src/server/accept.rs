@@ -33,7 +33,7 @@ pub(super) async fn accept(server: Arc<Inner>, listener: Listener, tls: Option<S
         // The next socket is accepted only when there was room for this one's handshake: silent
         // ones wait in the kernel's queue, not in our memory.
         let next = async {
-            let accepted = listener.accept().await;
+            let accepted = listener.accept(server.keepalive).await;
             (Arc::clone(&server.handshakes).acquire_owned().await, accepted)
         };
         let (permit, (io, remote)) = tokio::select! {

@@ -12,6 +12,7 @@ use super::auth::Authenticator;
 use super::peering::PeerIdentity;
 use super::sessions::Sessions;
 use super::{Inner, Server};
+use crate::kernel::Keepalive;
 use crate::log_limit::LogLimit;
 use crate::policy::Policy;
 use crate::serve::Handler;
@@ -26,6 +27,7 @@ const EVENTS: usize = 1024;
 pub struct ServerBuilder {
     authenticator: Authenticator,
     backdial: Handler,
+    keepalive: Keepalive,
     session: SessionConfig,
     registry: RegistryLimits,
     masking: Masking,
@@ -40,6 +42,7 @@ impl ServerBuilder {
         Self {
             authenticator,
             backdial: Handler::refusing("this server does not let its clients dial"),
+            keepalive: Keepalive::default(),
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
             masking: Masking::ByRole,
@@ -73,6 +76,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn session(mut self, config: SessionConfig) -> Self {
         self.session = config;
+        self
+    }
+
+    /// How long the machine of a forward's user, or of a target, may be silent before its connection is
+    /// given up.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.keepalive = keepalive;
         self
     }
 
@@ -135,6 +146,7 @@ impl ServerBuilder {
         let inner = Inner {
             authenticator: self.authenticator,
             backdial: self.backdial,
+            keepalive: self.keepalive,
             web_socket: WebSocketOptions {
                 max_message: session.limits.max_message,
                 masking: self.masking,

@@ -26,6 +26,7 @@ use watertight_core::wire::GoAwayCode;
 
 use crate::forward::Forward;
 use crate::handshake::Refusal;
+use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::serve::Handler;
@@ -65,6 +66,7 @@ pub struct Server {
 struct Inner {
     authenticator: Authenticator,
     backdial: Handler,
+    keepalive: Keepalive,
     session: SessionConfig,
     web_socket: WebSocketOptions,
     connect_path: String,
@@ -182,7 +184,8 @@ impl Server {
                 inner.dial(key, target, None).await
             }
         };
-        Forward::start(&self.inner.tasks, &self.inner.stop, listener, &name, dial)
+        let (tasks, stop) = (&self.inner.tasks, &self.inner.stop);
+        Forward::start(tasks, stop, listener, &name, self.inner.keepalive, dial)
     }
 
     /// The connected clients, in the order of their keys.

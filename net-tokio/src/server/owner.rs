@@ -49,7 +49,8 @@ impl Owner for SessionOwner {
         match notice {
             Notice::Incoming { id, target, within } => {
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
-                self.server.backdial.spawn(&self.children, &self.key, incoming);
+                let keepalive = self.server.keepalive;
+                self.server.backdial.spawn(&self.children, &self.key, incoming, keepalive);
             }
             Notice::GoingAway { code, text } => {
                 info!(%code, text, "the client takes no new connections");

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{Extensions, HeaderValue, Request, Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tower_service::Service;
 use tracing::{Instrument, debug};
 use watertight_core::Role;
@@ -20,7 +21,7 @@ use super::peering::{Claim, PeerAdmission};
 use super::sessions::{Admission, Place};
 use crate::handshake::{Refusal, upgrade};
 use crate::metrics::handshake_refused;
-use crate::transport::WebSocket;
+use crate::transport::{BoxIo, Prefixed, WebSocket};
 
 /// Answers WebSocket upgrades with sessions, and everything else with an error that says what is
 /// expected. Made by [`Server::upgrade_service`](crate::Server::upgrade_service).
@@ -130,18 +131,31 @@ async fn welcome_in_time(
 /// Starts the session once the HTTP server has let go of the socket.
 async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
     let deadline = server.handshake_deadline;
-    let io = match tokio::time::timeout(deadline, upgraded).await {
-        Ok(Ok(io)) => TokioIo::new(io),
+    let (io, leftover) = match tokio::time::timeout(deadline, upgraded).await {
+        Ok(Ok(io)) => bare(io),
         Ok(Err(error)) => return debug!(%error, "gone before the session began"),
         Err(_) => return debug!("the HTTP server did not hand the socket over in time"),
     };
-    let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, server.web_socket).await;
+    let transport = WebSocket::new(io, leftover, Role::Acceptor, server.web_socket).await;
     let admitted = match welcome {
         Welcome::Client(admission) => server.admit(transport, admission),
         Welcome::Peer(admission) => server.admit_peer(transport, &admission),
     };
     if let Err(refusal) = admitted {
         server.log_refused(None, None, &refusal);
+    }
+}
+
+/// The stream below an upgraded connection, and what was read of it already. A socket of a known kind
+/// comes out of the HTTP library's layers, so that its kernel can be asked.
+fn bare(upgraded: Upgraded) -> (BoxIo, Bytes) {
+    let upgraded = match upgraded.downcast::<TokioIo<Prefixed<BoxIo>>>() {
+        Ok(parts) => return (Box::new(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Bytes::new()),
     }
 }
 

@@ -49,6 +49,10 @@ pub(crate) struct Driver<T: Transport, O: Owner> {
     owner: O,
     timer: Option<Pin<Box<Sleep>>>,
     gather: Gather,
+    /// Why nothing more can be sent. What has arrived by then is still taken in.
+    broken: Option<TransportError>,
+    /// Bytes that the remote's kernel had acknowledged, and that ours had received, at the last look.
+    seen: (u64, u64),
     phase: Phase,
 }
 
@@ -69,6 +73,8 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             owner,
             timer: None,
             gather: Gather::default(),
+            broken: None,
+            seen: (0, 0),
             phase: Phase::Running,
         }
     }
@@ -121,14 +127,17 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     /// Sends, perhaps after others had their turn that may have something to send as well. `true` if
     /// there may be more.
     fn gather_and_transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.broken.is_some() {
+            return false;
+        }
         if self.lets_others_go_first() {
             return true;
         }
         match self.transmit(cx) {
             Ok(more) => more,
             Err(error) => {
-                self.transport_failed(&error);
-                false
+                self.broken = Some(error);
+                true
             }
         }
     }
@@ -179,6 +188,14 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         state.dispatch();
     }
 
+    /// A transport that cannot be written may have received the other end's last messages before: they
+    /// are taken in first.
+    fn end_if_broken(&mut self, more_in: bool) {
+        if let Some(error) = self.broken.take_if(|_| !more_in) {
+            self.transport_failed(&error);
+        }
+    }
+
     fn transport_failed(&self, error: &TransportError) {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
@@ -186,20 +203,34 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         state.dispatch();
     }
 
+    /// A timer is due: what its owner waits for may be under way in the kernel's queues.
+    fn note_progress(&mut self) {
+        let Some(state) = self.transport.tcp() else { return };
+        let before = std::mem::replace(&mut self.seen, (state.acked, state.received));
+        let now = self.shared.clock.now();
+        let mut locked = self.shared.lock();
+        if state.received > before.1 {
+            locked.core.handle_transport_received(now);
+        }
+        if state.acked > before.0 && state.unacked {
+            locked.core.handle_transport_sent(now);
+        }
+    }
+
     /// Lets the session's time pass and waits for its next deadline. `true` if it has come.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut state = self.shared.lock();
-        let Some(at) = state.core.poll_timeout() else {
+        let Some(at) = self.shared.lock().core.poll_timeout() else {
             self.timer = None;
             return false;
         };
         let now = self.shared.clock.now();
         if at <= now {
+            self.note_progress();
+            let mut state = self.shared.lock();
             state.core.handle_timeout(now);
             state.dispatch();
             return true;
         }
-        drop(state);
         self.wait_until(self.shared.clock.to_tokio(at), cx)
     }
 
@@ -224,6 +255,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     fn run(&mut self, cx: &mut Context<'_>) {
         self.shared.lock().set_driver(cx.waker());
         let more_in = self.receive(cx);
+        self.end_if_broken(more_in);
         let more_out = self.gather_and_transmit(cx);
         let due = self.keep_time(cx);
         self.pass_on_notices();

@@ -14,8 +14,9 @@ use crate::tasks::Tasks;
 use crate::transport::Transport;
 
 /// How long the tasks of a session, which copy to and from sockets, may go on after it has ended:
-/// what was received completely is still delivered to a socket that takes it.
-const GRACE: Duration = Duration::from_secs(5);
+/// what has arrived is still delivered to a socket that takes it. A copy gives up sooner if nothing
+/// moves.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// Drives a session to its end.
 pub(crate) type SessionTask = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -15,7 +15,7 @@ use super::{Books, Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::TunnelStream;
 use crate::stream::{DialError, Incoming, dial};
 use crate::tasks::Tasks;
-use crate::transport::ByteStream;
+use crate::transport::{ByteStream, WebSocket, WebSocketOptions};
 
 /// What the far end does with a dial, by its target.
 struct Far {
@@ -45,6 +45,13 @@ async fn serve(mut incoming: Incoming) {
             let sum = all.iter().map(|byte| u64::from(*byte)).sum::<u64>();
             stream.write_all(&sum.to_be_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
+        }
+        "pour" => {
+            let mut stream = incoming.accept().unwrap();
+            stream.write_all(b"0").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            stream.write_all(&[1; 30_000]).await.unwrap();
+            std::future::pending().await
         }
         "hang" => {
             incoming.withdrawn().await;
@@ -397,4 +404,114 @@ async fn a_long_farewell_goes_out_at_once() {
         }
     };
     tokio::time::timeout(Duration::from_secs(1), ended).await.unwrap();
+}
+
+/// A pipe whose arrivals can be held, and whose writes fail after that.
+struct Held {
+    io: DuplexStream,
+    held: Arc<std::sync::atomic::AtomicU8>,
+}
+
+/// What happens to a [`Held`] pipe.
+const FLOWS: u8 = 0;
+const HOLDS: u8 = 1;
+const BREAKS: u8 = 2;
+
+impl Held {
+    fn state(&self) -> u8 {
+        self.held.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+impl tokio::io::AsyncRead for Held {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        if self.state() == HOLDS {
+            return std::task::Poll::Pending;
+        }
+        std::pin::Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl tokio::io::AsyncWrite for Held {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        if self.state() == BREAKS {
+            return std::task::Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        std::pin::Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Two sessions whose near end reads and writes as `held` says.
+async fn held_pair(web_socket: bool, held: &Arc<std::sync::atomic::AtomicU8>) -> Pair {
+    let tasks = Tasks::new();
+    let (a, b) = duplex(8 << 20);
+    let a = Held { io: a, held: Arc::clone(held) };
+    let near = options(Role::Acceptor);
+    let owner = |children: &Tasks| Far { tasks: children.clone() };
+    if web_socket {
+        let limits = WebSocketOptions::new(1 << 20);
+        let a = WebSocket::new(a, bytes::Bytes::new(), Role::Acceptor, limits).await;
+        let b = WebSocket::new(b, bytes::Bytes::new(), Role::Connector, limits).await;
+        let (near, task) = prepare(&tasks, a, near, |_| Near);
+        tasks.spawn(task);
+        let (far, task) = prepare(&tasks, b, options(Role::Connector), owner);
+        tasks.spawn(task);
+        return Pair { tasks, near, far };
+    }
+    let a = ByteStream::new(a, BytesMut::new(), 1 << 20);
+    let (near, task) = prepare(&tasks, a, near, |_| Near);
+    tasks.spawn(task);
+    let far =
+        run(&tasks, ByteStream::new(b, BytesMut::new(), 1 << 20), options(Role::Connector), owner);
+    Pair { tasks, near, far }
+}
+
+#[tokio::test(start_paused = true)]
+async fn n1_what_the_transport_has_received_before_its_failure_is_taken_in() {
+    use std::sync::atomic::Ordering::Relaxed;
+    for web_socket in [false, true] {
+        let held = Arc::<std::sync::atomic::AtomicU8>::default();
+        held.store(FLOWS, Relaxed);
+        let pair = held_pair(web_socket, &held).await;
+        let mut streams = Vec::new();
+        for _ in 0..40 {
+            let mut stream = pair.dial("pour").await.unwrap();
+            assert_eq!(stream.read_bytes(1).await.unwrap().unwrap(), "0");
+            streams.push(stream);
+        }
+        held.store(HOLDS, Relaxed);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        held.store(BREAKS, Relaxed);
+        streams[0].write_all(b"one that is written first").await.unwrap();
+        for stream in &mut streams {
+            let mut received = Vec::new();
+            let error = stream.read_to_end(&mut received).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+            assert_eq!(received.len(), 30_000, "over a WebSocket: {web_socket}");
+        }
+        drop(streams);
+        pair.end().await;
+    }
 }

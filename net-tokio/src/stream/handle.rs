@@ -62,6 +62,7 @@ impl Handle {
             Err(ReadError::Blocked) => {
                 return self.wait(state, Direction::Read, cx, timer).map(Err);
             }
+            Err(ReadError::Ended(end)) => Err(ended(&end)),
             Err(ReadError::Unknown) => self.end_of_reading(&mut state),
         };
         timer.stop();
@@ -282,7 +283,9 @@ pub(crate) fn ended(end: &ConnectionEnd) -> io::Error {
     let kind = match end.cause {
         Cause::PeerReset | Cause::Dropped | Cause::Stopped => io::ErrorKind::ConnectionReset,
         Cause::Refused => io::ErrorKind::ConnectionRefused,
-        Cause::DialTimeout | Cause::AcceptTimeout | Cause::LingerTimeout => io::ErrorKind::TimedOut,
+        Cause::DialTimeout | Cause::AcceptTimeout | Cause::LingerTimeout | Cause::Vanished => {
+            io::ErrorKind::TimedOut
+        }
         Cause::Finished | Cause::PeerClosed => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::ConnectionAborted,
     };

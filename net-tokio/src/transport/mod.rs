@@ -11,12 +11,15 @@ mod web_socket;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use watertight_core::wire::Encoded;
+
+use crate::kernel::TcpState;
 
 pub(crate) use byte_stream::ByteStream;
 pub(crate) use closing::poll_drain;
@@ -27,9 +30,17 @@ pub(crate) use web_socket::{Masking, WebSocket, WebSocketOptions};
 ///
 /// Whoever makes a socket sets TCP_NODELAY: the messages of a session are already gathered, and
 /// a kernel that waits for more only adds latency.
-pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// For what depends on its kind: a TCP connection's kernel knows more than the stream tells.
+    #[doc(hidden)]
+    fn as_any(&self) -> &dyn Any;
+}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
 
 /// A byte stream of a kind that is known only at run time.
 pub type BoxIo = Box<dyn Io>;
@@ -93,6 +104,9 @@ pub(crate) trait Transport: Send + 'static {
     ///
     /// The path failed.
     fn send(&mut self, message: Encoded) -> Result<(), TransportError>;
+
+    /// What the kernel knows of the TCP connection below, if it is one.
+    fn tcp(&self) -> Option<TcpState>;
 
     /// Queues a WebSocket ping of at most 125 bytes; does nothing on a byte stream.
     ///

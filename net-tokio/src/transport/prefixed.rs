@@ -19,6 +19,11 @@ impl<I> Prefixed<I> {
     pub(crate) const fn new(prefix: Bytes, io: I) -> Self {
         Self { prefix, io }
     }
+
+    /// What is below.
+    pub(crate) const fn io(&self) -> &I {
+        &self.io
+    }
 }
 
 impl<I: Io> Prefixed<I> {

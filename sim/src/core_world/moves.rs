@@ -177,7 +177,7 @@ impl<E: End> Move<'_, '_, E> {
                 self.check(&bytes);
                 true
             }
-            Err(ReadError::Blocked | ReadError::Unknown) => {
+            Err(ReadError::Blocked | ReadError::Ended(_) | ReadError::Unknown) => {
                 self.handle.read_blocked = true;
                 false
             }

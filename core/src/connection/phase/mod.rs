@@ -84,6 +84,10 @@ pub(crate) enum Then {
     Close,
     /// The other end has finished too.
     Done,
+    /// The reset of our application, whose code and text the row keeps. What was written before it
+    /// arrives, as it does ahead of a TCP reset, and so does the Finish of a direction that it had
+    /// `finished`.
+    Reset { cause: Cause, finished: bool },
 }
 
 /// Something that happened to a connection.
@@ -124,6 +128,8 @@ pub(crate) struct Context {
     pub(crate) half_close: bool,
     /// Whether received bytes wait for the application.
     pub(crate) unread: bool,
+    /// Whether bytes of the application wait for the transport.
+    pub(crate) queued: bool,
 }
 
 /// What a signal does.
@@ -136,6 +142,13 @@ pub(crate) enum Step {
         cause: Cause,
         clean: bool,
         tell: Tell,
+    },
+    /// The application's reset, behind the bytes that are queued. For the application the connection
+    /// is over.
+    ResetAfterFlush {
+        cause: Cause,
+        code: ResetCode,
+        finished: bool,
     },
     /// The row goes now, and its bytes with it.
     Retire {
@@ -154,6 +167,8 @@ pub(crate) enum Tell {
     Nothing,
     /// A reset with this code, or in the base dialect an Error.
     Reset(ResetCode),
+    /// The reset that was kept in the row until its bytes were sent.
+    KeptReset,
     /// The base dialect's graceful end; the extended one has said it by its Finish.
     Close,
     /// The base dialect's answer to an Error: the same Error.
@@ -190,6 +205,14 @@ impl Phase {
             Self::Lingering(linger) => matches!(linger, Linger::Flush(Then::Done)),
             Self::Over { clean, .. } => clean,
             Self::Opening => false,
+        }
+    }
+
+    /// Why the connection is over for an application whose reset waits for the bytes ahead of it.
+    pub(crate) const fn resetting(self) -> Option<Cause> {
+        match self {
+            Self::Lingering(Linger::Flush(Then::Reset { cause, .. })) => Some(cause),
+            _ => None,
         }
     }
 

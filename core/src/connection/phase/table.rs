@@ -95,7 +95,7 @@ fn open(send: SendHalf, recv: RecvHalf, signal: Signal, context: Context) -> Ste
             Step::To(Phase::Open { send: SendHalf::Finishing, recv })
         }
         Signal::FinishWrite => Step::Stay,
-        Signal::Abort(code) => retire(Cause::Aborted, Tell::Reset(code)),
+        Signal::Abort(code) => reset(Cause::of_abort(code), code, send, context),
         Signal::Release => released(send, finished, context),
         Signal::Flushed if send == SendHalf::Finishing => finished_or(SendHalf::Finished, recv),
         Signal::Drained if recv == RecvHalf::Finished => finished_or(send, RecvHalf::Drained),
@@ -106,10 +106,18 @@ fn open(send: SendHalf, recv: RecvHalf, signal: Signal, context: Context) -> Ste
         Signal::NotListed if finished && send == SendHalf::Finished => Step::Stay,
         Signal::NotListed => end(Cause::NotListed, Tell::Reset(ResetCode::NOT_LISTED)),
         Signal::NotTaken => Step::Stay,
-        Signal::SessionEnded if recv == RecvHalf::Finished => {
-            end(Cause::SessionEnded, Tell::Nothing)
-        }
-        Signal::SessionEnded => retire(Cause::SessionEnded, Tell::Nothing),
+        // What has arrived is still the application's to read.
+        Signal::SessionEnded => end(Cause::SessionEnded, Tell::Nothing),
+    }
+}
+
+/// The application's reset: behind what it has written, and behind its Finish.
+fn reset(cause: Cause, code: ResetCode, send: SendHalf, context: Context) -> Step {
+    let finished = send == SendHalf::Finishing && context.half_close;
+    if context.queued || finished {
+        Step::ResetAfterFlush { cause, code, finished }
+    } else {
+        retire(cause, Tell::Reset(code))
     }
 }
 
@@ -123,7 +131,7 @@ fn finished_or(send: SendHalf, recv: RecvHalf) -> Step {
 
 fn released(send: SendHalf, recv_finished: bool, context: Context) -> Step {
     match send {
-        SendHalf::Open => retire(Cause::Dropped, Tell::Reset(ResetCode::CANCELLED)),
+        SendHalf::Open => reset(Cause::Dropped, ResetCode::CANCELLED, send, context),
         SendHalf::Finishing => {
             let then = then(recv_finished, context);
             Step::To(Phase::Lingering(Linger::Flush(then)))
@@ -148,6 +156,7 @@ fn after_flush(then: Then) -> Step {
         Then::Stop => retire(Cause::Stopped, Tell::Reset(ResetCode::STOPPED)),
         Then::Close => retire(Cause::Finished, Tell::Close),
         Then::Done => retire(Cause::Finished, Tell::Nothing),
+        Then::Reset { cause, .. } => retire(cause, Tell::KeptReset),
     }
 }
 
@@ -155,6 +164,11 @@ fn lingering(linger: Linger, signal: Signal) -> Step {
     let to = |linger| Step::To(Phase::Lingering(linger));
     match (signal, linger) {
         (Signal::Opened, _) => Step::Violation(Violation::UnexpectedOpened),
+        // Nobody reads any more, and the end is near.
+        (Signal::Data | Signal::Finish, Linger::Flush(Then::Reset { .. })) => Step::Stay,
+        (Signal::Deadline, Linger::Flush(Then::Reset { .. })) => {
+            retire(Cause::LingerTimeout, Tell::KeptReset)
+        }
         (Signal::Data, Linger::Flush(Then::Await)) => to(Linger::Flush(Then::Stop)),
         (Signal::Data, Linger::Await) => after_flush(Then::Stop),
         (Signal::Data | Signal::Finish, Linger::Flush(Then::Done)) => {

@@ -45,7 +45,8 @@ fn then() -> Vec<Then> {
         Then::Await => Some(Then::Stop),
         Then::Stop => Some(Then::Close),
         Then::Close => Some(Then::Done),
-        Then::Done => None,
+        Then::Done => Some(Then::Reset { cause: Cause::Aborted, finished: false }),
+        Then::Reset { .. } => None,
     })
 }
 
@@ -118,6 +119,7 @@ fn phase_name(phase: Phase) -> String {
         Phase::Opening => "Opening".to_string(),
         Phase::Dialing(early) => format!("Dialing {early:?}"),
         Phase::Open { send, recv } => format!("Open send {send:?} recv {recv:?}"),
+        Phase::Lingering(Linger::Flush(Then::Reset { .. })) => "Lingering Flush Reset".to_string(),
         Phase::Lingering(Linger::Flush(then)) => format!("Lingering Flush {then:?}"),
         Phase::Lingering(Linger::Await) => "Lingering Await".to_string(),
         Phase::Over { clean: true, .. } => "Over clean".to_string(),
@@ -142,6 +144,10 @@ fn step_name(from: Phase, step: Step) -> String {
             let clean = if clean { "clean" } else { "cut" };
             format!("end {cause} {clean}{}", tell_name(tell))
         }
+        Step::ResetAfterFlush { cause, code, finished } => {
+            let finish = if finished { " with its Finish" } else { "" };
+            format!("flush{finish}, then {cause}: {code}")
+        }
         Step::Retire { cause, tell } => format!("retire {cause}{}", tell_name(tell)),
         Step::Violation(violation) => format!("violation {violation:?}"),
         Step::Misuse => "misuse".to_string(),
@@ -152,6 +158,7 @@ fn tell_name(tell: Tell) -> String {
     match tell {
         Tell::Nothing => String::new(),
         Tell::Reset(code) => format!(", tell reset: {code}"),
+        Tell::KeptReset => ", tell the kept reset".to_string(),
         Tell::Close => ", tell close".to_string(),
         Tell::Echo => ", tell echo".to_string(),
     }
@@ -159,11 +166,16 @@ fn tell_name(tell: Tell) -> String {
 
 /// The cells of a phase and a signal, one for each context; those that are the same, once.
 fn cells(phase: Phase, signal: Signal) -> String {
-    let cell =
-        |half_close, unread| step_name(phase, phase.step(signal, Context { half_close, unread }));
-    let dialect = |half_close| {
-        let (read, unread) = (cell(half_close, false), cell(half_close, true));
+    let cell = |half_close, unread, queued| {
+        step_name(phase, phase.step(signal, Context { half_close, unread, queued }))
+    };
+    let read_or_not = |half_close, queued| {
+        let (read, unread) = (cell(half_close, false, queued), cell(half_close, true, queued));
         if read == unread { read } else { format!("read: {read} | unread: {unread}") }
+    };
+    let dialect = |half_close| {
+        let (sent, queued) = (read_or_not(half_close, false), read_or_not(half_close, true));
+        if sent == queued { sent } else { format!("sent: {sent} | queued: {queued}") }
     };
     let (extended, base) = (dialect(true), dialect(false));
     if extended == base {
@@ -192,5 +204,5 @@ fn no_phase_and_no_signal_is_listed_twice() {
     let names: Vec<_> = phases().into_iter().map(phase_name).collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(unique.len(), names.len());
-    assert_eq!(names.len(), 1 + 3 + 9 + 5 + 2);
+    assert_eq!(names.len(), 1 + 3 + 9 + 6 + 2);
 }

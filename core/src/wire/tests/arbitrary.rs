@@ -55,11 +55,13 @@ fn extension() -> impl Strategy<Value = Body> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let values = (Settings::INITIAL_WINDOW, Settings::MAX_DATA, Settings::MAX_CONNECTIONS);
-    values.prop_map(|(initial_window, max_data, max_connections)| Settings {
+    let connections = Settings::MAX_CONNECTIONS;
+    let values = (Settings::INITIAL_WINDOW, Settings::MAX_DATA, connections, Settings::SILENCE);
+    values.prop_map(|(initial_window, max_data, max_connections, silence)| Settings {
         initial_window,
         max_data,
         max_connections,
+        silence,
     })
 }
 

@@ -4,7 +4,7 @@ use crate::wire::{Body, DecodeLimits, Dialect, GoAwayCode, Message, ResetCode, S
 use std::string::ToString;
 
 const SETTINGS: Settings =
-    Settings { initial_window: 65_536, max_data: 32_768, max_connections: 1000 };
+    Settings { initial_window: 65_536, max_data: 32_768, max_connections: 1000, silence: 30_000 };
 
 #[test]
 fn a_base_end_ignores_the_extension() {
@@ -24,10 +24,14 @@ fn settings_that_a_later_version_adds_are_skipped() {
 
 #[test]
 fn the_other_end_accepts_what_checks() {
-    let settings = Settings { max_data: 1 << 20, initial_window: 1024, max_connections: 1 };
-    settings.check().unwrap();
-    let bytes = bytes_of(&Message::new(ConnectionId::SESSION, Body::Settings(settings)));
-    assert_eq!(decode(bytes), Ok(Body::Settings(settings)));
+    let settings =
+        Settings { max_data: 1 << 20, initial_window: 1024, max_connections: 1, silence: 0 };
+    for settings in [settings, Settings { silence: 1 << 32, ..settings }] {
+        settings.check().unwrap();
+        let bytes = bytes_of(&Message::new(ConnectionId::SESSION, Body::Settings(settings)));
+        assert_eq!(decode(bytes), Ok(Body::Settings(settings)));
+    }
+    Settings { silence: (1 << 32) + 1, ..settings }.check().unwrap_err();
     Settings { max_connections: 0, ..settings }.check().unwrap_err();
     Settings { max_data: (1 << 20) + 1, ..settings }.check().unwrap_err();
     Settings { initial_window: 0, ..settings }.check().unwrap_err();

@@ -14,7 +14,7 @@ pub(crate) struct Handle {
     pub(crate) wrote: usize,
     pub(crate) read: usize,
     pub(crate) finished: bool,
-    /// We threw bytes away, or may have.
+    /// We reset it, or refused it: what we had not read is thrown away.
     pub(crate) aborted: bool,
     pub(crate) released: bool,
     pub(crate) write_blocked: bool,
@@ -33,7 +33,8 @@ pub(crate) struct App {
 impl App {
     /// Those that the application holds, oldest first.
     pub(crate) fn held(&self) -> Vec<ConnectionId> {
-        let held = |handle: &Handle| !handle.released && handle.retired.is_none();
+        let held =
+            |handle: &Handle| !handle.released && !handle.aborted && handle.retired.is_none();
         self.handles.iter().filter(|(_, handle)| held(handle)).map(|(id, _)| *id).collect()
     }
 

@@ -60,11 +60,25 @@ impl World {
             assert_eq!(handle.read, wrote, "{side:?} {id}: {handle:?}");
             assert!(finished, "{id}: an end of file that nobody sent");
         }
+        self.check_reset(side, id, handle);
         let graceful = |end: &ConnectionEnd| {
             matches!(end.cause, Cause::Finished | Cause::PeerClosed) && handle.opened
         };
         if let Some(end) = end.filter(|end| graceful(end)) {
             assert!(end.complete, "{side:?} {id}: bytes went unread: {handle:?}");
+        }
+    }
+
+    /// A reset follows what was written before it.
+    fn check_reset(&self, side: Side, id: ConnectionId, handle: &Handle) {
+        let is = |handle: &Handle, causes: &[Cause]| {
+            handle.retired.as_ref().is_some_and(|end| causes.contains(&end.cause))
+        };
+        let reads = !handle.aborted && !handle.released && handle.opened;
+        let Some(writer) = self.view(side.other()).app.handles.get(&id) else { return };
+        if reads && is(handle, &[Cause::PeerReset]) && is(writer, &[Cause::Aborted, Cause::Dropped])
+        {
+            assert_eq!(handle.read, writer.wrote, "{side:?} {id}: a reset overtook bytes");
         }
     }
 

@@ -104,7 +104,7 @@ impl World {
 
     fn is_held(&self, side: Side, id: ConnectionId) -> bool {
         let handle = &self.view(side).app.handles[&id];
-        handle.retired.is_none() && !handle.released
+        handle.retired.is_none() && !handle.released && !handle.aborted
     }
 
     fn write_up_to(&mut self, side: Side, id: ConnectionId, goal: usize) -> bool {

@@ -20,8 +20,12 @@ impl Lone {
     pub(crate) fn new(role: Role, dialect: Dialect, config: SessionConfig) -> Self {
         let mut lone = Self::silent(role, dialect, config);
         if dialect == Dialect::Extended {
-            let settings =
-                Settings { initial_window: 64 << 10, max_data: 16 << 10, max_connections: 1000 };
+            let settings = Settings {
+                initial_window: 64 << 10,
+                max_data: 16 << 10,
+                max_connections: 1000,
+                silence: 0,
+            };
             lone.says(0, Body::Settings(settings));
         }
         lone.hears();

@@ -170,11 +170,18 @@ impl Pair {
         let now = self.now;
         self.server.session.close(now, GoAwayCode::SHUTDOWN, "the test is over");
         self.run();
-        self.agent.session.handle_transport_ended(now, "closed");
-        self.server.session.handle_transport_ended(now, "closed");
-        self.agent.poll_events();
-        self.server.poll_events();
-        self.agent.assert_even();
-        self.server.assert_even();
+        self.cut("closed");
+    }
+
+    /// The transport ends. What has arrived may wait for the applications, and nothing else is left.
+    pub(crate) fn cut(&mut self, reason: &str) {
+        let now = self.now;
+        for end in [&mut self.agent, &mut self.server] {
+            end.session.handle_transport_ended(now, reason);
+            end.session.check();
+            end.session.abandon(now);
+            end.poll_events();
+            end.assert_even();
+        }
     }
 }

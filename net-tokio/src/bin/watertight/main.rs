@@ -14,6 +14,7 @@ mod descriptors;
 mod failure;
 mod forward_spec;
 mod header_spec;
+mod keepalive_spec;
 mod log;
 mod output;
 mod peer_spec;

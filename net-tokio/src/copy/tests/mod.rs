@@ -24,7 +24,7 @@ async fn sleep(seconds: u64) {
 async fn a_socket_that_moves_one_byte_at_a_time_loses_none() {
     let (stream, mut far) = streams().await;
     let (socket, client, aborted) = Wry::new(1, 64);
-    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     let (up, down) = (text(5000), text(3000));
     let (sent, answer) = (up.clone(), down.clone());
     let at_the_far_end = tokio::spawn(async move {
@@ -52,7 +52,7 @@ async fn a_half_closed_connection_ends_when_it_has_been_idle_for_too_long() {
     let (stream, mut far) = streams().await;
     let (socket, mut client, aborted) = Wry::new(ALL, 64);
     let start = Instant::now();
-    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     client.shutdown().await.unwrap();
     assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
     // What still flows begins the time anew.
@@ -73,7 +73,7 @@ async fn a_half_closed_connection_ends_when_it_has_been_idle_for_too_long() {
 async fn a_connection_that_is_open_both_ways_may_be_idle() {
     let (stream, mut far) = streams().await;
     let (socket, mut client, _) = Wry::new(ALL, 64);
-    tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     sleep(10 * IDLE.as_secs()).await;
     far.write_u8(1).await.unwrap();
     assert_eq!(client.read_u8().await.unwrap(), 1);
@@ -84,7 +84,7 @@ async fn an_answer_that_nobody_takes_ends_when_it_has_been_idle_for_too_long() {
     let (stream, mut far) = streams().await;
     let (socket, mut client, aborted) = Wry::new(ALL, 64);
     let start = Instant::now();
-    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     client.shutdown().await.unwrap();
     far.write_all(&text(1000)).await.unwrap();
     far.shutdown().await.unwrap();
@@ -97,7 +97,7 @@ async fn an_answer_that_nobody_takes_ends_when_it_has_been_idle_for_too_long() {
 async fn what_is_in_hand_when_the_tunnel_fails_goes_out_first() {
     let (stream, mut far) = streams().await;
     let (socket, mut client, aborted) = Wry::new(ALL, 64);
-    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     far.write_all(&text(1000)).await.unwrap();
     sleep(1).await;
     far.reset(ResetCode::CANCELLED, "enough");
@@ -111,16 +111,16 @@ async fn what_is_in_hand_when_the_tunnel_fails_goes_out_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_does_not_take_the_last_words_is_not_waited_for() {
+async fn a_socket_that_does_not_take_the_last_bytes_is_not_waited_for_for_ever() {
     let (stream, mut far) = streams().await;
     let (socket, _client, aborted) = Wry::new(ALL, 64);
-    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     far.write_all(&text(1000)).await.unwrap();
     sleep(1).await;
     let start = Instant::now();
     far.reset(ResetCode::CANCELLED, "enough");
     copying.await.unwrap().unwrap_err();
-    assert_eq!(start.elapsed(), LAST_WORDS);
+    assert_eq!(start.elapsed(), LAST_BYTES);
     assert!(aborted.load(Relaxed));
 }
 
@@ -131,7 +131,7 @@ async fn the_tunnel_is_told_what_is_wrong_with_the_socket() {
         let (mut socket, _client, aborted) = Wry::new(ALL, 64);
         (socket.read_fails, socket.write_fails) = (read_fails, write_fails);
         far.write_u8(1).await.unwrap();
-        let error = copy(socket, stream, OnEof::HalfClose).await.unwrap_err();
+        let error = copy(socket, stream, OnEof::HalfClose, Keepalive::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert!(aborted.load(Relaxed));
         let told = far.read_u8().await.unwrap_err();
@@ -147,13 +147,13 @@ async fn a_reset_is_seen_while_the_tunnel_takes_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (socket, _) = listener.accept().await.unwrap();
-    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     let more_than_all_take = vec![0; 64 << 20];
     tokio::time::timeout(WATCH * 3, client.write_all(&more_than_all_take)).await.unwrap_err();
     assert!(!copying.is_finished(), "a client may wait for as long as it likes");
     client.set_zero_linger().unwrap();
     drop(client);
-    let copied = tokio::time::timeout(WATCH * 2, copying).await.unwrap();
+    let copied = tokio::time::timeout(WATCH * 2 + LAST_BYTES, copying).await.unwrap();
     let error = copied.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     drop(far);
@@ -163,7 +163,7 @@ async fn a_reset_is_seen_while_the_tunnel_takes_nothing() {
 async fn dropping_a_copy_resets_both_sides() {
     let (stream, mut far) = streams().await;
     let (socket, mut client, aborted) = Wry::new(ALL, 64);
-    let copying = copy(socket, stream, OnEof::HalfClose);
+    let copying = copy(socket, stream, OnEof::HalfClose, Keepalive::default());
     client.write_u8(1).await.unwrap();
     tokio::time::timeout(Duration::from_secs(1), copying).await.unwrap_err();
     assert!(aborted.load(Relaxed));
@@ -175,7 +175,7 @@ async fn dropping_a_copy_resets_both_sides() {
 async fn where_nothing_can_be_half_closed_the_end_of_the_socket_ends_both() {
     let (stream, mut far) = streams().await;
     let (socket, mut client, aborted) = Wry::new(ALL, 64);
-    let copying = tokio::spawn(copy(socket, stream, OnEof::Close));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::Close, Keepalive::default()));
     client.write_all(b"all of it").await.unwrap();
     client.shutdown().await.unwrap();
     let mut received = Vec::new();
@@ -189,10 +189,87 @@ async fn where_nothing_can_be_half_closed_the_end_of_the_socket_ends_both() {
 async fn a_target_that_ends_before_it_has_everything_sees_no_clean_end() {
     let (stream, mut far) = streams().await;
     let (socket, mut target, aborted) = Wry::new(ALL, 64);
-    let copying = tokio::spawn(copy(socket, stream, OnEof::Close));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::Close, Keepalive::default()));
     far.write_all(&[7; 1000]).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     target.shutdown().await.unwrap();
     copying.await.unwrap().unwrap();
     assert!(aborted.load(Relaxed));
+}
+
+/// A client's and a target's socket on loopback.
+async fn sockets() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (socket, listener.accept().await.unwrap().0)
+}
+
+/// What the far end of the tunnel reads, and how that ends.
+async fn read_all(far: &mut TunnelStream) -> (Vec<u8>, Option<ErrorKind>) {
+    let mut received = Vec::new();
+    loop {
+        match far.read_bytes(ALL).await {
+            Ok(Some(data)) => received.extend_from_slice(&data),
+            Ok(None) => return (received, None),
+            Err(error) => return (received, Some(error.kind())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn n1_what_a_socket_sent_before_its_reset_is_passed_on() {
+    for length in [12, 60_000] {
+        let (stream, mut far) = streams().await;
+        let (mut target, socket) = sockets().await;
+        target.write_all(&text(length)).await.unwrap();
+        target.set_zero_linger().unwrap();
+        drop(target);
+        // The reset is seen by a write first.
+        far.write_u8(1).await.unwrap();
+        tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+        let (received, end) = read_all(&mut far).await;
+        assert!(received == text(length), "{} of {length} bytes", received.len());
+        assert_eq!(end, Some(ErrorKind::ConnectionReset));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn n1_a_socket_that_takes_nothing_more_is_read_on() {
+    let (stream, mut far) = streams().await;
+    let (mut socket, mut target, aborted) = Wry::new(ALL, 64);
+    socket.write_fails = true;
+    far.write_u8(1).await.unwrap();
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+    let answering = tokio::spawn(async move {
+        for part in text(100_000).chunks(1000) {
+            target.write_all(part).await.unwrap();
+            tokio::time::sleep(READ_ON / 2).await;
+        }
+    });
+    let (received, end) = read_all(&mut far).await;
+    assert!(received == text(100_000), "{} bytes", received.len());
+    assert_eq!(end, Some(ErrorKind::ConnectionReset), "an end after a failure is none");
+    answering.await.unwrap();
+    let error = copying.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the cable is cut");
+    assert!(aborted.load(Relaxed));
+}
+
+#[tokio::test]
+async fn n1_the_last_bytes_reach_a_client_that_reads_later_than_the_reset() {
+    let (stream, mut far) = streams().await;
+    let (mut client, socket) = sockets().await;
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+    // What the client sends and nobody reads makes any close of the socket a reset.
+    client.write_all(b"request").await.unwrap();
+    far.read_exact(&mut [0; 7]).await.unwrap();
+    let answer = text(100_000);
+    far.write_all(&answer).await.unwrap();
+    far.reset(ResetCode::CANCELLED, "enough");
+    client.write_all(b"more").await.ok();
+    copying.await.unwrap().unwrap_err();
+    let mut received = Vec::new();
+    let end = client.read_to_end(&mut received).await.unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    assert!(received == answer, "{} bytes", received.len());
 }

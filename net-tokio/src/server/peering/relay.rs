@@ -18,8 +18,8 @@ use watertight_core::wire::ResetCode;
 
 use crate::stream::{ReadHalf, StreamControl, TunnelStream, WriteHalf};
 
-/// How long a stream may take for what came before the other one's failure.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a stream may take none of what came before the other one's failure.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// How one direction came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +81,9 @@ async fn both(
 /// # Errors
 /// The stream that is read failed.
 async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
-    let mut last_words = LastWords(None);
+    let mut last_bytes = LastBytes(None);
     loop {
-        let room = poll_fn(|cx| unless_over(to.poll_room(cx), from, &mut last_words, cx)).await;
+        let room = poll_fn(|cx| unless_over(to.poll_room(cx), from, &mut last_bytes, cx)).await;
         let Some(room) = room else { return Err(failure(from).await) };
         let Ok(room) = room else { return Ok(Passed::Dead) };
         let Some(piece) = next(from, to, room).await else { return Ok(Passed::Dead) };
@@ -94,10 +94,10 @@ async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
         // The room may be gone: the other end has paused us, or another connection has taken it.
         while !piece.is_empty() {
             let write = |cx: &mut Context<'_>| {
-                unless_over(to.poll_write_bytes(cx, &mut piece), from, &mut last_words, cx)
+                unless_over(to.poll_write_bytes(cx, &mut piece), from, &mut last_bytes, cx)
             };
             match poll_fn(write).await {
-                Some(Ok(_)) => {}
+                Some(Ok(_)) => last_bytes.moved(),
                 Some(Err(_)) => return Ok(Passed::Dead),
                 None => return Err(failure(from).await),
             }
@@ -112,24 +112,27 @@ async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
 fn unless_over<T>(
     write: Poll<T>,
     from: &ReadHalf,
-    last_words: &mut LastWords,
+    last_bytes: &mut LastBytes,
     cx: &mut Context<'_>,
 ) -> Poll<Option<T>> {
     match write {
         Poll::Ready(written) => Poll::Ready(Some(written)),
-        Poll::Pending => last_words.poll_over(from, cx).map(|()| None),
+        Poll::Pending => last_bytes.poll_over(from, cx).map(|()| None),
     }
 }
 
-/// The time for what came before a stream's failure. It is one for all of that: a writer that is let
-/// write a byte now and then would take for ever.
-struct LastWords(Option<Pin<Box<Sleep>>>);
+/// The time for what came before a stream's failure, which begins anew with each movement.
+struct LastBytes(Option<Pin<Box<Sleep>>>);
 
-impl LastWords {
+impl LastBytes {
+    fn moved(&mut self) {
+        self.0 = None;
+    }
+
     /// A clean end can wait for its turn.
     fn poll_over(&mut self, from: &ReadHalf, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.is_none() && from.poll_ended(cx) == Poll::Ready(false) {
-            self.0 = Some(Box::pin(sleep(LAST_WORDS)));
+            self.0 = Some(Box::pin(sleep(LAST_BYTES)));
         }
         self.0.as_mut().map_or(Poll::Pending, |time| time.as_mut().poll(cx))
     }

@@ -13,6 +13,7 @@ use watertight_core::wire::Encoded;
 
 use super::closing::Closing;
 use super::{Io, Received, Transport, TransportError, poll_drain};
+use crate::kernel::TcpState;
 use reader::Reader;
 use writer::Writer;
 
@@ -49,6 +50,10 @@ impl<I: Io> Transport for ByteStream<I> {
     fn send(&mut self, message: Encoded) -> Result<(), TransportError> {
         self.writer.push(message);
         Ok(())
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        TcpState::below(self.io.as_any())
     }
 
     fn send_ping(&mut self, _payload: Bytes) -> Result<(), TransportError> {

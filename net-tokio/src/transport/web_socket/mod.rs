@@ -42,6 +42,7 @@ use watertight_core::wire::Encoded;
 
 use super::closing::Closing;
 use super::{Io, Prefixed, Received, Transport, TransportError, poll_drain};
+use crate::kernel::TcpState;
 use outgoing::{MAX_WRITE_BUFFER, Outgoing, WRITE_BUFFER};
 
 /// One read takes at most this much. The library holds as much for each session, used or not, and
@@ -192,6 +193,10 @@ impl<I: Io> Transport for WebSocket<I> {
 
     fn send(&mut self, message: Encoded) -> Result<(), TransportError> {
         self.outgoing.send_binary(&mut self.stream, &message)
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        TcpState::below(self.stream.get_ref().io().as_any())
     }
 
     fn send_ping(&mut self, payload: Bytes) -> Result<(), TransportError> {

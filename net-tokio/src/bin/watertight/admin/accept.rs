@@ -39,7 +39,7 @@ pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Sem
             // The semaphore is never closed; without a permit the connection would just be one
             // more than intended.
             let permit = Arc::clone(&slots).acquire_owned().await.ok();
-            (permit, listener.accept_socket().await)
+            (permit, listener.accept_socket(state.keepalive).await)
         };
         let (permit, accepted) = tokio::select! {
             biased;

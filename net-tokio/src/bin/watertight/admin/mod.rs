@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use watertight::{ClientTls, Listener, Server, TlsError};
+use watertight::{ClientTls, Keepalive, Listener, Server, TlsError};
 
 use crate::cli::ForwardedRule;
 use crate::failure::Failure;
@@ -43,6 +43,7 @@ pub(crate) struct Admin {
 #[derive(Debug)]
 struct State {
     server: Server,
+    keepalive: Keepalive,
     metrics: Metrics,
     /// For `https` targets behind the agents. A machine without trusted roots can do without.
     tls: Result<ClientTls, TlsError>,
@@ -60,10 +61,12 @@ impl Admin {
     pub(crate) fn start(
         listeners: Vec<Listener>,
         server: Server,
+        keepalive: Keepalive,
         forwarded: ForwardedRule,
     ) -> Result<Self, Failure> {
         let state = Arc::new(State {
             server,
+            keepalive,
             metrics: Metrics::install()?,
             tls: ClientTls::system(),
             forwarded,

@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use tracing::warn;
 use watertight::core::{ReconnectConfig, SessionConfig};
-use watertight::{ClientTls, Endpoint, Policy, ProxyPolicy};
+use watertight::{ClientTls, Endpoint, Keepalive, Policy, ProxyPolicy};
 
 use crate::cli::AgentOptions;
 use crate::failure::Failure;
@@ -28,6 +28,7 @@ pub(crate) struct AgentPlan {
     pub(crate) proxy: Option<ProxyPolicy>,
     pub(crate) forwards: Vec<AgentForward>,
     pub(crate) session: SessionConfig,
+    pub(crate) keepalive: Keepalive,
     pub(crate) reconnect: ReconnectConfig,
     pub(crate) drain_timeout: Duration,
 }
@@ -80,6 +81,7 @@ impl AgentPlan {
             proxy: options.proxy.map(|proxy| proxy.0),
             forwards: options.forward,
             session: session_config(options.max_connections, options.silence),
+            keepalive: options.keepalive.map(|spec| spec.0).unwrap_or_default(),
             reconnect: reconnect(options.reconnect_spread),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             ..Self::new(endpoint, key(options.key)?, policy)
@@ -98,6 +100,7 @@ impl AgentPlan {
             proxy: None,
             forwards: Vec::new(),
             session: SessionConfig::default(),
+            keepalive: Keepalive::default(),
             reconnect: ReconnectConfig::default(),
             drain_timeout: DRAIN_TIMEOUT,
         }

@@ -63,7 +63,8 @@ impl RunningAgent {
 
 fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
-    let builder = builder.session(plan.session.clone()).reconnect(plan.reconnect);
+    let builder = builder.session(plan.session.clone()).keepalive(plan.keepalive);
+    let builder = builder.reconnect(plan.reconnect);
     let builder = plan
         .headers
         .iter()

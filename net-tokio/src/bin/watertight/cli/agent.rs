@@ -11,6 +11,7 @@ use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::forward_spec::AgentForward;
 use crate::header_spec::HeaderSpec;
+use crate::keepalive_spec::KeepaliveSpec;
 use crate::proxy_spec::ProxySpec;
 use crate::silence::Silence;
 
@@ -115,6 +116,16 @@ pub(crate) struct AgentOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) silence: Option<Silence>,
 
+    /// How long the machine of a target or of a forward's user may be silent before its
+    /// connection is given up, or `off` [default: 3m]
+    ///
+    /// A machine that is there answers the probes of TCP keepalive, whatever its programs do. At
+    /// least 9s.
+    #[arg(long, value_name = "TIME|off", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_KEEPALIVE", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) keepalive: Option<KeepaliveSpec>,
+
     /// Within how long after its session has ended the agent tries again first [default: 5s]
     ///
     /// At a time of its own choice: the agents of a server that restarts do not all come at once. A
@@ -154,6 +165,7 @@ impl AgentOptions {
             allow: first(self.allow, others.allow),
             forward: first(self.forward, others.forward),
             silence: self.silence.or(others.silence),
+            keepalive: self.keepalive.or(others.keepalive),
             reconnect_spread: self.reconnect_spread.or(others.reconnect_spread),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_connections: self.max_connections.or(others.max_connections),

@@ -12,6 +12,7 @@ use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::connect_path::ConnectPath;
 use crate::forward_spec::ServerForward;
+use crate::keepalive_spec::KeepaliveSpec;
 use crate::peer_spec::PeerSpec;
 use crate::silence::Silence;
 
@@ -183,6 +184,16 @@ pub(crate) struct ServerOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) silence: Option<Silence>,
 
+    /// How long the machine of a forward's or the admin server's user may be silent before its
+    /// connection is given up, or `off` [default: 3m]
+    ///
+    /// A machine that is there answers the probes of TCP keepalive, whatever its programs do. At
+    /// least 9s.
+    #[arg(long, value_name = "TIME|off", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_KEEPALIVE", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) keepalive: Option<KeepaliveSpec>,
+
     /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_DRAIN_TIMEOUT", hide_env_values = true)]
@@ -226,6 +237,7 @@ impl ServerOptions {
             peer_key: self.peer_key.or(others.peer_key),
             handshake_timeout: self.handshake_timeout.or(others.handshake_timeout),
             silence: self.silence.or(others.silence),
+            keepalive: self.keepalive.or(others.keepalive),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_clients: self.max_clients.or(others.max_clients),
             max_connections: self.max_connections.or(others.max_connections),

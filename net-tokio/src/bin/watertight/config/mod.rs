@@ -70,6 +70,7 @@ mod tests {
             peer-key = "k.pem"
             handshake-timeout = "3s"
             silence = "1m"
+            keepalive = "off"
             drain-timeout = "1m30s"
             max-clients = 5
             max-connections = 6
@@ -84,6 +85,7 @@ mod tests {
             allow = ["localhost:80", "10.0.0.0/8:*"]
             forward = ["127.0.0.1:3=db:5432"]
             silence = "10s"
+            keepalive = "1m"
             reconnect-spread = "1m"
             drain-timeout = "5s"
             max-connections = 7
@@ -98,6 +100,7 @@ mod tests {
         assert_eq!(options.server.drain_timeout.unwrap().as_secs(), 90);
         assert_eq!(options.server.handshake_timeout.unwrap().0.as_secs(), 3);
         assert!(options.server.silence.is_some() && options.agent.silence.is_some());
+        assert!(options.server.keepalive.is_some() && options.agent.keepalive.is_some());
         assert_eq!(options.server.max_connections.unwrap().get(), 6);
         assert_eq!(options.agent.reconnect_spread.unwrap().as_secs(), 60);
         assert_eq!(options.agent.max_connections.unwrap().get(), 7);

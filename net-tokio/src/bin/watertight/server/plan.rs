@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use watertight::core::SessionConfig;
 use watertight::core::registry::RegistryLimits;
-use watertight::{Policy, ServerTls};
+use watertight::{Keepalive, Policy, ServerTls};
 
 use super::peers::PeerPlan;
 use crate::address::{AdminAddr, ListenAddr};
@@ -28,6 +28,7 @@ pub(crate) struct ServerPlan {
     pub(crate) admin: Option<AdminAddr>,
     pub(crate) forwarded: ForwardedRule,
     pub(crate) session: SessionConfig,
+    pub(crate) keepalive: Keepalive,
     pub(crate) registry: RegistryLimits,
     /// The library's default if there is none.
     pub(crate) handshake_timeout: Option<Duration>,
@@ -62,6 +63,7 @@ impl ServerPlan {
             allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
             forwarded: options.admin_forwarded.unwrap_or_default(),
             session: session_config(options.max_connections, options.silence),
+            keepalive: options.keepalive.map(|spec| spec.0).unwrap_or_default(),
             registry: registry(options.max_clients),
             handshake_timeout: options.handshake_timeout.map(|time| time.0),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
@@ -87,6 +89,7 @@ impl ServerPlan {
             admin,
             forwarded: ForwardedRule::default(),
             session: SessionConfig::default(),
+            keepalive: Keepalive::default(),
             registry: RegistryLimits::default(),
             handshake_timeout: None,
             drain_timeout: DRAIN_TIMEOUT,

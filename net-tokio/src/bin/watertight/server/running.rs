@@ -73,7 +73,8 @@ impl RunningServer {
         let admin = sockets.admin.into_iter();
         let admin: Vec<_> = admin.map(|bound| running.take_up("admin server", bound)).collect();
         if !admin.is_empty() {
-            running.admin = Some(Admin::start(admin, server.clone(), plan.forwarded)?);
+            let started = Admin::start(admin, server.clone(), plan.keepalive, plan.forwarded)?;
+            running.admin = Some(started);
         }
         for (forward, sockets) in plan.forwards.iter().zip(sockets.forwards) {
             for bound in sockets {
@@ -145,6 +146,7 @@ fn build(plan: &ServerPlan) -> Server {
     let tokens = plan.tokens.clone();
     let builder = Server::builder(move |request| ready(tokens.current().check(&request)));
     let builder = builder.session(plan.session.clone()).registry(plan.registry.clone());
+    let builder = builder.keepalive(plan.keepalive);
     let builder = match plan.handshake_timeout {
         Some(timeout) => builder.handshake_deadline(timeout),
         None => builder,

@@ -1,0 +1,210 @@
+//! Deviations by design: what a tunnel does that a direct connection does not, with the reason.
+
+use crate::conversation::{Conversation, Leave, Side, Step};
+use crate::outcome::{Ending, Outcome, Received};
+use crate::socket::Family;
+use crate::way::Way;
+
+/// A deviation by design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Deviation {
+    /// See [`Deviation::reason`].
+    LaterWriteError,
+    UnixReset,
+    BaseHalfClose,
+    BaseEndOfClient,
+    EarlyReset,
+    LargeClose,
+    GoReset,
+    GoDial,
+}
+
+impl Deviation {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::LaterWriteError,
+        Self::UnixReset,
+        Self::BaseHalfClose,
+        Self::BaseEndOfClient,
+        Self::EarlyReset,
+        Self::LargeClose,
+        Self::GoReset,
+        Self::GoDial,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::LaterWriteError => "later write error",
+            Self::UnixReset => "no reset on Unix sockets",
+            Self::BaseHalfClose => "no half-close in the base dialect",
+            Self::BaseEndOfClient => "no end of a client in the base dialect",
+            Self::EarlyReset => "a dial withdrawn",
+            Self::LargeClose => "a large transfer and a close",
+            Self::GoReset => "remotedialer cuts what comes before a reset",
+            Self::GoDial => "remotedialer takes a reset for a refusal",
+        }
+    }
+
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::LaterWriteError => {
+                "The other end's kernel refuses a write one round trip later, and the tunnel is a \
+                 longer one. A write that fails directly may succeed through it. A write that never \
+                 fails is no deviation: `flood` waits for the failure."
+            }
+            Self::UnixReset => {
+                "A Unix socket has no SO_LINGER and no RST. Its peer sees ECONNRESET only where bytes \
+                 were left unread, which a tunnel cannot bring about. Played with close in the place \
+                 of reset; end of file and reset count as one."
+            }
+            Self::BaseHalfClose => {
+                "remotedialer's protocol has one message for the end of a connection and none for \
+                 the end of a direction. Not played where a script has `finish`."
+            }
+            Self::BaseEndOfClient => {
+                "The same message missing: a client that has closed cannot be told from one that has \
+                 shut down its write side and waits for the answer. The target is told when the \
+                 linger of the session has passed, by a reset."
+            }
+            Self::EarlyReset => {
+                "A client that resets before its dial is answered withdraws the dial. Directly, the \
+                 target accepts a connection that is dead already. In the base dialect no dial is \
+                 answered, so that the reset also reaches one that has just connected: the target \
+                 sees a reset and none of the bytes."
+            }
+            Self::LargeClose => {
+                "A close is a FIN, or a reset where bytes are unread: it depends on what has arrived. \
+                 The tunnel holds more of a large transfer than the kernel, so that the sender closes \
+                 sooner than it could directly. Only where all bytes arrive before the end of file."
+            }
+            Self::GoReset => {
+                "remotedialer's program closes both of its sockets when a copy in either direction fails, \
+                 drops what it still holds, and tells a reset as an end or an end as a reset. Only where \
+                 the direct connection ends by a reset."
+            }
+            Self::GoDial => {
+                "Go's net.Dial asks for the socket's error after connecting. A target that answers and \
+                 resets at once counts as one that refuses, and its answer is lost."
+            }
+        }
+    }
+}
+
+impl Conversation {
+    /// The conversation as it is played between sockets of these families.
+    pub(crate) fn on(&self, families: [Family; 2]) -> Self {
+        let mut played = self.clone();
+        for side in Side::BOTH {
+            let script = played.script_mut(side);
+            if families[side as usize] == Family::Unix && script.leave == Leave::Reset {
+                script.leave = Leave::Close;
+            }
+        }
+        played
+    }
+}
+
+/// Why the conversation is not played on this way.
+pub(crate) fn not_played(way: &Way, conversation: &Conversation) -> Option<Deviation> {
+    (!way.half_closes && conversation.half_closes()).then_some(Deviation::BaseHalfClose)
+}
+
+/// The deviation that makes an outcome legal although the direct connection has not shown it; `Ok`
+/// with none if it has.
+///
+/// # Errors
+/// The outcome is legal by none.
+pub(crate) fn judge<'a>(
+    way: &Way,
+    conversation: &Conversation,
+    seen: &Outcome,
+    direct: impl Iterator<Item = &'a Outcome> + Clone,
+) -> Result<Option<Deviation>, ()> {
+    if direct.clone().any(|direct| direct == seen) {
+        return Ok(None);
+    }
+    if direct.clone().any(|direct| fails_later(direct, seen)) {
+        return Ok(Some(Deviation::LaterWriteError));
+    }
+    if is_withdrawn(way, conversation, seen) && may_leave_by_reset(conversation) {
+        return Ok(Some(Deviation::EarlyReset));
+    }
+    if way.is_base && direct.clone().any(|direct| ends_by_linger(conversation, direct, seen)) {
+        return Ok(Some(Deviation::BaseEndOfClient));
+    }
+    if direct.clone().any(|direct| closes_sooner(conversation, direct, seen)) {
+        return Ok(Some(Deviation::LargeClose));
+    }
+    if way.is_go && direct.clone().any(|direct| told_a_fin(direct, seen)) {
+        return Ok(Some(Deviation::GoReset));
+    }
+    if way.is_go && refused_by_reset(conversation, seen) {
+        return Ok(Some(Deviation::GoDial));
+    }
+    Err(())
+}
+
+/// Whether the target may have seen nothing, because the dial was withdrawn.
+fn is_withdrawn(way: &Way, conversation: &Conversation, seen: &Outcome) -> bool {
+    let target = &seen.target;
+    let reset = target.received == Received::Exactly(0) && target.ending == Ending::Reset;
+    (conversation.early && target.absent) || (way.is_base && (target.absent || reset))
+}
+
+/// Whether the runs are the same, but for an end of file in the place of a reset, after all of a large
+/// transfer.
+fn closes_sooner(conversation: &Conversation, direct: &Outcome, seen: &Outcome) -> bool {
+    let mut sooner = *seen;
+    for side in Side::BOTH {
+        let end = sooner.end_mut(side);
+        let closes = conversation.script(side.other()).leave == Leave::Close;
+        if closes && end.received == Received::Whole && end.ending == Ending::Eof {
+            end.ending = Ending::Reset;
+            end.received = direct.end(side).received;
+        }
+    }
+    sooner == *direct || fails_later(direct, &sooner)
+}
+
+/// Whether the runs are the same, but for an end of file in the place of a reset, and for what came
+/// before it.
+fn told_a_fin(direct: &Outcome, seen: &Outcome) -> bool {
+    let mut told = *seen;
+    for side in Side::BOTH {
+        let (end, direct) = (told.end_mut(side), direct.end(side));
+        if end.ending != Ending::NotSeen && direct.ending == Ending::Reset {
+            (end.ending, end.received) = (direct.ending, direct.received);
+        }
+    }
+    told == *direct || fails_later(direct, &told)
+}
+
+/// Whether the client was refused, and the target had left by a reset.
+fn refused_by_reset(conversation: &Conversation, seen: &Outcome) -> bool {
+    let nothing = matches!(seen.client.received, Received::Exactly(0) | Received::Part);
+    let refused = nothing && matches!(seen.client.ending, Ending::Reset | Ending::NotSeen);
+    refused && conversation.target.leave != Leave::Keep && !seen.is_stuck()
+}
+
+/// Whether the runs are the same, but for writes that fail directly only.
+fn fails_later(direct: &Outcome, seen: &Outcome) -> bool {
+    let mut later = *seen;
+    for side in Side::BOTH {
+        later.end_mut(side).broken |= direct.end(side).broken;
+    }
+    later == *direct
+}
+
+/// Whether the runs are the same, but for a reset in the place of the end of a client that closed.
+fn ends_by_linger(conversation: &Conversation, direct: &Outcome, seen: &Outcome) -> bool {
+    let mut told = *seen;
+    if conversation.client.leave == Leave::Close && told.target.ending == Ending::Reset {
+        told.target.ending = Ending::Eof;
+    }
+    told == *direct || fails_later(direct, &told)
+}
+
+/// Whether the client's kernel may send a reset when the client leaves.
+fn may_leave_by_reset(conversation: &Conversation) -> bool {
+    let sends = |step: &Step| matches!(step, Step::Send(_) | Step::Flood);
+    conversation.client.leave == Leave::Reset || conversation.target.steps.iter().any(sends)
+}

@@ -1,0 +1,193 @@
+//! What the ends of a conversation see.
+
+use std::fmt;
+
+use crate::conversation::{Conversation, Side};
+use crate::socket::Family;
+
+/// How a stream ended for the end that read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Ending {
+    /// The script did not look, or saw no end.
+    #[default]
+    NotSeen,
+    Eof,
+    Reset,
+    /// Either of them: a Unix socket cannot be told to reset.
+    EofOrReset,
+}
+
+/// What one end saw, as it happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) received: u64,
+    pub(crate) written: u64,
+    pub(crate) ending: Ending,
+    /// A write failed.
+    pub(crate) broken: bool,
+    /// A write said that the connection was reset. The kernel tells that once: a read says that
+    /// the stream ended, from then on.
+    pub(crate) reset_told: bool,
+    /// A byte that is not the one that was sent at its place.
+    pub(crate) corrupt: Option<u64>,
+    /// The step that did not complete in time.
+    pub(crate) stuck: Option<usize>,
+    /// The target never saw a connection.
+    pub(crate) absent: bool,
+}
+
+/// How many bytes an end received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Received {
+    Exactly(u64),
+    /// A large transfer, up to its end.
+    Whole,
+    /// A large transfer, but for its tail. How much of it arrives before a reset depends on what
+    /// the sender's kernel still held.
+    Part,
+}
+
+/// What one end saw, in the terms in which runs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct EndOutcome {
+    pub(crate) received: Received,
+    pub(crate) ending: Ending,
+    pub(crate) broken: bool,
+    pub(crate) stuck: Option<usize>,
+    pub(crate) absent: bool,
+}
+
+/// What both ends saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Outcome {
+    pub(crate) client: EndOutcome,
+    pub(crate) target: EndOutcome,
+}
+
+/// What both ends saw, as it happened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) client: Seen,
+    pub(crate) target: Seen,
+}
+
+impl Seen {
+    /// How the stream ended, whichever call told it.
+    fn ending(&self) -> Ending {
+        match self.ending {
+            Ending::Eof if self.reset_told => Ending::Reset,
+            ending => ending,
+        }
+    }
+}
+
+impl Run {
+    const fn seen(&self, side: Side) -> &Seen {
+        match side {
+            Side::Client => &self.client,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// The run in the terms in which runs of `conversation` are compared.
+    pub(crate) fn outcome(&self, conversation: &Conversation) -> Outcome {
+        let end = |side: Side| {
+            let (seen, other) = (self.seen(side), self.seen(side.other()));
+            let ending = seen.ending();
+            let received = match ending {
+                _ if conversation.is_small(side) => Received::Exactly(seen.received),
+                Ending::NotSeen => Received::Exactly(seen.received),
+                _ if seen.received == other.written => Received::Whole,
+                _ => Received::Part,
+            };
+            let Seen { broken, stuck, absent, .. } = *seen;
+            EndOutcome { received, ending, broken, stuck, absent }
+        };
+        Outcome { client: end(Side::Client), target: end(Side::Target) }
+    }
+
+    /// What is wrong with the run whatever a direct connection shows.
+    pub(crate) fn violation(&self, families: [Family; 2]) -> Option<String> {
+        Side::BOTH.iter().find_map(|side| {
+            let (seen, other) = (self.seen(*side), self.seen(side.other()));
+            if let Some(at) = seen.corrupt {
+                return Some(format!("{side:?}: byte {at} is not the one that was sent"));
+            }
+            if seen.received > other.written && other.stuck.is_none() {
+                let (received, written) = (seen.received, other.written);
+                return Some(format!("{side:?}: {received} bytes received, {written} sent"));
+            }
+            let clean = seen.ending() == Ending::Eof && families == [Family::Tcp; 2];
+            (clean && seen.received != other.written && other.stuck.is_none()).then(|| {
+                let (received, written) = (seen.received, other.written);
+                format!("{side:?}: a clean end after {received} of {written} bytes")
+            })
+        })
+    }
+}
+
+impl Outcome {
+    pub(crate) const fn end(&self, side: Side) -> &EndOutcome {
+        match side {
+            Side::Client => &self.client,
+            Side::Target => &self.target,
+        }
+    }
+
+    pub(crate) const fn end_mut(&mut self, side: Side) -> &mut EndOutcome {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Target => &mut self.target,
+        }
+    }
+
+    /// The outcome with reset and end of file as one, for ends of Unix sockets.
+    pub(crate) fn seen_by(mut self, families: [Family; 2]) -> Self {
+        for side in Side::BOTH {
+            let end = self.end_mut(side);
+            if families[side as usize] == Family::Unix && end.ending != Ending::NotSeen {
+                end.ending = Ending::EofOrReset;
+            }
+        }
+        self
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        Side::BOTH.iter().any(|side| self.end(*side).stuck.is_some())
+    }
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(bytes) => write!(f, "{bytes} bytes"),
+            Self::Whole => f.write_str("all bytes"),
+            Self::Part => f.write_str("a part"),
+        }
+    }
+}
+
+impl fmt::Display for EndOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.absent {
+            return f.write_str("no connection");
+        }
+        self.received.fmt(f)?;
+        f.write_str(match self.ending {
+            Ending::NotSeen => "",
+            Ending::Eof => ", end of file",
+            Ending::Reset => ", reset",
+            Ending::EofOrReset => ", end of file or reset",
+        })?;
+        if self.broken {
+            f.write_str(", a write failed")?;
+        }
+        self.stuck.map_or(Ok(()), |step| write!(f, ", STUCK in step {}", step + 1))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client: {} | target: {}", self.client, self.target)
+    }
+}
