@@ -1,6 +1,6 @@
 //! What is logged, and how much of it.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 mod support;
 
@@ -18,7 +18,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
-use watertight::{Listener, Policy, Server};
+use watertight::{Listener, Policy, ReconnectConfig, Server};
 
 use support::{KEY, Target, Tunnel, agent, in_time, listen, server, until};
 
@@ -93,6 +93,41 @@ async fn what_is_logged_about_a_connection_names_client_session_and_target() {
     assert!(lines[0].contains("handshake{remote=Some(127.0.0.1:"), "{lines:#?}");
     drop(forward);
     tunnel.end().await;
+}
+
+#[tokio::test]
+async fn two_machines_with_one_key_are_both_named() {
+    let (log, _guard) = Log::start(LevelFilter::INFO);
+    let server = server().build();
+    let at = listen(&server).await;
+    let mut remotes: Vec<String> = Vec::new();
+    let mut agents = Vec::new();
+    for session in 1..=3 {
+        // The ones before wait for an hour before they come back.
+        let hour = Duration::from_secs(3600);
+        let config = ReconnectConfig { initial: hour, max: hour, ..ReconnectConfig::default() };
+        let agent = agent("tcp", at, KEY).reconnect(config).seed(1).start();
+        in_time(agent.connected()).await.unwrap();
+        until(|| server.ledger().registry.agents.added == session).await;
+        remotes.push(server.clients()[0].remote.unwrap().to_string());
+        agents.push(agent);
+        let lines = log.lines("sessions of one client replace each other");
+        assert_eq!(lines.len(), usize::from(session == 3), "{lines:#?}");
+    }
+    let lines = log.lines("give each agent a key of its own");
+    for text in [
+        " WARN ".to_string(),
+        format!("client=\"{KEY}\""),
+        format!("remote=\"{}\"", remotes[2]),
+        format!("replaced=\"{}\"", remotes[1]),
+        "turns=2".to_string(),
+    ] {
+        assert!(lines[0].contains(&text), "{text} is not in {lines:#?}");
+    }
+    for agent in agents {
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
 /// Asks a server something whenever a span or an event comes up, as a program that shows its

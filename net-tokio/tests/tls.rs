@@ -176,3 +176,55 @@ fn wrong_files_are_named() {
         assert!(error.to_string().starts_with(&named.display().to_string()), "{error}");
     }
 }
+
+/// Why an agent is not connected that comes by `scheme` to a server with `tls`.
+async fn refusal(scheme: &str, tls: Option<ServerTls>, agent_tls: ClientTls) -> String {
+    let server = server().build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    server.listen(listener, tls);
+    let agent = agent(scheme, port, agent_tls).start();
+    let reason = reason(&agent).await;
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    reason
+}
+
+#[tokio::test]
+async fn a_port_of_the_other_kind_is_told_from_a_broken_one() {
+    let authority = Authority::new();
+    for (scheme, plain) in [("wss", "ws"), ("tls", "tcp")] {
+        let reason = refusal(scheme, None, authority.trust()).await;
+        assert!(reason.contains("the answer is not TLS") && reason.contains(plain), "{reason}");
+        let tls = authority.server_tls("localhost", None);
+        let reason = refusal(plain, Some(tls), authority.trust()).await;
+        assert!(reason.contains(&format!("connect to {scheme}://localhost:")), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said() {
+    let authority = Authority::new();
+    // The authority's certificate as the server's own, as `openssl req -x509` makes it.
+    let mut params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap().pem();
+    let own = || ServerTls::from_pem(ca.as_bytes(), key.serialize_pem().as_bytes(), None).unwrap();
+    let trust = ClientTls::from_pem(Some(ca.as_bytes()), None).unwrap();
+    for scheme in ["wss", "tls"] {
+        let reason = refusal(scheme, Some(own()), trust.clone()).await;
+        assert!(reason.contains("authority's own (CA:TRUE)"), "{reason}");
+        let reason = refusal(scheme, Some(own()), authority.trust()).await;
+        assert!(reason.contains("certificate"), "{reason}");
+        let tls = || authority.server_tls("localhost", Some(&authority.ca()));
+        let reason = refusal(scheme, Some(tls()), authority.trust()).await;
+        assert!(reason.contains("the server asks for a client certificate"), "{reason}");
+        let other = Authority::new();
+        let (certificate, key) = other.sign("edge");
+        let identity = Some((certificate.as_path(), key.as_path()));
+        let stranger = ClientTls::from_pem_files(Some(&authority.ca()), identity).unwrap();
+        let reason = refusal(scheme, Some(tls()), stranger).await;
+        assert!(reason.contains("the server refuses the client certificate"), "{reason}");
+    }
+}

@@ -16,6 +16,7 @@ use crate::endpoint::{ConnectOptions, Endpoint};
 use crate::handshake::{
     ClientHello, ConnectError, Connected, connect_byte_stream, connect_web_socket,
 };
+use crate::tls::{in_words, is_of_tls};
 use crate::transport::{BoxIo, Io, WebSocketOptions};
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send>>;
@@ -119,11 +120,29 @@ impl Connector {
             Some(byte_streams) => byte_streams.connect().await?,
             None => self.endpoint.connect(&self.options).await?,
         };
-        match self.endpoint.web_socket() {
+        let connected = match self.endpoint.web_socket() {
             Some((authority, path)) => {
                 connect_web_socket(io, &authority, &path, &hello, self.web_socket).await
             }
             None => connect_byte_stream(io, &hello, self.web_socket.max_message).await,
+        };
+        connected.map_err(|error| self.explain(error))
+    }
+
+    /// What an error means that only this end can tell: a server refuses a client certificate after
+    /// its own side of TLS is done, and a port for TLS answers plain text with bytes.
+    fn explain(&self, error: ConnectError) -> ConnectError {
+        match error {
+            ConnectError::Io(error) if is_of_tls(&error) => {
+                ConnectError::Tls { to: self.endpoint.to_string(), error: in_words(error) }
+            }
+            ConnectError::NotATunnel(text) => match self.endpoint.over_tls() {
+                Some(other) => ConnectError::NotATunnel(format!(
+                    "{text}; if the port is one for TLS, connect to {other}"
+                )),
+                None => ConnectError::NotATunnel(text),
+            },
+            error => error,
         }
     }
 }

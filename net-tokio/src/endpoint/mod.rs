@@ -108,6 +108,16 @@ fn byte_stream(
 }
 
 impl Endpoint {
+    /// The same with TLS, if this is without.
+    pub(crate) fn over_tls(&self) -> Option<Self> {
+        let mut kind = self.0.clone();
+        match &mut kind {
+            Kind::WebSocket { tls, .. } | Kind::ByteStream { tls, .. } if !*tls => *tls = true,
+            _ => return None,
+        }
+        Some(Self(kind))
+    }
+
     /// Host header and path of the upgrade; `None` for a byte stream.
     pub(crate) fn web_socket(&self) -> Option<(String, String)> {
         let Kind::WebSocket { tls, host, port, path } = &self.0 else { return None };

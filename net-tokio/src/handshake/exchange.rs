@@ -12,6 +12,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
+use tokio_rustls::rustls;
 
 use crate::transport::Io;
 
@@ -134,10 +135,12 @@ impl From<hyper::Error> for HttpError {
 
 /// The library only lends its errors.
 fn copy_of(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(
-        || io::Error::new(error.kind(), error.to_string()),
-        io::Error::from_raw_os_error,
-    )
+    let of_tls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+    match (error.raw_os_error(), of_tls) {
+        (Some(code), _) => io::Error::from_raw_os_error(code),
+        (None, Some(of_tls)) => io::Error::new(error.kind(), of_tls.clone()),
+        (None, None) => io::Error::new(error.kind(), error.to_string()),
+    }
 }
 
 #[cfg(test)]

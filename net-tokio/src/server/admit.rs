@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tracing::field::{Empty, display};
-use tracing::{debug, info, info_span};
+use tracing::{debug, info, info_span, warn};
 use watertight_core::Role;
 use watertight_core::registry::SessionKind;
 
@@ -12,6 +12,7 @@ use super::auth::AuthRequest;
 use super::owner::{Leaving, SessionOwner};
 use super::peering::Claim;
 use super::sessions::{Added, Admission, Newcomer, Place};
+use super::turns::{Addresses, Warning};
 use super::{Inner, ServerEvent};
 use crate::handshake::Refusal;
 use crate::log_limit::shortened;
@@ -100,7 +101,7 @@ impl Inner {
         if sessions.is_closed() {
             return Err(shutting_down());
         }
-        let Added { session, replaced, task } = sessions
+        let Added { session, replaced, replaced_remote, task } = sessions
             .add(&newcomer, Some(tasks.clone()), |session| {
                 prepare(&tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
@@ -116,9 +117,13 @@ impl Inner {
             dialect: *dialect,
             replaced: replaced.is_some(),
         });
+        let warning = replaced.is_some().then(|| sessions.turns.take(key)).flatten();
         drop(sessions);
         if let Some(old) = replaced {
             old.retire("a newer session of this client took over");
+        }
+        if let Some(warning) = warning {
+            warn_of_turns(key, warning, Addresses { new: *remote, old: replaced_remote });
         }
         span.record("number", display(session));
         info!(client = key, number = %session, "session started");
@@ -129,6 +134,24 @@ impl Inner {
         });
         Ok(())
     }
+}
+
+/// Whoever reads it looks for two machines.
+fn warn_of_turns(client: &str, warning: Warning, addresses: Addresses) {
+    let Warning { turns, within } = warning;
+    let Addresses { new, old } = addresses;
+    let [remote, replaced] = [new, old].map(|address| match address {
+        Some(address) => address.to_string(),
+        None => "a Unix socket".to_string(),
+    });
+    warn!(
+        client,
+        remote,
+        replaced,
+        turns,
+        within_seconds = within.as_secs(),
+        "sessions of one client replace each other: give each agent a key of its own"
+    );
 }
 
 fn shutting_down() -> Refusal {

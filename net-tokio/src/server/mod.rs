@@ -11,6 +11,7 @@ mod event;
 mod owner;
 mod peering;
 mod sessions;
+mod turns;
 mod upgrade;
 
 use std::net::SocketAddr;

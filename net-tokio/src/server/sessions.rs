@@ -15,6 +15,7 @@ use watertight_core::wire::Dialect;
 
 use super::crowd::Crowd;
 use super::peering::{PeerBook, PeerIdentity};
+use super::turns::Turns;
 use crate::session::{Books, Shared};
 use crate::tasks::Tasks;
 
@@ -136,6 +137,8 @@ pub(crate) struct Added<R> {
     pub(crate) session: SessionKey,
     /// The older session that it took over from, which is to be told.
     pub(crate) replaced: Option<Arc<Shared>>,
+    /// Where that one came from, where it has an address.
+    pub(crate) replaced_remote: Option<SocketAddr>,
     pub(crate) task: R,
 }
 
@@ -147,6 +150,7 @@ pub(crate) struct Sessions {
     /// Routes that the metrics tell of.
     pub(super) routes: u64,
     crowd: Crowd,
+    pub(super) turns: Turns,
     books: Books,
     places: Arc<Places>,
     max_agents: usize,
@@ -162,6 +166,7 @@ impl Sessions {
             registry: Registry::new(limits),
             running: BTreeMap::new(),
             crowd: Crowd::default(),
+            turns: Turns::default(),
             books: Books::default(),
             places: Arc::default(),
             closed: false,
@@ -196,6 +201,8 @@ impl Sessions {
             SessionKind::OutgoingPeer => self.registry.insert_outgoing_peer(key, dialect)?,
         };
         self.announce(inserted.announce);
+        let replaced_remote =
+            inserted.replaced.and_then(|old| self.running.get(&old)).and_then(|old| old.remote);
         let replaced = inserted.replaced.and_then(|old| self.shared(old));
         let session = inserted.session;
         let (shared, task) = prepare(session);
@@ -206,7 +213,7 @@ impl Sessions {
         let running = Running { kind, key: key.to_string(), shared, since, remote, dialect };
         self.running.insert(session, running);
         self.observe_routes();
-        Ok(Added { session, replaced, task })
+        Ok(Added { session, replaced, replaced_remote, task })
     }
 
     /// A session's driver has ended.

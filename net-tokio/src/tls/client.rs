@@ -12,7 +12,7 @@ use tokio_rustls::{TlsConnector, client};
 use tracing::{info, warn};
 
 use super::pem::Pem;
-use super::{ALPN, TlsError, no_identity, provider};
+use super::{ALPN, TlsError, doubt_of, in_words, no_identity, provider};
 use crate::transport::Io;
 
 /// How old the system's roots may be. They are some hundred files or a large one, and seldom change.
@@ -126,7 +126,7 @@ impl ClientTls {
     pub async fn connect<I: Io>(&self, host: &str, io: I) -> io::Result<client::TlsStream<I>> {
         let name = ServerName::try_from(host.to_string())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no valid host name"))?;
-        TlsConnector::from(self.current().await).connect(name, io).await
+        TlsConnector::from(self.current().await).connect(name, io).await.map_err(in_words)
     }
 
     /// What is in force, once the files have been read again.
@@ -246,9 +246,15 @@ fn config(
         .with_root_certificates(roots);
     let mut config = match identity {
         None => builder.with_no_client_auth(),
-        Some((certificates, key)) => builder
-            .with_client_auth_cert(certificates.certificates()?, key.key()?)
-            .map_err(|error| no_identity(&certificates, &key, &error))?,
+        Some((certificates, key)) => {
+            let chain = certificates.certificates()?;
+            if let Some(doubt) = doubt_of(&chain) {
+                warn!("servers will refuse {certificates}: the certificate {doubt}");
+            }
+            builder
+                .with_client_auth_cert(chain, key.key()?)
+                .map_err(|error| no_identity(&certificates, &key, &error))?
+        }
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))

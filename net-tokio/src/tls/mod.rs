@@ -1,24 +1,28 @@
 //! TLS by rustls. The other end is always verified; there is no way to switch that off.
 
 mod client;
+mod doubt;
 mod pem;
+mod words;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, ServerConfig};
+use tracing::warn;
 
 use crate::transport::BoxIo;
 use pem::Pem;
 
 pub use client::ClientTls;
+pub(crate) use words::{in_words, is_of_tls};
 
 /// Sessions start as HTTP/1.1 upgrades.
 const ALPN: &[u8] = b"http/1.1";
@@ -173,10 +177,15 @@ fn server_config(
             builder.with_client_cert_verifier(verifier)
         }
     };
+    let chain = certificates.certificates()?;
+    let doubts = [doubt_of(&chain), doubt::of_names(&chain)];
     let mut config = builder
-        .with_single_cert(certificates.certificates()?, key.key()?)
+        .with_single_cert(chain, key.key()?)
         .map_err(|error| no_identity(&certificates, &key, &error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    for doubt in doubts.into_iter().flatten() {
+        warn!("agents will refuse {certificates}: the certificate {doubt}");
+    }
     if asks {
         // A session that is resumed shows no certificate: one that has expired since, or whose
         // authority is trusted no more, would be let in for as long as the session is remembered.
@@ -184,6 +193,11 @@ fn server_config(
         config.send_tls13_tickets = 0;
     }
     Ok(Arc::new(config))
+}
+
+/// What other ends will refuse about a certificate now.
+fn doubt_of(chain: &[CertificateDer<'static>]) -> Option<String> {
+    doubt::of_chain(chain, &provider(), UnixTime::now())
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -197,7 +211,9 @@ fn no_identity(certificates: &Pem<'_>, key: &Pem<'_>, error: &rustls::Error) -> 
         rustls::Error::InconsistentKeys(_) => {
             key.wrong(&format_args!("it does not belong to {certificates}"))
         }
-        rustls::Error::InvalidCertificate(_) => certificates.wrong(error),
+        rustls::Error::InvalidCertificate(_) => {
+            certificates.wrong(&"the text between BEGIN and END is no certificate")
+        }
         _ => key.wrong(error),
     }
 }
@@ -211,7 +227,6 @@ mod tests {
         BasicConstraints, CertificateParams, CertifiedKey, IsCa, Issuer, KeyPair,
         generate_simple_self_signed,
     };
-    use rustls_pki_types::UnixTime;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio_rustls::rustls::time_provider::TimeProvider;
     use tokio_rustls::rustls::{ClientConfig, HandshakeKind};

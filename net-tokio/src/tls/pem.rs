@@ -33,23 +33,31 @@ impl Pem<'_> {
         match certificates {
             Ok(certificates) if certificates.is_empty() => Err(self.wrong(&"no certificate in it")),
             Ok(certificates) => Ok(certificates),
-            Err(error) => Err(self.wrong(&error)),
+            Err(error) => Err(self.wrong(&words(&error))),
         }
     }
 
     pub(super) fn roots(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates()? {
-            roots.add(certificate).map_err(|error| self.wrong(&error))?;
+            roots
+                .add(certificate)
+                .map_err(|_| self.wrong(&"the text between BEGIN and END is no certificate"))?;
         }
         Ok(roots)
     }
 
     /// The first one.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        PrivateKeyDer::from_pem_slice(unmarked(&self.text()?)).map_err(|error| match error {
+        let text = self.text()?;
+        PrivateKeyDer::from_pem_slice(unmarked(&text)).map_err(|error| match error {
+            _ if is_encrypted(&text) => self.wrong(
+                &"the private key is encrypted, and there is nobody to ask for its password: write it \
+                  out in plain with `openssl pkey -in KEY -out PLAIN`, in a file that only the owner \
+                  can read",
+            ),
             pem::Error::NoItemsFound => self.wrong(&"no private key in it"),
-            error => self.wrong(&error),
+            error => self.wrong(&words(&error)),
         })
     }
 
@@ -84,6 +92,30 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it has more than {} MiB", MAX_LEN >> 20)));
     }
     Ok(bytes)
+}
+
+/// What is wrong with a PEM text.
+fn words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Base64Decode(_) => {
+            "a text between BEGIN and END is not base 64: it is damaged, or cut".to_string()
+        }
+        pem::Error::MissingSectionEnd { end_marker } => {
+            let what = String::from_utf8_lossy(end_marker);
+            format!("the line \"-----END {what}-----\" is missing: the text is cut")
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("the line {:?} is no beginning", String::from_utf8_lossy(line).trim())
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Whether a key has a password, in the newer format or the older one.
+fn is_encrypted(text: &[u8]) -> bool {
+    let marks = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
+    let text = String::from_utf8_lossy(text);
+    text.lines().any(|line| marks.contains(&line.trim()))
 }
 
 /// Without the mark that some editors put in front, which would hide the first item.
@@ -127,14 +159,34 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let ((certificate, key), (_, other)) = (identity("localhost"), identity("localhost"));
+        let (cut, _) = certificate.split_once("-----END").unwrap();
+        let (cut, damaged) = (cut.to_string(), certificate.replace("MII", "M-I"));
+        let new_encrypted =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let old_encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+                             DEK-Info: AES-128-CBC,AA\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
         let garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for (certificate, key, ca, named) in [
             ("", &*key, None, "the certificate: no certificate in it"),
             (&certificate, "", None, "the private key: no private key in it"),
             (&certificate, &other, None, "the private key: it does not belong to the certificate"),
-            (garbled, &key, None, "the certificate: "),
+            (
+                garbled,
+                &key,
+                None,
+                "the certificate: the text between BEGIN and END is no certificate",
+            ),
+            (
+                &cut,
+                &key,
+                None,
+                "the certificate: the line \"-----END CERTIFICATE-----\" is missing",
+            ),
+            (&damaged, &key, None, "the certificate: a text between BEGIN and END is not base 64"),
+            (&certificate, new_encrypted, None, "the private key: the private key is encrypted"),
+            (&certificate, old_encrypted, None, "the private key: the private key is encrypted"),
             (&certificate, &key, Some(""), "the client authority: no certificate in it"),
-            (&certificate, &key, Some(garbled), "the client authority: "),
+            (&certificate, &key, Some(garbled), "the client authority: the text between BEGIN and"),
         ] {
             let ca = ca.map(str::as_bytes);
             let made = ServerTls::from_pem(certificate.as_bytes(), key.as_bytes(), ca);

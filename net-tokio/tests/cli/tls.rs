@@ -149,3 +149,26 @@ fn the_proxy_verifies_https_targets() {
     assert_eq!(agent.stop().code, 0);
     assert_eq!(server.stop().code, 0);
 }
+
+#[test]
+fn a_certificate_that_agents_will_refuse_is_warned_of_at_the_start() {
+    let folder = folder();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    write(&folder.path().join("cert.pem"), &params.self_signed(&key).unwrap().pem());
+    write(&folder.path().join("key.pem"), &key.serialize_pem());
+    let (cert, key) = (path(&folder, "cert.pem"), path(&folder, "key.pem"));
+    let tls = owned(&["--tls-cert", &cert, "--tls-key", &key]);
+    let ended = Process::ready(&[server_arguments(&folder), tls.clone()].concat()).stop();
+    let warning =
+        format!("agents will refuse {cert}: the certificate has expired on Wed, 01 Jan 2020");
+    assert!(ended.stderr.contains(&warning), "{}", ended.stderr);
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    write(&folder.path().join("key.pem"), encrypted);
+    let failed = run(&[server_arguments(&folder), tls].concat());
+    assert_eq!(failed.code, 2);
+    assert!(failed.stderr.contains("openssl pkey -in"), "{}", failed.stderr);
+}

@@ -84,7 +84,7 @@ impl Inner {
         }
         let kind = SessionKind::IncomingPeer;
         let newcomer = Newcomer { kind, key: id, remote: *remote, dialect: *dialect };
-        let Added { session, replaced, task } = sessions
+        let Added { session, replaced, task, .. } = sessions
             .add(&newcomer, Some(tasks.clone()), |session| {
                 let owner = PeerOwner {
                     server: Arc::clone(self),
