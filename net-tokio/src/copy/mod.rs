@@ -356,16 +356,21 @@ impl<S: Socket> Copy<S> {
     /// Bytes wait for a machine that has not answered for too long. Keepalive does not see it: it
     /// probes idle connections.
     fn vanished(&mut self) -> Option<io::Error> {
+        if self.acknowledged_more() {
+            self.limit.iter_mut().for_each(Limit::moved);
+        }
         let state = self.socket.tcp();
         self.unacked = state.is_some_and(|state| state.unacked);
         let state = state?;
-        if state.acked > self.acked {
-            self.acked = state.acked;
-            // A socket with a long queue takes bytes for a while without room for more.
-            self.limit.iter_mut().for_each(Limit::moved);
-        }
         let silent = self.vanishes_after.filter(|time| state.silent_for >= *time);
         silent.filter(|_| state.unacked).map(|_| io::ErrorKind::TimedOut.into())
+    }
+
+    /// Whether the remote has taken bytes since the last check. A socket with a long queue sends for a
+    /// while without room for more.
+    fn acknowledged_more(&mut self) -> bool {
+        let acked = self.socket.tcp().map_or(0, |state| state.acked);
+        acked > std::mem::replace(&mut self.acked, acked)
     }
 
     fn poll_limit(
@@ -374,12 +379,19 @@ impl<S: Socket> Copy<S> {
         time: Duration,
         moved: bool,
     ) -> Poll<Result<(), Failure>> {
-        let mut limit = self.limit.take().filter(|limit| limit.time == time);
-        let limit = self.limit.insert(limit.take().unwrap_or_else(|| Limit::start(time)));
+        let running = self.limit.take().filter(|limit| limit.time == time);
+        let mut limit = running.unwrap_or_else(|| Limit::start(time));
         if moved {
             limit.moved();
         }
-        limit.poll(cx).map(|()| Err(self.idle()))
+        while limit.poll(cx).is_ready() {
+            if !self.acknowledged_more() {
+                return Poll::Ready(Err(self.idle()));
+            }
+            limit.moved();
+        }
+        self.limit = Some(limit);
+        Poll::Pending
     }
 
     fn idle(&mut self) -> Failure {

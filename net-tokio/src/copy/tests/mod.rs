@@ -2,12 +2,14 @@ mod support;
 
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use super::*;
+use crate::kernel::TcpState;
 use support::{Wry, streams};
 
 const ALL: usize = usize::MAX;
@@ -272,4 +274,28 @@ async fn n1_the_last_bytes_reach_a_client_that_reads_later_than_the_reset() {
     let end = client.read_to_end(&mut received).await.unwrap_err();
     assert_eq!(end.kind(), ErrorKind::ConnectionReset);
     assert!(received == answer, "{} bytes", received.len());
+}
+
+/// A client on a slow link, whose socket takes nothing new while its queue moves.
+#[tokio::test(start_paused = true)]
+async fn n3_the_last_bytes_wait_for_as_long_as_the_remote_takes_some() {
+    let (stream, mut far) = streams().await;
+    let (mut socket, _client, aborted) = Wry::new(ALL, 64);
+    let silent_for = Duration::ZERO;
+    let state = TcpState { acked: 0, received: 0, unacked: true, silent_for };
+    let kernel = Arc::new(Mutex::new(state));
+    socket.kernel = Some(Arc::clone(&kernel));
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+    far.write_all(&text(1000)).await.unwrap();
+    sleep(1).await;
+    far.reset(ResetCode::CANCELLED, "enough");
+    let start = Instant::now();
+    for _ in 0..20 {
+        sleep(1).await;
+        kernel.lock().unwrap().acked += 1;
+    }
+    assert!(!copying.is_finished(), "given up while its remote takes bytes");
+    copying.await.unwrap().unwrap_err();
+    assert!(start.elapsed() <= Duration::from_secs(20) + LAST_BYTES * 2);
+    assert!(aborted.load(Relaxed));
 }

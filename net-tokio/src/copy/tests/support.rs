@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -14,6 +14,7 @@ use watertight_core::wire::Dialect;
 use watertight_core::{Role, SessionConfig};
 
 use crate::copy::Socket;
+use crate::kernel::TcpState;
 use crate::session::{Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::{Incoming, TunnelStream, dial};
 use crate::tasks::Tasks;
@@ -63,6 +64,8 @@ pub(super) struct Wry {
     at_once: usize,
     pub(super) read_fails: bool,
     pub(super) write_fails: bool,
+    /// What its kernel says, if it says anything.
+    pub(super) kernel: Option<Arc<Mutex<TcpState>>>,
     aborted: Arc<AtomicBool>,
 }
 
@@ -72,7 +75,11 @@ impl Wry {
         let (io, other) = duplex(buffer);
         let aborted = Arc::<AtomicBool>::default();
         let watched = Arc::clone(&aborted);
-        (Self { io, at_once, read_fails: false, write_fails: false, aborted }, other, watched)
+        (
+            Self { io, at_once, read_fails: false, write_fails: false, kernel: None, aborted },
+            other,
+            watched,
+        )
     }
 }
 
@@ -123,5 +130,9 @@ impl AsyncWrite for Wry {
 impl Socket for Wry {
     fn abort(&self) {
         self.aborted.store(true, Ordering::Relaxed);
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        self.kernel.as_ref().map(|state| *state.lock().unwrap())
     }
 }
