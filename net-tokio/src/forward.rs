@@ -118,7 +118,7 @@ fn log_failed(error: &DialError, limit: &LogLimit) {
     }
 }
 
-/// How long a dial goes on after whoever asked for it has gone. A target that answers within this time
+/// The time between a client's reset and the end of its pending dial. A target that answers within this time
 /// gets what was sent before, as it would from a client that connects, sends and resets.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,4 @@
-//! What the kernel knows of a TCP connection, and what it is told of it.
+//! What the kernel knows of a TCP connection, and the options that are set on it.
 
 use std::any::Any;
 use std::io;
@@ -13,15 +13,15 @@ use crate::transport::{BoxIo, Prefixed};
 
 /// A TCP connection as its kernel sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TcpState {
+pub struct TcpState {
     /// Bytes that the remote's kernel has acknowledged since the beginning, and one for the handshake.
-    pub(crate) acked: u64,
+    pub acked: u64,
     /// Bytes that have arrived since the beginning, read or not.
-    pub(crate) received: u64,
+    pub received: u64,
     /// Whether bytes, or the end of file, wait to be sent or acknowledged.
-    pub(crate) unacked: bool,
+    pub unacked: bool,
     /// How long ago the remote's kernel last acknowledged anything, an unchanged window included.
-    pub(crate) silent_for: Duration,
+    pub silent_for: Duration,
 }
 
 impl TcpState {
@@ -49,14 +49,38 @@ impl TcpState {
 
     /// `None` where the kernel cannot be asked. One system call.
     #[cfg(target_os = "linux")]
-    pub(crate) fn of(socket: &TcpStream) -> Option<Self> {
+    #[must_use]
+    pub fn of(socket: &TcpStream) -> Option<Self> {
         linux::state(socket)
     }
 
     /// `None` where the kernel cannot be asked.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn of(_: &TcpStream) -> Option<Self> {
+    #[must_use]
+    pub fn of(_: &TcpStream) -> Option<Self> {
         None
+    }
+}
+
+/// The pause before the second look at what is unacknowledged, and the longest one: there is no event.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(200)];
+
+/// Waits until the remote has acknowledged all that was written, or nothing of it for `patience`.
+///
+/// A socket that is closed by a reset, or with unread input, drops what is unacknowledged. Returns at
+/// once where the kernel cannot be asked. Cancel safe.
+pub async fn acknowledged(mut state: impl FnMut() -> Option<TcpState>, patience: Duration) {
+    let [mut pause, longest] = PAUSES;
+    let (mut acked, mut waited) = (0, Duration::ZERO);
+    while let Some(state) = state().filter(|state| state.unacked) {
+        if state.acked > acked {
+            (acked, waited) = (state.acked, Duration::ZERO);
+        } else if waited >= patience {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        waited += pause;
+        pause = (pause * 2).min(longest);
     }
 }
 
@@ -95,8 +119,7 @@ impl Keepalive {
         self.0
     }
 
-    /// As [`apply`](Self::apply). A socket that was reset meanwhile cannot be told, and says so when it
-    /// is read.
+    /// As [`apply`](Self::apply). A socket that was reset meanwhile takes no option; reading it says why.
     pub(crate) fn apply_or_log(self, socket: &TcpStream) {
         if let Err(error) = self.apply(socket) {
             debug!(%error, "no keepalive");
@@ -248,6 +271,27 @@ mod tests {
         drop(other);
         one.ready(tokio::io::Interest::ERROR).await.unwrap();
         assert!(!TcpState::of(&one).unwrap().unacked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_unacknowledged_is_waited_for_while_some_of_it_is_taken() {
+        let patience = Duration::from_secs(2);
+        let state = |acked| TcpState {
+            acked,
+            received: 0,
+            unacked: acked < 10,
+            silent_for: Duration::ZERO,
+        };
+        let start = tokio::time::Instant::now();
+        // A byte a second, all ten of them.
+        acknowledged(|| Some(state(start.elapsed().as_secs())), patience).await;
+        assert!(start.elapsed() >= Duration::from_secs(10));
+        // None of them.
+        let start = tokio::time::Instant::now();
+        acknowledged(|| Some(state(1)), patience).await;
+        let elapsed = start.elapsed();
+        assert!(elapsed >= patience && elapsed < patience * 2, "{elapsed:?}");
+        acknowledged(|| None, patience).await;
     }
 
     #[tokio::test]

@@ -61,6 +61,9 @@ pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
 pub use kernel::Keepalive;
+/// For what reads and writes sockets beside the library, as the program's admin server does.
+#[doc(hidden)]
+pub use kernel::{TcpState, acknowledged};
 pub use listener::{Accepted, Listener};
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use serve::DialRefusal;

@@ -103,17 +103,17 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Between two pings, unless the other end's silence asks for more of them. Five seconds is what
+    /// Between two pings, unless the remote's silence asks for more of them. Five seconds is what
     /// remotedialer's connector does.
     pub ping_interval: Duration,
     /// Silence of the other end after which the session is over. Any message is a sign of life, and
-    /// so is a part of one. A watertight end is told, and pings in time. Where ours waits in the
-    /// transport, the other end has nothing to answer, and the time begins with what it takes.
+    /// so is a part of one. A watertight remote learns it from Settings and pings in time. While our
+    /// ping waits in the transport, the remote cannot answer, so the time begins with what it takes.
     pub silence: Duration,
-    /// Whether a watertight end is told the silence, so that it pings in time: yes, unless set. Searches
-    /// that count every message leave it out.
-    pub tell_silence: bool,
-    /// How long the other end's side of the transport may take nothing of what is queued: as long as `silence`, since an end
+    /// Whether Settings carry the silence, so that a watertight remote pings in time: yes, unless set.
+    /// Searches that count every message leave it out.
+    pub announce_silence: bool,
+    /// How long the remote's side of the transport may take nothing of what is queued: as long as `silence`, since an end
     /// that is heard and does not read is no better than a silent one.
     pub stall: Duration,
     /// How long a dial of ours may go unanswered, where the caller gives no other time. Fifteen
@@ -129,15 +129,15 @@ pub struct Timing {
 }
 
 impl SessionConfig {
-    /// What the other end is told of it.
+    /// What Settings say of it.
     pub(super) fn settings(&self) -> Settings {
-        let tells = self.timing.tell_silence;
+        let announces = self.timing.announce_silence;
         let silence = u64::try_from(self.timing.silence.as_millis()).unwrap_or(u64::MAX);
         Settings {
             initial_window: self.limits.initial_window,
             max_data: self.limits.max_data as u64,
             max_connections: self.limits.max_connections as u64,
-            silence: if tells { nearest(silence.max(1), &Settings::SILENCE) } else { 0 },
+            silence: if announces { nearest(silence.max(1), &Settings::SILENCE) } else { 0 },
         }
     }
 }
@@ -174,7 +174,7 @@ impl Default for Timing {
         Self {
             ping_interval: Duration::from_secs(5),
             silence: Duration::from_secs(30),
-            tell_silence: true,
+            announce_silence: true,
             stall: Duration::from_secs(30),
             dial: Duration::from_secs(15),
             accept: Duration::from_secs(15),

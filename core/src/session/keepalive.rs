@@ -7,7 +7,7 @@ use crate::timers::Timer;
 use crate::wire::Dialect;
 use crate::{Instant, Role};
 
-/// How many pings the other end may miss.
+/// How many pings the remote may miss.
 const PINGS: u32 = 3;
 
 /// An end that says it bears no silence at all is pinged no more often than this.
@@ -18,7 +18,7 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Keepalive {
     heard: Instant,
-    /// When the other end last took some of what waits in the transport: before that, it could not
+    /// When the remote last took some of what waits in the transport: before that, it could not
     /// have answered.
     taken: Instant,
     pings: u64,
@@ -48,7 +48,7 @@ impl Keepalive {
         self.heard
     }
 
-    /// Since when the other end could have given a sign of life, and has not.
+    /// Since when the remote could have given a sign of life, and has not.
     pub(super) fn silent_since(&self) -> Instant {
         self.heard.max(self.taken)
     }
@@ -100,7 +100,7 @@ impl Session {
         self.keepalive.heard(now);
     }
 
-    /// The other end's side of the transport has taken some of what [`poll_transmit`] gave, and more
+    /// The remote's side of the transport has taken some of what [`poll_transmit`] gave, and more
     /// of it waits. A transport that queues is no stalled one while its queue moves, though it
     /// takes nothing new; and what waits in it, a ping say, cannot have been answered.
     ///
@@ -117,7 +117,7 @@ impl Session {
         self.timers.arm(Timer::Ping, now + self.ping_interval());
     }
 
-    /// As often as we like, and often enough for the other end, which may be less patient.
+    /// The own interval, or a shorter one for a remote that is less patient.
     pub(super) fn ping_interval(&self) -> Duration {
         let own = self.config.timing.ping_interval;
         match self.peer.map_or(0, |peer| peer.silence) {

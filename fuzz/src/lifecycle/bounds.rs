@@ -108,7 +108,7 @@ impl Bounds {
         timing.reconcile = Duration::from_secs(25);
         timing.stall = Duration::from_secs(30);
         timing.silence = Duration::from_secs(40);
-        timing.tell_silence = false;
+        timing.announce_silence = false;
         timing.ping_interval = Duration::from_secs(1_000_000);
         config
     }

@@ -78,7 +78,7 @@ pub(crate) enum OnEof {
 ///
 /// # Errors
 /// The first failure of either side. The other side has received by then what came before it, and has
-/// been reset and told why.
+/// been reset with the reason.
 pub(crate) fn copy<S: Socket>(
     socket: S,
     stream: TunnelStream,
@@ -106,8 +106,8 @@ pub(crate) fn copy<S: Socket>(
     // An async function would keep its arguments beside what it has made of them.
     async move {
         let result = (&mut copy).await;
-        // Told first: the session may be the faster way.
-        let result = copy.tell(result);
+        // The tunnel learns of it before the socket is settled, which may take a while.
+        let result = copy.reset_stream(result);
         copy.settle(result.is_err()).await;
         copy.close(result)
     }
@@ -188,7 +188,7 @@ impl<S: Socket> Copy<S> {
             Err(error) => return Poll::Ready(Err(self.failure(error))),
         };
         if data.is_empty() {
-            // The kernel tells a reset once, here to a write or a check, and then an end of file. A
+            // The kernel reports a reset once, here to a write or a check, and then an end of file. A
             // socket that was at its end before the reset has a broken pipe (EPIPE) instead, and then
             // the end is one.
             let cut_off = |error: &mut io::Error| error.kind() != io::ErrorKind::BrokenPipe;
@@ -280,7 +280,7 @@ impl<S: Socket> Copy<S> {
         Ok(())
     }
 
-    /// The first failure of the socket is the one that is told.
+    /// The first failure of the socket is the one that is reported.
     fn failure(&mut self, error: io::Error) -> Failure {
         Failure::Socket(self.broken.take().unwrap_or(error))
     }
@@ -401,12 +401,12 @@ impl<S: Socket> Copy<S> {
     }
 
     /// Resets the tunnel's stream if it was not that which failed.
-    fn tell(&self, result: Result<(), Failure>) -> io::Result<Copied> {
+    fn reset_stream(&self, result: Result<(), Failure>) -> io::Result<Copied> {
         let control = self.stream.control();
         match result {
             Ok(()) => Ok(self.copied),
             Err(Failure::Socket(error)) => {
-                let (code, error) = told(error);
+                let (code, error) = reset_for(error);
                 control.reset(code, &error.to_string());
                 Err(error)
             }
@@ -459,7 +459,7 @@ impl Limit {
 }
 
 /// The code and the words for a socket's failure.
-fn told(error: io::Error) -> (ResetCode, io::Error) {
+fn reset_for(error: io::Error) -> (ResetCode, io::Error) {
     use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
     match error.kind() {
         TimedOut | HostUnreachable | NetworkUnreachable => {

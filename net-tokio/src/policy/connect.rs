@@ -18,8 +18,8 @@ const MAX_ADDRESSES: usize = 16;
 /// Connects to the address that answers first. Small messages leave at once. The caller sets the
 /// deadline. Cancel safe.
 ///
-/// The socket is reset when it is dropped, before and after, until it is told to linger: no target
-/// takes one that nobody waits for any more for a client that had nothing to say.
+/// The socket is reset when it is dropped, before and after, until linger is switched off again: a target
+/// does not take an abandoned dial for a client that had nothing to send.
 ///
 /// # Errors
 /// No address answers; with several, the error tells what each one did.

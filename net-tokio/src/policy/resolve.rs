@@ -73,7 +73,7 @@ impl Resolver {
         }
     }
 
-    /// The look-up of a name that goes on, whose sender is there.
+    /// The running look-up of a name.
     fn running(&self, name: &str) -> Option<watch::Receiver<Answer>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get(name).filter(|answer| answer.has_changed().is_ok()).cloned()

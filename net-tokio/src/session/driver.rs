@@ -188,7 +188,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         state.dispatch();
     }
 
-    /// A transport that cannot be written may have received the other end's last messages before: they
+    /// A transport that cannot be written may have received the remote's last messages before: they
     /// are taken in first.
     fn end_if_broken(&mut self, more_in: bool) {
         if let Some(error) = self.broken.take_if(|_| !more_in) {

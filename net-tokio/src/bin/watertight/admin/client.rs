@@ -17,10 +17,10 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
-use watertight::Accepted;
+use watertight::{Accepted, acknowledged};
 
 use super::socket::Socket;
 
@@ -33,11 +33,8 @@ const AHEAD: usize = 4 << 10;
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(30);
 
-/// How long the kernel may take to send what came before a cut.
-const DRAIN: Duration = Duration::from_secs(10);
-
-/// How often it is looked at meanwhile; there is no event for it.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a client may take nothing of what came before a cut.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle to the connection.
 #[derive(Clone)]
@@ -171,15 +168,10 @@ impl Client {
         self.lock().answer == Fate::HandedOver
     }
 
-    /// Ends the connection in a reset, once the kernel has sent what was written.
+    /// Ends the connection in a reset, once the client has received what was written.
     pub(super) async fn reset(self) {
-        let drained = async {
-            while !self.lock().socket.is_drained() {
-                sleep(DRAIN_INTERVAL).await;
-            }
-        };
         // A client that does not read loses what it has not read.
-        timeout(DRAIN, drained).await.ok();
+        acknowledged(|| self.lock().socket.tcp(), PATIENCE).await;
         self.lock().socket.reset();
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use watertight::TcpState;
 
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -34,23 +35,12 @@ impl Socket {
         }
     }
 
-    /// Whether the kernel has sent all that was written. A reset discards what it has not.
-    #[cfg(target_os = "linux")]
-    pub(super) fn is_drained(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Self::Tcp(socket) = self else { return true };
-        // With this option a socket is writable only once nothing is left to send.
-        if socket2::SockRef::from(socket).set_tcp_notsent_lowat(1).is_err() {
-            return true;
+    /// What the kernel knows of it, for one that is a TCP connection.
+    pub(super) fn tcp(&self) -> Option<TcpState> {
+        match self {
+            Self::Tcp(socket) => TcpState::of(socket),
+            Self::Unix(_) => None,
         }
-        let mut sockets = [PollFd::new(socket, PollFlags::OUT)];
-        // An error counts as drained: there is nothing to wait for.
-        poll(&mut sockets, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn is_drained(&self) -> bool {
-        true
     }
 }
 
