@@ -109,7 +109,8 @@ fn an_agent_comes_back_after_the_authority_was_renewed() {
     eventually("the agent", || {
         (!clients()["clients"].as_array().unwrap().is_empty()).then_some(())
     });
-    assert!(agent.log().contains("certificates for connections to servers read again"));
+    let text = "certificates for connections to servers read again";
+    eventually("the new authority", || agent.log().contains(text).then_some(()));
     assert_eq!(agent.stop().code, 0);
     assert_eq!(second.stop().code, 0);
 }
