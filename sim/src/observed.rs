@@ -130,6 +130,9 @@ pub struct StreamEnd {
     pub eof: bool,
     /// The connection broke, and why.
     pub broken: Option<String>,
+    /// Bytes that it must have read by now, once its connection is gone: all that was written before
+    /// a reset, or had arrived when the session ended. `None` where that cannot be known.
+    pub owed: Option<u64>,
 }
 
 impl StreamEnd {

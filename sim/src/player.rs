@@ -174,6 +174,11 @@ impl Player {
         self.end.broken.get_or_insert_with(|| why.to_string());
     }
 
+    /// Its connection is gone, after so many bytes that were its to read.
+    pub fn was_owed(&mut self, bytes: u64) {
+        self.end.owed = Some(bytes);
+    }
+
     /// What it has done and seen.
     #[must_use]
     pub const fn end(&self) -> &StreamEnd {

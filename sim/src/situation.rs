@@ -54,6 +54,8 @@ situations! {
     Dropped = "an application dropped its stream before it had finished" in Both;
     /// See [`Cause::Aborted`].
     Aborted = "an application reset its connection" in Both;
+    /// See [`Cause::Vanished`].
+    Vanished = "the machine at the end of a connection vanished" in Both;
     /// See [`Cause::Stopped`].
     Stopped = "an application let go after finishing, and the other end still sent" in Both;
     /// See [`Cause::Refused`].
@@ -207,7 +209,8 @@ impl Situation {
         match cause {
             Cause::Finished => Self::Finished,
             Cause::Dropped => Self::Dropped,
-            Cause::Aborted | Cause::Vanished => Self::Aborted,
+            Cause::Aborted => Self::Aborted,
+            Cause::Vanished => Self::Vanished,
             Cause::Stopped => Self::Stopped,
             Cause::Refused => Self::Refused,
             Cause::PeerReset => Self::PeerReset,

@@ -97,7 +97,7 @@ fn an_echo_is_complete_on_every_transport_and_with_every_kind_of_target() {
                     &[Situation::Finished, Situation::AnswerAfterFinish, Situation::MuchMoved],
                 );
                 let whole = "s0: StreamEnd { written: 30000, read: 30000, finished: true, let_go: \
-                             false, eof: true, broken: None }";
+                             false, eof: true, broken: None, owed: None }";
                 assert!(story.contains(whole), "{story}");
             }
         }

@@ -182,10 +182,10 @@ impl<E: End> Actor<E> {
         }
     }
 
-    pub(super) fn reset(&mut self, now: Instant, id: ConnectionId) {
+    pub(super) fn reset(&mut self, now: Instant, id: ConnectionId, code: ResetCode) {
         match self {
             Self::Session(end) => {
-                end.reset(now, id, ResetCode::CANCELLED, "reset").ok();
+                end.reset(now, id, code, "reset").ok();
             }
             Self::Remotedialer(end) => end.reset(id),
             Self::Hostile(_) => {}

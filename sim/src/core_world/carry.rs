@@ -7,7 +7,7 @@ use watertight_core::{Instant, Transmit};
 use super::crossing::note_crossing;
 use super::endpoint::Endpoint;
 use super::events::take_events;
-use super::frame::{FrameKind, Label, kind, words};
+use super::frame::{FrameKind, Label, data_in, kind, words};
 use super::link::{Seated, earlier};
 use super::moves::run_players;
 use super::pipe::{Arrival, Pipe, Way};
@@ -117,7 +117,13 @@ impl<T: Tunnel> World<'_, T> {
             end.touched = true;
             match kind {
                 Some(FrameKind::Message) => {
-                    note_credit(&mut self.stage, end, &payload);
+                    let label = Label::of(&payload);
+                    note_credit(&mut self.stage, end, label);
+                    if label.kind == kind::DATA
+                        && let Some(bytes) = data_in(&payload)
+                    {
+                        end.arrived(label.connection, bytes as u64);
+                    }
                     end.actor.handle_message(now, payload);
                 }
                 Some(FrameKind::Ping) => {
@@ -161,6 +167,7 @@ impl<T: Tunnel> World<'_, T> {
         for _ in 0..ROUNDS {
             run_players(end, stage, place);
             take_events(end, stage, place);
+            end.early.clear();
             // What is sent may make room for those who wait.
             let sent = transmit(end, pipe, back, stage, place, way);
             if !sent && end.handles.iter().all(|handle| !handle.ready) {
@@ -226,8 +233,7 @@ fn tell(stage: &Stage<'_>, place: Place, transmit: &Transmit) {
 }
 
 /// Credit that comes for a connection which has used up what it had.
-fn note_credit<E: End>(stage: &mut Stage<'_>, end: &mut Endpoint<E>, message: &[u8]) {
-    let label = Label::of(message);
+fn note_credit<E: End>(stage: &mut Stage<'_>, end: &mut Endpoint<E>, label: Label) {
     if label.kind != kind::CREDIT || stage.seen.has(Situation::CreditUsedUp) {
         return;
     }

@@ -49,6 +49,7 @@ impl<T: Tunnel> World<'_, T> {
             seat: None,
             far_seat: None,
             excused: false,
+            reset_last: [false; 2],
             changed: false,
         });
         if let Err(why) = self.open(agent, from, stream, within)

@@ -3,6 +3,7 @@
 use watertight_core::{ConnectionId, Instant};
 
 use super::actor::Actor;
+use super::frame::connection;
 use super::stream::Role;
 use super::tunnel::End;
 
@@ -11,6 +12,8 @@ use super::tunnel::End;
 pub(super) struct Endpoint<E> {
     pub(super) actor: Actor<E>,
     pub(super) handles: Vec<Handle>,
+    /// Bytes that arrived for connections whose dial nobody has seen yet.
+    pub(super) early: Vec<(ConnectionId, u64)>,
     pub(super) timeout: Option<Instant>,
     /// Something happened to it since it was looked at.
     pub(super) touched: bool,
@@ -42,6 +45,8 @@ pub(super) struct Handle {
     pub(super) released: bool,
     /// It was told that nothing more travels.
     pub(super) ended: bool,
+    /// Bytes that its session has received for it.
+    pub(super) arrived: u64,
 }
 
 impl<E: End> Endpoint<E> {
@@ -58,6 +63,7 @@ impl<E: End> Endpoint<E> {
         Self {
             actor,
             handles: Vec::new(),
+            early: Vec::new(),
             timeout: None,
             touched: true,
             closed: 0,
@@ -70,6 +76,23 @@ impl<E: End> Endpoint<E> {
 
     pub(super) fn handle(&mut self, id: ConnectionId) -> Option<&mut Handle> {
         self.handles.iter_mut().find(|handle| handle.id == id)
+    }
+
+    /// Bytes have arrived for a connection.
+    pub(super) fn arrived(&mut self, number: i64, bytes: u64) {
+        if self.actor.has_ended() {
+            return;
+        }
+        match self.handles.iter_mut().find(|handle| handle.id.get() == number) {
+            Some(handle) => handle.arrived += bytes,
+            None => self.early.push((connection(number), bytes)),
+        }
+    }
+
+    /// What has arrived for a connection before its dial was seen.
+    pub(super) fn take_early(&mut self, id: ConnectionId) -> u64 {
+        let early = self.early.extract_if(.., |(of, _)| *of == id);
+        early.map(|(_, bytes)| bytes).sum()
     }
 
     /// The application or the target at a connection has something to do.
@@ -93,6 +116,7 @@ impl Handle {
             read_blocked: false,
             released: false,
             ended: false,
+            arrived: 0,
         }
     }
 }

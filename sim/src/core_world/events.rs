@@ -70,7 +70,8 @@ fn on_incoming<E: End>(
         return;
     };
     let answer = stage.streams.get(stream).map_or(Answer::Refuse, |stream| stream.plan.answer);
-    end.handles.push(Handle::new(id, stream, Role::Far, false));
+    let arrived = end.take_early(id);
+    end.handles.push(Handle { arrived, ..Handle::new(id, stream, Role::Far, false) });
     match answer {
         Answer::Accept => accept(end, stage, place, id),
         Answer::Refuse => end.actor.refuse(stage.now, id),
@@ -107,6 +108,7 @@ fn strange(stage: &mut Stage<'_>, place: Place) -> usize {
         seat: None,
         far_seat: None,
         excused: false,
+        reset_last: [false; 2],
         changed: false,
     });
     stage.streams.len() - 1
@@ -163,6 +165,7 @@ fn on_retired<E: End>(
     };
     let handle = end.handles.remove(place_of_handle);
     demand_reason(stage, place, handle, how);
+    note_owed(stage, handle, how);
     if let Some(record) = stage.record(handle.stream)
         && handle.role == Role::Near
         && record.dial == DialOutcome::Pending
@@ -198,7 +201,7 @@ fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retir
     let reason = stream.excused || reached.is_none_or(gone) || gone(&stream.near);
     let wrong = match how.cause {
         Some(Cause::NotListed) => true,
-        Some(Cause::PeerReset | Cause::Aborted | Cause::Dropped) => !reason,
+        Some(Cause::PeerReset | Cause::Aborted | Cause::Dropped | Cause::Vanished) => !reason,
         // A Pause that was lost could not be obeyed.
         Some(Cause::Overrun) => {
             !reason && place.calm && obeys && holds_a_path(&stage.schedule.knobs, place.side)
@@ -212,6 +215,33 @@ fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retir
     if wrong {
         let what = format!("{} ended for no reason ({})", stream.id, how.why);
         stage.contradiction(|| what);
+    }
+}
+
+/// What must have been read by now: all that was written ahead of a reset, and all that had arrived
+/// when the session ended.
+fn note_owed(stage: &mut Stage<'_>, handle: Handle, how: Retired) {
+    let Some(stream) = stage.streams.get_mut(handle.stream) else { return };
+    let (own, other) = (handle.role, handle.role.other());
+    let Some(player) = stream.view(own) else { return };
+    let let_go = player.end().let_go;
+    let owed = match how.cause {
+        Some(Cause::Aborted | Cause::Dropped | Cause::Vanished) if let_go => {
+            if let Some(last) = stream.reset_last.get_mut(own.index()) {
+                *last = true;
+            }
+            None
+        }
+        Some(Cause::PeerReset) if stream.reset_last.get(other.index()) == Some(&true) => {
+            stream.view(other).map(|writer| writer.end().written)
+        }
+        Some(Cause::SessionEnded) => Some(handle.arrived),
+        _ => None,
+    };
+    if let Some(owed) = owed.filter(|_| !let_go)
+        && let Some(player) = stream.player(own)
+    {
+        player.was_owed(owed);
     }
 }
 

@@ -85,6 +85,15 @@ impl Label {
     }
 }
 
+/// How many bytes of a connection a Data message carries.
+pub(crate) fn data_in(message: &[u8]) -> Option<usize> {
+    let (_, rest) = read_signed(message)?;
+    let (_, rest) = read_signed(rest)?;
+    let (_, rest) = read_signed(rest)?;
+    let (_, payload) = read_signed(rest)?;
+    Some(payload.len())
+}
+
 fn read_signed(input: &[u8]) -> Option<(i64, &[u8])> {
     let mut value = 0_u64;
     for (place, byte) in input.iter().enumerate().take(10) {
@@ -141,6 +150,16 @@ mod tests {
             assert_eq!(label, Label { connection: number, kind: kind::CREDIT });
         }
         assert_eq!(Label::of(&[0x80]), Label::default());
+    }
+
+    #[test]
+    fn what_a_data_message_carries_is_its_payload() {
+        for (deadline, length) in [(0, 0), (-1, 1), (1 << 40, 5000)] {
+            let payload = Bytes::from(vec![0x80; length]);
+            let message = Message::new(connection(7), Body::Data { deadline, payload }).encode();
+            assert_eq!(data_in(&message.to_bytes()), Some(length));
+        }
+        assert_eq!(data_in(&[0x80]), None);
     }
 
     #[test]

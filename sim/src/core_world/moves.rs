@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use watertight_core::ConnectionId;
 use watertight_core::session::{ReadError, WriteError};
+use watertight_core::wire::ResetCode;
 
 use super::actor::Actor;
 use super::endpoint::{Endpoint, Handle};
@@ -60,7 +61,8 @@ impl<E: End> Move<'_, '_, E> {
             }
             Desire::Finish if self.handle.open && !self.handle.write_blocked => self.finish(),
             Desire::Reset => {
-                self.let_go("resets", |actor, stage, id| actor.reset(stage.now, id));
+                let code = self.reset_code();
+                self.let_go("resets", |actor, stage, id| actor.reset(stage.now, id, code));
                 true
             }
             Desire::Drop => {
@@ -123,6 +125,14 @@ impl<E: End> Move<'_, '_, E> {
         self.handle.released = whole;
         self.stage.told(self.place.host, || format!("#{id} finished"));
         true
+    }
+
+    /// Of the targets that go, the machine of every other one has vanished: their kernels say so.
+    fn reset_code(&self) -> ResetCode {
+        let stream = self.stage.streams.get(self.handle.stream);
+        stream.map_or(ResetCode::CANCELLED, |stream| {
+            stream.id.reset_code(self.handle.role == Role::Far)
+        })
     }
 
     fn let_go(&mut self, what: &str, end: impl FnOnce(&mut Actor<E>, &Stage<'_>, ConnectionId)) {

@@ -34,6 +34,8 @@ pub(super) struct Stream {
     /// Whether one of its ends has gone by a deadline or with its session: what the other end is
     /// told then has a reason.
     pub(super) excused: bool,
+    /// Whether the reset of the application, and of the target, went out behind all that it had written.
+    pub(super) reset_last: [bool; 2],
     /// Whether the record lags behind the players.
     pub(super) changed: bool,
 }
@@ -89,6 +91,13 @@ impl Stream {
 }
 
 impl Role {
+    pub(super) const fn index(self) -> usize {
+        match self {
+            Self::Near => 0,
+            Self::Far => 1,
+        }
+    }
+
     pub(super) const fn other(self) -> Self {
         match self {
             Self::Near => Self::Far,

@@ -3,6 +3,7 @@
 mod adds_equal_removes;
 mod bytes_intact;
 mod closed_once;
+mod delivered;
 mod dial_deadline;
 #[cfg(test)]
 mod fixture;
@@ -78,6 +79,8 @@ invariants! {
     BytesIntact = bytes_intact;
     /// Every end of a session is reported once.
     ClosedOnce = closed_once;
+    /// What arrives ahead of a reset, or of the end of a session, is delivered.
+    Delivered = delivered;
     /// No dial outlives its deadline.
     DialDeadline = dial_deadline;
     /// The heap is as it was: at rest while the hosts are up, and all of it when they are gone.

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use watertight_core::wire::ResetCode;
 
 /// A stream that an application dials, by its number in the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,6 +23,12 @@ impl StreamId {
     #[must_use]
     pub fn target(self) -> String {
         format!("tcp/s{}.example:1", self.0)
+    }
+
+    /// What a reset of the stream by its application or its target says. The machine of every other
+    /// target that resets has vanished: its host's kernel has noticed it.
+    pub(crate) const fn reset_code(self, by_target: bool) -> ResetCode {
+        if by_target && self.0 % 2 == 1 { ResetCode::VANISHED } else { ResetCode::CANCELLED }
     }
 
     /// The stream of a target, if it is one.

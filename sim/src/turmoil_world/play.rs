@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use watertight::{ResetCode, TunnelStream};
+use watertight::TunnelStream;
 
 use super::seat::{Seat, State};
 use super::stage::Stage;
@@ -69,7 +69,7 @@ fn poll_play(
                 state.player.gone();
                 drop(state);
                 if let Some(stream) = stream.take() {
-                    stream.reset(ResetCode::CANCELLED, "reset by the application");
+                    stream.reset(seat.reset_code(), "reset by the application");
                 }
                 return Poll::Ready(());
             }

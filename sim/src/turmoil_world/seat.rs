@@ -3,6 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use watertight::ResetCode;
+
 use crate::Player;
 use crate::observed::StreamEnd;
 use crate::pattern::{Direction, Pattern};
@@ -61,6 +63,11 @@ impl Seat {
 
     pub(super) fn end(&self) -> StreamEnd {
         self.lock().player.end().clone()
+    }
+
+    /// What its reset says.
+    pub(super) fn reset_code(&self) -> ResetCode {
+        self.stream.reset_code(self.writes == Direction::ToApplication)
     }
 
     /// What it writes.

@@ -100,6 +100,9 @@ specimens! {
         |schedule, trace| configured(session::never_silent, schedule, trace);
     "C2" "finish_ends_both": "finishing one direction ends the other one", [BytesIntact],
         of::<stream::FinishEndsBoth>;
+    "N1" "reset_discards": "a reset throws away what was written before it", [Delivered], of::<stream::ResetDiscards>;
+    "N1" "end_discards": "the end of a session throws away what nobody has read yet", [Delivered],
+        of::<session::EndDiscards>;
     "T1" "reset_unheard": "the application never hears that its target has reset", [Progress],
         of::<stream::ResetUnheard>;
     "T1" "lingers": "half-closed connections have no timer", [AddsEqualRemoves, Progress],

@@ -75,6 +75,24 @@ broken! {
     }
 }
 
+broken! {
+    /// N1: what has arrived is thrown away when the transport ends before the application has read it.
+    EndDiscards { connections: Vec<ConnectionId> }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        let event = self.session.poll_event()?;
+        if let Event::Opened(id) | Event::Incoming { id, .. } = &event {
+            self.connections.push(*id);
+        }
+        Some(event)
+    }
+
+    fn handle_transport_ended(&mut self, now: Instant, reason: &str) {
+        self.session.handle_transport_ended(now, reason);
+        self.connections.drain(..).for_each(|id| self.session.release(now, id));
+    }
+}
+
 /// R24: "any client announces routes".
 #[derive(Debug)]
 pub(super) struct TrustsAnyone(Session);

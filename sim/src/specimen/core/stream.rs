@@ -170,6 +170,30 @@ broken! {
 }
 
 broken! {
+    /// N1: "a target sends, then resets: what it sent before is thrown away".
+    ResetDiscards { reset: Vec<ConnectionId> }
+
+    fn reset(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        code: ResetCode,
+        text: &str,
+    ) -> Result<(), NotPossible> {
+        self.reset.push(id);
+        self.session.reset(now, id, code, text)
+    }
+
+    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        let reset = &self.reset;
+        transmit_unless(&mut self.session, now, |transmit| {
+            let label = label(transmit);
+            label.kind == kind::DATA && reset.iter().any(|id| id.get() == label.connection)
+        })
+    }
+}
+
+broken! {
     /// Y4: "streams are dropped: never removed, until the limit refuses new ones".
     NeverReleased {}
 
