@@ -52,9 +52,13 @@ const IDLE: Duration = Duration::from_secs(300);
 /// tunnel takes nothing, and one whose remote may not acknowledge what was written.
 const WATCH: Duration = Duration::from_secs(3);
 
-/// How long the bytes ahead of a failure wait for somebody to take some of them: directly, an end that
-/// reads nothing learns of a reset at once.
-const LAST_BYTES: Duration = Duration::from_secs(2);
+/// How long the bytes ahead of a failure wait for somebody to take [`SOME`] of them: directly, an end
+/// that reads nothing learns of a reset at once.
+pub(crate) const LAST_BYTES: Duration = Duration::from_secs(2);
+
+/// Bytes that count as taken. A remotedialer end that reads nothing still takes a byte now and then, by
+/// which it is asked whether it reads.
+pub(crate) const SOME: u64 = 64;
 
 /// How long a socket that cannot be written may have nothing to read before the failure is passed
 /// on. A reset TCP socket is at its end as soon as it is read; a Unix socket may go on.
@@ -300,7 +304,7 @@ impl<S: Socket> Copy<S> {
     }
 
     /// Nothing moves: is there an end that nobody has seen, or a timeout that has passed?
-    fn poll_blocked(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Result<(), Failure>> {
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.check_socket(cx)?;
         let Some(limit) = self.limit(cx) else {
             self.limit = None;
@@ -309,7 +313,7 @@ impl<S: Socket> Copy<S> {
         if self.up != Up::Flowing && self.down == Down::Done {
             return Poll::Ready(Ok(()));
         }
-        self.poll_limit(cx, limit, moved)
+        self.poll_limit(cx, limit)
     }
 
     /// How long the connection may go on without a movement; `None` where that is nobody's business.
@@ -373,17 +377,11 @@ impl<S: Socket> Copy<S> {
         acked > std::mem::replace(&mut self.acked, acked)
     }
 
-    fn poll_limit(
-        &mut self,
-        cx: &mut Context<'_>,
-        time: Duration,
-        moved: bool,
-    ) -> Poll<Result<(), Failure>> {
+    fn poll_limit(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<Result<(), Failure>> {
+        let passed = self.copied.sent + self.copied.received - self.up_in_hand.len() as u64;
         let running = self.limit.take().filter(|limit| limit.time == time);
-        let mut limit = running.unwrap_or_else(|| Limit::start(time));
-        if moved {
-            limit.moved();
-        }
+        let mut limit = running.unwrap_or_else(|| Limit::start(time, passed));
+        limit.notice(passed);
         while limit.poll(cx).is_ready() {
             if !self.acknowledged_more() {
                 return Poll::Ready(Err(self.idle()));
@@ -433,12 +431,23 @@ impl<S: Socket> Copy<S> {
 struct Limit {
     time: Duration,
     since: Instant,
+    /// Bytes that had been passed on then.
+    passed: u64,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Limit {
-    fn start(time: Duration) -> Self {
-        Self { time, since: Instant::now(), sleep: Box::pin(tokio::time::sleep(time)) }
+    fn start(time: Duration, passed: u64) -> Self {
+        Self { time, since: Instant::now(), passed, sleep: Box::pin(tokio::time::sleep(time)) }
+    }
+
+    /// So many bytes have been passed on by now.
+    fn notice(&mut self, passed: u64) {
+        let least = if self.time == LAST_BYTES { SOME } else { 1 };
+        if passed >= self.passed + least {
+            self.passed = passed;
+            self.moved();
+        }
     }
 
     fn moved(&mut self) {
@@ -483,7 +492,6 @@ impl<S: Socket> Future for Copy<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let copy = &mut *self;
-        let mut moved = false;
         for _ in 0..ROUNDS {
             let mut moves = false;
             if copy.up == Up::Flowing && copy.poll_up(cx)?.is_ready() {
@@ -496,9 +504,8 @@ impl<S: Socket> Future for Copy<S> {
                 return Poll::Ready(Ok(()));
             }
             if !moves {
-                return copy.poll_blocked(cx, moved);
+                return copy.poll_blocked(cx);
             }
-            moved = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -299,3 +299,23 @@ async fn n3_the_last_bytes_wait_for_as_long_as_the_remote_takes_some() {
     assert!(start.elapsed() <= Duration::from_secs(20) + LAST_BYTES * 2);
     assert!(aborted.load(Relaxed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_a_byte_now_and_then_is_not_waited_for_for_ever() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, aborted) = Wry::new(ALL, 64);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+    far.write_all(&text(1000)).await.unwrap();
+    sleep(1).await;
+    far.reset(ResetCode::CANCELLED, "enough");
+    let start = Instant::now();
+    let dripping = tokio::spawn(async move {
+        while client.read_u8().await.is_ok() {
+            sleep(1).await;
+        }
+    });
+    copying.await.unwrap().unwrap_err();
+    assert!(start.elapsed() <= LAST_BYTES * 2, "{:?}", start.elapsed());
+    assert!(aborted.load(Relaxed));
+    dripping.await.unwrap();
+}

@@ -7,7 +7,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
@@ -16,10 +15,8 @@ use tracing::debug;
 use watertight_core::ConnectionEnd;
 use watertight_core::wire::ResetCode;
 
+use crate::copy::{LAST_BYTES, SOME};
 use crate::stream::{ReadHalf, StreamControl, TunnelStream, WriteHalf};
-
-/// How long a stream may take none of what came before the other one's failure.
-const LAST_BYTES: Duration = Duration::from_secs(2);
 
 /// How one direction came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +78,7 @@ async fn both(
 /// # Errors
 /// The stream that is read failed.
 async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
-    let mut last_bytes = LastBytes(None);
+    let mut last_bytes = LastBytes::default();
     loop {
         let room = poll_fn(|cx| unless_over(to.poll_room(cx), from, &mut last_bytes, cx)).await;
         let Some(room) = room else { return Err(failure(from).await) };
@@ -97,7 +94,7 @@ async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
                 unless_over(to.poll_write_bytes(cx, &mut piece), from, &mut last_bytes, cx)
             };
             match poll_fn(write).await {
-                Some(Ok(_)) => last_bytes.moved(),
+                Some(Ok(taken)) => last_bytes.took(taken as u64),
                 Some(Err(_)) => return Ok(Passed::Dead),
                 None => return Err(failure(from).await),
             }
@@ -122,19 +119,26 @@ fn unless_over<T>(
 }
 
 /// The time for what came before a stream's failure, which begins anew with each movement.
-struct LastBytes(Option<Pin<Box<Sleep>>>);
+#[derive(Default)]
+struct LastBytes {
+    time: Option<Pin<Box<Sleep>>>,
+    taken: u64,
+}
 
 impl LastBytes {
-    fn moved(&mut self) {
-        self.0 = None;
+    fn took(&mut self, bytes: u64) {
+        self.taken += bytes;
+        if self.taken >= SOME {
+            *self = Self::default();
+        }
     }
 
     /// A clean end can wait for its turn.
     fn poll_over(&mut self, from: &ReadHalf, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.is_none() && from.poll_ended(cx) == Poll::Ready(false) {
-            self.0 = Some(Box::pin(sleep(LAST_BYTES)));
+        if self.time.is_none() && from.poll_ended(cx) == Poll::Ready(false) {
+            self.time = Some(Box::pin(sleep(LAST_BYTES)));
         }
-        self.0.as_mut().map_or(Poll::Pending, |time| time.as_mut().poll(cx))
+        self.time.as_mut().map_or(Poll::Pending, |time| time.as_mut().poll(cx))
     }
 }
 
