@@ -10,8 +10,9 @@ use crate::{Instant, Role};
 /// How many pings the remote may miss.
 const PINGS: u32 = 3;
 
-/// An end that says it bears no silence at all is pinged no more often than this.
-const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+/// An end that says it bears no silence at all is pinged no more often than this: more would be
+/// work that it can ask for and does nothing for.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What we know of the other end's being there.
 #[derive(Debug)]

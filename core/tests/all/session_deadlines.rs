@@ -405,7 +405,7 @@ fn n4_an_end_with_a_shorter_silence_is_pinged_in_time() {
     let mut pair = Pair::with_each(Dialect::Extended, greedy, server);
     pair.server.session.handle_timeout(pair.now);
     let next = pair.server.session.poll_timeout();
-    assert_eq!(next, Some(pair.now + millis(10)), "no more than a hundred a second");
+    assert_eq!(next, Some(pair.now + millis(100)), "no more than ten a second");
 }
 
 /// A ping that waits behind the end's own bytes cannot have been answered.

@@ -97,7 +97,7 @@ fn handshakes() -> Vec<Vec<u8>> {
     let unknown = Hello { token: "shut".into(), ..hello.clone() };
     let reply = |status: u16, text: &str| HelloReply { version: 1, status, text: text.into() };
     let settings = extension().swap_remove(0);
-    let framed = [&*frame_prefix(settings.len()), &settings].concat();
+    let framed = |settings: &[u8]| [&*frame_prefix(settings.len()), settings].concat();
     let upgrade = |extra: &str| format!("{UPGRADE}{extra}\r\n");
     let switched = |extra: &str| format!("{SWITCHED}{extra}\r\n");
     let refused = "HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nno!\n";
@@ -106,7 +106,8 @@ fn handshakes() -> Vec<Vec<u8>> {
     let bytes = [
         (Toward::Decoder, hello.encode().to_vec()),
         (Toward::Decoder, reply(401, "unknown token").encode().to_vec()),
-        (Toward::Server, [&*hello.encode(), &framed].concat()),
+        (Toward::Server, [&*hello.encode(), &framed(&settings)].concat()),
+        (Toward::Server, [&*hello.encode(), &framed(&impatient())].concat()),
         (Toward::Server, unknown.encode().to_vec()),
         (Toward::Server, upgrade("").into()),
         (Toward::Server, upgrade(extended).into()),
@@ -116,10 +117,22 @@ fn handshakes() -> Vec<Vec<u8>> {
         (Toward::WebSocketAgent, refused.into()),
         (Toward::BaseAgent, switched("").into()),
         (Toward::BaseAgent, chunked.into()),
-        (Toward::ByteStreamAgent, [&*reply(0, "").encode(), &framed].concat()),
+        (Toward::ByteStreamAgent, [&*reply(0, "").encode(), &framed(&settings)].concat()),
+        (Toward::ByteStreamAgent, [&*reply(0, "").encode(), &framed(&impatient())].concat()),
         (Toward::ByteStreamAgent, reply(503, "full").encode().to_vec()),
     ];
-    bytes.into_iter().map(|(toward, bytes)| handshake(toward, &bytes)).collect()
+    let ends = bytes
+        .into_iter()
+        .flat_map(|(toward, bytes)| [false, true].map(|stays| handshake(toward, stays, &bytes)));
+    ends.collect()
+}
+
+/// Settings of an end that bears no silence: it is pinged as often as anybody may ask for.
+fn impatient() -> Vec<u8> {
+    let settings =
+        Settings { initial_window: 65_536, max_data: 16_384, max_connections: 9, silence: 1 };
+    let message = Message::new(ConnectionId::SESSION, Body::Settings(settings));
+    message.encode().to_bytes().to_vec()
 }
 
 const UPGRADE: &str = "GET /connect HTTP/1.1\r\nHost: server\r\nConnection: Upgrade\r\n\
@@ -137,11 +150,11 @@ fn unmasked(message: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// All at once, and the connection ends then.
-fn handshake(toward: Toward, bytes: &[u8]) -> Vec<u8> {
+/// All at once; then the connection ends, or it stays.
+fn handshake(toward: Toward, stays: bool, bytes: &[u8]) -> Vec<u8> {
     let place = Toward::ALL.iter().position(|other| *other == toward);
     let toward = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0);
-    let mut seed = vec![toward, 0, 0];
+    let mut seed = vec![toward, 0, stays.into()];
     seed.extend_from_slice(bytes);
     seed
 }

@@ -139,12 +139,15 @@ pub(super) fn events(limits: &Limits) -> usize {
     4 * limits.max_connections + 4
 }
 
+/// How often the remote may ask to be pinged.
+const PING_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Calls of `handle_timeout` in a time in which nothing else happens. A connection that is held looks
 /// whether it may go on, ever more seldom, and a session that hears nothing ends.
 pub(super) fn timeouts(host: &Host, millis: u64) -> u64 {
     let (live, timing) = (host.session.ledger().live, &host.config.timing);
     let every = |interval: Duration| u128::from(millis) / interval.as_millis().max(1);
-    let regular = every(timing.ping_interval) + every(timing.reconcile);
+    let regular = every(timing.ping_interval.min(PING_INTERVAL)) + every(timing.reconcile);
     let regular = u64::try_from(regular).unwrap_or(u64::MAX);
     live * (millis / 5 + 4).min(128) + regular + 8
 }

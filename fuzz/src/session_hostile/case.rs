@@ -39,8 +39,12 @@ impl Case {
         let next = if host.is_connector() { 2 } else { 1 };
         let mut case = Self { host, next };
         if scenario.settled && scenario.dialect == Dialect::Extended {
-            let settings =
-                Say::Settings { initial_window: 2000, max_data: 1500, max_connections: 5 };
+            let settings = Say::Settings {
+                initial_window: 2000,
+                max_data: 1500,
+                max_connections: 5,
+                silence: 0,
+            };
             case.say(Whom::Session, &settings);
         }
         case

@@ -39,7 +39,7 @@ pub enum Say {
     Pause,
     Resume,
     SyncConnections(List),
-    Settings { initial_window: u16, max_data: u16, max_connections: u8 },
+    Settings { initial_window: u16, max_data: u16, max_connections: u8, silence: u8 },
     Opened,
     Finish,
     Reset { code: u64, text: Text },
@@ -79,11 +79,16 @@ impl<'a> Arbitrary<'a> for Say {
             1 => Self::AddClient { key: Text::arbitrary(u)?, session_key: number(u)? },
             2 => Self::RemoveClient { key: Text::arbitrary(u)?, session_key: number(u)? },
             3 => Self::SyncConnections(List::arbitrary(u)?),
-            4 => Self::Settings {
-                initial_window: size(u)?,
-                max_data: size(u)?,
-                max_connections: byte(u)?,
-            },
+            4 => {
+                let (initial_window, max_data, both) = (size(u)?, size(u)?, byte(u)?);
+                // One byte gives both, so that the corpora keep what they say.
+                Self::Settings {
+                    initial_window,
+                    max_data,
+                    max_connections: both,
+                    silence: both >> 5,
+                }
+            }
             5 => Self::Pause,
             6 => Self::Resume,
             7 => Self::Finish,

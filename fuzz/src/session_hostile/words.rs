@@ -23,12 +23,12 @@ impl Case {
             Say::Pause => Body::Pause,
             Say::Resume => Body::Resume,
             Say::SyncConnections(list) => Body::SyncConnections { ids: self.ids(list) },
-            Say::Settings { initial_window, max_data, max_connections } => {
+            Say::Settings { initial_window, max_data, max_connections, silence } => {
                 Body::Settings(Settings {
                     initial_window: (*initial_window).into(),
                     max_data: (*max_data).into(),
                     max_connections: (*max_connections).into(),
-                    silence: 0,
+                    silence: (*silence).into(),
                 })
             }
             Say::Opened => Body::Opened,

@@ -61,11 +61,12 @@ fn of_connections() -> impl Strategy<Value = Say> {
 
 fn of_sessions() -> impl Strategy<Value = Say> {
     let route = ((0..50_u8).prop_map(Text), any::<i64>());
-    let settings = (1024..9000_u16, 1024..9000_u16, 1..20_u8).prop_map(
-        |(initial_window, max_data, max_connections)| Say::Settings {
+    let settings = (1024..9000_u16, 1024..9000_u16, 1..20_u8, any::<u8>()).prop_map(
+        |(initial_window, max_data, max_connections, silence)| Say::Settings {
             initial_window,
             max_data,
             max_connections,
+            silence,
         },
     );
     let go_away =
