@@ -26,6 +26,8 @@ pub struct Observed {
     /// What contradicts the world's own account: a byte of another stream, an event that comes twice
     /// or after the end.
     pub contradictions: Vec<String>,
+    /// Dials that were refused for those of a target that does not answer.
+    pub crowded_out: Vec<String>,
     /// Lines that were logged as errors.
     pub errors_logged: Vec<String>,
     /// What does not work though everything is healed.

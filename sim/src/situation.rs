@@ -98,6 +98,10 @@ situations! {
     DialGivenUp = "a dial was given up before its answer" in Both;
     /// Too many dials or connections at once.
     DialBeyondLimit = "a dial met the limit of connections or dials" in Both;
+    /// See [`OpenError::TooManyDialsOfTarget`](watertight_core::session::OpenError::TooManyDialsOfTarget).
+    DialBeyondShare = "a dial met its target's share of the dials in flight" in Core;
+    /// A sender without room would have taken it for a dead one.
+    FullQueueMoved = "a queue that had no room moved" in Core;
     /// No session of the client is there.
     DialWithoutSession = "a dial found no session" in Both;
     /// A partition comes while a dial is in flight.

@@ -67,14 +67,25 @@ pub(crate) struct Connection {
     pub(crate) deadline: Option<Deadline>,
     /// Whether the other end can know of the connection: its Connect was sent, or came from it.
     pub(crate) announced: bool,
-    /// Since when every reconciliation list has lacked this connection (base dialect).
-    pub(crate) missing_since: Option<Instant>,
+    /// What is known of it while reconciliation lists lack it (base dialect).
+    pub(crate) missing: Option<Missing>,
     /// Where the row stands among those with something to send.
     pub(crate) standing: Standing,
     /// Whether the row stands in the queue of those that owe credit, Pause or Resume.
     pub(crate) owes_flow: bool,
     /// Whether the row waits for room in the session's send budget.
     pub(crate) wants_budget: bool,
+}
+
+/// A connection that reconciliation lists lack (base dialect).
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
+pub(crate) enum Missing {
+    /// A ping was sent after its Connect, the one of this number: a list that comes before the answer
+    /// may be older than the Connect.
+    Asked(u64),
+    /// Every list has lacked it since then.
+    Since(Instant),
 }
 
 /// Where a connection stands that has something to send.
@@ -102,7 +113,7 @@ impl Connection {
             farewell: None,
             deadline: None,
             announced,
-            missing_since: None,
+            missing: None,
             standing: Standing::Idle,
             owes_flow: false,
             wants_budget: false,

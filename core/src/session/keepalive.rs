@@ -23,6 +23,8 @@ pub(super) struct Keepalive {
     /// have answered.
     taken: Instant,
     pings: u64,
+    /// The latest ping that was answered.
+    answered: u64,
     /// When the ping that is not answered yet was handed to the transport.
     pinged: Option<Instant>,
     rtt: Option<Duration>,
@@ -30,7 +32,7 @@ pub(super) struct Keepalive {
 
 impl Keepalive {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { heard: now, taken: now, pings: 0, pinged: None, rtt: None }
+        Self { heard: now, taken: now, pings: 0, answered: 0, pinged: None, rtt: None }
     }
 
     pub(super) const fn rtt(&self) -> Option<Duration> {
@@ -61,9 +63,22 @@ impl Keepalive {
         self.pings.to_be_bytes()
     }
 
+    /// The number of the next ping that is sent, from 1.
+    pub(super) const fn next_ping(&self) -> u64 {
+        self.pings + 1
+    }
+
+    /// The number of the latest ping that was answered, 0 if none was: what comes now was sent when that
+    /// had been read.
+    pub(super) const fn answered(&self) -> u64 {
+        self.answered
+    }
+
     /// A pong came. Only one that answers the latest ping tells the time of a round trip.
     pub(super) fn pong(&mut self, now: Instant, opaque: &[u8]) {
-        let answers_latest = opaque == self.pings.to_be_bytes() || opaque.is_empty();
+        let number = opaque.try_into().ok().map(u64::from_be_bytes);
+        self.answered = number.filter(|it| *it <= self.pings).unwrap_or(0).max(self.answered);
+        let answers_latest = number == Some(self.pings) || opaque.is_empty();
         if let Some(sent) = self.pinged.filter(|_| answers_latest) {
             self.pinged = None;
             let sample = now - sent;

@@ -9,7 +9,7 @@ use core::ops::RangeInclusive;
 use super::input::Handled;
 use super::seen::SPAN;
 use super::{PeerMisbehaved, Session};
-use crate::connection::Signal;
+use crate::connection::{Missing, Signal};
 use crate::timers::Timer;
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
@@ -74,18 +74,35 @@ impl Session {
     /// Whether a connection has been missing for long enough to be really gone.
     ///
     /// A remotedialer connector may take its list before a Connect of ours reaches it, and we
-    /// hear the list after having sent that (bug R9). Neither way takes longer than the silence
-    /// after which a session is over, so a list that comes after twice that time has seen the
-    /// Connect.
+    /// hear the list after having sent that (bug R9), on a slow link minutes after. What comes behind
+    /// the answer to a ping that followed the Connect was sent after that was read. The connector may have
+    /// taken a list before, and written it since; that takes no longer than the silence after which a
+    /// session is over, nor than twice that.
     fn is_missing(&mut self, id: ConnectionId, listed: bool) -> bool {
         let (now, enough) = (self.now, self.config.timing.silence.saturating_mul(2));
+        let (next, answered) = (self.keepalive.next_ping(), self.keepalive.answered());
+        let mut asks = false;
         let missing = self.table.update(id, |row| {
             if listed || !row.announced {
-                row.missing_since = None;
+                row.missing = None;
                 return false;
             }
-            now - *row.missing_since.get_or_insert(now) >= enough
+            match row.missing {
+                Some(Missing::Since(since)) => return now - since >= enough,
+                Some(Missing::Asked(ping)) if ping <= answered => {
+                    row.missing = Some(Missing::Since(now));
+                }
+                // A connector whose transport is full drops its answer.
+                asked => {
+                    row.missing = asked.or(Some(Missing::Asked(next)));
+                    asks = true;
+                }
+            }
+            false
         });
+        if asks {
+            self.outbox.set_ping(now);
+        }
         missing == Some(true)
     }
 

@@ -27,8 +27,16 @@ fn next_list(lone: &mut Lone) -> Vec<i64> {
     panic!("no list");
 }
 
-/// The connector says what it has, every 20 seconds.
+/// The connector says what it has, every 20 seconds, and answers pings at once.
 fn lists(lone: &mut Lone, numbers: &[i64], times: usize) {
+    for _ in 0..times {
+        late_lists(lone, numbers, 1);
+        lone.answer_pings();
+    }
+}
+
+/// The same of one whose answers stand behind minutes of data.
+fn late_lists(lone: &mut Lone, numbers: &[i64], times: usize) {
     for _ in 0..times {
         lone.says(0, Body::SyncConnections { ids: ids(numbers) });
         lone.wait(seconds(20));
@@ -121,15 +129,30 @@ fn r9_a_go_connector_must_leave_a_connection_out_for_longer_than_a_message_can_t
     let theirs = lone.accepts(1);
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
     lone.hears();
-    lists(&mut lone, &[], 3);
+    lists(&mut lone, &[], 4);
     assert!(lone.end.retired.is_empty());
     lists(&mut lone, &[1, -2], 1);
-    lists(&mut lone, &[-2], 3);
+    lists(&mut lone, &[-2], 4);
     assert!(lone.end.retired.is_empty(), "the list before had it");
     lists(&mut lone, &[-2, 77], 1);
     assert_eq!(lone.end.cause(theirs), Some(Cause::NotListed));
     assert_eq!(lone.end.cause(ours), None);
     lone.assert_even_after_the_transport();
+}
+
+/// A session on a slow link lives for as long as its queue moves: its lists may be minutes old.
+#[test]
+fn n3_a_list_counts_once_it_must_be_newer_than_the_connect() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
+    lone.hears();
+    late_lists(&mut lone, &[], 10);
+    assert_eq!((lone.end.cause(ours), &lone.end.closed), (None, &None));
+    lone.answer_pings();
+    lists(&mut lone, &[], 3);
+    assert_eq!(lone.end.cause(ours), None);
+    lists(&mut lone, &[], 1);
+    assert_eq!(lone.end.cause(ours), Some(Cause::NotListed));
 }
 
 #[test]

@@ -69,13 +69,13 @@ impl<T: Tunnel> World<'_, T> {
             return;
         }
         let quality = &self.stage.schedule.knobs.link;
-        if pipe.len() >= quality.capacity as usize
+        let arrival = pipe.receive(now, held, (quality.portion as usize).max(1));
+        if pipe.would_wake((quality.capacity as usize).max(1))
             && let Some(sender) = sender.there()
         {
-            // There will be room again.
             sender.touched = true;
         }
-        match pipe.receive(now, held, (quality.portion as usize).max(1)) {
+        match arrival {
             Arrival::Nothing => {}
             Arrival::Bytes => self.decode(index, from),
             Arrival::End => self.on_end_of_pipe(index, to),
@@ -191,7 +191,7 @@ fn transmit<E: End>(
 ) -> bool {
     let capacity = (stage.schedule.knobs.link.capacity as usize).max(1);
     let mut any = false;
-    while !end.shut && pipe.len() < capacity && end.actor.has_transmit() {
+    while !end.shut && end.actor.has_transmit() && pipe.has_room(capacity) {
         any = true;
         // A session that is drained ends here.
         let Some(transmit) = end.actor.poll_transmit(stage.now) else { break };

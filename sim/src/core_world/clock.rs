@@ -2,18 +2,44 @@
 
 use watertight_core::Instant;
 
+use super::endpoint::Endpoint;
 use super::events::accept;
 use super::link::Seated;
+use super::pipe::Pipe;
 use super::stage::Late;
-use super::tunnel::Tunnel;
-use super::world::World;
+use super::tunnel::{End, Tunnel};
+use super::world::{AGENT, World};
+use crate::Situation;
 use crate::invariant::When;
+use crate::situation::Seen;
 
 /// How many things may happen one after the other without time passing.
 const STANDSTILL: u32 = 10_000;
 
 /// Rounds after which everybody must have come to rest at one moment.
 const ROUNDS: u32 = 1000;
+
+/// A timer of an end is due: what it waits for may be under way in the sockets' queues, as their kernels
+/// know.
+fn note_progress<E: End>(
+    end: &mut Endpoint<E>,
+    pipes: &mut [Pipe; 2],
+    side: usize,
+    now: Instant,
+    seen: &mut Seen,
+) {
+    let [up, down] = pipes;
+    let (ours, theirs) = if side == AGENT { (up, down) } else { (down, up) };
+    let (delivered, taken) = (theirs.has_delivered(), ours.has_taken());
+    seen.note_if(taken && ours.is_full(), Situation::FullQueueMoved);
+    let Some(session) = end.actor.session() else { return };
+    if delivered {
+        session.handle_transport_received(now);
+    }
+    if taken {
+        session.handle_transport_sent(now);
+    }
+}
 
 impl<T: Tunnel> World<'_, T> {
     /// Lets time pass until then, stopping at every moment at which something happens.
@@ -88,9 +114,10 @@ impl<T: Tunnel> World<'_, T> {
                 continue;
             }
             link.due = true;
-            for seat in &mut link.seats {
+            for (side, seat) in link.seats.iter_mut().enumerate() {
                 let Some(end) = seat.there() else { continue };
                 if end.timeout.is_some_and(|at| at <= now) {
+                    note_progress(end, &mut link.pipes, side, now, &mut self.stage.seen);
                     end.actor.handle_timeout(now);
                     end.touched = true;
                 }

@@ -6,8 +6,11 @@ use super::endpoint::Handle;
 use super::stream::{Role, Seat, Stream};
 use super::tunnel::Tunnel;
 use super::world::{AGENT, SERVER, World};
-use crate::schedule::{Host, StreamId, TargetPlan, millis};
+use crate::schedule::{HANGING, Host, StreamId, TargetPlan, millis};
 use crate::{DialOutcome, Player, Situation, StreamEnd, StreamRecord};
+
+/// Dials in flight that any target may have.
+const FIRST_SHARE: usize = 16;
 
 /// A dial of the schedule, or of the liveness check.
 pub(super) struct Dial<'a> {
@@ -63,12 +66,14 @@ impl<T: Tunnel> World<'_, T> {
         let side = if matches!(from, Host::Agent(_)) { AGENT } else { SERVER };
         let link = if side == AGENT { self.connected(agent) } else { self.registered(agent, from) };
         let (now, stream) = (self.stage.now, self.stage.streams.len() - 1);
+        let hangs = self.stage.hangs(stream);
+        let target = if hangs { HANGING.into() } else { id.target() };
         let end = link.and_then(|link| self.end(link, side));
         let (Some(end), Some(link)) = (end, link) else {
             self.stage.note(Situation::DialWithoutSession);
             return Err("no session".into());
         };
-        match end.actor.open(now, &id.target(), millis(within)) {
+        match end.actor.open(now, &target, millis(within)) {
             Ok(id) => {
                 end.handles.push(Handle::new(id, stream, Role::Near, false));
                 end.touched = true;
@@ -82,8 +87,26 @@ impl<T: Tunnel> World<'_, T> {
                 let limit =
                     matches!(error, OpenError::TooManyConnections(_) | OpenError::TooManyDials(_));
                 self.stage.seen.note_if(limit, Situation::DialBeyondLimit);
+                let share = matches!(error, OpenError::TooManyDialsOfTarget(_));
+                self.stage.seen.note_if(share, Situation::DialBeyondShare);
+                if matches!(error, OpenError::TooManyDials(_)) && !hangs {
+                    self.demand_room(link, side, id);
+                }
                 Err(error.to_string())
             }
+        }
+    }
+
+    /// A dial is refused because others are in flight: not too many of them are those of a target that
+    /// does not answer.
+    fn demand_room(&mut self, link: u32, side: usize, refused: StreamId) {
+        let limit = self.configs.get(side).map_or(0, |config| config.limits.max_dials);
+        let handles = self.end(link, side).map(|end| end.handles.clone()).unwrap_or_default();
+        let pending = handles.iter().filter(|handle| !handle.open && handle.role == Role::Near);
+        let hang = pending.filter(|handle| self.stage.hangs(handle.stream)).count();
+        if hang > FIRST_SHARE.max(limit / 2) {
+            let what = format!("{refused} is refused for {hang} dials of a target that hangs");
+            self.stage.observed.crowded_out.push(what);
         }
     }
 

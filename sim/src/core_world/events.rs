@@ -9,7 +9,9 @@ use super::stage::{Late, Place, Stage};
 use super::stream::{Role, Seat, Stream};
 use super::tunnel::End;
 use super::world::AGENT;
-use crate::schedule::{AgentKind, Answer, Knobs, StreamId, TargetPlan, TargetReads, millis};
+use crate::schedule::{
+    AgentKind, Answer, HANGING, Knobs, StreamId, TargetPlan, TargetReads, millis,
+};
 use crate::{DialOutcome, Player, Situation};
 
 /// Takes in everything that an end has to say.
@@ -85,9 +87,15 @@ fn on_incoming<E: End>(
 
 /// The stream that was dialled, if it was dialled here and for the first time.
 fn expected(stage: &Stage<'_>, place: Place, id: ConnectionId, target: &str) -> Option<usize> {
+    let dialled = Seat { link: place.link, side: 1 - place.side, id };
+    if target == HANGING {
+        let seated = |stream: &Stream| stream.seat == Some(dialled);
+        // Its application may be gone, and with it who could be told apart from the others.
+        let of_nobody = || stage.streams.iter().position(|stream| stream.plan.hangs());
+        return stage.streams.iter().position(seated).or_else(of_nobody);
+    }
     let place_of_stream = stage.find(StreamId::of_target(target)?)?;
     let stream = stage.streams.get(place_of_stream)?;
-    let dialled = Seat { link: place.link, side: 1 - place.side, id };
     // The application may be gone by now, and its seat with it.
     let here = stream.seat.is_none_or(|seat| seat == dialled);
     (here && stream.agent == place.agent && stream.far.is_none()).then_some(place_of_stream)

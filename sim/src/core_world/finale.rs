@@ -25,7 +25,7 @@ impl<T: Tunnel> World<'_, T> {
                 self.crash(agent_host(agent));
             }
             if let Some(host) = self.agents.get_mut(agent) {
-                host.path = Path::default();
+                host.path = Path { crawls: host.path.crawls, ..Path::default() };
             }
             self.links.iter_mut().for_each(|link| link.due = true);
         }

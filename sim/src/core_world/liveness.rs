@@ -40,7 +40,9 @@ impl<T: Tunnel> World<'_, T> {
     }
 
     fn try_fresh(&mut self, agents: &[usize], first: u16) {
-        let within = FRESH_WITHIN + 4 * self.stage.schedule.knobs.link.max_latency;
+        let link = &self.stage.schedule.knobs.link;
+        let queue = link.capacity.checked_div(link.rate).unwrap_or(0);
+        let within = FRESH_WITHIN + 4 * (link.max_latency + queue);
         for agent in agents {
             let server = self.agents.get(*agent).map_or(0, |host| host.server);
             let to = u8::try_from(*agent).unwrap_or(u8::MAX);

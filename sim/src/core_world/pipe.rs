@@ -1,6 +1,7 @@
 //! One direction of a link: bytes in order, in any portions, late, cut or lost.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -18,12 +19,21 @@ pub(super) struct Path {
     pub(super) held: bool,
     /// The latency that a fault has set.
     pub(super) latency: Option<u32>,
+    /// Whether the rate of the schedule's links holds for it.
+    pub(super) crawls: bool,
 }
 
 /// What most pipes need at once.
 const ROOM: usize = 512;
 /// The most parts in which one message arrives, each at a time of its own.
 const PARTS: usize = 4;
+/// Of a slow link, what it carries in so many milliseconds arrives at once.
+const TRICKLE: u32 = 10;
+
+/// Who asks what has moved.
+const SENDER: usize = 0;
+const RECEIVER: usize = 1;
+
 /// What has arrived is read in no more portions than about this.
 const CRUMBS: u64 = 64;
 
@@ -43,6 +53,12 @@ pub(super) struct Pipe {
     pub(super) inbox: BytesMut,
     /// Nothing arrives before what was sent before it.
     newest: Instant,
+    /// When the last of what was sent leaves the sender's queue.
+    drained: Instant,
+    /// It was full: the sender waits until a third of it is free, as a kernel lets it.
+    full: bool,
+    /// The other end has taken bytes since the sender asked last, and since the receiver did.
+    moved: [bool; 2],
     /// Bytes were lost: the other end waits for them for ever.
     lost: bool,
     end: Option<Instant>,
@@ -74,6 +90,9 @@ impl Pipe {
             segments: VecDeque::with_capacity(16),
             inbox: BytesMut::with_capacity(ROOM),
             newest: now,
+            drained: now,
+            full: false,
+            moved: [false; 2],
             lost: false,
             end: None,
             ended: false,
@@ -84,6 +103,36 @@ impl Pipe {
     /// Bytes that the sockets hold.
     pub(super) fn len(&self) -> usize {
         self.wire.len()
+    }
+
+    /// Whether the sender may write.
+    pub(super) fn has_room(&mut self, capacity: usize) -> bool {
+        if self.full && !self.would_wake(capacity) {
+            return false;
+        }
+        self.full = self.len() >= capacity;
+        !self.full
+    }
+
+    /// Whether it has been full, and its sender waits.
+    pub(super) const fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether a sender that waits for room is told that there is some.
+    pub(super) fn would_wake(&self, capacity: usize) -> bool {
+        self.full && 3 * self.len() <= 2 * capacity
+    }
+
+    /// Whether the other end has taken bytes of those that wait, since this was asked last: what the
+    /// sender's kernel knows by acknowledgements.
+    pub(super) fn has_taken(&mut self) -> bool {
+        std::mem::take(&mut self.moved[SENDER]) && self.len() > 0
+    }
+
+    /// Whether bytes have arrived since this was asked last.
+    pub(super) fn has_delivered(&mut self) -> bool {
+        std::mem::take(&mut self.moved[RECEIVER])
     }
 
     /// Whether the sender can still send.
@@ -136,10 +185,11 @@ impl Pipe {
 
     fn schedule_arrival(&mut self, now: Instant, way: Way<'_>, label: Label, bytes: usize) {
         let mut rest = bytes;
-        let part = way.portion().max(bytes.div_ceil(PARTS));
+        let part = way.part(bytes);
         while rest > 0 {
             let bytes = rest.min(part);
-            let at = self.arrival(now, way);
+            self.drained = self.drained.max(now) + way.takes(bytes);
+            let at = self.arrival(self.drained, way);
             self.segments.push_back(Segment { at, bytes, label });
             rest -= bytes;
         }
@@ -155,7 +205,7 @@ impl Pipe {
     /// The sender closes: the other end learns it after what was sent.
     pub(super) fn close(&mut self, now: Instant, way: Way<'_>) {
         if self.takes(way.lost) {
-            self.end = Some(self.arrival(now, way));
+            self.end = Some(self.arrival(self.drained.max(now), way));
         }
         self.end.get_or_insert(now);
     }
@@ -213,6 +263,7 @@ impl Pipe {
             self.inbox.extend_from_slice(bytes);
         }
         self.wire.advance(taken);
+        self.moved = [true; 2];
         Arrival::Bytes
     }
 
@@ -257,21 +308,34 @@ pub(super) struct Way<'a> {
     quality: &'a Quality,
     latency: (u32, u32),
     lost: bool,
+    /// Bytes a millisecond, or any number.
+    rate: Option<NonZeroU32>,
 }
 
 impl<'a> Way<'a> {
     pub(super) fn new(quality: &'a Quality, path: &Path, from: usize) -> Self {
         let latency =
             path.latency.map_or((quality.min_latency, quality.max_latency), |fixed| (fixed, fixed));
-        Self { quality, latency, lost: path.lost.get(from).copied().unwrap_or_default() }
+        let lost = path.lost.get(from).copied().unwrap_or_default();
+        Self { quality, latency, lost, rate: NonZeroU32::new(quality.rate).filter(|_| path.crawls) }
     }
 
-    fn portion(self) -> usize {
-        (self.quality.portion as usize).max(1)
+    /// The length of the parts in which so many bytes arrive.
+    fn part(self, bytes: usize) -> usize {
+        let part = (self.quality.portion as usize).max(1).max(bytes.div_ceil(PARTS));
+        let trickle = |rate: NonZeroU32| part.min((rate.get() * TRICKLE) as usize);
+        self.rate.map_or(part, trickle)
+    }
+
+    /// The time that they take.
+    fn takes(self, bytes: usize) -> Duration {
+        let micros = |rate: NonZeroU32| bytes as u64 * 1000 / u64::from(rate.get());
+        Duration::from_micros(self.rate.map_or(0, micros))
     }
 }
 
-/// The longest that a message takes on a path without faults.
+/// The longest that a message takes on a path without faults, behind a queue that is full.
 pub(super) fn slowest(quality: &Quality) -> Duration {
-    millis(quality.max_latency.max(quality.min_latency))
+    let queue = quality.capacity.checked_div(quality.rate).unwrap_or(0);
+    millis(quality.max_latency.max(quality.min_latency) + queue)
 }

@@ -63,6 +63,11 @@ impl Stage<'_> {
         self.streams.iter().position(|stream| stream.id == id && stream.record.is_some())
     }
 
+    /// Whether a stream's target never answers.
+    pub(super) fn hangs(&self, stream: usize) -> bool {
+        self.streams.get(stream).is_some_and(|stream| stream.plan.hangs())
+    }
+
     pub(super) fn record(&mut self, stream: usize) -> Option<&mut StreamRecord> {
         let record = self.streams.get(stream)?.record?;
         self.observed.streams.get_mut(record)

@@ -111,6 +111,8 @@ end! {
     fn handle_transport_ping(now: Instant);
     fn handle_transport_pong(now: Instant, payload: &[u8]);
     fn handle_transport_ended(now: Instant, reason: &str);
+    fn handle_transport_received(now: Instant);
+    fn handle_transport_sent(now: Instant);
     fn handle_invalid_transport(now: Instant, reason: &str);
     fn handle_timeout(now: Instant);
     fn open(now: Instant, target: &str, within: Option<Duration>)

@@ -116,7 +116,8 @@ impl<'a, T: Tunnel> World<'a, T> {
             progress: 0,
         };
         let knobs = &schedule.knobs;
-        let configs = [knobs.agent.session(&knobs.timing), knobs.server.session(&knobs.timing)];
+        let configs =
+            [knobs.agent.session(&knobs.timing.of_agents()), knobs.server.session(&knobs.timing)];
         let mut world = Self {
             tunnel,
             stage,
@@ -163,7 +164,7 @@ impl<'a, T: Tunnel> World<'a, T> {
             key: host.to_string(),
             kind: agent.kind,
             server: usize::from(agent.home),
-            path: Path::default(),
+            path: Path { crawls: keeps_books, ..Path::default() },
             processes: Vec::new(),
             started: 0,
             was_connected: false,

@@ -5,6 +5,7 @@ mod bytes_intact;
 mod closed_once;
 mod delivered;
 mod dial_deadline;
+mod dial_share;
 #[cfg(test)]
 mod fixture;
 mod heap_returns;
@@ -83,6 +84,8 @@ invariants! {
     Delivered = delivered;
     /// No dial outlives its deadline.
     DialDeadline = dial_deadline;
+    /// A target that does not answer leaves room for the dials of others.
+    DialShare = dial_share;
     /// The heap is as it was: at rest while the hosts are up, and all of it when they are gone.
     HeapReturns = heap_returns;
     /// Two ends that behave find no fault with each other.

@@ -96,6 +96,8 @@ impl Knobs {
         within("link.min_latency", self.link.min_latency, 0..=self.link.max_latency)?;
         // A handshake goes there and back.
         within("link.max_latency", self.link.max_latency, 0..=self.timing.handshake / 2)?;
+        // A message of the largest size arrives within minutes.
+        within("link.rate", self.link.rate, 0..=1 << 20)?;
         within("hosts.tick", self.hosts.tick, 1..=100)?;
         within("hosts.shutdown", self.hosts.shutdown, 0..=HOUR)
     }
@@ -105,6 +107,7 @@ impl Timing {
     fn check(&self) -> Result<(), String> {
         within("timing.ping_interval", self.ping_interval, 1..=HOUR)?;
         within("timing.silence", self.silence, 1..=HOUR)?;
+        within("timing.agent_silence", self.agent_silence, 0..=HOUR)?;
         within("timing.stall", self.stall, 1..=HOUR)?;
         within("timing.dial", self.dial, 1..=HOUR)?;
         within("timing.accept", self.accept, 1..=HOUR)?;

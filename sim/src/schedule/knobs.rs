@@ -47,6 +47,9 @@ pub struct Limits {
 pub struct Timing {
     pub ping_interval: u32,
     pub silence: u32,
+    /// The silence of the agents' sessions, which ping by it; 0 is the same as that of the servers'.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub agent_silence: u32,
     pub stall: u32,
     pub dial: u32,
     pub accept: u32,
@@ -70,6 +73,10 @@ pub struct Link {
     pub portion: u32,
     /// Bytes that the sockets of one direction hold before the sender waits.
     pub capacity: u32,
+    /// Bytes that each direction carries in a millisecond; 0 is any number. The links of ends that are not
+    /// ours know no such limit: they take a slow link for a dead one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rate: u32,
 }
 
 /// How the hosts run and stop, where they run real programs: in the turmoil world.
@@ -128,13 +135,30 @@ impl Timing {
         timing.reconcile = millis(self.reconcile);
     }
 
+    /// Those of the agents' sessions.
+    #[must_use]
+    pub fn of_agents(&self) -> Self {
+        let silence = if self.agent_silence == 0 { self.silence } else { self.agent_silence };
+        Self {
+            silence,
+            ping_interval: self.ping_interval.min((silence / 3).max(1)),
+            ..self.clone()
+        }
+    }
+
     /// How long it may take, once everything is healed and nobody acts, until nothing of what was
     /// open is left and every agent is connected again.
     #[must_use]
     pub fn to_quiet(&self) -> Duration {
-        let longest = self.silence.max(self.stall).max(self.dial).max(self.accept);
+        let longest =
+            self.silence.max(self.agent_silence).max(self.stall).max(self.dial).max(self.accept);
         millis(longest + 2 * self.linger + self.reconcile + self.handshake + self.reconnect)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Milliseconds of a schedule as a duration.
@@ -167,6 +191,7 @@ impl Timing {
     pub const USUAL: Self = Self {
         ping_interval: 50,
         silence: 300,
+        agent_silence: 0,
         stall: 300,
         dial: 150,
         accept: 150,
@@ -180,7 +205,7 @@ impl Timing {
 impl Link {
     /// Quick and wide.
     pub const USUAL: Self =
-        Self { min_latency: 0, max_latency: 1, portion: 16_384, capacity: 65_536 };
+        Self { min_latency: 0, max_latency: 1, portion: 16_384, capacity: 65_536, rate: 0 };
 }
 
 impl Hosts {

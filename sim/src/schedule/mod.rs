@@ -18,6 +18,7 @@ pub use hostile::HostileMessage;
 pub(crate) use hostile::unsigned;
 pub(crate) use knobs::millis;
 pub use knobs::{Hosts, Knobs, Limits, Link, Timing};
+pub(crate) use place::HANGING;
 pub use place::{Host, StreamId};
 pub use target::{Answer, TargetEnd, TargetPlan, TargetReads, TargetWrites};
 

@@ -18,6 +18,9 @@ pub enum Host {
     Agent(u8),
 }
 
+/// The target that all streams share whose dials are never answered.
+pub(crate) const HANGING: &str = "tcp/hangs.example:1";
+
 impl StreamId {
     /// Its target, in the words of the protocol. Long enough that a cut one is none.
     #[must_use]

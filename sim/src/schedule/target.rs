@@ -67,6 +67,11 @@ pub enum TargetEnd {
 }
 
 impl TargetPlan {
+    /// Whether a dial of it is never answered.
+    pub(crate) const fn hangs(&self) -> bool {
+        matches!(self.answer, Answer::Hang)
+    }
+
     /// Echoes until the other end finishes: what a liveness check dials.
     pub const ECHO: Self = Self {
         answer: Answer::Accept,

@@ -70,6 +70,7 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
         heap_at_rest: at_rest(stage),
         hosts,
         contradictions,
+        crowded_out: Vec::new(),
         errors_logged: stage.errors(),
         stuck: Vec::new(),
     }

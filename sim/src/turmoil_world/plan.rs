@@ -17,7 +17,7 @@ impl Stage {
 
     pub(super) fn agent_session(&self) -> SessionConfig {
         let knobs = &self.schedule.knobs;
-        self.deviate(knobs.agent.session(&knobs.timing))
+        self.deviate(knobs.agent.session(&knobs.timing.of_agents()))
     }
 
     /// Whether sessions are not to notice by silence that something is wrong. Where something can be

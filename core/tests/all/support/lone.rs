@@ -13,6 +13,8 @@ use super::{End, Item, TARGET, decode, id};
 pub(crate) struct Lone {
     pub(crate) now: Instant,
     pub(crate) end: End,
+    /// Pings of the transport that the peer has not answered.
+    pings: Vec<Bytes>,
 }
 
 impl Lone {
@@ -35,7 +37,7 @@ impl Lone {
     /// A session that has heard nothing.
     pub(crate) fn silent(role: Role, dialect: Dialect, config: SessionConfig) -> Self {
         let now = Instant::from_epoch(Duration::from_secs(1));
-        Self { now, end: End::new(now, role, dialect, config) }
+        Self { now, end: End::new(now, role, dialect, config), pings: Vec::new() }
     }
 
     /// The peer sends a message.
@@ -63,12 +65,21 @@ impl Lone {
         id
     }
 
+    /// The peer answers the pings of the transport that it has heard.
+    pub(crate) fn answer_pings(&mut self) {
+        for payload in std::mem::take(&mut self.pings) {
+            self.end.take(self.now, Item::Pong(payload));
+        }
+    }
+
     /// What the peer hears, as bytes, pings of the transport left out.
     pub(crate) fn hears_raw(&mut self) -> Vec<Bytes> {
         let mut heard = Vec::new();
         while let Some(item) = self.end.transmit(self.now) {
-            if let Item::Message(message) = item {
-                heard.push(message);
+            match item {
+                Item::Message(message) => heard.push(message),
+                Item::Ping(payload) => self.pings.push(payload),
+                Item::Pong(_) => {}
             }
         }
         heard

@@ -4,12 +4,32 @@ use crate::schedule::{Hosts, Knobs, Limits, Link, Timing};
 
 pub(super) fn draw(bag: Bag<'_>, swarm: &Swarm) -> Knobs {
     let dice = &mut bag.dice(Actor::Knobs);
-    Knobs {
+    let mut knobs = Knobs {
         server: limits(dice),
         agent: limits(dice),
         timing: timing(dice),
         link: link(dice, swarm),
         hosts: hosts(&mut bag.dice(Actor::Hosts)),
+    };
+    if swarm.crowd {
+        (knobs.server.max_dials, knobs.agent.max_dials) = (32, 32);
+        (knobs.server.max_connections, knobs.agent.max_connections) = (64, 64);
+    }
+    if swarm.crawl {
+        crawl(&mut bag.dice(Actor::Crawl), &mut knobs);
+    }
+    knobs
+}
+
+/// Links so slow that their queues take longer to drain than an end bears without a sign of life, and
+/// agents that bear less than their servers.
+fn crawl(dice: &mut Dice<'_>, knobs: &mut Knobs) {
+    let Knobs { timing, link, .. } = knobs;
+    link.rate = dice.weighted(&[(2, 6), (2, 12), (1, 40)]);
+    // A message that is longer than what a rest of silence carries is heard in parts.
+    if dice.percent(60) {
+        // A ping every 100 ms, as often as anybody may ask for, and the longest way there.
+        timing.agent_silence = 200 + 2 * link.max_latency + dice.range(0..=100);
     }
 }
 
@@ -43,6 +63,7 @@ fn timing(dice: &mut Dice<'_>) -> Timing {
     Timing {
         ping_interval,
         silence,
+        agent_silence: 0,
         stall: silence,
         dial: dice.range(80..=250),
         accept: dice.range(40..=200),
@@ -61,6 +82,7 @@ fn link(dice: &mut Dice<'_>, swarm: &Swarm) -> Link {
         max_latency: most,
         portion: dice.weighted(&[(4, 16_384), (2, 1500), (1, 300), (1, 40)]),
         capacity: dice.weighted(&[(4, 65_536), (2, 8192), (1, 600)]),
+        rate: 0,
     }
 }
 

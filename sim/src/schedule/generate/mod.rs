@@ -7,6 +7,7 @@
 
 mod applications;
 mod cast;
+mod crowd;
 mod dice;
 mod hostile;
 mod hosts;
@@ -52,6 +53,7 @@ fn draw(seed: u64, world: World, bag: Bag<'_>) -> Schedule {
     let cast = cast::draw(&mut bag.dice(Actor::Cast), &swarm);
     let mut timeline = Timeline::default();
     applications::act(bag, &swarm, &cast, &knobs, &mut timeline);
+    crowd::act(bag, &swarm, &cast, &knobs, &mut timeline);
     links::act(bag, &swarm, &cast, &mut timeline);
     hosts::act(bag, &swarm, &cast, &knobs, &mut timeline);
     hostile::act(bag, &swarm, &cast, &knobs, &mut timeline);

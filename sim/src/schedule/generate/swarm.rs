@@ -39,6 +39,9 @@ pub(super) struct Swarm {
     pub(super) disconnects: bool,
     pub(super) drains: bool,
     pub(super) idle: bool,
+    // What links carry, and how many dials one target gets at once.
+    pub(super) crawl: bool,
+    pub(super) crowd: bool,
 }
 
 /// Which dialects the agents speak.
@@ -100,6 +103,8 @@ impl Swarm {
             disconnects: fault(dice),
             drains: fault(dice),
             idle: dice.percent(7),
+            crawl: dice.percent(4),
+            crowd: dice.percent(3) && world == World::Core,
         }
     }
 }

@@ -105,3 +105,30 @@ broken! {
         self.session.open(now, target, Some(EVER))
     }
 }
+
+broken! {
+    /// N6: "4096 dials are in flight", all of one target that does not answer: every other one is
+    /// refused. Here, no two dials are of the same target.
+    NoShares { dials: u64 }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        target: &str,
+        within: Option<Duration>,
+    ) -> Result<ConnectionId, OpenError> {
+        self.dials += 1;
+        self.session.open(now, &format!("{}/{target}", self.dials), within)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        let event = self.session.poll_event()?;
+        Some(match event {
+            Event::Incoming { id, target, within } => {
+                let whole = target.split_once('/').map_or(&*target, |(_, target)| target).into();
+                Event::Incoming { id, target: whole, within }
+            }
+            event => event,
+        })
+    }
+}

@@ -36,6 +36,12 @@ fn ignores_pause(schedule: &Schedule, trace: &Trace) -> Outcome {
     play(&broken.configured(session::holds_anything), schedule, trace)
 }
 
+/// See [`session::PingsUnasked`].
+fn pings_unasked(schedule: &Schedule, trace: &Trace) -> Outcome {
+    let broken = Broken::RIGHT.with_ends::<session::PingsUnasked>();
+    play(&broken.configured(|config| config.timing.announce_silence = false), schedule, trace)
+}
+
 macro_rules! specimens {
     ($($row:literal $name:literal: $what:literal, [$($expected:ident),+], $play:expr;)+) => {
         pub(super) static ALL: [Specimen; [$($row),+].len()] = [$(Specimen {
@@ -100,6 +106,10 @@ specimens! {
         |schedule, trace| configured(session::never_silent, schedule, trace);
     "C2" "finish_ends_both": "finishing one direction ends the other one", [BytesIntact],
         of::<stream::FinishEndsBoth>;
+    "N3" "only_new_moves": "a slow link whose queue moves is taken for a stalled one", [Innocent],
+        of::<session::OnlyNewMoves>;
+    "N4" "pings_unasked": "an end is pinged as seldom as the other one likes", [Innocent], pings_unasked;
+    "N6" "no_shares": "dials of one target that hangs take the room of all others", [DialShare], of::<dial::NoShares>;
     "N1" "reset_discards": "a reset throws away what was written before it", [Delivered], of::<stream::ResetDiscards>;
     "N1" "end_discards": "the end of a session throws away what nobody has read yet", [Delivered],
         of::<session::EndDiscards>;

@@ -212,3 +212,19 @@ impl AnswersPileUp {
         self.session.ended().is_some()
     }
 }
+
+broken! {
+    /// N3: "the transport took nothing for 30 s", while a slow link carried what was queued: only what
+    /// is new counts as progress.
+    OnlyNewMoves {}
+
+    fn handle_transport_sent(&mut self, _now: Instant) {}
+}
+
+broken! {
+    /// N4: the pings come as seldom as the other end's own patience allows, and this end's own stand
+    /// behind its data.
+    PingsUnasked {}
+
+    fn handle_transport_sent(&mut self, _now: Instant) {}
+}
