@@ -30,7 +30,8 @@ fn note_progress<E: End>(
 ) {
     let [up, down] = pipes;
     let (ours, theirs) = if side == AGENT { (up, down) } else { (down, up) };
-    let (delivered, taken) = (theirs.has_delivered(), ours.has_taken());
+    // Where the way back is lost, so are the acknowledgements.
+    let (delivered, taken) = (theirs.has_delivered(), ours.has_taken() && !theirs.is_lost());
     seen.note_if(taken && ours.is_full(), Situation::FullQueueMoved);
     let Some(session) = end.actor.session() else { return };
     if delivered {

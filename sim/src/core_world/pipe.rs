@@ -145,6 +145,11 @@ impl Pipe {
         self.lost || self.end.is_some()
     }
 
+    /// Whether bytes were lost in it: nothing comes through any more.
+    pub(super) const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// Whether nothing about a connection is on its way.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way().all(|label| label.connection == 0)

@@ -24,9 +24,13 @@ pub(super) fn draw(bag: Bag<'_>, swarm: &Swarm) -> Knobs {
 /// Links so slow that their queues take longer to drain than an end bears without a sign of life, and
 /// agents that bear less than their servers.
 fn crawl(dice: &mut Dice<'_>, knobs: &mut Knobs) {
-    let Knobs { timing, link, .. } = knobs;
+    let Knobs { server, agent, timing, link, .. } = knobs;
+    (server.initial_window, agent.initial_window) = (12_000, 12_000);
     link.rate = dice.weighted(&[(2, 6), (2, 12), (1, 40)]);
-    // A message that is longer than what a rest of silence carries is heard in parts.
+    // A third of it takes longer than a transport may take nothing.
+    link.capacity = 65_536.min(4 * link.rate * timing.stall);
+    // A list of an end of the base dialect takes most of a second.
+    timing.reconcile += 2000;
     if dice.percent(60) {
         // A ping every 100 ms, as often as anybody may ask for, and the longest way there.
         timing.agent_silence = 200 + 2 * link.max_latency + dice.range(0..=100);

@@ -65,7 +65,7 @@ impl Swarm {
         // Most schedules have no faults of links and hosts: so much can go wrong already.
         let faults = dice.percent(42);
         let fault = |dice: &mut Dice<'_>| dice.percent(25) && faults;
-        Self {
+        let mut swarm = Self {
             horizon: dice.weighted(&[(42, 30), (9, 120), (2, 400), (1, 800)]),
             applications: 1 + dice.times(30, 11),
             // Agents meet in a real server; sessions of the core have little in common.
@@ -105,6 +105,11 @@ impl Swarm {
             idle: dice.percent(7),
             crawl: dice.percent(4),
             crowd: dice.percent(3) && world == World::Core,
+        };
+        if swarm.crawl && dice.percent(75) {
+            // So much that the queues of a slow link fill.
+            swarm.sizes = Sizes::Large;
         }
+        swarm
     }
 }

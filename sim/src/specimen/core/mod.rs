@@ -39,7 +39,7 @@ fn ignores_pause(schedule: &Schedule, trace: &Trace) -> Outcome {
 /// See [`session::PingsUnasked`].
 fn pings_unasked(schedule: &Schedule, trace: &Trace) -> Outcome {
     let broken = Broken::RIGHT.with_ends::<session::PingsUnasked>();
-    play(&broken.configured(|config| config.timing.announce_silence = false), schedule, trace)
+    play(&broken.configured(session::says_no_silence), schedule, trace)
 }
 
 macro_rules! specimens {
