@@ -14,7 +14,7 @@ pub(crate) enum Deviation {
     BaseHalfClose,
     BaseEndOfClient,
     EarlyReset,
-    LargeClose,
+    EarlyClose,
     GoReset,
     GoDial,
 }
@@ -26,7 +26,7 @@ impl Deviation {
         Self::BaseHalfClose,
         Self::BaseEndOfClient,
         Self::EarlyReset,
-        Self::LargeClose,
+        Self::EarlyClose,
         Self::GoReset,
         Self::GoDial,
     ];
@@ -38,7 +38,7 @@ impl Deviation {
             Self::BaseHalfClose => "no half-close in the base dialect",
             Self::BaseEndOfClient => "no end of a client in the base dialect",
             Self::EarlyReset => "a dial withdrawn",
-            Self::LargeClose => "a large transfer and a close",
+            Self::EarlyClose => "a close before what arrives",
             Self::GoReset => "remotedialer cuts what comes before a reset",
             Self::GoDial => "remotedialer takes a reset for a refusal",
         }
@@ -71,10 +71,12 @@ impl Deviation {
                  answered, so that the reset also reaches one that has just connected: the target \
                  sees a reset and none of the bytes."
             }
-            Self::LargeClose => {
+            Self::EarlyClose => {
                 "A close is a FIN, or a reset where bytes are unread: it depends on what has arrived. \
-                 The tunnel holds more of a large transfer than the kernel, so that the sender closes \
-                 sooner than it could directly. Only where all bytes arrive before the end of file."
+                 The tunnel is a longer path and holds more of a large transfer than the kernel, so that \
+                 an end may close before it has what the other one sent, or sooner than it could directly. \
+                 Only where all of its own bytes arrive before the end of file, and where it has not \
+                 waited for those of the other end."
             }
             Self::GoReset => {
                 "remotedialer's program closes both of its sockets when a copy in either direction fails, \
@@ -132,7 +134,7 @@ pub(crate) fn judge<'a>(
         return Ok(Some(Deviation::BaseEndOfClient));
     }
     if direct.clone().any(|direct| closes_sooner(conversation, direct, seen)) {
-        return Ok(Some(Deviation::LargeClose));
+        return Ok(Some(Deviation::EarlyClose));
     }
     if way.is_go && direct.clone().any(|direct| told_a_fin(direct, seen)) {
         return Ok(Some(Deviation::GoReset));
@@ -151,13 +153,15 @@ fn is_withdrawn(way: &Way, conversation: &Conversation, seen: &Outcome) -> bool 
 }
 
 /// Whether the runs are the same, but for an end of file in the place of a reset, after all of a large
-/// transfer.
+/// transfer, or from an end that closes without having waited for what arrives.
 fn closes_sooner(conversation: &Conversation, direct: &Outcome, seen: &Outcome) -> bool {
     let mut sooner = *seen;
     for side in Side::BOTH {
         let end = sooner.end_mut(side);
-        let closes = conversation.script(side.other()).leave == Leave::Close;
-        if closes && end.received == Received::Whole && end.ending == Ending::Eof {
+        let other = conversation.script(side.other());
+        let waits = other.steps.iter().any(|step| matches!(step, Step::Wait(_)));
+        let early = end.received == Received::Whole || !waits;
+        if other.leave == Leave::Close && early && end.ending == Ending::Eof {
             end.ending = Ending::Reset;
             end.received = direct.end(side).received;
         }

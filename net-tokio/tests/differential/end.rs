@@ -147,6 +147,9 @@ impl End<'_> {
     }
 
     async fn leave(&mut self, socket: Socket, ends: bool) {
+        if self.script.leave != Leave::Keep {
+            self.seen.acknowledged = socket.acknowledged();
+        }
         let kept = match self.script.leave {
             Leave::Close => {
                 drop(socket);

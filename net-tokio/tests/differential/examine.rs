@@ -40,6 +40,8 @@ pub(crate) struct Difference {
     /// As it was played.
     pub(crate) conversation: Conversation,
     pub(crate) seen: Outcome,
+    /// The same in numbers.
+    pub(crate) run: Run,
     pub(crate) violation: Option<String>,
     pub(crate) direct: BTreeSet<Outcome>,
     pub(crate) direct_runs: u64,
@@ -187,6 +189,7 @@ async fn compare(
                     way: way.name,
                     conversation: direct.conversation.clone(),
                     seen: outcome,
+                    run: *run,
                     violation,
                     direct: BTreeSet::new(),
                     direct_runs: 0,
@@ -206,6 +209,7 @@ impl fmt::Display for Difference {
         let [differ, runs] = self.runs;
         writeln!(f, "{}  ({}, {differ} of {runs} runs)", self.conversation, self.way)?;
         writeln!(f, "    seen    {}", self.seen)?;
+        writeln!(f, "    bytes   {}", self.run)?;
         if let Some(violation) = &self.violation {
             writeln!(f, "    wrong   {violation}")?;
         }

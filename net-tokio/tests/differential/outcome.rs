@@ -22,6 +22,9 @@ pub(crate) enum Ending {
 pub(crate) struct Seen {
     pub(crate) received: u64,
     pub(crate) written: u64,
+    /// Bytes that the kernel at the other side had acknowledged when this end left. What it had not, a
+    /// reset throws away, on any path.
+    pub(crate) acknowledged: Option<u64>,
     pub(crate) ending: Ending,
     /// A write failed.
     pub(crate) broken: bool,
@@ -40,10 +43,9 @@ pub(crate) struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Received {
     Exactly(u64),
-    /// A large transfer, up to its end.
+    /// A large transfer, up to its end, or to what was acknowledged when its sender left.
     Whole,
-    /// A large transfer, but for its tail. How much of it arrives before a reset depends on what
-    /// the sender's kernel still held.
+    /// A large transfer, but for its tail: a part of what was acknowledged.
     Part,
 }
 
@@ -72,6 +74,11 @@ pub(crate) struct Run {
 }
 
 impl Seen {
+    /// Bytes that must arrive at an end that reads to the end.
+    fn delivered(&self) -> u64 {
+        self.acknowledged.map_or(self.written, |acknowledged| acknowledged.min(self.written))
+    }
+
     /// How the stream ended, whichever call told it.
     fn ending(&self) -> Ending {
         match self.ending {
@@ -97,7 +104,8 @@ impl Run {
             let received = match ending {
                 _ if conversation.is_small(side) => Received::Exactly(seen.received),
                 Ending::NotSeen => Received::Exactly(seen.received),
-                _ if seen.received == other.written => Received::Whole,
+                _ if seen.received == 0 && other.delivered() > 0 => Received::Exactly(0),
+                _ if seen.received >= other.delivered() => Received::Whole,
                 _ => Received::Part,
             };
             let Seen { broken, stuck, absent, .. } = *seen;
@@ -154,6 +162,19 @@ impl Outcome {
 
     pub(crate) fn is_stuck(&self) -> bool {
         Side::BOTH.iter().any(|side| self.end(*side).stuck.is_some())
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} received, {} written", self.received, self.written)?;
+        self.acknowledged.map_or(Ok(()), |bytes| write!(f, ", {bytes} acknowledged when it left"))
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client: {} | target: {}", self.client, self.target)
     }
 }
 

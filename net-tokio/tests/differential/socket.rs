@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use watertight::TcpState;
 
 /// What a socket is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +110,13 @@ impl Socket {
         if let Self::Tcp(socket) = &self {
             socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap();
         }
+    }
+
+    /// Bytes that the kernel at the other side has acknowledged. `None` where they go there directly.
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        let Self::Tcp(socket) = self else { return None };
+        // The handshake counts as one.
+        TcpState::of(socket).map(|state| state.acked.saturating_sub(1))
     }
 
     /// Bytes that have arrived and are unread.
