@@ -1,7 +1,8 @@
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::thread;
 
-use crate::http::{connect, get, send, upgrade};
+use crate::http::{connect, get, head, send, upgrade};
 use crate::process::eventually;
 use crate::target;
 use crate::tunnel::Tunnel;
@@ -56,6 +57,55 @@ fn an_upgrade_is_passed_through() {
     socket.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, ", and the rest");
     tunnel.stop();
+}
+
+/// The kernel resets the connection of a target that closes with bytes unread.
+#[test]
+fn n1_what_an_upgraded_target_says_before_its_reset_arrives_and_then_the_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tunnel = tunnel_to(&target_of(&listener));
+    for _ in 0..20 {
+        let (mut socket, mut target) = thread::scope(|scope| {
+            let target = scope.spawn(|| {
+                let mut socket = listener.accept().unwrap().0;
+                head(&mut socket);
+                socket
+                    .write_all(
+                        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                          Upgrade: echo\r\n\r\n",
+                    )
+                    .unwrap();
+                socket
+            });
+            let (socket, answer) = upgrade(&tunnel.admin(), &to(&target_of(&listener), "/"));
+            assert_eq!(answer.status, 101, "{answer:?}");
+            (socket, target.join().unwrap())
+        });
+        // The client goes on sending, so that it is a write that fails first.
+        let mut sender = socket.try_clone().unwrap();
+        let sending = thread::spawn(move || {
+            loop {
+                if let Err(error) = sender.write_all(&[7; 60_000]) {
+                    return error.kind();
+                }
+            }
+        });
+        target.read_exact(&mut [0]).unwrap();
+        target.write_all(&[9; 60_000]).unwrap();
+        eventually("the unread byte", || (target.peek(&mut [0]).unwrap() == 1).then_some(()));
+        drop(target);
+        let mut received = Vec::new();
+        let end = socket.read_to_end(&mut received).map_err(|error| error.kind());
+        assert_eq!(received.len(), 60_000);
+        // The kernel says so once.
+        let told = [sending.join().unwrap(), end.err().unwrap_or(ErrorKind::BrokenPipe)];
+        assert!(told.contains(&ErrorKind::ConnectionReset), "{told:?}");
+    }
+    tunnel.stop();
+}
+
+fn target_of(listener: &TcpListener) -> String {
+    listener.local_addr().unwrap().to_string()
 }
 
 #[test]

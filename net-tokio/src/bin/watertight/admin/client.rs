@@ -170,9 +170,14 @@ impl Client {
 
     /// Ends the connection in a reset, once the client has received what was written.
     pub(super) async fn reset(self) {
-        // A client that does not read loses what it has not read.
-        acknowledged(|| self.lock().socket.tcp(), PATIENCE).await;
+        self.received().await;
         self.lock().socket.reset();
+    }
+
+    /// Waits until the client's kernel has what was written. A client that does not read loses what it
+    /// has not read.
+    pub(super) async fn received(&self) {
+        acknowledged(|| self.lock().socket.tcp(), PATIENCE).await;
     }
 
     /// Ends our side, and discards what the client still sends until it ends its own.

@@ -23,9 +23,12 @@ const STEPS: usize = 32;
 
 /// Passes bytes on until both directions have ended.
 ///
+/// A side that takes nothing any more may have said something before: it is read to its end, and what
+/// it said is passed on, before its failure ends the other direction.
+///
 /// # Errors
-/// The first failure of either side, or that a half-closed connection was idle for too long.
-/// Dropping the two is up to the caller in any case.
+/// The first failure of either side, or that a half-closed connection was idle for too long. The end
+/// of the other direction has not been passed on then. Dropping the two is up to the caller in any case.
 pub(super) async fn splice<A, B>(a: A, b: B) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite,
@@ -35,10 +38,13 @@ where
     let (mut there, mut back) = (Direction::default(), Direction::default());
     let mut idle = Idle::default();
     poll_fn(|cx| {
-        let there_is_done = there.poll(cx, a.as_mut(), b.as_mut())?.is_ready();
-        let back_is_done = back.poll(cx, b.as_mut(), a.as_mut())?.is_ready();
+        let there_is_done =
+            there.poll(cx, a.as_mut(), b.as_mut(), back.failure.is_none())?.is_ready();
+        let back_is_done =
+            back.poll(cx, b.as_mut(), a.as_mut(), there.failure.is_none())?.is_ready();
         if there_is_done && back_is_done {
-            return Poll::Ready(Ok(()));
+            let failure = there.failure.take().or(back.failure.take());
+            return Poll::Ready(failure.map_or(Ok(()), Err));
         }
         if !there_is_done && !back_is_done {
             return Poll::Pending;
@@ -57,6 +63,8 @@ struct Direction {
     /// Whether something that was written may not be on its way.
     unflushed: bool,
     passed: u64,
+    /// Why nothing more can be passed on.
+    failure: Option<io::Error>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,20 +82,31 @@ impl Direction {
         cx: &mut Context<'_>,
         mut from: Pin<&mut R>,
         mut to: Pin<&mut W>,
+        passes_end: bool,
     ) -> Poll<io::Result<()>> {
         for _ in 0..STEPS {
+            if self.failure.is_some() {
+                return Poll::Ready(Ok(()));
+            }
             if !self.in_hand.is_empty() {
-                ready!(self.poll_write(cx, to.as_mut()))?;
+                self.failure = ready!(self.poll_write(cx, to.as_mut())).err();
                 continue;
             }
             match self.stage {
                 Stage::Flowing => match read(cx, from.as_mut())? {
                     Poll::Ready(data) if data.is_empty() => self.stage = Stage::Finishing,
                     Poll::Ready(data) => self.in_hand = data,
-                    Poll::Pending => return self.poll_flush(cx, to),
+                    Poll::Pending => {
+                        self.failure = ready!(self.poll_flush(cx, to.as_mut())).err();
+                    }
                 },
+                // What came before a failure is not whole.
+                Stage::Finishing if !passes_end => {
+                    ready!(to.as_mut().poll_flush(cx))?;
+                    self.stage = Stage::Done;
+                }
                 Stage::Finishing => {
-                    ready!(to.as_mut().poll_shutdown(cx))?;
+                    self.failure = ready!(to.as_mut().poll_shutdown(cx)).err();
                     self.stage = Stage::Done;
                 }
                 Stage::Done => return Poll::Ready(Ok(())),
@@ -191,6 +210,45 @@ mod tests {
         let (at_client, at_target) = tokio::join!(end(client, &up), end(target, &down));
         assert!(at_client == down && at_target == up);
         spliced.await.unwrap().unwrap();
+    }
+
+    /// Takes nothing: the kernel has told that the other end is gone.
+    struct Broken;
+
+    impl AsyncWrite for Broken {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn n1_what_a_side_said_before_it_failed_is_passed_on_and_not_as_a_whole() {
+        let (mut client, mut a) = duplex(1000);
+        let answer: Vec<u8> = (0..100_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+        let b = tokio::io::join(io::Cursor::new(answer.clone()), Broken);
+        client.write_all(b"more than it reads").await.unwrap();
+        let (spliced, received) = tokio::join!(splice(&mut a, b), async {
+            let mut received = vec![0; answer.len()];
+            client.read_exact(&mut received).await.unwrap();
+            received
+        });
+        assert_eq!(spliced.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(received, answer);
+        let end = tokio::time::timeout(Duration::from_secs(1), client.read_u8()).await;
+        assert!(end.is_err(), "the end was passed on");
+        drop(a);
     }
 
     #[tokio::test(start_paused = true)]

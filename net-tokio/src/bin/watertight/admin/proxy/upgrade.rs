@@ -35,8 +35,9 @@ pub(super) fn switch(
     let protocol = protocol.ok_or_else(|| Problem::Upgrade { target: target() })?;
     let upstream = hyper::upgrade::on(&mut answer);
     client.hand_over();
+    let client = client.clone();
     state.tasks.spawn(async move {
-        if let Err(error) = join(downstream, upstream).await {
+        if let Err(error) = join(&client, downstream, upstream).await {
             debug!(%error, "upgraded connection failed");
         }
         // The task of the connection to the target.
@@ -48,9 +49,15 @@ pub(super) fn switch(
     Ok(empty(parts))
 }
 
-async fn join(downstream: OnUpgrade, upstream: OnUpgrade) -> io::Result<()> {
+async fn join(client: &Client, downstream: OnUpgrade, upstream: OnUpgrade) -> io::Result<()> {
     let both = async { tokio::try_join!(downstream, upstream) };
     let switched = tokio::time::timeout(SWITCH_DEADLINE, both).await?;
     let (downstream, upstream) = switched.map_err(io::Error::other)?;
-    splice(TokioIo::new(downstream), TokioIo::new(upstream)).await
+    let mut downstream = TokioIo::new(downstream);
+    let result = splice(&mut downstream, TokioIo::new(upstream)).await;
+    if result.is_err() {
+        // It ends in a reset, which takes what the client has not received.
+        client.received().await;
+    }
+    result
 }
