@@ -5,7 +5,7 @@ use core::time::Duration;
 /// A point in time, as nanoseconds since an epoch that the caller chooses once.
 ///
 /// The core never reads a clock: every input carries the time at which it happened. 64 bits of
-/// nanoseconds last for 584 years; additions saturate.
+/// nanoseconds last for 584 years; sums and differences saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -37,6 +37,14 @@ impl Add<Duration> for Instant {
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
     }
 }
 

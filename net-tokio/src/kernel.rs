@@ -22,6 +22,8 @@ pub struct TcpState {
     pub unacked: bool,
     /// How long ago the remote's kernel last acknowledged anything, an unchanged window included.
     pub silent_for: Duration,
+    /// How long ago bytes last arrived.
+    pub received_ago: Duration,
 }
 
 impl TcpState {
@@ -173,8 +175,9 @@ mod linux {
     /// Of a connection that was reset; what waited in it is gone, though it is still counted.
     const CLOSED: u8 = 7;
 
-    /// The places of two fields among the words.
+    /// The places of fields among the words.
     const UNACKED: usize = 4;
+    const LAST_DATA_RECV: usize = 11;
     const LAST_ACK_RECV: usize = 12;
 
     #[derive(Clone, Copy, Debug)]
@@ -205,6 +208,7 @@ mod linux {
             received: info.bytes_received,
             unacked: info.state != CLOSED && (word(UNACKED) > 0 || info.notsent_bytes > 0),
             silent_for: Duration::from_millis(word(LAST_ACK_RECV).into()),
+            received_ago: Duration::from_millis(word(LAST_DATA_RECV).into()),
         })
     }
 

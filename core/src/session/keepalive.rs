@@ -39,12 +39,12 @@ impl Keepalive {
         self.rtt
     }
 
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+    pub(super) fn heard(&mut self, at: Instant) {
+        self.heard = self.heard.max(at);
     }
 
-    pub(super) fn taken(&mut self, now: Instant) {
-        self.taken = now;
+    pub(super) fn taken(&mut self, at: Instant) {
+        self.taken = self.taken.max(at);
     }
 
     pub(super) const fn last_heard(&self) -> Instant {
@@ -110,21 +110,21 @@ impl Session {
         }
     }
 
-    /// Some of a message has arrived: a long one takes its time on a slow link.
-    pub fn handle_transport_received(&mut self, now: Instant) {
-        let now = self.at(now);
-        self.keepalive.heard(now);
+    /// Some of a message has arrived: a long one takes its time on a slow link. `at` is when it did, now or
+    /// before.
+    pub fn handle_transport_received(&mut self, at: Instant) {
+        self.keepalive.heard(at);
     }
 
     /// The remote's side of the transport has taken some of what [`poll_transmit`] gave, and more
     /// of it waits. A transport that queues is no stalled one while its queue moves, though it
-    /// takes nothing new; and what waits in it, a ping say, cannot have been answered.
+    /// takes nothing new; and what waits in it, a ping say, cannot have been answered. `at` is when it was
+    /// taken, now or before.
     ///
     /// [`poll_transmit`]: Self::poll_transmit
-    pub fn handle_transport_sent(&mut self, now: Instant) {
-        let now = self.at(now);
-        self.keepalive.taken(now);
-        self.outbox.moved(now);
+    pub fn handle_transport_sent(&mut self, at: Instant) {
+        self.keepalive.taken(at);
+        self.outbox.moved(at);
     }
 
     /// The time for a ping has come.

@@ -162,8 +162,8 @@ impl Outbox {
     }
 
     /// The transport's own queue has moved.
-    pub(super) fn moved(&mut self, now: Instant) {
-        self.since = now;
+    pub(super) fn moved(&mut self, at: Instant) {
+        self.since = self.since.max(at);
     }
 
     /// Since when something waits and nothing was taken. What was queued may have been taken back.

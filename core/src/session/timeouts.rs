@@ -1,7 +1,7 @@
 //! What happens when time passes.
 
 use super::{Session, SessionEnd};
-use crate::connection::Signal;
+use crate::connection::{Linger, Phase, Signal, Standing};
 use crate::timers::Timer;
 use crate::{ConnectionId, Instant, Role};
 
@@ -52,8 +52,23 @@ impl Session {
         }
     }
 
+    /// Whether a connection that lingers has bytes to send, may send them, and waits for its turn on a
+    /// transport that moves: on a slow link, or behind many others, for longer than a remote takes to
+    /// answer.
+    fn waits_for_transport(&self, id: ConnectionId) -> bool {
+        let linger = self.config.timing.linger;
+        self.outbox.waiting_since().is_some_and(|since| since + linger > self.now)
+            && self.table.get(id).is_some_and(|row| {
+                matches!(row.phase, Phase::Lingering(Linger::Flush(_)))
+                    && row.standing != Standing::Idle
+            })
+    }
+
     fn on_deadline(&mut self, id: ConnectionId, timer: Timer) {
         self.table.update(id, |row| row.deadline = None);
+        if self.waits_for_transport(id) {
+            return self.linger_anew(id);
+        }
         let text = match timer {
             Timer::Dial(_) => "no answer in time",
             Timer::Accept(_) => "the target did not answer in time",

@@ -387,6 +387,33 @@ fn n3_a_transport_whose_queue_moves_is_not_stalled() {
     }
 }
 
+/// A slow link, or many other connections, may keep a connection from its turn for longer than it may
+/// linger. What it has to send is not lost.
+#[test]
+fn n3_a_connection_that_waits_for_the_transport_lingers_on() {
+    for (dialect, resets) in DIALECTS.into_iter().flat_map(|of| [(of, false), (of, true)]) {
+        let mut pair = Pair::new(dialect);
+        let id = pair.connect();
+        pair.agent.takes = false;
+        pair.agent.write(pair.now, id, &pattern(0, 20_000));
+        if resets {
+            let reset = pair.agent.session.reset(pair.now, id, ResetCode::CANCELLED, "enough");
+            reset.unwrap();
+        } else {
+            pair.agent.finish(pair.now, id);
+            pair.agent.release(pair.now, id);
+        }
+        for _ in 0..30 {
+            pair.wait(seconds(10));
+            pair.agent.session.handle_transport_sent(pair.now);
+            pair.server.session.handle_transport_received(pair.now);
+        }
+        pair.agent.takes = true;
+        pair.run();
+        assert_eq!(pair.server.read(pair.now, id), pattern(0, 20_000), "{dialect:?} {resets}");
+    }
+}
+
 /// Each end pings by what the other one bears, though its own silence is long.
 #[test]
 fn n4_an_end_with_a_shorter_silence_is_pinged_in_time() {
@@ -418,6 +445,19 @@ fn n4_silence_begins_when_the_other_end_could_have_answered() {
     }
     assert_eq!(lone.end.session.ended(), None);
     lone.wait(seconds(31));
+    assert!(matches!(lone.end.session.ended(), Some(SessionEnd::Silent(_))));
+}
+
+/// Nobody looks before a timer is due, and what is found then may be old.
+#[test]
+fn n4_what_arrived_long_ago_is_no_sign_of_life_of_now() {
+    let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
+    let arrived = lone.now + seconds(1);
+    lone.now = lone.now + seconds(30);
+    lone.end.session.handle_transport_received(arrived);
+    lone.end.session.handle_timeout(lone.now);
+    assert_eq!(lone.end.session.ended(), None);
+    lone.wait(seconds(1));
     assert!(matches!(lone.end.session.ended(), Some(SessionEnd::Silent(_))));
 }
 

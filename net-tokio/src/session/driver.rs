@@ -203,17 +203,18 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         state.dispatch();
     }
 
-    /// A timer is due: what its owner waits for may be under way in the kernel's queues.
+    /// A timer is due: what its owner waits for may be under way in the kernel's queues. It counts from
+    /// when it moved, not from when it is looked for.
     fn note_progress(&mut self) {
         let Some(state) = self.transport.tcp() else { return };
         let before = std::mem::replace(&mut self.seen, (state.acked, state.received));
         let now = self.shared.clock.now();
         let mut locked = self.shared.lock();
         if state.received > before.1 {
-            locked.core.handle_transport_received(now);
+            locked.core.handle_transport_received(now - state.received_ago);
         }
         if state.acked > before.0 && state.unacked {
-            locked.core.handle_transport_sent(now);
+            locked.core.handle_transport_sent(now - state.silent_for);
         }
     }
 

@@ -175,7 +175,9 @@ fn told_a_fin(direct: &Outcome, seen: &Outcome) -> bool {
     let mut told = *seen;
     for side in Side::BOTH {
         let (end, direct) = (told.end_mut(side), direct.end(side));
-        if end.ending != Ending::NotSeen && direct.ending == Ending::Reset {
+        // A write that failed has met the reset, too.
+        let is_reset = direct.ending == Ending::Reset || direct.broken;
+        if end.ending != Ending::NotSeen && is_reset {
             (end.ending, end.received) = (direct.ending, direct.received);
         }
     }

@@ -25,20 +25,20 @@ fn note_progress<E: End>(
     end: &mut Endpoint<E>,
     pipes: &mut [Pipe; 2],
     side: usize,
-    now: Instant,
     seen: &mut Seen,
 ) {
     let [up, down] = pipes;
     let (ours, theirs) = if side == AGENT { (up, down) } else { (down, up) };
     // Where the way back is lost, so are the acknowledgements.
-    let (delivered, taken) = (theirs.has_delivered(), ours.has_taken() && !theirs.is_lost());
-    seen.note_if(taken && ours.is_full(), Situation::FullQueueMoved);
+    let (delivered, taken) =
+        (theirs.has_delivered(), ours.has_taken().filter(|_| !theirs.is_lost()));
+    seen.note_if(taken.is_some() && ours.is_full(), Situation::FullQueueMoved);
     let Some(session) = end.actor.session() else { return };
-    if delivered {
-        session.handle_transport_received(now);
+    if let Some(at) = delivered {
+        session.handle_transport_received(at);
     }
-    if taken {
-        session.handle_transport_sent(now);
+    if let Some(at) = taken {
+        session.handle_transport_sent(at);
     }
 }
 
@@ -118,7 +118,7 @@ impl<T: Tunnel> World<'_, T> {
             for (side, seat) in link.seats.iter_mut().enumerate() {
                 let Some(end) = seat.there() else { continue };
                 if end.timeout.is_some_and(|at| at <= now) {
-                    note_progress(end, &mut link.pipes, side, now, &mut self.stage.seen);
+                    note_progress(end, &mut link.pipes, side, &mut self.stage.seen);
                     end.actor.handle_timeout(now);
                     end.touched = true;
                 }

@@ -173,7 +173,7 @@ fn on_retired<E: End>(
     };
     let handle = end.handles.remove(place_of_handle);
     demand_reason(stage, place, handle, how);
-    note_owed(stage, handle, how);
+    note_owed(stage, place, handle, how);
     if let Some(record) = stage.record(handle.stream)
         && handle.role == Role::Near
         && record.dial == DialOutcome::Pending
@@ -228,12 +228,20 @@ fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retir
 
 /// What must have been read by now: all that was written ahead of a reset, and all that had arrived
 /// when the session ended.
-fn note_owed(stage: &mut Stage<'_>, handle: Handle, how: Retired) {
+fn note_owed(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retired) {
     let Some(stream) = stage.streams.get_mut(handle.stream) else { return };
     let (own, other) = (handle.role, handle.role.other());
     let Some(player) = stream.view(own) else { return };
     let let_go = player.end().let_go;
+    let reads_on = stream.view(other).is_some_and(|reader| reader.appetite() > 0);
     let owed = match how.cause {
+        // Who reads has what was written before the end, however slow the link is.
+        Some(Cause::LingerTimeout) if let_go && place.calm && reads_on => {
+            if let Some(last) = stream.reset_last.get_mut(own.index()) {
+                *last = true;
+            }
+            None
+        }
         Some(Cause::Aborted | Cause::Dropped | Cause::Vanished) if let_go => {
             if let Some(last) = stream.reset_last.get_mut(own.index()) {
                 *last = true;

@@ -57,8 +57,8 @@ pub(super) struct Pipe {
     drained: Instant,
     /// It was full: the sender waits until a third of it is free, as a kernel lets it.
     full: bool,
-    /// The other end has taken bytes since the sender asked last, and since the receiver did.
-    moved: [bool; 2],
+    /// When the other end has taken bytes, for the sender and the receiver to ask once.
+    moved: [Option<Instant>; 2],
     /// Bytes were lost: the other end waits for them for ever.
     lost: bool,
     end: Option<Instant>,
@@ -92,7 +92,7 @@ impl Pipe {
             newest: now,
             drained: now,
             full: false,
-            moved: [false; 2],
+            moved: [None; 2],
             lost: false,
             end: None,
             ended: false,
@@ -124,15 +124,15 @@ impl Pipe {
         self.full && 3 * self.len() <= 2 * capacity
     }
 
-    /// Whether the other end has taken bytes of those that wait, since this was asked last: what the
-    /// sender's kernel knows by acknowledgements.
-    pub(super) fn has_taken(&mut self) -> bool {
-        std::mem::take(&mut self.moved[SENDER]) && self.len() > 0
+    /// When the other end has taken bytes while more of them wait, if it has since this was asked last:
+    /// what the sender's kernel knows by acknowledgements.
+    pub(super) fn has_taken(&mut self) -> Option<Instant> {
+        self.moved[SENDER].take().filter(|_| self.len() > 0)
     }
 
-    /// Whether bytes have arrived since this was asked last.
-    pub(super) fn has_delivered(&mut self) -> bool {
-        std::mem::take(&mut self.moved[RECEIVER])
+    /// When bytes have arrived, if some have since this was asked last.
+    pub(super) fn has_delivered(&mut self) -> Option<Instant> {
+        self.moved[RECEIVER].take()
     }
 
     /// Whether the sender can still send.
@@ -268,7 +268,7 @@ impl Pipe {
             self.inbox.extend_from_slice(bytes);
         }
         self.wire.advance(taken);
-        self.moved = [true; 2];
+        self.moved = [Some(now); 2];
         Arrival::Bytes
     }
 
