@@ -103,8 +103,8 @@ impl Swarm {
             disconnects: fault(dice),
             drains: fault(dice),
             idle: dice.percent(7),
-            crawl: dice.percent(4),
-            crowd: dice.percent(3) && world == World::Core,
+            crawl: dice.percent(2),
+            crowd: dice.percent(2) && world == World::Core,
         };
         if swarm.crawl && dice.percent(75) {
             // So much that the queues of a slow link fill.
