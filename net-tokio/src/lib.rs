@@ -57,6 +57,8 @@ mod tls;
 mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped, WaitReason};
+#[doc(hidden)]
+pub use copy::{KernelSocket, SimulatedSocket};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};

@@ -169,5 +169,5 @@ fn stuck_words(stage: &Stage, stream: &Stream) -> String {
 }
 
 pub(super) fn tell_state(stage: &Stage, stream: &Stream) {
-    stage.trace.step(stage.now(), || format!("{:?}", stream.record()));
+    stage.trace.step(stage.now(), || format!("{:?}", stream.record(stage.promise())));
 }

@@ -10,6 +10,7 @@ mod death;
 mod deviation;
 mod finale;
 mod hostile;
+mod kernel;
 pub(crate) mod line;
 mod liveness;
 pub(crate) mod log;

@@ -54,6 +54,7 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
     let hosts: Vec<_> = hosts.collect();
     let streams = stage.streams();
     note(stage, &streams);
+    let promise = stage.promise();
     let mut contradictions = stage.contradictions();
     if when != When::Running {
         contradictions.extend(unended(stage));
@@ -63,7 +64,7 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
     contradictions.extend(streams.iter().find_map(|stream| stream.wrong()));
     Observed {
         now: stage.now(),
-        streams: streams.iter().map(|stream| stream.record()).collect(),
+        streams: streams.iter().map(|stream| stream.record(promise)).collect(),
         heap: u64::try_from(heap.held()).unwrap_or(0),
         heap_peak: u64::try_from(heap.most()).unwrap_or(0),
         heap_bound: WORKING,
@@ -88,6 +89,7 @@ fn note(stage: &Stage, streams: &[Arc<Stream>]) {
     let much =
         MANY_WINDOWS * u64::from(knobs.server.initial_window.max(knobs.agent.initial_window));
     for stream in streams {
+        stream.note_waiting();
         stage.note_if(stream.is_unread(), Situation::ReaderStopped);
         stage.note_if(stream.moved(much), Situation::MuchMoved);
         stage.note_if(stream.was_answered(), Situation::AnswerAfterFinish);

@@ -5,9 +5,11 @@ use std::time::Duration;
 use watertight::{ReconnectConfig, SessionConfig};
 
 use super::deviation::Deviation;
+use super::seat::Promise;
 use super::stage::Stage;
 use super::stream::Stream;
-use crate::schedule::{Action, Host, millis};
+use crate::schedule::{Action, Finale, Host, millis};
+use crate::situation::Situation;
 
 impl Stage {
     pub(super) fn server_session(&self) -> SessionConfig {
@@ -28,6 +30,39 @@ impl Stage {
         };
         let steps = &self.schedule.steps;
         self.schedule.knobs.hosts.patient && !steps.iter().any(|step| is_lossy(&step.action))
+    }
+
+    /// Of which streams what was written before a reset must be read.
+    pub(super) fn promise(&self) -> Promise {
+        // A reset that nobody took for the linger time went ahead of what was written before it.
+        if self.seen().has(Situation::LingerTimeout) {
+            Promise::None
+        } else if self.is_calm() {
+            Promise::All
+        } else {
+            Promise::OfThoseTold
+        }
+    }
+
+    /// Whether no session has ended by now.
+    fn is_calm(&self) -> bool {
+        let is_about_a_stream = |action: &Action| {
+            use Action::{Dial, Drop, Finish, Idle, Read, ReadAll, Reset, Write};
+            matches!(
+                action,
+                Dial { .. }
+                    | Write { .. }
+                    | Read { .. }
+                    | ReadAll { .. }
+                    | Finish { .. }
+                    | Reset { .. }
+                    | Drop { .. }
+                    | Idle
+            )
+        };
+        let steps = &self.schedule.steps;
+        let ends = self.schedule.finale == Finale::Shutdown && self.steps() >= steps.len();
+        !ends && steps.iter().all(|step| is_about_a_stream(&step.action))
     }
 
     fn deviate(&self, mut session: SessionConfig) -> SessionConfig {

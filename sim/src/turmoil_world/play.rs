@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use watertight::TunnelStream;
+use watertight::{ConnectionEnd, TunnelStream};
 
-use super::seat::{Seat, State};
+use super::seat::{RESET, Seat, State};
 use super::stage::Stage;
 use super::ticket::Ticket;
 use crate::player::Desire;
@@ -69,7 +69,7 @@ fn poll_play(
                 state.player.gone();
                 drop(state);
                 if let Some(stream) = stream.take() {
-                    stream.reset(seat.reset_code(), "reset by the application");
+                    stream.reset(seat.reset_code(), RESET);
                 }
                 return Poll::Ready(());
             }
@@ -101,6 +101,7 @@ fn poll_play(
         // What was read may be answered, and what was written may be all.
         (reads, writes) = (read.is_ready(), wrote.is_ready() || read.is_ready());
         stage.note_if(state.write_waits, Situation::WriteBlocked);
+        give_up_writing(&mut state);
         let over = state.player.end().is_over();
         drop(state);
         if over {
@@ -121,6 +122,9 @@ fn poll_write(
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     state.write_waits = false;
+    if state.write_error.is_some() {
+        return Poll::Pending;
+    }
     let result = match state.player.desire() {
         Desire::Write(bytes) => {
             let length = usize::try_from(bytes.min(CHUNK)).unwrap_or(usize::MAX);
@@ -144,8 +148,18 @@ fn poll_write(
         },
         _ => return Poll::Pending,
     };
-    broke(state, result);
+    state.write_error = result.err().map(|error| error.to_string());
     Poll::Ready(())
+}
+
+/// What has arrived before a write failed is still read. One that reads nothing goes.
+fn give_up_writing(state: &mut State) {
+    if state.player.appetite() > 0 {
+        return;
+    }
+    if let Some(why) = state.write_error.take() {
+        state.player.broke(&why);
+    }
 }
 
 /// Ready if it may read more.
@@ -161,27 +175,20 @@ fn poll_read(
         return Poll::Pending;
     }
     let most = usize::try_from(appetite).unwrap_or(usize::MAX);
-    let result = match stream.poll_read_bytes(cx, most) {
+    match stream.poll_read_bytes(cx, most) {
         Poll::Pending => {
             state.read_waits = true;
             return Poll::Pending;
         }
-        Poll::Ready(Ok(bytes)) if bytes.is_empty() => {
-            state.player.saw_eof();
-            Ok(())
-        }
-        Poll::Ready(Ok(bytes)) => {
-            seat.took(state, &bytes);
-            Ok(())
-        }
-        Poll::Ready(Err(error)) => Err(error),
-    };
-    broke(state, result);
+        Poll::Ready(Ok(bytes)) if bytes.is_empty() => state.player.saw_eof(),
+        Poll::Ready(Ok(bytes)) => seat.took(state, &bytes),
+        Poll::Ready(Err(error)) => broke(state, &error),
+    }
     Poll::Ready(())
 }
 
-fn broke(state: &mut State, result: io::Result<()>) {
-    if let Err(error) = result {
-        state.player.broke(&error.to_string());
-    }
+fn broke(state: &mut State, error: &io::Error) {
+    let end = error.get_ref().and_then(|end| end.downcast_ref::<ConnectionEnd>());
+    state.read_error = end.cloned();
+    state.player.broke(&error.to_string());
 }
