@@ -74,6 +74,8 @@ pub use server::{
     PeerIdentity, PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector,
     UpgradeService,
 };
+#[doc(hidden)]
+pub use session::Kept;
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientTls, ServerTls, TlsError};

@@ -1,6 +1,7 @@
 //! What the invariants are shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::stage::Stage;
 use super::standing::out_of_step;
@@ -72,8 +73,17 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
         hosts,
         contradictions,
         errors_logged: stage.errors(),
-        stuck: Vec::new(),
+        stuck: overdue(stage, &streams).into_iter().collect(),
     }
+}
+
+/// So late a read may hear of its deadline: a tick or two, and what is between two looks.
+const LATE: Duration = Duration::from_millis(200);
+
+fn overdue(stage: &Stage, streams: &[Arc<Stream>]) -> Option<String> {
+    let moment = stage.now().checked_sub(LATE)?;
+    let stream = streams.iter().find(|stream| stream.is_overdue(moment))?;
+    Some(format!("a read of {} waits beyond its deadline", stream.id))
 }
 
 /// More was given back than was ever taken: what is held would seem to be less than it is.

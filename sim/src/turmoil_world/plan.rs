@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watertight::{ReconnectConfig, SessionConfig};
+use watertight::{ReconnectConfig, SessionConfig, SessionEnd};
 
 use super::deviation::Deviation;
 use super::seat::Promise;
@@ -42,6 +42,30 @@ impl Stage {
         } else {
             Promise::OfThoseTold
         }
+    }
+
+    /// The end of an agent's session, if the server should have said why and did not: what breaks by
+    /// itself says nothing, and a base end cannot. What a server thinks of an agent proves nothing: the
+    /// agent may have gone before it knew of its session.
+    pub(super) fn untold(&self, agent: Host, end: &SessionEnd) -> Option<String> {
+        let breaks = |action: &Action| {
+            use Action::{Bounce, Crash, Cut, Hold, Partition, PartitionOneWay};
+            matches!(
+                action,
+                Bounce { .. }
+                    | Crash { .. }
+                    | Cut { .. }
+                    | Hold { .. }
+                    | Partition { .. }
+                    | PartitionOneWay { .. }
+            )
+        };
+        let Host::Agent(number) = agent else { return None };
+        let can_tell =
+            self.agent(number).is_some_and(|agent| agent.kind.is_honest() && !agent.kind.is_base());
+        let says_nothing = matches!(end, SessionEnd::Transport(_));
+        let is_whole = !self.schedule.steps.iter().any(|step| breaks(&step.action));
+        (can_tell && says_nothing && is_whole).then(|| end.to_string())
     }
 
     /// Whether no session has ended by now.

@@ -4,9 +4,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 use watertight::{ConnectionEnd, TunnelStream};
 
 use super::seat::{RESET, Seat, State};
@@ -17,6 +19,9 @@ use crate::situation::Situation;
 
 /// The most bytes that are written or read at once.
 const CHUNK: u64 = 8 << 10;
+
+/// How long a read waits that is given a deadline.
+const DEADLINE: Duration = Duration::from_millis(2);
 
 /// Reads and writes a stream as its player wants, until nothing more can happen.
 pub(super) async fn play(stage: &Stage, seat: &Arc<Seat>, stream: TunnelStream) {
@@ -94,7 +99,7 @@ fn poll_play(
         let read = match reads {
             true => {
                 let waker = tickets.reading.renew(cx);
-                poll_read(seat, &mut state, open, &mut Context::from_waker(&waker))
+                poll_read(stage, seat, &mut state, open, &mut Context::from_waker(&waker))
             }
             false => Poll::Pending,
         };
@@ -164,6 +169,7 @@ fn give_up_writing(state: &mut State) {
 
 /// Ready if it may read more.
 fn poll_read(
+    stage: &Stage,
     seat: &Seat,
     state: &mut State,
     stream: &mut TunnelStream,
@@ -175,16 +181,37 @@ fn poll_read(
         return Poll::Pending;
     }
     let most = usize::try_from(appetite).unwrap_or(usize::MAX);
-    match stream.poll_read_bytes(cx, most) {
+    let polled = stream.poll_read_bytes(cx, most);
+    if polled.is_ready() && state.read_deadline.take().is_some() {
+        stream.set_read_deadline(None);
+    }
+    match polled {
         Poll::Pending => {
             state.read_waits = true;
+            if tries_deadline(seat, state) {
+                state.read_deadline = Some(stage.now() + DEADLINE);
+                stream.set_read_deadline(Some(Instant::now() + DEADLINE));
+            }
             return Poll::Pending;
         }
+        Poll::Ready(Err(error)) if has_passed(&error) => {}
         Poll::Ready(Ok(bytes)) if bytes.is_empty() => state.player.saw_eof(),
         Poll::Ready(Ok(bytes)) => seat.took(state, &bytes),
         Poll::Ready(Err(error)) => broke(state, &error),
     }
     Poll::Ready(())
+}
+
+/// Whether a read that begins to wait is given a deadline, of which its task is to hear: once, on
+/// some streams.
+const fn tries_deadline(seat: &Seat, state: &mut State) -> bool {
+    seat.stream.0 % 4 == 1 && !std::mem::replace(&mut state.had_deadline, true)
+}
+
+/// Whether a read failed because of its deadline, which leaves the stream whole.
+fn has_passed(error: &io::Error) -> bool {
+    let end = error.get_ref().and_then(|end| end.downcast_ref::<ConnectionEnd>());
+    error.kind() == io::ErrorKind::TimedOut && end.is_none()
 }
 
 fn broke(state: &mut State, error: &io::Error) {

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use watertight::core::Cause;
 use watertight::{ConnectionEnd, ResetCode};
@@ -41,6 +42,10 @@ pub(super) struct State {
     pub(super) write_error: Option<String>,
     /// How its reads came to their end, if not by an end of file.
     pub(super) read_error: Option<ConnectionEnd>,
+    /// When a read that waits must end at the latest.
+    pub(super) read_deadline: Option<Duration>,
+    /// A deadline was set while it waited, which is tried once.
+    pub(super) had_deadline: bool,
     /// It did not read for a while though the other end had gone: what was under way is not waited
     /// for.
     pub(super) kept_waiting: bool,
@@ -106,6 +111,8 @@ impl Seat {
             kernel: None,
             write_error: None,
             read_error: None,
+            read_deadline: None,
+            had_deadline: false,
             kept_waiting: false,
         };
         Self { stream, writes, state: Mutex::new(state) }
@@ -151,6 +158,13 @@ impl Seat {
             end.owed = Some(writer.written);
         }
         end
+    }
+
+    /// Whether a read waits though its deadline passed before this moment.
+    pub(super) fn is_overdue(&self, moment: Duration) -> bool {
+        let state = self.lock();
+        let late = state.read_deadline.is_some_and(|deadline| deadline < moment);
+        late && !state.player.end().is_over()
     }
 
     /// A reset that it was told with another code than the one that the other end gave it.

@@ -210,6 +210,12 @@ impl Stream {
         seats.clone().find_map(wrong).or_else(|| seats.clone().find_map(named))
     }
 
+    /// Whether a read at one of its ends waits though its deadline passed before this moment.
+    pub(super) fn is_overdue(&self, moment: Duration) -> bool {
+        let state = self.lock();
+        state.far.iter().chain([&self.near]).any(|seat| seat.is_overdue(moment))
+    }
+
     /// Notes who does not read though the other end has gone.
     pub(super) fn note_waiting(&self) {
         for far in &self.lock().far {
