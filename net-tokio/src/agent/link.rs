@@ -116,9 +116,8 @@ impl Links {
         let state = self.lock();
         let held = state.books.held();
         let streams = |shared: &Arc<Shared>| shared.lock().handles();
-        let mut kept = Kept::default();
-        kept.streams = state.running.iter().chain(&held).map(streams).sum();
-        kept
+        let streams = state.running.iter().chain(&held).map(streams).sum();
+        Kept { streams, ..Kept::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

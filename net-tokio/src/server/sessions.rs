@@ -291,11 +291,11 @@ impl Sessions {
     pub(crate) fn kept(&self) -> Kept {
         let held = self.books.held();
         let streams = |shared: &Arc<Shared>| shared.lock().handles();
-        let mut kept = Kept::default();
-        kept.streams = self.running().chain(&held).map(streams).sum();
-        kept.permits = lock(&self.places).values().sum();
-        kept.sessions = self.crowd.sessions();
-        kept
+        Kept {
+            streams: self.running().chain(&held).map(streams).sum(),
+            permits: lock(&self.places).values().sum(),
+            sessions: self.crowd.sessions(),
+        }
     }
 
     /// Every session that is up, for the server's own end.

@@ -31,6 +31,7 @@ impl Runner {
             self.try_everything()?;
             self.wait_for_memory(LIBRARY)?;
             self.check(When::Quiet)?;
+            self.say_goodbye()?;
         }
         if finale == Finale::Shutdown && stage.schedule.knobs.hosts.lose_power {
             return self.lose_power();

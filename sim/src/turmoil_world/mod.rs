@@ -8,6 +8,7 @@ mod command;
 mod connect;
 mod death;
 mod deviation;
+mod farewell;
 mod finale;
 mod hostile;
 mod kernel;

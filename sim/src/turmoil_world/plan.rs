@@ -48,6 +48,13 @@ impl Stage {
     /// itself says nothing, and a base end cannot. What a server thinks of an agent proves nothing: the
     /// agent may have gone before it knew of its session.
     pub(super) fn untold(&self, agent: Host, end: &SessionEnd) -> Option<String> {
+        let Host::Agent(number) = agent else { return None };
+        let says_nothing = matches!(end, SessionEnd::Transport(_));
+        (says_nothing && self.is_told_of_ends(number)).then(|| end.to_string())
+    }
+
+    /// Whether an agent always hears why its session ends.
+    pub(super) fn is_told_of_ends(&self, agent: u8) -> bool {
         let breaks = |action: &Action| {
             use Action::{Bounce, Crash, Cut, Hold, Partition, PartitionOneWay};
             matches!(
@@ -60,12 +67,9 @@ impl Stage {
                     | PartitionOneWay { .. }
             )
         };
-        let Host::Agent(number) = agent else { return None };
         let can_tell =
-            self.agent(number).is_some_and(|agent| agent.kind.is_honest() && !agent.kind.is_base());
-        let says_nothing = matches!(end, SessionEnd::Transport(_));
-        let is_whole = !self.schedule.steps.iter().any(|step| breaks(&step.action));
-        (can_tell && says_nothing && is_whole).then(|| end.to_string())
+            self.agent(agent).is_some_and(|agent| agent.kind.is_honest() && !agent.kind.is_base());
+        can_tell && !self.schedule.steps.iter().any(|step| breaks(&step.action))
     }
 
     /// Whether no session has ended by now.
@@ -86,7 +90,7 @@ impl Stage {
         };
         let steps = &self.schedule.steps;
         let ends = self.schedule.finale == Finale::Shutdown && self.steps() >= steps.len();
-        !ends && steps.iter().all(|step| is_about_a_stream(&step.action))
+        !ends && !self.parts() && steps.iter().all(|step| is_about_a_stream(&step.action))
     }
 
     fn deviate(&self, mut session: SessionConfig) -> SessionConfig {
@@ -161,6 +165,12 @@ impl Stage {
             multiplier: 1,
             stable_after: Duration::ZERO,
         }
+    }
+
+    /// What waits in a WebSocket before it writes by itself: in half of the schedules nothing, so that the
+    /// little that is sent here meets a full one.
+    pub(super) const fn write_buffer(&self) -> usize {
+        if self.schedule.seed.is_multiple_of(2) { 0 } else { usize::MAX }
     }
 
     pub(super) fn handshake(&self) -> Duration {
