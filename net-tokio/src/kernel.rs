@@ -285,6 +285,7 @@ mod tests {
             received: 0,
             unacked: acked < 10,
             silent_for: Duration::ZERO,
+            received_ago: Duration::ZERO,
         };
         let start = tokio::time::Instant::now();
         // A byte a second, all ten of them.

@@ -57,6 +57,8 @@ mod tls;
 mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped, WaitReason};
+#[doc(hidden)]
+pub use copy::{KernelSocket, SimulatedSocket};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
@@ -72,6 +74,8 @@ pub use server::{
     PeerIdentity, PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector,
     UpgradeService,
 };
+#[doc(hidden)]
+pub use session::Kept;
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientTls, ServerTls, TlsError};

@@ -55,10 +55,14 @@ pub struct HostBooks {
     pub tasks: u64,
     /// How many of them there may be when it is quiet: those of its sessions, and those that keep them.
     pub tasks_at_rest: u64,
+    /// Entries of the adapter's own tables, where there is one.
+    pub kept: Kept,
     /// What its sessions may hold together.
     pub bounds: Bounds,
     /// The fault that it found with an end that behaves.
     pub blamed: Option<String>,
+    /// How a session ended whose other end should have said why.
+    pub untold: Option<String>,
 }
 
 /// What came, what went and what is there.
@@ -68,6 +72,17 @@ pub struct Tally {
     pub added: u64,
     pub removed: u64,
     pub live: u64,
+}
+
+/// Entries of the adapter's own tables, which no ledger counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Connections that somebody holds.
+    pub streams: u64,
+    /// Permits of clients' sessions that are out.
+    pub permits: u64,
+    /// Sessions of which some task is there.
+    pub sessions: u64,
 }
 
 /// What a host's sessions may hold together.
@@ -159,8 +174,10 @@ impl HostBooks {
             sockets: 0,
             tasks: 0,
             tasks_at_rest: u64::MAX,
+            kept: Kept::default(),
             bounds,
             blamed: None,
+            untold: None,
         }
     }
 }

@@ -121,6 +121,23 @@ impl Player {
         }
     }
 
+    /// Bytes that it has not written yet, whatever else it wants.
+    #[must_use]
+    pub const fn unwritten(&self) -> u64 {
+        self.unwritten
+    }
+
+    /// How many bytes it reads at most before it resets the connection or lets go of it.
+    #[must_use]
+    pub fn reads_to_its_reset(&self) -> u64 {
+        match self.plan.as_ref().map(|plan| plan.end) {
+            Some(TargetEnd::Reset(after) | TargetEnd::Drop(after)) => {
+                u64::from(after).saturating_sub(self.end.read)
+            }
+            _ => u64::MAX,
+        }
+    }
+
     /// How many bytes it would read now. At the end of file it reads no more.
     #[must_use]
     pub fn appetite(&self) -> u64 {

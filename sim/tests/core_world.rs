@@ -30,6 +30,7 @@ const LIMITS: Limits = Limits {
 const TIMING: Timing = Timing {
     ping_interval: 50,
     silence: 250,
+    agent_silence: 0,
     stall: 250,
     dial: 100,
     accept: 100,
@@ -46,7 +47,7 @@ fn schedule(kinds: &[AgentKind], steps: Vec<(u32, Action)>) -> Schedule {
         transport: Transport::WebSocket,
         targets: TargetSide::Handler,
     });
-    let link = Link { min_latency: 1, max_latency: 4, portion: 700, capacity: 4096 };
+    let link = Link { min_latency: 1, max_latency: 4, portion: 700, capacity: 4096, rate: 0 };
     Schedule {
         version: VERSION,
         seed: 1,

@@ -41,6 +41,7 @@ fn knobs() -> Knobs {
     let timing = Timing {
         ping_interval: 50,
         silence: 250,
+        agent_silence: 0,
         stall: 250,
         dial: 150,
         accept: 120,
@@ -49,7 +50,7 @@ fn knobs() -> Knobs {
         reconnect: 30,
         handshake: 150,
     };
-    let link = Link { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536 };
+    let link = Link { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536, rate: 0 };
     Knobs { server: limits.clone(), agent: limits, timing, link, hosts: Hosts::USUAL }
 }
 

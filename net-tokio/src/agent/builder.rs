@@ -23,7 +23,7 @@ use crate::serve::{DialRefusal, Handler};
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
 use crate::tls::ClientTls;
-use crate::transport::{Io, Masking, WebSocketOptions};
+use crate::transport::{Io, Masking, WRITE_BUFFER, WebSocketOptions};
 
 /// Where an agent runs.
 pub(crate) struct Home {
@@ -52,6 +52,7 @@ pub struct AgentBuilder {
     byte_streams: Option<ByteStreams>,
     token: Option<TokenSource>,
     masking: Masking,
+    write_buffer: usize,
 }
 
 impl Agent {
@@ -78,6 +79,7 @@ impl AgentBuilder {
             byte_streams: None,
             token: None,
             masking: Masking::ByRole,
+            write_buffer: WRITE_BUFFER,
         }
     }
 
@@ -217,6 +219,15 @@ impl AgentBuilder {
         self
     }
 
+    /// Bytes that wait in a WebSocket before it writes by itself. For simulations only, which fill it
+    /// with the few bytes that they have.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn write_buffer(mut self, bytes: usize) -> Self {
+        self.write_buffer = bytes.min(WRITE_BUFFER);
+        self
+    }
+
     pub(crate) fn masking(mut self, masking: Masking) -> Self {
         self.masking = masking;
         self
@@ -276,6 +287,7 @@ impl AgentBuilder {
             web_socket: WebSocketOptions {
                 max_message: session.limits.max_message,
                 masking: self.masking,
+                write_buffer: self.write_buffer,
             },
         };
         let inner = Arc::new(Inner {

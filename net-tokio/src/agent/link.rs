@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Instant, Ledger, Session};
 
-use crate::session::{Books, Shared};
+use crate::session::{Books, Kept, Shared};
 
 /// How many sessions may drain beside the current one. A server that restarts again and again says
 /// goodbye to one after the other, and each may carry a long connection.
@@ -109,6 +109,15 @@ impl Links {
     pub(super) fn ledger(&self) -> Ledger {
         let State { running, books, .. } = &mut *self.lock();
         books.sum(running.iter())
+    }
+
+    /// What the table holds that the ledger does not count.
+    pub(super) fn kept(&self) -> Kept {
+        let state = self.lock();
+        let held = state.books.held();
+        let streams = |shared: &Arc<Shared>| shared.lock().handles();
+        let streams = state.running.iter().chain(&held).map(streams).sum();
+        Kept { streams, ..Kept::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

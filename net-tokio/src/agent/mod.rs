@@ -20,6 +20,7 @@ use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::redial::dial_newest;
 use crate::serve::Handler;
+use crate::session::Kept;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
@@ -144,6 +145,13 @@ impl Agent {
     #[must_use]
     pub fn ledger(&self) -> AgentLedger {
         AgentLedger { connections: self.inner.links.ledger(), tasks: self.inner.tasks.live() }
+    }
+
+    /// What its tables hold that the books do not count.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        self.inner.links.kept()
     }
 
     /// Ends every task of the agent at once, as the death of its process would, and returns the

@@ -8,6 +8,7 @@
 //! length of one poll, and what has no room in the tunnel stays in the socket.
 
 mod settle;
+mod simulated;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use watertight_core::wire::ResetCode;
 use crate::kernel::Keepalive;
 use crate::stream::TunnelStream;
 
+pub use simulated::{KernelSocket, SimulatedSocket};
 pub(crate) use socket::Socket;
 use socket::{PIECES, poll_shutdown, read, write};
 

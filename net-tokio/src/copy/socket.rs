@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
+use super::simulated::{KernelSocket, SimulatedSocket};
 use crate::kernel::TcpState;
 use crate::transport::BoxIo;
 
@@ -106,10 +107,14 @@ impl Socket for UnixStream {
 impl Socket for BoxIo {
     fn abort(&self) {
         tcp_in(self).into_iter().for_each(Socket::abort);
+        simulated_in(self).into_iter().for_each(KernelSocket::abort);
     }
 
     fn failure(&self) -> Option<io::Error> {
-        tcp_in(self)?.failure()
+        match tcp_in(self) {
+            Some(tcp) => tcp.failure(),
+            None => simulated_in(self)?.failure(),
+        }
     }
 
     fn tcp(&self) -> Option<TcpState> {
@@ -119,6 +124,10 @@ impl Socket for BoxIo {
 
 fn tcp_in(io: &BoxIo) -> Option<&TcpStream> {
     (**io).as_any().downcast_ref()
+}
+
+fn simulated_in(io: &BoxIo) -> Option<&dyn KernelSocket> {
+    (**io).as_any().downcast_ref().map(SimulatedSocket::kernel)
 }
 
 /// Reads at most `room` bytes through the thread's scratch buffer; empty at the end.

@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::serve::Handler;
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
-use crate::transport::{Masking, WebSocketOptions};
+use crate::transport::{Masking, WRITE_BUFFER, WebSocketOptions};
 
 /// Events that a slow subscriber can be behind before it loses the oldest.
 const EVENTS: usize = 1024;
@@ -31,6 +31,7 @@ pub struct ServerBuilder {
     session: SessionConfig,
     registry: RegistryLimits,
     masking: Masking,
+    write_buffer: usize,
     handshake_deadline: Duration,
     max_handshakes: usize,
     connect_path: String,
@@ -46,6 +47,7 @@ impl ServerBuilder {
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
             masking: Masking::ByRole,
+            write_buffer: WRITE_BUFFER,
             handshake_deadline: Duration::from_secs(10),
             max_handshakes: 1024,
             connect_path: "/connect".to_string(),
@@ -134,6 +136,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Bytes that wait in a WebSocket before it writes by itself. For simulations only, which fill it
+    /// with the few bytes that they have.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn write_buffer(mut self, bytes: usize) -> Self {
+        self.write_buffer = bytes.min(WRITE_BUFFER);
+        self
+    }
+
     /// Starts the server. It does nothing until it is given a listener, or its service is
     /// mounted.
     #[must_use]
@@ -150,6 +161,7 @@ impl ServerBuilder {
             web_socket: WebSocketOptions {
                 max_message: session.limits.max_message,
                 masking: self.masking,
+                write_buffer: self.write_buffer,
             },
             session,
             connect_path: self.connect_path,

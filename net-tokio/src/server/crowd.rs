@@ -34,6 +34,11 @@ impl Crowd {
         }
     }
 
+    /// Sessions of which some task is there.
+    pub(super) fn sessions(&self) -> usize {
+        self.clients.values().map(VecDeque::len).sum()
+    }
+
     /// The last task of a session is gone.
     pub(super) fn leave(&mut self, kind: SessionKind, client: &str, session: SessionKey) {
         let client = (kind, client.to_string());

@@ -30,6 +30,7 @@ use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::serve::Handler;
+use crate::session::Kept;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
@@ -228,6 +229,13 @@ impl Server {
     pub fn ledger(&self) -> ServerLedger {
         let tasks = self.inner.tasks.live();
         self.inner.sessions().ledger(tasks)
+    }
+
+    /// What its tables hold that the books do not count.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        self.inner.sessions().kept()
     }
 
     /// What happens to clients from now on. A receiver that lags loses the oldest events and is

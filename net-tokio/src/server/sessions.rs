@@ -16,7 +16,7 @@ use watertight_core::wire::Dialect;
 use super::crowd::Crowd;
 use super::peering::{PeerBook, PeerIdentity};
 use super::turns::Turns;
-use crate::session::{Books, Shared};
+use crate::session::{Books, Kept, Shared};
 use crate::tasks::Tasks;
 
 /// A connected client.
@@ -285,6 +285,17 @@ impl Sessions {
         let running = self.running.values().map(|running| &running.shared);
         let connections = self.books.sum(running);
         ServerLedger { registry: self.registry.ledger(), connections, tasks }
+    }
+
+    /// What the tables hold that the ledger does not count.
+    pub(crate) fn kept(&self) -> Kept {
+        let held = self.books.held();
+        let streams = |shared: &Arc<Shared>| shared.lock().handles();
+        Kept {
+            streams: self.running().chain(&held).map(streams).sum(),
+            permits: lock(&self.places).values().sum(),
+            sessions: self.crowd.sessions(),
+        }
     }
 
     /// Every session that is up, for the server's own end.

@@ -5,6 +5,7 @@ mod books;
 mod clock;
 mod driver;
 mod gather;
+mod kept;
 mod run;
 mod state;
 #[cfg(test)]
@@ -13,5 +14,6 @@ mod tests;
 pub(crate) use books::Books;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
+pub use kept::Kept;
 pub(crate) use run::{RunOptions, prepare};
 pub(crate) use state::{Locked, Notice, Shared, State};

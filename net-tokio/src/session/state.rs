@@ -225,7 +225,6 @@ impl State {
     }
 
     /// Connections that somebody holds.
-    #[cfg(test)]
     pub(crate) fn handles(&self) -> usize {
         self.handles.len()
     }

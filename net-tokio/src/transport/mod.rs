@@ -24,7 +24,7 @@ use crate::kernel::TcpState;
 pub(crate) use byte_stream::ByteStream;
 pub(crate) use closing::poll_drain;
 pub(crate) use prefixed::Prefixed;
-pub(crate) use web_socket::{Masking, WebSocket, WebSocketOptions};
+pub(crate) use web_socket::{Masking, WRITE_BUFFER, WebSocket, WebSocketOptions};
 
 /// Any byte stream that can carry a session.
 ///

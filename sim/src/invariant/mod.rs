@@ -6,6 +6,7 @@ mod closed_once;
 mod delivered;
 mod dial_deadline;
 mod dial_share;
+mod ends_told;
 #[cfg(test)]
 mod fixture;
 mod heap_returns;
@@ -14,6 +15,7 @@ mod memory_bounded;
 mod no_error_logged;
 mod no_task_survives;
 mod nothing_buffered;
+mod nothing_kept;
 mod progress;
 mod sessions_in_step;
 mod sockets_closed;
@@ -86,6 +88,8 @@ invariants! {
     DialDeadline = dial_deadline;
     /// A target that does not answer leaves room for the dials of others.
     DialShare = dial_share;
+    /// The end of a session that somebody ends is told at the other end, with the reason.
+    EndsTold = ends_told;
     /// The heap is as it was: at rest while the hosts are up, and all of it when they are gone.
     HeapReturns = heap_returns;
     /// Two ends that behave find no fault with each other.
@@ -98,6 +102,8 @@ invariants! {
     NoTaskSurvives = no_task_survives;
     /// No byte is held when nothing is open, no message and no timer when the session is gone.
     NothingBuffered = nothing_buffered;
+    /// No table of the adapter keeps what nobody has any more.
+    NothingKept = nothing_kept;
     /// What is healed works again: what was open comes to its end, and a new dial works.
     Progress = progress;
     /// A session that has lost its other end is gone in time, and one that has not is there.

@@ -31,4 +31,8 @@ specimens! {
     "Y5" "strangers_panic": "what a peer says panics", [NoPanic], StrangersPanic;
     "F1" "replaced_untold": "the end of a session that was replaced is never told", [ClosedOnce], ReplacedUntold;
     "T1" "reset_swallowed": "the application never hears that its target has reset", [NoTaskSurvives, Progress], ResetSwallowed;
+    "T1" "write_error_loses_answer": "a write that fails ends the copy, and what the target had answered is lost", [Delivered],
+        WriteErrorLosesAnswer;
+    "C2" "reset_is_an_end": "the reset of a target is taken for an end of file", [BytesIntact], ResetIsAnEnd;
+    "C2" "abort_closes": "a target's socket is closed where it should be reset", [BytesIntact], AbortCloses;
 }

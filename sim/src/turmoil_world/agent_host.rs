@@ -174,6 +174,7 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Agent> {
     let builder = Agent::builder(endpoint(agent)?, &key(number))
         .token("secret")
         .unmasked()
+        .write_buffer(stage.write_buffer())
         .seed(stage.seed(host, start))
         .session(stage.agent_session())
         .reconnect(stage.reconnect())

@@ -13,7 +13,7 @@ use super::command::Command;
 use super::server_desk::ServerDesk;
 use super::stage::Stage;
 use super::standing::Account;
-use crate::observed::{Bounds, HostBooks, Tally};
+use crate::observed::{Bounds, HostBooks, Kept, Tally};
 use crate::schedule::Host;
 
 /// What is known of the software of a host. A crash clears all but how often it has started: the
@@ -41,6 +41,7 @@ pub(super) struct Desk {
     /// It has died.
     pub(super) is_dead: bool,
     pub(super) blamed: Option<String>,
+    pub(super) untold: Option<String>,
 }
 
 /// The fault that a session found with its other end.
@@ -96,6 +97,7 @@ impl Desk {
             tasks: tasks(&self.runtime, ledger.tasks),
             // One keeps each peer's session up.
             tasks_at_rest: sessions.live + u64::from(stage.schedule.cast.servers) - 1,
+            kept: kept(desk.server.kept()),
             blamed: self.blamed.clone(),
             ..HostBooks::new(host, bounds(&stage.server_session(), sockets, readers))
         }
@@ -104,9 +106,10 @@ impl Desk {
     fn agent_books(&mut self, stage: &Stage, number: u8) -> HostBooks {
         let host = Host::Agent(number);
         let mut connections = self.past;
-        let mut own_count = 0;
+        let (mut own_count, mut streams) = (0, 0);
         for (_, agent) in &self.agents {
             let ledger = agent.ledger();
+            streams += agent.kept().streams as u64;
             connections.absorb(&ledger.connections);
             own_count += ledger.tasks;
         }
@@ -124,7 +127,9 @@ impl Desk {
             tasks: tasks(&self.runtime, own_count),
             // One keeps the session up.
             tasks_at_rest: up + 1,
+            kept: Kept { streams, ..Kept::default() },
             blamed: self.blamed.clone(),
+            untold: self.untold.clone(),
             ..HostBooks::new(host, bounds(&stage.agent_session(), sockets, readers))
         }
     }
@@ -180,6 +185,14 @@ fn note_totals(stage: &Stage, host: Host, total: &mut (u64, u64), connections: &
 fn tasks(runtime: &Option<Handle>, own_count: usize) -> u64 {
     let counted = runtime.as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
     counted.max(own_count) as u64
+}
+
+fn kept(kept: watertight::Kept) -> Kept {
+    Kept {
+        streams: kept.streams as u64,
+        permits: kept.permits as u64,
+        sessions: kept.sessions as u64,
+    }
 }
 
 /// What the sessions may hold together that run or say goodbye: each has a socket. A connection, and

@@ -27,6 +27,12 @@ pub(crate) enum Deviation {
     SilenceIsFine,
     /// The end of a session that was replaced is not told.
     ReplacedUntold,
+    /// A write that fails ends the copy to and from a target: what it has answered is lost.
+    WriteErrorLosesAnswer,
+    /// What copies to and from a target takes its reset for an end of file.
+    ResetIsAnEnd,
+    /// A target's socket is closed where it should be reset.
+    AbortCloses,
     /// A dial of a target that does not exist panics.
     StrangersPanic,
 }

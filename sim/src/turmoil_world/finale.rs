@@ -31,6 +31,7 @@ impl Runner {
             self.try_everything()?;
             self.wait_for_memory(LIBRARY)?;
             self.check(When::Quiet)?;
+            self.say_goodbye()?;
         }
         if finale == Finale::Shutdown && stage.schedule.knobs.hosts.lose_power {
             return self.lose_power();
@@ -169,5 +170,5 @@ fn stuck_words(stage: &Stage, stream: &Stream) -> String {
 }
 
 pub(super) fn tell_state(stage: &Stage, stream: &Stream) {
-    stage.trace.step(stage.now(), || format!("{:?}", stream.record()));
+    stage.trace.step(stage.now(), || format!("{:?}", stream.record(stage.promise())));
 }

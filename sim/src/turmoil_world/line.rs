@@ -34,6 +34,8 @@ pub(crate) struct Line {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     is_cut: bool,
+    /// It takes nothing for now: what the sockets of both ends hold is full.
+    is_full: bool,
     connector: End,
     acceptor: End,
 }
@@ -55,7 +57,7 @@ impl Line {
         let end = End { under_way: 0, is_open: false, has_left: false, reader: None, writer: None };
         let other =
             End { under_way: 0, is_open: false, has_left: false, reader: None, writer: None };
-        let state = State { is_cut: false, connector: end, acceptor: other };
+        let state = State { is_cut: false, is_full: false, connector: end, acceptor: other };
         Self { by, to, capacity, state: Mutex::new(state) }
     }
 
@@ -93,14 +95,24 @@ impl Line {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Takes nothing more for now, or takes something again.
+    pub(crate) fn fill(&self, is_full: bool) {
+        let mut state = self.lock();
+        state.is_full = is_full;
+        let wakers = [state.connector.writer.take(), state.acceptor.writer.take()];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
     /// How many bytes an end may write now; waits if it is none.
     pub(crate) fn room(&self, side: Side, waker: &Waker) -> usize {
         let mut state = self.lock();
         if state.end(side.other()).has_left {
             return self.capacity;
         }
+        let is_full = state.is_full;
         let end = state.end(side);
-        let room = self.capacity.saturating_sub(end.under_way);
+        let room = if is_full { 0 } else { self.capacity.saturating_sub(end.under_way) };
         if room == 0 {
             end.writer = Some(waker.clone());
         }

@@ -1,6 +1,7 @@
 //! What the invariants are shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::stage::Stage;
 use super::standing::out_of_step;
@@ -54,6 +55,7 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
     let hosts: Vec<_> = hosts.collect();
     let streams = stage.streams();
     note(stage, &streams);
+    let promise = stage.promise();
     let mut contradictions = stage.contradictions();
     if when != When::Running {
         contradictions.extend(unended(stage));
@@ -63,7 +65,7 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
     contradictions.extend(streams.iter().find_map(|stream| stream.wrong()));
     Observed {
         now: stage.now(),
-        streams: streams.iter().map(|stream| stream.record()).collect(),
+        streams: streams.iter().map(|stream| stream.record(promise)).collect(),
         heap: u64::try_from(heap.held()).unwrap_or(0),
         heap_peak: u64::try_from(heap.most()).unwrap_or(0),
         heap_bound: WORKING,
@@ -72,8 +74,17 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
         contradictions,
         crowded_out: Vec::new(),
         errors_logged: stage.errors(),
-        stuck: Vec::new(),
+        stuck: overdue(stage, &streams).into_iter().collect(),
     }
+}
+
+/// So late a read may hear of its deadline: a tick or two, and what is between two looks.
+const LATE: Duration = Duration::from_millis(200);
+
+fn overdue(stage: &Stage, streams: &[Arc<Stream>]) -> Option<String> {
+    let moment = stage.now().checked_sub(LATE)?;
+    let stream = streams.iter().find(|stream| stream.is_overdue(moment))?;
+    Some(format!("a read of {} waits beyond its deadline", stream.id))
 }
 
 /// More was given back than was ever taken: what is held would seem to be less than it is.
@@ -89,6 +100,7 @@ fn note(stage: &Stage, streams: &[Arc<Stream>]) {
     let much =
         MANY_WINDOWS * u64::from(knobs.server.initial_window.max(knobs.agent.initial_window));
     for stream in streams {
+        stream.note_waiting();
         stage.note_if(stream.is_unread(), Situation::ReaderStopped);
         stage.note_if(stream.moved(much), Situation::MuchMoved);
         stage.note_if(stream.was_answered(), Situation::AnswerAfterFinish);

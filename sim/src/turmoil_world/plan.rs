@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use watertight::{ReconnectConfig, SessionConfig};
+use watertight::{ReconnectConfig, SessionConfig, SessionEnd};
 
 use super::deviation::Deviation;
+use super::seat::Promise;
 use super::stage::Stage;
 use super::stream::Stream;
-use crate::schedule::{Action, Host, millis};
+use crate::schedule::{Action, Finale, Host, millis};
+use crate::situation::Situation;
 
 impl Stage {
     pub(super) fn server_session(&self) -> SessionConfig {
@@ -28,6 +30,67 @@ impl Stage {
         };
         let steps = &self.schedule.steps;
         self.schedule.knobs.hosts.patient && !steps.iter().any(|step| is_lossy(&step.action))
+    }
+
+    /// Of which streams what was written before a reset must be read.
+    pub(super) fn promise(&self) -> Promise {
+        // A reset that nobody took for the linger time went ahead of what was written before it.
+        if self.seen().has(Situation::LingerTimeout) {
+            Promise::None
+        } else if self.is_calm() {
+            Promise::All
+        } else {
+            Promise::OfThoseTold
+        }
+    }
+
+    /// The end of an agent's session, if the server should have said why and did not: what breaks by
+    /// itself says nothing, and a base end cannot. What a server thinks of an agent proves nothing: the
+    /// agent may have gone before it knew of its session.
+    pub(super) fn untold(&self, agent: Host, end: &SessionEnd) -> Option<String> {
+        let Host::Agent(number) = agent else { return None };
+        let says_nothing = matches!(end, SessionEnd::Transport(_));
+        (says_nothing && self.is_told_of_ends(number)).then(|| end.to_string())
+    }
+
+    /// Whether an agent always hears why its session ends.
+    pub(super) fn is_told_of_ends(&self, agent: u8) -> bool {
+        let breaks = |action: &Action| {
+            use Action::{Bounce, Crash, Cut, Hold, Partition, PartitionOneWay};
+            matches!(
+                action,
+                Bounce { .. }
+                    | Crash { .. }
+                    | Cut { .. }
+                    | Hold { .. }
+                    | Partition { .. }
+                    | PartitionOneWay { .. }
+            )
+        };
+        let can_tell =
+            self.agent(agent).is_some_and(|agent| agent.kind.is_honest() && !agent.kind.is_base());
+        can_tell && !self.schedule.steps.iter().any(|step| breaks(&step.action))
+    }
+
+    /// Whether no session has ended by now.
+    fn is_calm(&self) -> bool {
+        let is_about_a_stream = |action: &Action| {
+            use Action::{Dial, Drop, Finish, Idle, Read, ReadAll, Reset, Write};
+            matches!(
+                action,
+                Dial { .. }
+                    | Write { .. }
+                    | Read { .. }
+                    | ReadAll { .. }
+                    | Finish { .. }
+                    | Reset { .. }
+                    | Drop { .. }
+                    | Idle
+            )
+        };
+        let steps = &self.schedule.steps;
+        let ends = self.schedule.finale == Finale::Shutdown && self.steps() >= steps.len();
+        !ends && !self.parts() && steps.iter().all(|step| is_about_a_stream(&step.action))
     }
 
     fn deviate(&self, mut session: SessionConfig) -> SessionConfig {
@@ -102,6 +165,12 @@ impl Stage {
             multiplier: 1,
             stable_after: Duration::ZERO,
         }
+    }
+
+    /// What waits in a WebSocket before it writes by itself: in half of the schedules nothing, so that the
+    /// little that is sent here meets a full one.
+    pub(super) const fn write_buffer(&self) -> usize {
+        if self.schedule.seed.is_multiple_of(2) { 0 } else { usize::MAX }
     }
 
     pub(super) fn handshake(&self) -> Duration {

@@ -4,12 +4,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use watertight::TunnelStream;
+use tokio::time::Instant;
+use watertight::{ConnectionEnd, TunnelStream};
 
-use super::seat::{Seat, State};
+use super::seat::{RESET, Seat, State};
 use super::stage::Stage;
 use super::ticket::Ticket;
 use crate::player::Desire;
@@ -17,6 +19,9 @@ use crate::situation::Situation;
 
 /// The most bytes that are written or read at once.
 const CHUNK: u64 = 8 << 10;
+
+/// How long a read waits that is given a deadline.
+const DEADLINE: Duration = Duration::from_millis(2);
 
 /// Reads and writes a stream as its player wants, until nothing more can happen.
 pub(super) async fn play(stage: &Stage, seat: &Arc<Seat>, stream: TunnelStream) {
@@ -69,7 +74,7 @@ fn poll_play(
                 state.player.gone();
                 drop(state);
                 if let Some(stream) = stream.take() {
-                    stream.reset(seat.reset_code(), "reset by the application");
+                    stream.reset(seat.reset_code(), RESET);
                 }
                 return Poll::Ready(());
             }
@@ -94,13 +99,14 @@ fn poll_play(
         let read = match reads {
             true => {
                 let waker = tickets.reading.renew(cx);
-                poll_read(seat, &mut state, open, &mut Context::from_waker(&waker))
+                poll_read(stage, seat, &mut state, open, &mut Context::from_waker(&waker))
             }
             false => Poll::Pending,
         };
         // What was read may be answered, and what was written may be all.
         (reads, writes) = (read.is_ready(), wrote.is_ready() || read.is_ready());
         stage.note_if(state.write_waits, Situation::WriteBlocked);
+        give_up_writing(&mut state);
         let over = state.player.end().is_over();
         drop(state);
         if over {
@@ -121,6 +127,9 @@ fn poll_write(
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     state.write_waits = false;
+    if state.write_error.is_some() {
+        return Poll::Pending;
+    }
     let result = match state.player.desire() {
         Desire::Write(bytes) => {
             let length = usize::try_from(bytes.min(CHUNK)).unwrap_or(usize::MAX);
@@ -144,12 +153,23 @@ fn poll_write(
         },
         _ => return Poll::Pending,
     };
-    broke(state, result);
+    state.write_error = result.err().map(|error| error.to_string());
     Poll::Ready(())
+}
+
+/// What has arrived before a write failed is still read. One that reads nothing goes.
+fn give_up_writing(state: &mut State) {
+    if state.player.appetite() > 0 {
+        return;
+    }
+    if let Some(why) = state.write_error.take() {
+        state.player.broke(&why);
+    }
 }
 
 /// Ready if it may read more.
 fn poll_read(
+    stage: &Stage,
     seat: &Seat,
     state: &mut State,
     stream: &mut TunnelStream,
@@ -161,27 +181,41 @@ fn poll_read(
         return Poll::Pending;
     }
     let most = usize::try_from(appetite).unwrap_or(usize::MAX);
-    let result = match stream.poll_read_bytes(cx, most) {
+    let polled = stream.poll_read_bytes(cx, most);
+    if polled.is_ready() && state.read_deadline.take().is_some() {
+        stream.set_read_deadline(None);
+    }
+    match polled {
         Poll::Pending => {
             state.read_waits = true;
+            if tries_deadline(seat, state) {
+                state.read_deadline = Some(stage.now() + DEADLINE);
+                stream.set_read_deadline(Some(Instant::now() + DEADLINE));
+            }
             return Poll::Pending;
         }
-        Poll::Ready(Ok(bytes)) if bytes.is_empty() => {
-            state.player.saw_eof();
-            Ok(())
-        }
-        Poll::Ready(Ok(bytes)) => {
-            seat.took(state, &bytes);
-            Ok(())
-        }
-        Poll::Ready(Err(error)) => Err(error),
-    };
-    broke(state, result);
+        Poll::Ready(Err(error)) if has_passed(&error) => {}
+        Poll::Ready(Ok(bytes)) if bytes.is_empty() => state.player.saw_eof(),
+        Poll::Ready(Ok(bytes)) => seat.took(state, &bytes),
+        Poll::Ready(Err(error)) => broke(state, &error),
+    }
     Poll::Ready(())
 }
 
-fn broke(state: &mut State, result: io::Result<()>) {
-    if let Err(error) = result {
-        state.player.broke(&error.to_string());
-    }
+/// Whether a read that begins to wait is given a deadline, of which its task is to hear: once, on
+/// some streams.
+const fn tries_deadline(seat: &Seat, state: &mut State) -> bool {
+    seat.stream.0 % 4 == 1 && !std::mem::replace(&mut state.had_deadline, true)
+}
+
+/// Whether a read failed because of its deadline, which leaves the stream whole.
+fn has_passed(error: &io::Error) -> bool {
+    let end = error.get_ref().and_then(|end| end.downcast_ref::<ConnectionEnd>());
+    error.kind() == io::ErrorKind::TimedOut && end.is_none()
+}
+
+fn broke(state: &mut State, error: &io::Error) {
+    let end = error.get_ref().and_then(|end| end.downcast_ref::<ConnectionEnd>());
+    state.read_error = end.cloned();
+    state.player.broke(&error.to_string());
 }

@@ -2,8 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
-use watertight::ResetCode;
+use watertight::core::Cause;
+use watertight::{ConnectionEnd, ResetCode};
+
+use super::kernel::Kernel;
 
 use crate::Player;
 use crate::observed::StreamEnd;
@@ -32,6 +36,66 @@ pub(super) struct State {
     pub(super) read_waits: bool,
     /// Bytes came after it had finished.
     pub(super) answered: bool,
+    /// A target's socket, where the agent has one.
+    pub(super) kernel: Option<Kernel>,
+    /// Why writes fail. What has arrived can still be read.
+    pub(super) write_error: Option<String>,
+    /// How its reads came to their end, if not by an end of file.
+    pub(super) read_error: Option<ConnectionEnd>,
+    /// When a read that waits must end at the latest.
+    pub(super) read_deadline: Option<Duration>,
+    /// A deadline was set while it waited, which is tried once.
+    pub(super) had_deadline: bool,
+    /// It did not read for a while though the other end had gone: what was under way is not waited
+    /// for.
+    pub(super) kept_waiting: bool,
+}
+
+/// What an application's or a target's reset says.
+pub(super) const RESET: &str = "reset by the application";
+
+/// What a target sees whose socket the agent has reset.
+pub(super) const SOCKET_RESET: &str = "its socket was reset";
+
+/// What the library says of one that was dropped.
+const DROPPED: &str = "the application let go of the connection";
+
+/// What the agent's system says of a target that resets, and of one whose machine has vanished.
+pub(super) const BY_TARGET: &str = "the target reset its connection";
+pub(super) const VANISHED: &str = "the target's machine says nothing";
+
+/// Which streams must be read to where they were reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// None: some reset was in a hurry.
+    None,
+    /// Those whose reader was told that the other end has reset them.
+    OfThoseTold,
+    /// All: no session has ended that could have taken something with it.
+    All,
+}
+
+impl State {
+    /// Whether its end is that the other one has reset the stream, which it has read up to there.
+    fn was_reset_by_the_other(&self, promise: Promise) -> bool {
+        if self.kept_waiting || promise == Promise::None {
+            return false;
+        }
+        let told = self.read_error.as_ref().is_some_and(|end| {
+            let words = [RESET, DROPPED, BY_TARGET, VANISHED];
+            end.cause == Cause::PeerReset && words.iter().any(|words| end.text.contains(words))
+        });
+        // To a socket nobody says why.
+        let resets = self.player.end().broken.as_deref() == Some(SOCKET_RESET);
+        told || (resets && promise == Promise::All)
+    }
+
+    /// The target acts on what it was told or has read, where the agent has a socket to it.
+    pub(super) fn run_kernel(&mut self) {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.run(&mut self.player);
+        }
+    }
 }
 
 impl Seat {
@@ -44,6 +108,12 @@ impl Seat {
             write_waits: false,
             read_waits: false,
             answered: false,
+            kernel: None,
+            write_error: None,
+            read_error: None,
+            read_deadline: None,
+            had_deadline: false,
+            kept_waiting: false,
         };
         Self { stream, writes, state: Mutex::new(state) }
     }
@@ -56,13 +126,65 @@ impl Seat {
     pub(super) fn tell(&self, tell: impl FnOnce(&mut Player)) {
         let mut state = self.lock();
         tell(&mut state.player);
+        state.run_kernel();
         let wakers = [state.waker.take(), state.other_waker.take()];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
+    /// The agent has a socket to this target.
+    pub(super) fn connect(&self, kernel: Kernel) {
+        let mut state = self.lock();
+        state.kernel = Some(kernel);
+        state.run_kernel();
+    }
+
+    /// Whether somebody holds this end: its player, or the agent that has a socket to it.
+    pub(super) fn is_held(&self) -> bool {
+        let state = self.lock();
+        state.kernel.is_some() || !state.player.end().is_over()
+    }
+
     pub(super) fn end(&self) -> StreamEnd {
         self.lock().player.end().clone()
+    }
+
+    /// What it has done and seen, and what it must have read if it was reset by `other`.
+    pub(super) fn end_after(&self, other: &Self, promise: Promise) -> StreamEnd {
+        let writer = other.end();
+        let state = self.lock();
+        let mut end = state.player.end().clone();
+        if writer.let_go && !writer.finished && state.was_reset_by_the_other(promise) {
+            end.owed = Some(writer.written);
+        }
+        end
+    }
+
+    /// Whether a read waits though its deadline passed before this moment.
+    pub(super) fn is_overdue(&self, moment: Duration) -> bool {
+        let state = self.lock();
+        let late = state.read_deadline.is_some_and(|deadline| deadline < moment);
+        late && !state.player.end().is_over()
+    }
+
+    /// A reset that it was told with another code than the one that the other end gave it.
+    pub(super) fn misnamed(&self) -> Option<String> {
+        let state = self.lock();
+        let end = state.read_error.as_ref().filter(|end| end.cause == Cause::PeerReset)?;
+        let code = end.code?;
+        let by_target = self.writes == Direction::ToTarget;
+        let was_said = [RESET, BY_TARGET, VANISHED].iter().any(|words| end.text.contains(words));
+        let expected = self.stream.reset_code(by_target);
+        let wrong = was_said && code != expected;
+        wrong.then(|| format!("{} was reset as {expected}, and {code} was told", self.stream))
+    }
+
+    /// Notes that it does not read though `other` has gone.
+    pub(super) fn note_waiting(&self, other: &Self) {
+        let has_gone = other.lock().player.end().let_go;
+        let mut state = self.lock();
+        let is_there = !state.player.end().is_over() || state.kernel.is_some();
+        state.kept_waiting |= has_gone && is_there && state.player.appetite() == 0;
     }
 
     /// What its reset says.

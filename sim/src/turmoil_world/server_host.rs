@@ -60,6 +60,7 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Server> 
     let waiting = Arc::clone(stage);
     let builder = Server::builder(move |request| authenticate(Arc::clone(&waiting), host, request))
         .unmasked()
+        .write_buffer(stage.write_buffer())
         .session(stage.server_session())
         .handshake_deadline(stage.handshake())
         .peering(PeerIdentity::new(&host.to_string(), &token(host)))

@@ -38,6 +38,8 @@ pub(super) struct Stage {
     steps: AtomicUsize,
     attempts: AtomicU64,
     is_silent: AtomicBool,
+    /// Sessions are ended on purpose.
+    parts: AtomicBool,
     /// What a specimen does not close.
     held: Mutex<Vec<Arc<Mutex<Socket>>>>,
 }
@@ -66,6 +68,7 @@ impl Stage {
             steps: AtomicUsize::default(),
             attempts: AtomicU64::default(),
             is_silent: AtomicBool::default(),
+            parts: AtomicBool::default(),
             held: Mutex::default(),
         }
     }
@@ -222,6 +225,16 @@ impl Stage {
     /// Holds a socket that should be closed.
     pub(super) fn hold_on(&self, socket: Arc<Mutex<Socket>>) {
         lock(&self.held).push(socket);
+    }
+
+    /// Sessions are ended from now on.
+    pub(super) fn part(&self) {
+        self.parts.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether sessions are ended on purpose, which takes what is under way with it.
+    pub(super) fn parts(&self) -> bool {
+        self.parts.load(Ordering::Relaxed)
     }
 
     /// Nothing more is told.

@@ -67,8 +67,11 @@ fn note_reason(stage: &Stage, host: Host, reason: &WaitReason) {
             if let Some(situation) = Situation::of_session(end) {
                 stage.note(situation);
             }
-            let blamed = blame(end);
-            stage.at(host, |desk| desk.blamed = desk.blamed.take().or(blamed));
+            let (blamed, untold) = (blame(end), stage.untold(host, end));
+            stage.at(host, |desk| {
+                desk.blamed = desk.blamed.take().or(blamed);
+                desk.untold = desk.untold.take().or(untold);
+            });
         }
         WaitReason::Connect(error) => {
             // Its server takes it, or is not there.

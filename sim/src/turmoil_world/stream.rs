@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::seat::Seat;
+use super::seat::{Promise, Seat};
 use super::stage::Stage;
 use crate::Player;
 use crate::invariant::fits;
@@ -180,13 +180,12 @@ impl Stream {
         let agent = stage.agent(self.agent);
         let dials = agent.is_some_and(|agent| agent.targets == TargetSide::Dialer);
         let is_socket = dials && matches!(self.from, Host::Server(_));
-        is_socket && self.lock().far.iter().any(|seat| !seat.lock().player.end().is_over())
+        is_socket && self.lock().far.iter().any(|seat| seat.is_held())
     }
 
     /// How many targets have an open end.
     pub(super) fn open_targets(&self) -> u64 {
-        let is_open = |seat: &&Arc<Seat>| !seat.lock().player.end().is_over();
-        self.lock().far.iter().filter(is_open).count() as u64
+        self.lock().far.iter().filter(|seat| seat.is_held()).count() as u64
     }
 
     /// Has its targets let go.
@@ -204,23 +203,41 @@ impl Stream {
             return None;
         }
         let far = self.lock().far.clone();
-        far.iter().chain([&self.near]).find_map(|seat| seat.lock().wrong.clone())
+        let wrong = |seat: &Arc<Seat>| seat.lock().wrong.clone();
+        let seats = far.iter().chain([&self.near]);
+        // A base end tells no codes.
+        let named = |seat: &Arc<Seat>| if self.half_closes { seat.misnamed() } else { None };
+        seats.clone().find_map(wrong).or_else(|| seats.clone().find_map(named))
+    }
+
+    /// Whether a read at one of its ends waits though its deadline passed before this moment.
+    pub(super) fn is_overdue(&self, moment: Duration) -> bool {
+        let state = self.lock();
+        state.far.iter().chain([&self.near]).any(|seat| seat.is_overdue(moment))
+    }
+
+    /// Notes who does not read though the other end has gone.
+    pub(super) fn note_waiting(&self) {
+        for far in &self.lock().far {
+            far.note_waiting(&self.near);
+            self.near.note_waiting(far);
+        }
     }
 
     /// What is to be said about it. Of several targets, the one that fits is the one.
-    pub(super) fn record(&self) -> StreamRecord {
+    pub(super) fn record(&self, promise: Promise) -> StreamRecord {
         let state = self.lock();
-        let record = |far| StreamRecord {
+        let record = |far: Option<&Arc<Seat>>| StreamRecord {
             stream: self.id,
             deadline: state.deadline,
             settled: state.settled,
             dial: state.dial.clone(),
-            near: self.near.end(),
-            far,
+            near: far.map_or_else(|| self.near.end(), |far| self.near.end_after(far, promise)),
+            far: far.map(|far| far.end_after(&self.near, promise)),
             honest: self.honest,
             half_closes: self.half_closes,
         };
-        let mut records = state.far.iter().rev().map(|seat| record(Some(seat.end())));
+        let mut records = state.far.iter().rev().map(|seat| record(Some(seat)));
         let Some(latest) = records.next() else { return record(None) };
         if fits(&latest) {
             return latest;

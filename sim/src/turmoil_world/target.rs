@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use watertight::{DialRefusal, Incoming, ResetCode};
+use watertight::{DialRefusal, Incoming, ResetCode, SimulatedSocket};
 
 use super::deviation::Deviation;
 use super::play::play;
@@ -60,7 +60,7 @@ pub(super) async fn dial(
     stage: Arc<Stage>,
     host: Host,
     target: String,
-) -> Result<TargetIo, DialRefusal> {
+) -> Result<SimulatedSocket, DialRefusal> {
     let refusal = |text: &str| DialRefusal { code: ResetCode::DIAL_REFUSED, text: text.into() };
     let stream = stage.stream_to(&target).filter(|stream| is_for(stream, host, &None));
     let stream = stream.ok_or_else(|| refusal("no such target"))?;
@@ -71,7 +71,7 @@ pub(super) async fn dial(
         Answer::Hang => pending::<()>().await,
     }
     stage.tale(host, || format!("{}: target dialled", stream.id));
-    Ok(TargetIo::new(stream.seat_target(), stage.deviation))
+    Ok(SimulatedSocket::new(TargetIo::new(stage, &stream)))
 }
 
 /// Whether a dial that arrives here is that of the stream. A hostile end may name any target.

@@ -19,8 +19,7 @@ use super::{
 
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
 
-pub(super) const OPTIONS: WebSocketOptions =
-    WebSocketOptions { max_message: MAX_MESSAGE, masking: Masking::ByRole };
+pub(super) const OPTIONS: WebSocketOptions = WebSocketOptions::new(MAX_MESSAGE);
 
 /// Both ends of a transport, over a pipe that holds `pipe` bytes.
 type Pair = (Box<dyn Transport>, Box<dyn Transport>);

@@ -43,7 +43,8 @@ use watertight_core::wire::Encoded;
 use super::closing::Closing;
 use super::{Io, Prefixed, Received, Transport, TransportError, poll_drain};
 use crate::kernel::TcpState;
-use outgoing::{MAX_WRITE_BUFFER, Outgoing, WRITE_BUFFER};
+pub(crate) use outgoing::WRITE_BUFFER;
+use outgoing::{MAX_WRITE_BUFFER, Outgoing};
 
 /// One read takes at most this much. The library holds as much for each session, used or not, and
 /// clears it before each read: two Data messages are the middle between that and system calls.
@@ -67,19 +68,21 @@ pub(crate) struct WebSocketOptions {
     pub(crate) max_message: usize,
     /// Who masks.
     pub(crate) masking: Masking,
+    /// What waits in the library before it writes by itself.
+    pub(crate) write_buffer: usize,
 }
 
 impl WebSocketOptions {
     /// Messages of at most `max_message` bytes, masked by role.
     #[cfg(test)]
     pub(crate) const fn new(max_message: usize) -> Self {
-        Self { max_message, masking: Masking::ByRole }
+        Self { max_message, masking: Masking::ByRole, write_buffer: WRITE_BUFFER }
     }
 
     pub(crate) fn config(self) -> WebSocketConfig {
         WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
+            .write_buffer_size(self.write_buffer)
             .max_write_buffer_size(MAX_WRITE_BUFFER)
             .max_frame_size(Some(self.max_message))
             .max_message_size(Some(self.max_message))

@@ -15,7 +15,7 @@ use crate::transport::{Io, TransportError};
 
 /// What may wait in the library before it writes by itself. It keeps a buffer of this size for each
 /// session that ever had so much to send; a larger one saves no measurable work.
-pub(super) const WRITE_BUFFER: usize = 48 * 1024;
+pub(crate) const WRITE_BUFFER: usize = 48 * 1024;
 
 /// Bounds the write buffer with the automatic pongs in it: a pong that does not fit replaces the one
 /// before it.

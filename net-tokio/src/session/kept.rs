@@ -1,0 +1,13 @@
+/// Entries of the adapter's own tables, which no ledger counts. For simulations, which find what is
+/// never removed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kept {
+    /// Connections that somebody holds, in all sessions.
+    pub streams: usize,
+    /// Permits of clients' sessions that are out: those of handshakes that are under way.
+    pub permits: usize,
+    /// Sessions of clients and of peers that connected of which some task is there.
+    pub sessions: usize,
+}

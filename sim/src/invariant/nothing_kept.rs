@@ -1,0 +1,55 @@
+use super::{When, each_host};
+use crate::observed::{Kept, Observed};
+
+pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
+    each_host(observed, |books| {
+        let Kept { streams, permits, sessions } = books.kept;
+        match when {
+            When::Running => Ok(()),
+            When::Quiet if streams > 0 => {
+                Err(format!("{streams} streams that nobody has are kept"))
+            }
+            _ if permits > 0 => Err(format!("{permits} permits were never given back")),
+            When::Quiet if sessions > books.sessions.live => {
+                let live = books.sessions.live;
+                Err(format!("{sessions} sessions are kept, of which {live} are up"))
+            }
+            When::Over if sessions > 0 => Err(format!("{sessions} sessions are kept")),
+            _ => Ok(()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::fixture::{host, tally};
+
+    #[test]
+    fn at_rest_no_entry_of_a_stream_and_no_permit_is_left() {
+        let streams = host(|books| books.kept.streams = 1);
+        assert_eq!(check(When::Running, &streams), Ok(()));
+        let kept = "agent0: 1 streams that nobody has are kept";
+        assert_eq!(check(When::Quiet, &streams), Err(kept.into()));
+        // An application may hold its stream longer than the software runs.
+        assert_eq!(check(When::Over, &streams), Ok(()));
+        let permits = host(|books| books.kept.permits = 1);
+        assert_eq!(check(When::Running, &permits), Ok(()));
+        for when in [When::Quiet, When::Over] {
+            let kept = "agent0: 1 permits were never given back";
+            assert_eq!(check(when, &permits), Err(kept.into()));
+        }
+    }
+
+    #[test]
+    fn sessions_are_kept_for_as_long_as_they_are_up() {
+        let sessions =
+            |kept| host(|books| (books.kept.sessions, books.sessions) = (kept, tally(3, 1, 2)));
+        assert_eq!(check(When::Running, &sessions(3)), Ok(()));
+        assert_eq!(check(When::Quiet, &sessions(2)), Ok(()));
+        let kept = "agent0: 3 sessions are kept, of which 2 are up";
+        assert_eq!(check(When::Quiet, &sessions(3)), Err(kept.into()));
+        assert_eq!(check(When::Over, &sessions(0)), Ok(()));
+        assert_eq!(check(When::Over, &sessions(1)), Err("agent0: 1 sessions are kept".into()));
+    }
+}
