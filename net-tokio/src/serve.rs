@@ -148,10 +148,7 @@ async fn serve_by_policy(policy: &Policy, incoming: Incoming, keepalive: Keepali
     // An open connection does not keep the room that its dial took.
     let answered = Box::pin(answer(incoming, dial)).await;
     match answered {
-        Some((incoming, Dialled::Tcp(socket))) => {
-            keepalive.apply_or_log(&socket);
-            serve(incoming, socket, keepalive).await;
-        }
+        Some((incoming, Dialled::Tcp(socket))) => serve(incoming, socket, keepalive).await,
         Some((incoming, Dialled::Unix(socket))) => serve(incoming, socket, keepalive).await,
         None => {}
     }
@@ -202,6 +199,7 @@ async fn serve<S: Socket>(incoming: Incoming, socket: S, keepalive: Keepalive) {
     // One that was withdrawn just now resets the socket.
     let Ok(stream) = incoming.accept() else { return socket.abort() };
     socket.keep();
+    socket.probe(keepalive);
     let on_eof = if stream.half_closes() { OnEof::HalfClose } else { OnEof::Close };
     match copy(socket, stream, on_eof, keepalive).await {
         Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),

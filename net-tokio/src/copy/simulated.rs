@@ -4,8 +4,11 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::kernel::TcpState;
 
 /// What the copy does with a kernel's socket, besides reading and writing.
 #[doc(hidden)]
@@ -15,6 +18,12 @@ pub trait KernelSocket: AsyncRead + AsyncWrite + Unpin + Send {
 
     /// The error that waits to be reported, as SO_ERROR gives it: once.
     fn failure(&self) -> Option<io::Error>;
+
+    /// Probes an idle connection, whose machine has vanished if it says nothing for so long.
+    fn keepalive(&self, silence: Duration);
+
+    /// What the kernel knows of it.
+    fn state(&self) -> Option<TcpState>;
 }
 
 /// A dialer's stream that is treated as a TCP connection is.

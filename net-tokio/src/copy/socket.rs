@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
 use super::simulated::{KernelSocket, SimulatedSocket};
-use crate::kernel::TcpState;
+use crate::kernel::{Keepalive, TcpState};
 use crate::transport::BoxIo;
 
 /// What one read asks of the socket: as much as four Data messages carry, unless their size is
@@ -59,6 +59,9 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     fn tcp(&self) -> Option<TcpState> {
         None
     }
+
+    /// Has the kernel notice that the remote's machine has vanished, for one that is a TCP connection.
+    fn probe(&self, _keepalive: Keepalive) {}
 }
 
 impl Socket for TcpStream {
@@ -84,6 +87,10 @@ impl Socket for TcpStream {
 
     fn tcp(&self) -> Option<TcpState> {
         TcpState::of(self)
+    }
+
+    fn probe(&self, keepalive: Keepalive) {
+        keepalive.apply_or_log(self);
     }
 }
 
@@ -118,7 +125,17 @@ impl Socket for BoxIo {
     }
 
     fn tcp(&self) -> Option<TcpState> {
-        TcpState::of(tcp_in(self)?)
+        match tcp_in(self) {
+            Some(tcp) => tcp.tcp(),
+            None => simulated_in(self)?.state(),
+        }
+    }
+
+    fn probe(&self, keepalive: Keepalive) {
+        tcp_in(self).into_iter().for_each(|tcp| tcp.probe(keepalive));
+        if let (Some(socket), Some(time)) = (simulated_in(self), keepalive.time()) {
+            socket.keepalive(time);
+        }
     }
 }
 
@@ -183,6 +200,16 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+
+    #[tokio::test]
+    async fn n2_a_tcp_connection_of_a_dialers_own_is_probed_too() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let boxed: BoxIo = Box::new(socket);
+        boxed.probe(Keepalive::default());
+        let socket = socket2::SockRef::from(tcp_in(&boxed).unwrap());
+        assert!(socket.keepalive().unwrap());
+    }
 
     #[tokio::test]
     async fn what_is_read_holds_no_more_than_twice_its_memory() {

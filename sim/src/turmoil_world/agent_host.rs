@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinHandle, spawn_local};
-use watertight::{Agent, AgentStatus, Endpoint, WaitReason};
+use watertight::{Agent, AgentStatus, Endpoint, Keepalive, WaitReason};
 
 use super::application::{self, Dialler, key};
 use super::books::Desk;
 use super::command::Command;
 use super::connect::connect;
 use super::death::until_death;
+use super::plan::KEEPALIVE;
 use super::stage::Stage;
 use super::standing::watch_over;
 use super::target::{dial, handle};
@@ -178,6 +179,7 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Agent> {
         .seed(stage.seed(host, start))
         .session(stage.agent_session())
         .reconnect(stage.reconnect())
+        .keepalive(Keepalive::after(KEEPALIVE))
         .connect_deadline(stage.handshake())
         .connect_with(move || connect(Arc::clone(&reaching), host, home));
     let builder = match agent.targets {

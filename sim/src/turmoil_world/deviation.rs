@@ -31,6 +31,10 @@ pub(crate) enum Deviation {
     WriteErrorLosesAnswer,
     /// What copies to and from a target takes its reset for an end of file.
     ResetIsAnEnd,
+    /// Connections to targets are not probed while they are idle.
+    ProbesNothing,
+    /// Nobody asks a target's kernel whether it acknowledges what waits.
+    AsksNoKernel,
     /// A target's socket is closed where it should be reset.
     AbortCloses,
     /// A dial of a target that does not exist panics.

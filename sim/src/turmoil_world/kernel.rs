@@ -1,6 +1,10 @@
 //! What a kernel keeps of an agent's connection to a target.
 
 use std::io;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight::TcpState;
 
 use crate::Player;
 use crate::player::Desire;
@@ -28,7 +32,21 @@ pub(super) struct Kernel {
     is_late: bool,
     /// An answer is under way: it comes ahead of the next write, or after a while.
     answers: bool,
+    /// Where the target would reset or let go, its machine vanishes without a word.
+    is_silent: bool,
+    /// When it does.
+    vanished: Option<Instant>,
+    /// How long it may say nothing, where the connection is probed.
+    keepalive: Option<Duration>,
+    /// Bytes were written to a machine that was not there any more.
+    unacked: usize,
 }
+
+/// How long a machine may still acknowledge what its target, which has let go, does not read.
+const LINGERS: Duration = Duration::from_millis(400);
+
+/// Bytes that the send queue takes for a machine that has vanished.
+const SEND_QUEUE: usize = 1000;
 
 /// What a read finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +69,16 @@ impl Kernel {
             aborts: false,
             is_late: false,
             answers: false,
+            is_silent: false,
+            vanished: None,
+            keepalive: None,
+            unacked: 0,
         }
     }
 
     /// That of a stream's target. Queues are short and long, and the machine of every other target
-    /// that resets has vanished.
-    pub(super) const fn of(stream: StreamId) -> Self {
+    /// that resets has vanished: half of them say so, as a router does that knows of it.
+    pub(super) fn of(stream: StreamId) -> Self {
         let capacity = match stream.0 % 3 {
             0 => 256,
             1 => 4 << 10,
@@ -66,7 +88,13 @@ impl Kernel {
             watertight::ResetCode::VANISHED => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::ConnectionReset,
         };
-        Self { is_late: stream.0 % 4 != 3, ..Self::new(capacity, fatal) }
+        let is_silent = Self::is_silent(stream);
+        Self { is_late: stream.0 % 4 != 3, is_silent, ..Self::new(capacity, fatal) }
+    }
+
+    /// Whether the machine of a stream's target vanishes without a word.
+    pub(super) const fn is_silent(stream: StreamId) -> bool {
+        stream.0 % 4 == 1
     }
 
     /// The target has read something.
@@ -94,16 +122,61 @@ impl Kernel {
                 Desire::Write(_) if room == 0 => break,
                 Desire::Write(bytes) => target.wrote(bytes.min(room)),
                 Desire::Finish => target.finished(),
-                Desire::Reset | Desire::Drop => {
+                end @ (Desire::Reset | Desire::Drop) => {
                     // As a server that answers and closes without reading the rest.
                     target.wrote(target.unwritten().min(room));
-                    self.reset(target.end().finished);
+                    // One that is only told to go does so as others do.
+                    if self.is_silent && target.reads_to_its_reset() == 0 {
+                        let later = if end == Desire::Drop { LINGERS } else { Duration::ZERO };
+                        self.vanished = Some(Instant::now() + later);
+                    } else {
+                        self.reset(target.end().finished);
+                    }
                     target.gone();
                 }
                 Desire::Nothing => break,
             }
         }
         before != state(target) || was_reset != self.was_reset
+    }
+
+    /// The connection is probed.
+    pub(super) const fn probe(&mut self, silence: Duration) {
+        self.keepalive = Some(silence);
+    }
+
+    /// When the probes have gone unanswered for long enough. There are none while bytes wait to be
+    /// acknowledged.
+    pub(super) fn gives_up(&self) -> Option<Instant> {
+        let vanished = self.vanished.filter(|_| self.unacked == 0 && !self.was_reset)?;
+        self.keepalive.map(|silence| vanished + silence)
+    }
+
+    /// The probes have gone unanswered.
+    pub(super) fn give_up(&mut self) {
+        self.reset(false);
+    }
+
+    /// How many of so many bytes it takes for a machine that vanishes; `None` if it does not.
+    pub(super) fn sends_in_vain(&mut self, bytes: usize) -> Option<usize> {
+        let vanished = self.vanished.filter(|_| !self.was_reset)?;
+        if Instant::now() < vanished {
+            return Some(bytes);
+        }
+        let taken = bytes.min(SEND_QUEUE - self.unacked);
+        self.unacked += taken;
+        Some(taken)
+    }
+
+    /// What the kernel tells of the connection.
+    pub(super) fn state(&self, target: &Player) -> TcpState {
+        TcpState {
+            acked: target.end().read,
+            received: target.end().written,
+            unacked: self.unacked > 0,
+            silent_for: self.vanished.map_or(Duration::ZERO, |at| at.elapsed()),
+            received_ago: Duration::ZERO,
+        }
     }
 
     fn reset(&mut self, has_finished: bool) {

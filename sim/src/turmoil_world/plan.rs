@@ -5,11 +5,15 @@ use std::time::Duration;
 use watertight::{ReconnectConfig, SessionConfig, SessionEnd};
 
 use super::deviation::Deviation;
+use super::kernel::Kernel;
 use super::seat::Promise;
 use super::stage::Stage;
 use super::stream::Stream;
-use crate::schedule::{Action, Finale, Host, millis};
+use crate::schedule::{Action, Finale, Host, TargetEnd, millis};
 use crate::situation::Situation;
+
+/// How long a target's machine may say nothing: the shortest time there is.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(9);
 
 impl Stage {
     pub(super) fn server_session(&self) -> SessionConfig {
@@ -171,6 +175,18 @@ impl Stage {
     /// little that is sent here meets a full one.
     pub(super) const fn write_buffer(&self) -> usize {
         if self.schedule.seed.is_multiple_of(2) { 0 } else { usize::MAX }
+    }
+
+    /// How long it may take until the machines that vanish are missed: longest where bytes wait for
+    /// them, which are looked after every 3 s, and are read after for 5 s.
+    pub(super) fn vanishing(&self) -> Duration {
+        let vanishes = |action: &Action| {
+            let Action::Dial { stream, target, .. } = action else { return false };
+            let ends = matches!(target.end, TargetEnd::Reset(_) | TargetEnd::Drop(_));
+            ends && Kernel::is_silent(*stream)
+        };
+        let any = self.schedule.steps.iter().any(|step| vanishes(&step.action));
+        if any { KEEPALIVE + Duration::from_secs(8) } else { Duration::ZERO }
     }
 
     pub(super) fn handshake(&self) -> Duration {

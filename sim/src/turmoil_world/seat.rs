@@ -64,6 +64,9 @@ const DROPPED: &str = "the application let go of the connection";
 pub(super) const BY_TARGET: &str = "the target reset its connection";
 pub(super) const VANISHED: &str = "the target's machine says nothing";
 
+/// What the library says of a machine that has vanished.
+const NO_ANSWER: &str = "the machine no longer answers";
+
 /// Which streams must be read to where they were reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Promise {
@@ -82,7 +85,7 @@ impl State {
             return false;
         }
         let told = self.read_error.as_ref().is_some_and(|end| {
-            let words = [RESET, DROPPED, BY_TARGET, VANISHED];
+            let words = [RESET, DROPPED, BY_TARGET, NO_ANSWER];
             end.cause == Cause::PeerReset && words.iter().any(|words| end.text.contains(words))
         });
         // To a socket nobody says why.
@@ -173,7 +176,7 @@ impl Seat {
         let end = state.read_error.as_ref().filter(|end| end.cause == Cause::PeerReset)?;
         let code = end.code?;
         let by_target = self.writes == Direction::ToTarget;
-        let was_said = [RESET, BY_TARGET, VANISHED].iter().any(|words| end.text.contains(words));
+        let was_said = [RESET, BY_TARGET, NO_ANSWER].iter().any(|words| end.text.contains(words));
         let expected = self.stream.reset_code(by_target);
         let wrong = was_said && code != expected;
         wrong.then(|| format!("{} was reset as {expected}, and {code} was told", self.stream))

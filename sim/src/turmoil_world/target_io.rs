@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
-use watertight::KernelSocket;
+use tokio::time::{Sleep, sleep, sleep_until};
+use watertight::{KernelSocket, TcpState};
 
 use super::deviation::Deviation;
 use super::kernel::{Found, Kernel};
@@ -27,6 +27,8 @@ pub(super) struct TargetIo {
     half_closes: bool,
     /// Until an answer is here.
     delay: Option<Pin<Box<Sleep>>>,
+    /// Until the machine counts as vanished.
+    probes: Option<Pin<Box<Sleep>>>,
 }
 
 /// How long an answer of a target's takes that comes late.
@@ -36,7 +38,7 @@ impl TargetIo {
     pub(super) fn new(stage: Arc<Stage>, stream: &Stream) -> Self {
         let seat = stream.seat_target();
         seat.connect(Kernel::of(seat.stream));
-        Self { stage, seat, half_closes: stream.half_closes, delay: None }
+        Self { stage, seat, half_closes: stream.half_closes, delay: None, probes: None }
     }
 
     /// What is wrong with what copies to and from it.
@@ -88,6 +90,18 @@ impl KernelSocket for TargetIo {
         let State { player, kernel, .. } = &mut *state;
         kernel.as_mut()?.failure(player).map(error)
     }
+
+    fn keepalive(&self, silence: Duration) {
+        if self.deviation() != Deviation::ProbesNothing {
+            self.seat.lock().kernel.iter_mut().for_each(|kernel| kernel.probe(silence));
+        }
+    }
+
+    fn state(&self) -> Option<TcpState> {
+        let state = self.seat.lock();
+        let known = self.deviation() != Deviation::AsksNoKernel;
+        state.kernel.as_ref().filter(|_| known).map(|kernel| kernel.state(&state.player))
+    }
 }
 
 impl AsyncRead for TargetIo {
@@ -101,7 +115,7 @@ impl AsyncRead for TargetIo {
             self.lose_all();
             return Poll::Ready(Ok(()));
         }
-        let Self { seat, delay, .. } = &mut *self;
+        let Self { seat, delay, probes, .. } = &mut *self;
         let mut state = seat.lock();
         let State { player, kernel: Some(kernel), .. } = &mut *state else {
             return failed(io::ErrorKind::NotConnected);
@@ -114,6 +128,12 @@ impl AsyncRead for TargetIo {
             kernel.run(player);
         }
         *delay = None;
+        if let Some(at) = kernel.gives_up() {
+            let probes = probes.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if probes.as_mut().poll(cx).is_ready() {
+                kernel.give_up();
+            }
+        }
         match kernel.read(player, buf.remaining()) {
             Found::Bytes(place, length) => {
                 let mut chunk = Vec::new();
@@ -162,6 +182,13 @@ impl AsyncWrite for TargetIo {
                 kernel.lose_queue(player);
             }
             return failed(kind);
+        }
+        if let Some(taken) = kernel.sends_in_vain(buf.len()) {
+            if taken > 0 || buf.is_empty() {
+                return Poll::Ready(Ok(taken));
+            }
+            state.other_waker = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         // What is behind the last byte that it reads finds a socket that was reset.
         let appetite = player.appetite().min(player.reads_to_its_reset().max(1));
