@@ -34,8 +34,8 @@ specimens! {
     "T1" "write_error_loses_answer": "a write that fails ends the copy, and what the target had answered is lost", [Delivered],
         WriteErrorLosesAnswer;
     "C2" "reset_is_an_end": "the reset of a target is taken for an end of file", [BytesIntact], ResetIsAnEnd;
-    "N2" "probes_nothing": "the machine of a target vanishes, and its idle connection stays for ever", [Progress],
+    "N2" "probes_nothing": "the machine of a target vanishes, and its idle connection stays for ever", [NoTaskSurvives, Progress],
         ProbesNothing;
-    "N2" "asks_no_kernel": "bytes wait for a machine that has vanished, for ever", [Progress], AsksNoKernel;
+    "N2" "asks_no_kernel": "bytes wait for a machine that has vanished, for ever", [NoTaskSurvives, Progress], AsksNoKernel;
     "C2" "abort_closes": "a target's socket is closed where it should be reset", [BytesIntact], AbortCloses;
 }
