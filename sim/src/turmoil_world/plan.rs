@@ -38,8 +38,9 @@ impl Stage {
 
     /// Of which streams what was written before a reset must be read.
     pub(super) fn promise(&self) -> Promise {
-        // A reset that nobody took for the linger time went ahead of what was written before it.
-        if self.seen().has(Situation::LingerTimeout) {
+        // A reset that nobody took for the linger time went ahead of what was written before it, and a host
+        // that shuts down lets go of what its applications have not read.
+        if self.seen().has(Situation::LingerTimeout) || self.shuts_down() {
             Promise::None
         } else if self.is_calm() {
             Promise::All
@@ -93,8 +94,15 @@ impl Stage {
             )
         };
         let steps = &self.schedule.steps;
-        let ends = self.schedule.finale == Finale::Shutdown && self.steps() >= steps.len();
-        !ends && !self.parts() && steps.iter().all(|step| is_about_a_stream(&step.action))
+        !self.shuts_down()
+            && !self.parts()
+            && steps.iter().all(|step| is_about_a_stream(&step.action))
+    }
+
+    /// Whether everybody shuts down with everything still open.
+    fn shuts_down(&self) -> bool {
+        let schedule = &self.schedule;
+        schedule.finale == Finale::Shutdown && self.steps() >= schedule.steps.len()
     }
 
     fn deviate(&self, mut session: SessionConfig) -> SessionConfig {
