@@ -88,8 +88,8 @@ impl Keepalive {
 }
 
 impl Session {
-    /// Whether this end asks the other for signs of life: in the base dialect only the connector
-    /// does.
+    /// Whether this end asks the remote for signs of life by itself: in the base dialect only the
+    /// connector does. An acceptor pings there to learn how old a list is.
     pub(super) fn pings(&self) -> bool {
         self.extended() || self.role == Role::Connector
     }

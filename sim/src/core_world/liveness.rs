@@ -2,6 +2,7 @@
 
 use super::dial::Dial;
 use super::finale::PROBES;
+use super::pipe::slowest;
 use super::stream::FRESH;
 use super::tunnel::Tunnel;
 use super::world::{World, agent_host, server_host};
@@ -40,9 +41,9 @@ impl<T: Tunnel> World<'_, T> {
     }
 
     fn try_fresh(&mut self, agents: &[usize], first: u16) {
-        let link = &self.stage.schedule.knobs.link;
-        let queue = link.capacity.checked_div(link.rate).unwrap_or(0);
-        let within = FRESH_WITHIN + 4 * (link.max_latency + queue);
+        let slowest = slowest(&self.stage.schedule.knobs.link).as_millis();
+        let within =
+            FRESH_WITHIN.saturating_add(4 * u32::try_from(slowest).unwrap_or(u32::MAX / 4));
         for agent in agents {
             let server = self.agents.get(*agent).map_or(0, |host| host.server);
             let to = u8::try_from(*agent).unwrap_or(u8::MAX);

@@ -221,15 +221,7 @@ broken! {
     fn handle_transport_sent(&mut self, _now: Instant) {}
 }
 
-/// It does not say what it bears, and nothing is ever stalled.
+/// N4: it does not say what it bears, and is pinged as seldom as the other one likes. Nothing is ever stalled.
 pub(super) fn says_no_silence(config: &mut SessionConfig) {
     (config.timing.announce_silence, config.timing.stall) = (false, EVER);
-}
-
-broken! {
-    /// N4: the pings come as seldom as the other end's own patience allows, and this end's own stand
-    /// behind its data.
-    PingsUnasked {}
-
-    fn handle_transport_sent(&mut self, _now: Instant) {}
 }
