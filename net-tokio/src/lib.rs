@@ -68,6 +68,8 @@ pub use kernel::Keepalive;
 pub use kernel::{TcpState, acknowledged};
 pub use listener::{Accepted, Listener};
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
+#[doc(hidden)]
+pub use policy::{Lookup, Resolver};
 pub use serve::DialRefusal;
 pub use server::{
     AuthRequest, ClientInfo, IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery, PeerError,

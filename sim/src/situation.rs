@@ -102,6 +102,8 @@ situations! {
     DialBeyondShare = "a dial met its target's share of the dials in flight" in Core;
     /// A sender without room would have taken it for a dead one.
     FullQueueMoved = "a queue that had no room moved" in Core;
+    /// A look-up has no end, and another one comes.
+    NamesHang = "a target's name hung behind another one" in Turmoil;
     /// No session of the client is there.
     DialWithoutSession = "a dial found no session" in Both;
     /// A partition comes while a dial is in flight.

@@ -27,6 +27,11 @@ impl Hosts {
         Self { path, read: Mutex::new((None, Arc::from(""))) }
     }
 
+    /// Without any.
+    pub(super) fn none() -> Self {
+        Self::at(PathBuf::new())
+    }
+
     #[cfg(test)]
     pub(super) fn of_text(text: &str) -> Self {
         Self { path: PathBuf::new(), read: Mutex::new((None, Arc::from(text))) }

@@ -37,5 +37,6 @@ specimens! {
     "N2" "probes_nothing": "the machine of a target vanishes, and its idle connection stays for ever", [NoTaskSurvives, Progress],
         ProbesNothing;
     "N2" "asks_no_kernel": "bytes wait for a machine that has vanished, for ever", [NoTaskSurvives, Progress], AsksNoKernel;
+    "N5" "looks_up_all": "names that hang take every thread, and the agent cannot look its server up", [Progress, SessionsInStep], LooksUpAll;
     "C2" "abort_closes": "a target's socket is closed where it should be reset", [BytesIntact], AbortCloses;
 }

@@ -12,6 +12,7 @@ use super::books::Desk;
 use super::command::Command;
 use super::connect::connect;
 use super::death::until_death;
+use super::names::Names;
 use super::plan::KEEPALIVE;
 use super::stage::Stage;
 use super::standing::watch_over;
@@ -38,6 +39,8 @@ async fn serve(
     let host = Host::Agent(number);
     let mut process = Process { stage: Arc::clone(&stage), number, watchers: Vec::new() };
     loop {
+        let names = Arc::new(Names::new(stage.deviation));
+        stage.at(host, |desk| desk.names = Some(names));
         process.start()?;
         let (within, again) = process.obey(&mut commands).await?;
         process.shut_down(within).await;
@@ -125,6 +128,7 @@ impl Process {
         let (stage, host) = (&self.stage, self.host());
         let books = stage.at(host, |desk| {
             let books = desk.last_books(stage, host);
+            desk.names = None;
             desk.past = Default::default();
             desk.account = Default::default();
             desk.forget_totals();

@@ -10,6 +10,7 @@ use watertight::{Agent, AgentStatus, SessionConfig, SessionEnd};
 
 use super::application::key;
 use super::command::Command;
+use super::names::Names;
 use super::server_desk::ServerDesk;
 use super::stage::Stage;
 use super::standing::Account;
@@ -29,6 +30,8 @@ pub(super) struct Desk {
     pub(super) past: Ledger,
     /// Connections ever added and removed, when the books were last looked at.
     total: (u64, u64),
+    /// What its process looks names up with.
+    pub(super) names: Option<Arc<Names>>,
     /// What the agents of this host have told of their sessions.
     pub(super) account: Account,
     /// The software has shut down in order, for good.

@@ -16,6 +16,10 @@ const PORT: u16 = 80;
 /// Connects to a server.
 pub(super) async fn connect(stage: Arc<Stage>, from: Host, server: u8) -> io::Result<Socket> {
     stage.count_attempt();
+    let names = stage.at(from, |desk| desk.names.clone()).flatten();
+    if let Some(names) = names {
+        names.of_server().await.map_err(io::Error::other)?;
+    }
     let stream = TcpStream::connect((Host::Server(server).to_string(), PORT)).await?;
     let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
     let line = stage.lines().between(local, remote, || stage.line(from, Host::Server(server)));

@@ -37,6 +37,8 @@ pub(crate) enum Deviation {
     AsksNoKernel,
     /// A target's socket is closed where it should be reset.
     AbortCloses,
+    /// Every name of a target has a thread, as long as there are any.
+    LooksUpAll,
     /// A dial of a target that does not exist panics.
     StrangersPanic,
 }

@@ -15,6 +15,7 @@ mod kernel;
 pub(crate) mod line;
 mod liveness;
 pub(crate) mod log;
+mod names;
 mod network;
 mod observe;
 mod plan;

@@ -7,11 +7,13 @@ use tokio::time::sleep;
 use watertight::{DialRefusal, Incoming, ResetCode, SimulatedSocket};
 
 use super::deviation::Deviation;
+use super::names::hanging;
 use super::play::play;
 use super::stage::Stage;
 use super::stream::Stream;
 use super::target_io::TargetIo;
 use crate::schedule::{Answer, Host, millis};
+use crate::situation::Situation;
 
 /// Answers a dial and reads and writes its stream, as a handler does. `client` is whose session it
 /// came by, where the dial came to a server.
@@ -68,10 +70,21 @@ pub(super) async fn dial(
         Answer::Accept => {}
         Answer::Late(after) => sleep(millis(after)).await,
         Answer::Refuse => return Err(refusal("refused by the target")),
-        Answer::Hang => pending::<()>().await,
+        Answer::Hang => {
+            hang(&stage, host, &target).await;
+            return Err(refusal("it has no address"));
+        }
     }
     stage.tale(host, || format!("{}: target dialled", stream.id));
     Ok(SimulatedSocket::new(TargetIo::new(stage, &stream)))
+}
+
+/// Waits for the address of a name that has none.
+async fn hang(stage: &Stage, host: Host, target: &str) {
+    let Some(names) = stage.at(host, |desk| desk.names.clone()).flatten() else { return };
+    stage.note_if(names.hanging() > 0, Situation::NamesHang);
+    // Whoever dials hears no more of it than of a target that refuses.
+    names.of_targets.resolve(&hanging(target)).await.ok();
 }
 
 /// Whether a dial that arrives here is that of the stream. A hostile end may name any target.

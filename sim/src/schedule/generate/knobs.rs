@@ -11,7 +11,7 @@ pub(super) fn draw(bag: Bag<'_>, swarm: &Swarm) -> Knobs {
         link: link(dice, swarm),
         hosts: hosts(&mut bag.dice(Actor::Hosts)),
     };
-    if swarm.crowd {
+    if swarm.crowd.is_some() {
         (knobs.server.max_dials, knobs.agent.max_dials) = (32, 32);
         (knobs.server.max_connections, knobs.agent.max_connections) = (64, 64);
     }

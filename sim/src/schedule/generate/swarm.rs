@@ -39,9 +39,18 @@ pub(super) struct Swarm {
     pub(super) disconnects: bool,
     pub(super) drains: bool,
     pub(super) idle: bool,
-    // What links carry, and how many dials one target gets at once.
+    // What links carry, and how many dials hang at once.
     pub(super) crawl: bool,
-    pub(super) crowd: bool,
+    pub(super) crowd: Option<Crowd>,
+}
+
+/// Dials that hang.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crowd {
+    /// More of one target than its share of the limit.
+    OfOneTarget,
+    /// Of names without an address, while the link is cut.
+    OfNames,
 }
 
 /// Which dialects the agents speak.
@@ -104,7 +113,10 @@ impl Swarm {
             drains: fault(dice),
             idle: dice.percent(7),
             crawl: dice.percent(2),
-            crowd: dice.percent(2) && world == World::Core,
+            crowd: dice.percent(2).then_some(match world {
+                World::Core => Crowd::OfOneTarget,
+                World::Turmoil => Crowd::OfNames,
+            }),
         };
         if swarm.crawl && dice.percent(75) {
             // So much that the queues of a slow link fill.
