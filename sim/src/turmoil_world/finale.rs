@@ -32,6 +32,7 @@ impl Runner {
             self.try_everything()?;
             self.wait_for_memory(LIBRARY)?;
             self.check(When::Quiet)?;
+            self.repeat()?;
             self.say_goodbye()?;
         }
         if finale == Finale::Shutdown && stage.schedule.knobs.hosts.lose_power {

@@ -10,13 +10,25 @@ use super::stage::Stage;
 use super::steps::{Dial, dial};
 use super::stream::Stream;
 use crate::Player;
-use crate::invariant::When;
+use crate::invariant::{Invariant, When};
 use crate::observed::DialOutcome;
 use crate::schedule::{Host, StreamId, TargetPlan, millis};
 use crate::situation::Situation;
 
 /// The numbers of the streams that the liveness check dials.
 const FRESH: u16 = 60_000;
+
+/// Everything is tried again in one of so many schedules: each time costs as much as a short one.
+const REPEATED: u64 = 8;
+
+/// How often everything is tried, at most: ten times were enough.
+const ROUNDS: usize = 24;
+
+/// How often exactly the same is held then.
+const SAME: usize = 3;
+
+/// Ticks among which one finds nothing under way.
+const REST: u32 = 20;
 
 /// Bytes that the liveness check sends there and back.
 const ECHOED: u64 = 3000;
@@ -58,6 +70,41 @@ impl Runner {
             return Err(self.stuck("a new stream does not come to its end".into()));
         }
         Ok(())
+    }
+}
+
+impl Runner {
+    /// What is tried again and again holds what it has held before, to the byte: whatever a connection
+    /// leaves behind, however small, is seen. Not at once: queues grow to their size first, and what a
+    /// transport reads into is made anew when it has been given away, smaller or larger.
+    pub(super) fn repeat(&mut self) -> Run {
+        if !self.stage.schedule.seed.is_multiple_of(REPEATED) {
+            return Ok(());
+        }
+        let mut held = Vec::new();
+        while held.len() < ROUNDS {
+            self.try_everything()?;
+            let now = self.at_quiet_moment()?;
+            held.push(now);
+            if held.iter().filter(|before| **before == now).count() == SAME {
+                return Ok(());
+            }
+        }
+        self.stage.trace.step(self.network.now(), || format!("bytes held: {held:?}"));
+        let what = "each new connection leaves something on the heap".into();
+        Err(self.violation(Invariant::HeapReturns, what))
+    }
+
+    /// What is held when nothing is under way.
+    fn at_quiet_moment(&mut self) -> Run<i64> {
+        let stage = Arc::clone(&self.stage);
+        self.heap.count(|| stage.forget_streams(StreamId(FRESH)));
+        let mut least = self.heap.held();
+        for _ in 0..REST {
+            self.tick()?;
+            least = least.min(self.heap.held());
+        }
+        Ok(least)
     }
 }
 

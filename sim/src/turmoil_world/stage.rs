@@ -160,6 +160,11 @@ impl Stage {
         self.stream(StreamId::of_target(target)?)
     }
 
+    /// Forgets the streams from this one on, which have ended.
+    pub(super) fn forget_streams(&self, first: StreamId) {
+        lock(&self.streams).split_off(&first);
+    }
+
     pub(super) fn streams(&self) -> Vec<Arc<Stream>> {
         lock(&self.streams).values().cloned().collect()
     }
