@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 use tracing::debug;
 
+use crate::copy::SimulatedSocket;
 use crate::transport::{BoxIo, Prefixed};
 
 /// A TCP connection as its kernel sees it.
@@ -35,6 +36,9 @@ impl TcpState {
         }
         if let Some(boxed) = io.downcast_ref::<BoxIo>() {
             return Self::below((**boxed).as_any());
+        }
+        if let Some(simulated) = io.downcast_ref::<SimulatedSocket>() {
+            return simulated.kernel().state();
         }
         if let Some(prefixed) = io.downcast_ref::<Prefixed<BoxIo>>() {
             return Self::below(prefixed.io());

@@ -10,23 +10,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::kernel::TcpState;
 
-/// What the copy does with a kernel's socket, besides reading and writing.
+/// What is done with a kernel's socket, besides reading and writing: all of it with that of a copy, and
+/// with a session's transport only what tells its state.
 #[doc(hidden)]
 pub trait KernelSocket: AsyncRead + AsyncWrite + Unpin + Send {
     /// Makes the coming close a reset, as SO_LINGER with a time of zero does.
-    fn abort(&self);
+    fn abort(&self) {}
 
     /// The error that waits to be reported, as SO_ERROR gives it: once.
-    fn failure(&self) -> Option<io::Error>;
+    fn failure(&self) -> Option<io::Error> {
+        None
+    }
 
     /// Probes an idle connection, whose machine has vanished if it says nothing for so long.
-    fn keepalive(&self, silence: Duration);
+    fn keepalive(&self, _silence: Duration) {}
 
     /// What the kernel knows of it.
     fn state(&self) -> Option<TcpState>;
 }
 
-/// A dialer's stream that is treated as a TCP connection is.
+/// A stream that is treated as a TCP connection is.
 #[doc(hidden)]
 pub struct SimulatedSocket(Box<dyn KernelSocket>);
 
@@ -36,7 +39,7 @@ impl SimulatedSocket {
         Self(Box::new(socket))
     }
 
-    pub(super) fn kernel(&self) -> &dyn KernelSocket {
+    pub(crate) fn kernel(&self) -> &dyn KernelSocket {
         &*self.0
     }
 }

@@ -3,7 +3,7 @@
 use super::endpoint::Handle;
 use super::finale::PROBES;
 use super::link::Seated;
-use super::pipe::{Pipe, slowest};
+use super::pipe::Pipe;
 use super::stream::Role;
 use super::tunnel::Tunnel;
 use super::world::World;
@@ -14,7 +14,7 @@ impl<T: Tunnel> World<'_, T> {
     pub(super) fn wait_for_farewells(&mut self, role: Role) {
         let knobs = &self.stage.schedule.knobs;
         let linger = 2 * millis(knobs.timing.linger);
-        let until = self.stage.now + linger + 20 * slowest(&knobs.link) + PROBES;
+        let until = self.stage.now + linger + 20 * knobs.link.slowest() + PROBES;
         while self.violation.is_none() && self.untold(role).is_some() {
             match self.next_moment().filter(|next| *next <= until) {
                 Some(next) => self.step_to(next),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use watertight_core::Instant;
 
 use super::link::Seated;
-use super::pipe::{Path, slowest};
+use super::pipe::Path;
 use super::stream::{Role, Stream};
 use super::tunnel::Tunnel;
 use super::world::{State, World, agent_host, server_host};
@@ -95,7 +95,7 @@ impl<T: Tunnel> World<'_, T> {
     /// How long nobody may get on until nobody ever will.
     pub(super) fn patience(&self) -> Duration {
         let knobs = &self.stage.schedule.knobs;
-        knobs.timing.to_quiet() + 20 * slowest(&knobs.link)
+        knobs.timing.to_quiet() + 20 * knobs.link.slowest()
     }
 
     /// Lets time pass for as long as somebody gets on.

@@ -2,7 +2,6 @@
 
 use super::dial::Dial;
 use super::finale::PROBES;
-use super::pipe::slowest;
 use super::stream::FRESH;
 use super::tunnel::Tunnel;
 use super::world::{World, agent_host, server_host};
@@ -41,7 +40,7 @@ impl<T: Tunnel> World<'_, T> {
     }
 
     fn try_fresh(&mut self, agents: &[usize], first: u16) {
-        let slowest = slowest(&self.stage.schedule.knobs.link).as_millis();
+        let slowest = self.stage.schedule.knobs.link.slowest().as_millis();
         let within =
             FRESH_WITHIN.saturating_add(4 * u32::try_from(slowest).unwrap_or(u32::MAX / 4));
         for agent in agents {

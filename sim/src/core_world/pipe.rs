@@ -9,7 +9,7 @@ use watertight_core::Instant;
 
 use super::dice::Dice;
 use super::frame::{FrameKind, Label};
-use crate::schedule::{Link as Quality, millis};
+use crate::schedule::Link as Quality;
 
 /// The network between an agent and its server, as the faults of the schedule leave it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -337,10 +337,4 @@ impl<'a> Way<'a> {
         let micros = |rate: NonZeroU32| bytes as u64 * 1000 / u64::from(rate.get());
         Duration::from_micros(self.rate.map_or(0, micros))
     }
-}
-
-/// The longest that a message takes on a path without faults, behind a queue that is full.
-pub(super) fn slowest(quality: &Quality) -> Duration {
-    let queue = quality.capacity.checked_div(quality.rate).unwrap_or(0);
-    millis(quality.max_latency.max(quality.min_latency) + queue)
 }

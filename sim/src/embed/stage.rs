@@ -120,7 +120,7 @@ impl Stage {
         let host = |at: SocketAddr| state.addresses.get(&at.ip()).copied().unwrap_or(stranger);
         let (by, to) = (host(connector), host(acceptor));
         let capacity = self.schedule.knobs.link.capacity.max(1) as usize;
-        state.lines.between(connector, acceptor, || Line::new(by, to, capacity))
+        state.lines.between(connector, acceptor, || Line::new(by, to, capacity, None))
     }
 
     pub(super) fn lines_by(&self, host: schedule::Host) -> Vec<Arc<Line>> {

@@ -203,6 +203,13 @@ impl Timing {
 }
 
 impl Link {
+    /// The longest that a message takes without faults, behind a queue that is full.
+    #[must_use]
+    pub fn slowest(&self) -> Duration {
+        let queue = self.capacity.checked_div(self.rate).unwrap_or(0);
+        millis(self.max_latency.max(self.min_latency) + queue)
+    }
+
     /// Quick and wide.
     pub const USUAL: Self =
         Self { min_latency: 0, max_latency: 1, portion: 16_384, capacity: 65_536, rate: 0 };

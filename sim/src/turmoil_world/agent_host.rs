@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinHandle, spawn_local};
-use watertight::{Agent, AgentStatus, Endpoint, Keepalive, WaitReason};
+use watertight::{Agent, AgentStatus, Endpoint, Keepalive, SimulatedSocket, WaitReason};
 
 use super::application::{self, Dialler, key};
 use super::books::Desk;
@@ -185,7 +185,10 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Agent> {
         .reconnect(stage.reconnect())
         .keepalive(Keepalive::after(KEEPALIVE))
         .connect_deadline(stage.handshake())
-        .connect_with(move || connect(Arc::clone(&reaching), host, home));
+        .connect_with(move || {
+            let connecting = connect(Arc::clone(&reaching), host, home);
+            async move { connecting.await.map(SimulatedSocket::new) }
+        });
     let builder = match agent.targets {
         TargetSide::Handler => {
             builder.handler(move |incoming| handle(Arc::clone(&answering), host, None, incoming))

@@ -78,7 +78,7 @@ impl Runner {
 
     fn become_quiet(&mut self) -> Run {
         let vanishing = self.stage.vanishing();
-        let bound = self.stage.schedule.knobs.timing.to_quiet() + LIBRARY + vanishing;
+        let bound = self.stage.to_quiet() + vanishing;
         // What comes to an end by itself does; whoever waits for what does not lets go.
         self.wait(bound, |stage| !stage.any_stream(is_due))?;
         // A target may have gone while the others were waited for.

@@ -1,10 +1,13 @@
 //! What the two sockets of a TCP connection share: how much is under way, and whether it was cut.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Waker;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use watertight::TcpState;
 
 use crate::schedule::Host;
 
@@ -20,7 +23,8 @@ pub(crate) enum Side {
 /// One TCP connection.
 ///
 /// turmoil bounds how many writes are under way, of any size each; here it is bytes, as with real
-/// sockets, and a write may be taken in part.
+/// sockets, and a write may be taken in part. A slow one carries so many bytes in a millisecond, and an end
+/// that has met a full queue waits until a third of it is free.
 #[derive(Debug)]
 pub(crate) struct Line {
     /// Who connected.
@@ -28,6 +32,8 @@ pub(crate) struct Line {
     /// Whom.
     to: Host,
     capacity: usize,
+    /// Bytes in a millisecond, where it is slow.
+    rate: Option<NonZeroU32>,
     state: Mutex<State>,
 }
 
@@ -44,6 +50,18 @@ pub(crate) struct State {
 struct End {
     /// Bytes that it wrote and the other end has not read.
     under_way: usize,
+    /// Bytes that it wrote and the other end has read.
+    taken: u64,
+    /// When that was last.
+    moved: Option<Duration>,
+    /// What its kernel knows of these two: nothing more since the way back is lost.
+    acked: (u64, Option<Duration>),
+    /// Nothing that the other end sends reaches it, which takes acknowledgements with it.
+    is_deaf: bool,
+    /// Until when the line was busy with what has been read, or idle.
+    carried: Option<Duration>,
+    /// It has met a full queue and waits for more than a little room.
+    waits: bool,
     /// It has a socket.
     is_open: bool,
     /// It was dropped: nothing waits for it any more, and turmoil says what becomes of writes.
@@ -53,12 +71,8 @@ struct End {
 }
 
 impl Line {
-    pub(crate) const fn new(by: Host, to: Host, capacity: usize) -> Self {
-        let end = End { under_way: 0, is_open: false, has_left: false, reader: None, writer: None };
-        let other =
-            End { under_way: 0, is_open: false, has_left: false, reader: None, writer: None };
-        let state = State { is_cut: false, is_full: false, connector: end, acceptor: other };
-        Self { by, to, capacity, state: Mutex::new(state) }
+    pub(crate) fn new(by: Host, to: Host, capacity: usize, rate: Option<NonZeroU32>) -> Self {
+        Self { by, to, capacity, rate, state: Mutex::default() }
     }
 
     /// An end has its socket.
@@ -95,6 +109,16 @@ impl Line {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// What goes from one host to another one is lost, for good.
+    fn lose(&self, from: Host, to: Host) {
+        let side = match (self.by, self.to) {
+            ends if ends == (from, to) => Side::Acceptor,
+            ends if ends == (to, from) => Side::Connector,
+            _ => return,
+        };
+        self.lock().end(side).is_deaf = true;
+    }
+
     /// Takes nothing more for now, or takes something again.
     pub(crate) fn fill(&self, is_full: bool) {
         let mut state = self.lock();
@@ -112,7 +136,9 @@ impl Line {
         }
         let is_full = state.is_full;
         let end = state.end(side);
-        let room = if is_full { 0 } else { self.capacity.saturating_sub(end.under_way) };
+        let waits = end.waits && 3 * end.under_way > 2 * self.capacity;
+        let room = if is_full || waits { 0 } else { self.capacity.saturating_sub(end.under_way) };
+        end.waits = self.rate.is_some() && room == 0;
         if room == 0 {
             end.writer = Some(waker.clone());
         }
@@ -120,7 +146,40 @@ impl Line {
     }
 
     pub(crate) fn wrote(&self, side: Side, bytes: usize) {
-        self.lock().end(side).under_way += bytes;
+        let mut state = self.lock();
+        let end = state.end(side);
+        if end.under_way == 0 {
+            end.carried = Some(now());
+        }
+        end.under_way += bytes;
+    }
+
+    /// How many bytes the line has carried to an end that has not read them; `None` where it is quick, or
+    /// has nothing to carry.
+    pub(crate) fn arrived(&self, side: Side) -> Option<usize> {
+        let rate = u64::from(self.rate?.get());
+        let mut state = self.lock();
+        let writer = state.end(side.other());
+        let busy = now().saturating_sub(writer.carried?);
+        let carried = usize::try_from(u64::try_from(busy.as_micros()).ok()? * rate / 1000).ok()?;
+        (writer.under_way > 0).then(|| carried.min(writer.under_way))
+    }
+
+    /// What the kernel of an end knows.
+    pub(crate) fn tcp(&self, side: Side) -> TcpState {
+        let mut state = self.lock();
+        let ago =
+            |moved: Option<Duration>| moved.map_or(Duration::MAX, |at| now().saturating_sub(at));
+        let other = state.end(side.other());
+        let (received, received_ago) = (other.taken, ago(other.moved));
+        let end = state.end(side);
+        TcpState {
+            acked: end.acked.0,
+            received,
+            unacked: end.under_way > 0,
+            silent_for: ago(end.acked.1),
+            received_ago,
+        }
     }
 
     /// An end has read what the other one wrote.
@@ -128,6 +187,16 @@ impl Line {
         let mut state = self.lock();
         let writer = state.end(side.other());
         writer.under_way = writer.under_way.saturating_sub(bytes);
+        if bytes > 0 {
+            writer.taken += bytes as u64;
+            writer.moved = Some(now());
+            if !writer.is_deaf {
+                writer.acked = (writer.taken, writer.moved);
+            }
+            let takes = |rate: NonZeroU32| bytes as u64 * 1000 / u64::from(rate.get());
+            let takes = Duration::from_micros(self.rate.map_or(0, takes));
+            writer.carried = writer.carried.map(|carried| carried + takes);
+        }
         let waker = writer.writer.take();
         drop(state);
         if let Some(waker) = waker {
@@ -159,6 +228,11 @@ impl Line {
             other.wake();
         }
     }
+}
+
+/// Virtual time, the same for every host: each has a clock of its own.
+fn now() -> Duration {
+    turmoil::sim_elapsed().unwrap_or_default()
 }
 
 impl State {
@@ -203,6 +277,11 @@ impl Lines {
     /// How many sockets a host has.
     pub(crate) fn sockets(&self, host: Host) -> u64 {
         self.0.values().filter_map(Weak::upgrade).map(|line| line.sockets(host)).sum()
+    }
+
+    /// What goes from one host to another one is lost.
+    pub(crate) fn lose(&self, from: Host, to: Host) {
+        self.0.values().filter_map(Weak::upgrade).for_each(|line| line.lose(from, to));
     }
 
     /// Those that a host made.

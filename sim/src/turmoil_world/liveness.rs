@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::finale::{LIBRARY, tell_state};
+use super::finale::tell_state;
 use super::quiet::{agents, is_at_rest, servers};
 use super::runner::{Run, Runner};
 use super::stage::Stage;
@@ -38,8 +38,8 @@ impl Runner {
     /// still seem to be up, and limits are small: one that fails is tried again for a while.
     pub(super) fn try_everything(&mut self) -> Run {
         let timing = &self.stage.schedule.knobs.timing;
-        let until = self.network.now() + timing.to_quiet() + LIBRARY;
-        let patience = millis(timing.dial) + Duration::from_secs(1);
+        let until = self.network.now() + self.stage.to_quiet();
+        let patience = millis(timing.dial) + Duration::from_secs(1) + self.stage.crossing();
         let mut pairs = pairs(&self.stage);
         let mut next = FRESH;
         while !pairs.is_empty() {
@@ -63,7 +63,7 @@ impl Runner {
             }
             pairs = failed.into_iter().map(|(_, pair)| pair).collect();
         }
-        let bound = self.stage.schedule.knobs.timing.to_quiet() + LIBRARY;
+        let bound = self.stage.to_quiet();
         let streams_over = |stage: &Stage| !stage.any_stream(|stream| !stream.is_over());
         if !self.wait(bound, |stage| streams_over(stage) && is_at_rest(stage))? {
             self.check(When::Quiet)?;
@@ -128,7 +128,8 @@ fn pairs(stage: &Stage) -> Vec<(Host, u8)> {
 
 /// Dials an echo and speaks to it.
 fn echo(stage: &Stage, id: StreamId, (from, agent): (Host, u8)) {
-    let within = stage.schedule.knobs.timing.dial;
+    let slow = u32::try_from(stage.crossing().as_millis()).unwrap_or(u32::MAX / 2);
+    let within = stage.schedule.knobs.timing.dial.saturating_add(slow);
     dial(stage, Dial { id, from, agent, target: TargetPlan::ECHO, within });
     tell(stage, id, |player| {
         player.write_more(ECHOED);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use watertight::{ReconnectConfig, SessionConfig, SessionEnd};
 
 use super::deviation::Deviation;
+use super::finale::LIBRARY;
 use super::kernel::Kernel;
 use super::seat::Promise;
 use super::stage::Stage;
@@ -185,6 +186,16 @@ impl Stage {
     pub(super) fn write_buffer(&self) -> usize {
         let lists_much = self.schedule.cast.agents.iter().any(|agent| agent.kind.is_base());
         if self.schedule.seed.is_multiple_of(2) && !lists_much { 0 } else { usize::MAX }
+    }
+
+    /// How long it may take until nothing of what was open is left, and everybody is there.
+    pub(super) fn to_quiet(&self) -> Duration {
+        self.schedule.knobs.timing.to_quiet() + LIBRARY + 5 * self.crossing()
+    }
+
+    /// How long a message and its answer may take at most, behind queues that are full.
+    pub(super) fn crossing(&self) -> Duration {
+        2 * self.schedule.knobs.link.slowest()
     }
 
     /// How long it may take until the machines that vanish are missed: longest where bytes wait for

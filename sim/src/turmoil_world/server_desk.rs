@@ -8,7 +8,6 @@ use watertight::{Server, ServerEvent, SessionEnd};
 
 use super::books::blame;
 use super::deviation::Deviation;
-use super::finale::LIBRARY;
 use super::roll::{Roll, With};
 use super::stage::Stage;
 use crate::schedule::{Action, Host, millis};
@@ -106,5 +105,5 @@ fn to_the_end(stage: &Stage) -> Duration {
         Action::Drain { within, .. } | Action::Restart { within, .. } => within,
         _ => 0,
     });
-    stage.schedule.knobs.timing.to_quiet() + millis(given.max().unwrap_or(0)) + LIBRARY
+    stage.to_quiet() + millis(given.max().unwrap_or(0))
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
-use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server};
+use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server, SimulatedSocket};
 
 use super::application::{self, Dialler, key};
 use super::books::Desk;
@@ -118,7 +118,7 @@ async fn accept_all(stage: Arc<Stage>, host: Host, server: Server) -> turmoil::R
                 }
             }
             Deviation::SocketStays => server.serve_io(Held::new(&stage, socket), None),
-            _ => server.serve_io(socket, None),
+            _ => server.serve_io(SimulatedSocket::new(socket), None),
         }
     }
 }

@@ -2,9 +2,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 use turmoil::net::TcpStream;
+use watertight::{KernelSocket, TcpState};
 
 use super::line::{Line, Side};
 
@@ -16,12 +19,17 @@ pub(crate) struct Socket {
     side: Side,
     /// The most bytes that one call takes.
     portion: usize,
+    /// When more will have arrived by a slow line.
+    trickle: Option<Pin<Box<Sleep>>>,
 }
+
+/// What a slow line carries in this time arrives at once.
+const TRICKLE: Duration = Duration::from_millis(10);
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, line: Arc<Line>, side: Side, portion: usize) -> Self {
         line.opened(side);
-        Self { stream, line, side, portion }
+        Self { stream, line, side, portion, trickle: None }
     }
 
     fn check(&self) -> io::Result<()> {
@@ -29,6 +37,12 @@ impl Socket {
             return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the line was cut"));
         }
         Ok(())
+    }
+}
+
+impl KernelSocket for Socket {
+    fn state(&self) -> Option<TcpState> {
+        Some(self.line.tcp(self.side))
     }
 }
 
@@ -40,9 +54,23 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         self.check()?;
         let socket = &mut *self;
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut socket.stream).poll_read(cx, buf);
-        let read = buf.filled().len() - before;
+        let room = match socket.line.arrived(socket.side) {
+            Some(0) => {
+                socket.line.reader(socket.side, cx.waker());
+                let trickle = socket.trickle.get_or_insert_with(|| Box::pin(sleep(TRICKLE)));
+                ready!(trickle.as_mut().poll(cx));
+                socket.trickle = None;
+                // What has arrived meanwhile is read at once.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(bytes) => bytes.min(buf.remaining()),
+            None => buf.remaining(),
+        };
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+        let polled = Pin::new(&mut socket.stream).poll_read(cx, &mut part);
+        let read = part.filled().len();
+        buf.advance(read);
         match polled {
             Poll::Pending => {
                 socket.line.reader(socket.side, cx.waker());

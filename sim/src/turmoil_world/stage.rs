@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -142,7 +143,10 @@ impl Stage {
     }
 
     pub(super) fn line(&self, by: Host, to: Host) -> Line {
-        Line::new(by, to, self.schedule.knobs.link.capacity.max(1) as usize)
+        let link = &self.schedule.knobs.link;
+        // As in the core world, those of agents that behave are slow.
+        let rate = if matches!(by, Host::Agent(_)) && self.is_honest(by) { link.rate } else { 0 };
+        Line::new(by, to, link.capacity.max(1) as usize, NonZeroU32::new(rate))
     }
 
     pub(super) fn add_stream(&self, stream: Stream) -> Arc<Stream> {

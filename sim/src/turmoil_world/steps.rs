@@ -201,10 +201,13 @@ fn break_link(network: &Network, stage: &Stage, action: &Action) {
         Action::Partition { a, b } => {
             stage.note_if(moves(a, b), Situation::PartitionDuringTransfer);
             stage.note_if(dials(a, b), Situation::PartitionWhileDialling);
+            stage.lines().lose(a, b);
+            stage.lines().lose(b, a);
             network.partition(a, b);
         }
         Action::PartitionOneWay { from, to } => {
             stage.note_if(moves(from, to), Situation::PartitionOneWay);
+            stage.lines().lose(from, to);
             network.partition_one_way(from, to);
         }
         Action::Hold { a, b } => {
