@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 use tracing::debug;
 
-use crate::copy::SimulatedSocket;
+use crate::copy::{KernelSocket, SOME, SimulatedSocket};
 use crate::transport::{BoxIo, Prefixed};
 
 /// A TCP connection as its kernel sees it.
@@ -23,6 +23,9 @@ pub struct TcpState {
     pub unacked: bool,
     /// How long ago the remote's kernel last acknowledged anything, an unchanged window included.
     pub silent_for: Duration,
+    /// Whether it owes an answer: bytes are in flight, or it has left probes of its closed window
+    /// unanswered. While a reader pauses there are minutes between two probes.
+    pub owes_answer: bool,
     /// How long ago bytes last arrived.
     pub received_ago: Duration,
 }
@@ -31,26 +34,16 @@ impl TcpState {
     /// That of the TCP connection below a byte stream. `None` if there is none, or the kernel cannot be
     /// asked.
     pub(crate) fn below(io: &dyn Any) -> Option<Self> {
-        if let Some(socket) = io.downcast_ref::<TcpStream>() {
-            return Self::of(socket);
+        match Below::of(io)? {
+            Below::Tcp(socket) => Self::of(socket),
+            Below::Simulated(socket) => socket.state(),
         }
-        if let Some(boxed) = io.downcast_ref::<BoxIo>() {
-            return Self::below((**boxed).as_any());
-        }
-        if let Some(simulated) = io.downcast_ref::<SimulatedSocket>() {
-            return simulated.kernel().state();
-        }
-        if let Some(prefixed) = io.downcast_ref::<Prefixed<BoxIo>>() {
-            return Self::below(prefixed.io());
-        }
-        if let Some(tls) = io.downcast_ref::<client::TlsStream<TcpStream>>() {
-            return Self::of(tls.get_ref().0);
-        }
-        if let Some(tls) = io.downcast_ref::<client::TlsStream<BoxIo>>() {
-            return Self::below(tls.get_ref().0);
-        }
-        let tls = io.downcast_ref::<server::TlsStream<BoxIo>>()?;
-        Self::below(tls.get_ref().0)
+    }
+
+    /// Whether the remote's machine has vanished: it owes an answer for so long.
+    #[must_use]
+    pub fn has_vanished(&self, after: Duration) -> bool {
+        self.unacked && self.owes_answer && self.silent_for >= after
     }
 
     /// `None` where the kernel cannot be asked. One system call.
@@ -68,10 +61,43 @@ impl TcpState {
     }
 }
 
+/// The TCP connection below a byte stream.
+pub(crate) enum Below<'a> {
+    Tcp(&'a TcpStream),
+    Simulated(&'a dyn KernelSocket),
+}
+
+impl<'a> Below<'a> {
+    /// `None` if there is none.
+    pub(crate) fn of(io: &'a dyn Any) -> Option<Self> {
+        if let Some(socket) = io.downcast_ref() {
+            return Some(Self::Tcp(socket));
+        }
+        if let Some(boxed) = io.downcast_ref::<BoxIo>() {
+            return Self::of((**boxed).as_any());
+        }
+        if let Some(simulated) = io.downcast_ref::<SimulatedSocket>() {
+            return Some(Self::Simulated(simulated.kernel()));
+        }
+        if let Some(prefixed) = io.downcast_ref::<Prefixed<BoxIo>>() {
+            return Self::of(prefixed.io());
+        }
+        if let Some(tls) = io.downcast_ref::<client::TlsStream<TcpStream>>() {
+            return Some(Self::Tcp(tls.get_ref().0));
+        }
+        if let Some(tls) = io.downcast_ref::<client::TlsStream<BoxIo>>() {
+            return Self::of(tls.get_ref().0);
+        }
+        let tls = io.downcast_ref::<server::TlsStream<BoxIo>>()?;
+        Self::of(tls.get_ref().0)
+    }
+}
+
 /// The pause before the second look at what is unacknowledged, and the longest one: there is no event.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(200)];
 
-/// Waits until the remote has acknowledged all that was written, or nothing of it for `patience`.
+/// Waits until the remote has acknowledged all that was written, or takes less than
+/// [`SOME`] of it in `patience`: a byte now and then would hold the connection for days.
 ///
 /// A socket that is closed by a reset, or with unread input, drops what is unacknowledged. Returns at
 /// once where the kernel cannot be asked. Cancel safe.
@@ -79,7 +105,7 @@ pub async fn acknowledged(mut state: impl FnMut() -> Option<TcpState>, patience:
     let [mut pause, longest] = PAUSES;
     let (mut acked, mut waited) = (0, Duration::ZERO);
     while let Some(state) = state().filter(|state| state.unacked) {
-        if state.acked > acked {
+        if state.acked >= acked + SOME {
             (acked, waited) = (state.acked, Duration::ZERO);
         } else if waited >= patience {
             return;
@@ -179,6 +205,13 @@ mod linux {
     /// Of a connection that was reset; what waited in it is gone, though it is still counted.
     const CLOSED: u8 = 7;
 
+    /// The place of `tcpi_probes` among the bytes.
+    const PROBES: usize = 2;
+
+    /// So many probes of a closed window a machine that is there does not leave unanswered: one may be
+    /// lost, and the newest may still be on its way.
+    const UNANSWERED: u8 = 3;
+
     /// The places of fields among the words.
     const UNACKED: usize = 4;
     const LAST_DATA_RECV: usize = 11;
@@ -212,6 +245,7 @@ mod linux {
             received: info.bytes_received,
             unacked: info.state != CLOSED && (word(UNACKED) > 0 || info.notsent_bytes > 0),
             silent_for: Duration::from_millis(word(LAST_ACK_RECV).into()),
+            owes_answer: word(UNACKED) > 0 || info.bytes.get(PROBES) >= Some(&UNANSWERED),
             received_ago: Duration::from_millis(word(LAST_DATA_RECV).into()),
         })
     }
@@ -272,6 +306,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn n2_a_machine_whose_reader_pauses_owes_nothing() {
+        let (one, _other) = pair().await;
+        while one.try_write(&[0; 64 << 10]).is_ok() {}
+        // The rest is not sent before the window opens again, but for probes, which are answered.
+        let mut state = TcpState::of(&one).unwrap();
+        while state.owes_answer {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            state = TcpState::of(&one).unwrap();
+        }
+        assert!(state.unacked && !state.has_vanished(Duration::ZERO), "{state:?}");
+    }
+
+    #[tokio::test]
     async fn a_socket_that_was_reset_waits_for_nothing() {
         let (one, other) = pair().await;
         while one.try_write(&[0; 64 << 10]).is_ok() {}
@@ -287,19 +334,22 @@ mod tests {
         let state = |acked| TcpState {
             acked,
             received: 0,
-            unacked: acked < 10,
+            unacked: acked < 1000,
             silent_for: Duration::ZERO,
+            owes_answer: true,
             received_ago: Duration::ZERO,
         };
         let start = tokio::time::Instant::now();
-        // A byte a second, all ten of them.
-        acknowledged(|| Some(state(start.elapsed().as_secs())), patience).await;
+        // A hundred bytes a second, all thousand of them.
+        acknowledged(|| Some(state(100 * start.elapsed().as_secs())), patience).await;
         assert!(start.elapsed() >= Duration::from_secs(10));
-        // None of them.
-        let start = tokio::time::Instant::now();
-        acknowledged(|| Some(state(1)), patience).await;
-        let elapsed = start.elapsed();
-        assert!(elapsed >= patience && elapsed < patience * 2, "{elapsed:?}");
+        // None of them, and a few now and then.
+        for a_second in [0, 30] {
+            let start = tokio::time::Instant::now();
+            acknowledged(|| Some(state(1 + a_second * start.elapsed().as_secs())), patience).await;
+            let elapsed = start.elapsed();
+            assert!(elapsed >= patience && elapsed < patience * 2, "{a_second}: {elapsed:?}");
+        }
         acknowledged(|| None, patience).await;
     }
 

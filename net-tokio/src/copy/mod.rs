@@ -368,8 +368,8 @@ impl<S: Socket> Copy<S> {
         let state = self.socket.tcp();
         self.unacked = state.is_some_and(|state| state.unacked);
         let state = state?;
-        let silent = self.vanishes_after.filter(|time| state.silent_for >= *time);
-        silent.filter(|_| state.unacked).map(|_| io::ErrorKind::TimedOut.into())
+        let time = self.vanishes_after?;
+        state.has_vanished(time).then(|| io::ErrorKind::TimedOut.into())
     }
 
     /// Whether the remote has taken bytes since the last check. A socket with a long queue sends for a

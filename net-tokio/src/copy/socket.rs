@@ -12,8 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
-use super::simulated::{KernelSocket, SimulatedSocket};
-use crate::kernel::{Keepalive, TcpState};
+use crate::kernel::{Below, Keepalive, TcpState};
 use crate::transport::BoxIo;
 
 /// What one read asks of the socket: as much as four Data messages carry, unless their size is
@@ -113,38 +112,31 @@ impl Socket for UnixStream {
 /// A stream of a dialer's own, which may be a TCP connection all the same.
 impl Socket for BoxIo {
     fn abort(&self) {
-        tcp_in(self).into_iter().for_each(Socket::abort);
-        simulated_in(self).into_iter().for_each(KernelSocket::abort);
+        match Below::of(self) {
+            Some(Below::Tcp(tcp)) => tcp.abort(),
+            Some(Below::Simulated(socket)) => socket.abort(),
+            None => {}
+        }
     }
 
     fn failure(&self) -> Option<io::Error> {
-        match tcp_in(self) {
-            Some(tcp) => tcp.failure(),
-            None => simulated_in(self)?.failure(),
+        match Below::of(self)? {
+            Below::Tcp(tcp) => tcp.failure(),
+            Below::Simulated(socket) => socket.failure(),
         }
     }
 
     fn tcp(&self) -> Option<TcpState> {
-        match tcp_in(self) {
-            Some(tcp) => tcp.tcp(),
-            None => simulated_in(self)?.state(),
-        }
+        TcpState::below(self)
     }
 
     fn probe(&self, keepalive: Keepalive) {
-        tcp_in(self).into_iter().for_each(|tcp| tcp.probe(keepalive));
-        if let (Some(socket), Some(time)) = (simulated_in(self), keepalive.time()) {
-            socket.keepalive(time);
+        match (Below::of(self), keepalive.time()) {
+            (Some(Below::Tcp(tcp)), _) => tcp.probe(keepalive),
+            (Some(Below::Simulated(socket)), Some(time)) => socket.keepalive(time),
+            _ => {}
         }
     }
-}
-
-fn tcp_in(io: &BoxIo) -> Option<&TcpStream> {
-    (**io).as_any().downcast_ref()
-}
-
-fn simulated_in(io: &BoxIo) -> Option<&dyn KernelSocket> {
-    (**io).as_any().downcast_ref().map(SimulatedSocket::kernel)
 }
 
 /// Reads at most `room` bytes through the thread's scratch buffer; empty at the end.
@@ -205,10 +197,14 @@ mod tests {
     async fn n2_a_tcp_connection_of_a_dialers_own_is_probed_too() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let boxed: BoxIo = Box::new(socket);
+        // A dialer that chooses between kinds boxes it, and the library does.
+        let boxed: BoxIo = Box::new(Box::new(socket) as BoxIo);
         boxed.probe(Keepalive::default());
-        let socket = socket2::SockRef::from(tcp_in(&boxed).unwrap());
+        boxed.abort();
+        let Some(Below::Tcp(tcp)) = Below::of(&boxed) else { panic!("a TCP connection") };
+        let socket = socket2::SockRef::from(tcp);
         assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
     }
 
     #[tokio::test]

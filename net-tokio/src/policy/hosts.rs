@@ -46,11 +46,13 @@ impl Hosts {
     /// A local file of a few lines is read faster than a thread is found for it.
     fn text(&self) -> Arc<str> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ok(metadata) = fs::metadata(&self.path) else { return Arc::clone(&read.1) };
-        let modified = metadata.modified().ok();
-        if modified != read.0 && metadata.is_file() && metadata.len() <= MOST {
-            let text = fs::read_to_string(&self.path).unwrap_or_default();
-            *read = (modified, text.into());
+        let metadata = fs::metadata(&self.path).ok();
+        let metadata = metadata.filter(|file| file.is_file() && file.len() <= MOST);
+        let modified = metadata.and_then(|metadata| metadata.modified().ok());
+        if modified != read.0 {
+            let is_there = modified.is_some();
+            let text = is_there.then(|| fs::read_to_string(&self.path).unwrap_or_default());
+            *read = (modified, text.unwrap_or_default().into());
         }
         Arc::clone(&read.1)
     }
@@ -99,5 +101,7 @@ mod tests {
         assert_eq!(hosts.addresses("web"), [IpAddr::from([10, 0, 0, 1])]);
         write("10.0.0.2 web", 2);
         assert_eq!(hosts.addresses("web"), [IpAddr::from([10, 0, 0, 2])]);
+        fs::remove_file(&path).unwrap();
+        assert!(hosts.addresses("web").is_empty());
     }
 }

@@ -168,10 +168,11 @@ mod tests {
                 drop(shut);
             }
             assert_ne!(lookup.name(), "panics");
-            lookup.answer(match lookup.name() {
+            let found = match lookup.name() {
                 "nowhere" => Err(io::Error::new(io::ErrorKind::NotFound, "no such name")),
                 _ => Ok(vec![[10, 0, 0, 1].into()]),
-            });
+            };
+            lookup.answer(found);
         });
     }
 

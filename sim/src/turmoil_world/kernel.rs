@@ -174,6 +174,7 @@ impl Kernel {
             acked: target.end().read,
             received: target.end().written,
             unacked: self.unacked > 0,
+            owes_answer: true,
             silent_for: self.vanished.map_or(Duration::ZERO, |at| at.elapsed()),
             received_ago: Duration::ZERO,
         }

@@ -177,6 +177,7 @@ impl Line {
             acked: end.acked.0,
             received,
             unacked: end.under_way > 0,
+            owes_answer: true,
             silent_for: ago(end.acked.1),
             received_ago,
         }

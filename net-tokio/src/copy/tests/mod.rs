@@ -282,8 +282,14 @@ async fn n3_the_last_bytes_wait_for_as_long_as_the_remote_takes_some() {
     let (stream, mut far) = streams().await;
     let (mut socket, _client, aborted) = Wry::new(ALL, 64);
     let silent_for = Duration::ZERO;
-    let state =
-        TcpState { acked: 0, received: 0, unacked: true, silent_for, received_ago: Duration::ZERO };
+    let state = TcpState {
+        acked: 0,
+        received: 0,
+        unacked: true,
+        silent_for,
+        received_ago: Duration::ZERO,
+        owes_answer: true,
+    };
     let kernel = Arc::new(Mutex::new(state));
     socket.kernel = Some(Arc::clone(&kernel));
     let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
