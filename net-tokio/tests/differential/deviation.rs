@@ -69,7 +69,7 @@ impl Deviation {
                 "A client that resets before its dial is answered withdraws the dial. Directly, the \
                  target accepts a connection that is dead already. In the base dialect no dial is \
                  answered, so that the reset also reaches one that has just connected: the target \
-                 sees a reset and none of the bytes."
+                 sees a reset and none of the bytes. Only where the client has not heard of the target."
             }
             Self::EarlyClose => {
                 "A close is a FIN, or a reset where bytes are unread: it depends on what has arrived. \
@@ -149,7 +149,8 @@ pub(crate) fn judge<'a>(
 fn is_withdrawn(way: &Way, conversation: &Conversation, seen: &Outcome) -> bool {
     let target = &seen.target;
     let reset = target.received == Received::Exactly(0) && target.ending == Ending::Reset;
-    (conversation.early && target.absent) || (way.is_base && (target.absent || reset))
+    let heard = sends(conversation, Side::Target) && seen.client.received != Received::Exactly(0);
+    (conversation.early && target.absent) || (way.is_base && (target.absent || reset) && !heard)
 }
 
 /// Whether the runs are the same, but for an end of file in the place of a reset, after all of a large
@@ -211,6 +212,10 @@ fn ends_by_linger(conversation: &Conversation, direct: &Outcome, seen: &Outcome)
 
 /// Whether the client's kernel may send a reset when the client leaves.
 fn may_leave_by_reset(conversation: &Conversation) -> bool {
+    conversation.client.leave == Leave::Reset || sends(conversation, Side::Target)
+}
+
+fn sends(conversation: &Conversation, side: Side) -> bool {
     let sends = |step: &Step| matches!(step, Step::Send(_) | Step::Flood);
-    conversation.client.leave == Leave::Reset || conversation.target.steps.iter().any(sends)
+    conversation.script(side).steps.iter().any(sends)
 }
