@@ -2,17 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::{debug, warn};
 
 use crate::kernel::Keepalive;
+use crate::log_limit::LogLimit;
 use crate::transport::BoxIo;
 
 /// How long accepting rests after it failed for want of something that others may give back, such
 /// as file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What keeps a process from accepting at one socket does so at all of them.
+static RESTS: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -57,9 +62,11 @@ impl Listener {
                     debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
-                    // Once is enough until it goes on.
-                    if !std::mem::replace(&mut resting, true) {
-                        warn!(%error, "cannot accept connections for the moment");
+                    // Once is enough until it goes on, which it may do now and then.
+                    if !std::mem::replace(&mut resting, true)
+                        && let Some(left_out) = RESTS.pass()
+                    {
+                        warn!(%error, left_out, "cannot accept connections for the moment");
                     }
                     tokio::time::sleep(ACCEPT_REST).await;
                 }

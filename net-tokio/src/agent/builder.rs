@@ -163,6 +163,10 @@ impl AgentBuilder {
     /// Reaches the server by the embedder's own means: `connect` makes the byte stream, and the
     /// endpoint only says what is spoken on it. Proxy and TLS are then the embedder's, too. Where it
     /// panics, the attempt has failed.
+    ///
+    /// A `TcpStream`, boxed or not, is asked how much of a long queue the server has taken. Of any other
+    /// stream only its writability is known, so that a slow link counts as stalled when the stream is not
+    /// writable for [`Timing::stall`](watertight_core::session::Timing::stall).
     #[must_use]
     pub fn connect_with<F, A, I>(mut self, connect: F) -> Self
     where
