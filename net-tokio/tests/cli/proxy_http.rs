@@ -5,8 +5,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 
+use tokio::runtime::Builder;
+use watertight::{TcpState, acknowledged};
+
 use crate::http::{connect, head};
-use crate::process::eventually;
+use crate::process::{DEADLINE, eventually};
 use crate::target::serve_each;
 use crate::tunnel::Tunnel;
 
@@ -273,6 +276,44 @@ fn an_answer_before_the_end_of_the_request_arrives_whole() {
         let mut body = [0; 9];
         socket.read_exact(&mut body).unwrap();
         assert_eq!(&body, b"too large");
+    }
+    tunnel.stop();
+}
+
+/// Answers without reading a body, and closes once all of the answer has been received: the kernel resets
+/// the connection for what is unread.
+fn answer_deaf(mut socket: TcpStream, length: usize) {
+    head(&mut socket);
+    let head = "HTTP/1.1 413 Too Large\r\nConnection: close";
+    let head = format!("{head}\r\nContent-Length: {length}\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(&vec![b'x'; length]).unwrap();
+    eventually("the unread byte", || (socket.peek(&mut [0]).unwrap() == 1).then_some(()));
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        socket.set_nonblocking(true).unwrap();
+        let socket = tokio::net::TcpStream::from_std(socket).unwrap();
+        acknowledged(|| TcpState::of(&socket), DEADLINE).await;
+    });
+}
+
+#[test]
+fn an_answer_before_the_reset_of_a_target_that_reads_no_body_arrives_whole() {
+    // More than the proxy takes from the target at once.
+    let answer = 64 << 10;
+    let target = serve_each(move |socket| answer_deaf(socket, answer));
+    let tunnel = tunnel();
+    for _ in 0..10 {
+        let mut socket = connect(&tunnel.admin());
+        let length = 16 << 20;
+        let start = request("PUT", &target, "1.1", &format!("Content-Length: {length}\r\n"));
+        socket.write_all(start.as_bytes()).unwrap();
+        socket.write_all(&vec![7; length]).unwrap();
+        let head = head(&mut socket);
+        assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+        let mut body = vec![0; answer];
+        socket.read_exact(&mut body).unwrap();
+        assert!(body.iter().all(|byte| *byte == b'x'));
     }
     tunnel.stop();
 }
