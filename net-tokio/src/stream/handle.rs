@@ -86,15 +86,27 @@ impl Handle {
     /// Whether nothing more travels, and then whether everything had arrived.
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.shared.lock();
-        if let Some(clean) = state.core.over(self.id) {
-            return Poll::Ready(clean);
+        if let Some(complete) = self.over(&mut state) {
+            return Poll::Ready(complete);
         }
-        let Some(handle) = state.handle(self.id) else { return Poll::Ready(false) };
-        if let Some(end) = &handle.end {
-            return Poll::Ready(end.complete);
+        if let Some(handle) = state.handle(self.id) {
+            handle.reader = Some(cx.waker().clone());
         }
-        handle.reader = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Whether nothing more travels because the connection failed.
+    pub(super) fn is_cut(&self) -> bool {
+        self.over(&mut self.shared.lock()) == Some(false)
+    }
+
+    /// `None` while something travels; then whether everything had arrived.
+    fn over(&self, state: &mut State) -> Option<bool> {
+        if let Some(clean) = state.core.over(self.id) {
+            return Some(clean);
+        }
+        let Some(handle) = state.handle(self.id) else { return Some(false) };
+        handle.end.as_ref().map(|end| end.complete)
     }
 
     /// As [`poll_ended`](Self::poll_ended), in the place of a blocked write.

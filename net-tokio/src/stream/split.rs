@@ -207,6 +207,13 @@ impl StreamControl {
         }
     }
 
+    /// Whether the connection has failed or is gone, for those who do not read it at the moment.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.handle.upgrade().is_none_or(|handle| handle.is_cut())
+    }
+
     /// See [`TunnelStream::reset`](crate::TunnelStream::reset).
     pub fn reset(&self, code: ResetCode, reason: &str) {
         if let Some(handle) = self.handle.upgrade() {

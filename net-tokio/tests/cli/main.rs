@@ -14,6 +14,7 @@ mod log;
 mod peers;
 mod process;
 mod proxy;
+mod proxy_gone;
 mod proxy_http;
 mod refusals;
 mod reverse;

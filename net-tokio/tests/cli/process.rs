@@ -122,12 +122,15 @@ impl Process {
 
     /// Lets it open `more` files besides those that it has open now.
     pub(crate) fn limit_files(&self, more: u64) {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count();
         let limit = Rlimit {
-            current: Some(u64::try_from(open).unwrap() + more),
+            current: Some(u64::try_from(self.open_files()).unwrap() + more),
             maximum: getrlimit(Resource::Nofile).maximum,
         };
         prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
+    }
+
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     pub(crate) fn id(&self) -> u32 {

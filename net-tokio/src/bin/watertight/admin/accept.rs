@@ -16,6 +16,7 @@ use super::State;
 use super::client::Client;
 use super::http2;
 use super::routes::answer;
+use super::watch::Watch;
 
 /// Connections at once. More wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;
@@ -46,7 +47,8 @@ pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Sem
             () = state.stop.cancelled() => return,
             next = next => next,
         };
-        state.tasks.spawn(serve(Arc::clone(&state), Client::new(accepted, permit)));
+        let client = Client::new(accepted, state.keepalive, permit);
+        state.tasks.spawn(serve(Arc::clone(&state), client));
     }
 }
 
@@ -71,7 +73,10 @@ async fn serve(state: Arc<State>, client: Client) {
             }
             client.linger().await;
         }
-        End::Failed(error) => debug!(%error, "admin connection failed"),
+        End::Failed(error) => {
+            debug!(%error, "admin connection failed");
+            client.abort();
+        }
         End::Cut => client.reset().await,
     }
 }
@@ -95,7 +100,7 @@ async fn serve_http_1(state: Arc<State>, client: &Client) -> End {
     let connection = http.serve_connection(TokioIo::new(client.wire()), service).with_upgrades();
     let mut connection = pin!(connection);
     let mut stop = pin!(stop.cancelled());
-    let (mut stopping, mut deadline) = (false, None);
+    let (mut stopping, mut deadline, mut watch) = (false, None, Watch::default());
     poll_fn(|cx| {
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             stopping = true;
@@ -110,7 +115,11 @@ async fn serve_http_1(state: Arc<State>, client: &Client) -> End {
                 let over = client.is_flushed() || late.as_mut().poll(cx).is_ready();
                 return if over { Poll::Ready(End::Cut) } else { Poll::Pending };
             }
-            match client.poll_ahead(cx) {
+            let mut news = client.poll_ahead(cx);
+            if news.is_pending() {
+                news = watch.poll(cx, client.needs_look(), || client.failure(), || client.passed());
+            }
+            match news {
                 // The library may be waiting for it.
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),

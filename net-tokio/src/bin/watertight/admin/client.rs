@@ -2,14 +2,16 @@
 //!
 //! The library reads only what it needs. The owner reads ahead of it while a request is answered:
 //! that is how the end of the client's side is passed on to a target, and how a client that has
-//! gone away is noticed. The owner also decides how the connection ends: in a reset where the
+//! gone away is noticed. Where something is unread, or bytes are on their way to the client, the
+//! kernel is asked for that. The owner also decides how the connection ends: in a reset where the
 //! answer was cut.
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -20,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
-use watertight::{Accepted, acknowledged};
+use watertight::{Accepted, Keepalive, TcpState, acknowledged};
 
 use super::socket::Socket;
 
@@ -44,6 +46,9 @@ struct Shared {
     state: Mutex<State>,
     finished: CancellationToken,
     address: Option<SocketAddr>,
+    keepalive: Keepalive,
+    /// How much of what it sent has been passed on to a target.
+    passed: Arc<AtomicU64>,
     /// The connection's place among those that may be open. It goes with the connection if that is
     /// upgraded.
     _permit: Option<OwnedSemaphorePermit>,
@@ -57,8 +62,14 @@ struct State {
     ended: bool,
     /// Everything that was written has reached the kernel.
     flushed: bool,
+    /// Bytes that were written.
+    written: u64,
+    /// Whether the client may not have acknowledged what was written.
+    unacked: bool,
     /// Our side has ended in an orderly way.
     shut_down: bool,
+    /// Why the client is gone. Nothing follows what has arrived by then.
+    broken: Option<ErrorKind>,
     answer: Fate,
 }
 
@@ -72,7 +83,11 @@ enum Fate {
 }
 
 impl Client {
-    pub(super) fn new(accepted: Accepted, permit: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(
+        accepted: Accepted,
+        keepalive: Keepalive,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         let (socket, address) = match accepted {
             Accepted::Tcp(socket, from) => (Socket::Tcp(socket), Some(from)),
             Accepted::Unix(socket) => (Socket::Unix(socket), None),
@@ -82,11 +97,20 @@ impl Client {
             ahead: BytesMut::new(),
             ended: false,
             flushed: true,
+            written: 0,
+            unacked: false,
             shut_down: false,
+            broken: None,
             answer: Fate::Whole,
         };
-        let finished = CancellationToken::new();
-        Self(Arc::new(Shared { state: Mutex::new(state), finished, address, _permit: permit }))
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            finished: CancellationToken::new(),
+            address,
+            keepalive,
+            passed: Arc::default(),
+            _permit: permit,
+        }))
     }
 
     /// Where the client is, unless it came by a Unix socket.
@@ -97,6 +121,35 @@ impl Client {
     /// Is cancelled once the client has ended its side.
     pub(super) fn finished(&self) -> &CancellationToken {
         &self.0.finished
+    }
+
+    /// Counts what a target has taken of the client's bytes.
+    pub(super) fn counter(&self) -> &Arc<AtomicU64> {
+        &self.0.passed
+    }
+
+    /// How much a target has taken of the client's bytes.
+    pub(super) fn passed(&self) -> u64 {
+        self.0.passed.load(Ordering::Relaxed)
+    }
+
+    /// Grows while the client takes what it is sent.
+    pub(super) fn taken(&self) -> u64 {
+        let state = self.lock();
+        state.written + state.socket.tcp().map_or(0, |tcp| tcp.acked)
+    }
+
+    /// Whether the client could be gone without being noticed by a read.
+    pub(super) fn needs_look(&self) -> bool {
+        let state = self.lock();
+        state.unacked || state.ended || state.broken.is_some() || !state.ahead.is_empty()
+    }
+
+    /// Asks the kernel whether the client is gone, whatever is unread, and why.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        let mut state = self.lock();
+        state.broken = state.broken.or_else(|| state.failure(self.0.keepalive));
+        state.broken.map(io::Error::from)
     }
 
     /// The byte stream for the library. There is one.
@@ -129,20 +182,37 @@ impl Client {
     /// read, or the connection failed.
     pub(super) fn poll_ahead(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
-        if state.ended || !state.ahead.is_empty() {
+        if !state.ahead.is_empty() {
             return Poll::Pending;
+        }
+        if state.ended {
+            return state.broken.map_or(Poll::Pending, |broken| Poll::Ready(Err(broken.into())));
         }
         self.poll_more(&mut state, cx)
     }
 
     fn poll_more(&self, state: &mut State, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let State { socket, ahead, ended, .. } = state;
+        let State { socket, ahead, .. } = state;
         ahead.reserve(AHEAD);
-        if ready!(poll_read_buf(Pin::new(socket), cx, ahead))? == 0 {
-            *ended = true;
-            self.0.finished.cancel();
+        let read = poll_read_buf(Pin::new(socket), cx, ahead);
+        self.read(state, read).map_ok(drop)
+    }
+
+    /// What a read of the socket means. Its error may have been told already, and one whose machine has
+    /// vanished has none.
+    fn read(&self, state: &mut State, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match (&read, state.broken) {
+            (Poll::Pending | Poll::Ready(Ok(0)), Some(broken)) => {
+                return Poll::Ready(Err(broken.into()));
+            }
+            (Poll::Ready(Ok(0)), None) => {
+                state.ended = true;
+                self.0.finished.cancel();
+            }
+            (Poll::Ready(Err(error)), None) => state.broken = Some(error.kind()),
+            _ => {}
         }
-        Poll::Ready(Ok(()))
+        read
     }
 
     /// The rest of the answer will never come: the connection ends in a reset, behind what has come.
@@ -177,7 +247,12 @@ impl Client {
     /// Waits until the client's kernel has what was written. A client that does not read loses what it
     /// has not read.
     pub(super) async fn received(&self) {
-        acknowledged(|| self.lock().socket.tcp(), PATIENCE).await;
+        acknowledged(|| self.lock().answering(), PATIENCE).await;
+    }
+
+    /// Has the connection end in a reset: the client is gone.
+    pub(super) fn abort(&self) {
+        self.lock().socket.reset();
     }
 
     /// Ends our side, and discards what the client still sends until it ends its own.
@@ -211,7 +286,40 @@ impl State {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
         self.shut_down = true;
+        self.unacked = true;
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes by `write`, unless the client is gone: a machine that has vanished makes no room.
+    fn poll_write(
+        &mut self,
+        write: impl FnOnce(Pin<&mut Socket>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(broken) = self.broken {
+            return Poll::Ready(Err(broken.into()));
+        }
+        self.flushed = false;
+        self.unacked = true;
+        let written = ready!(write(Pin::new(&mut self.socket)));
+        match &written {
+            Ok(written) => self.written += *written as u64,
+            Err(error) => self.broken = Some(error.kind()),
+        }
+        Poll::Ready(written)
+    }
+
+    fn failure(&mut self, keepalive: Keepalive) -> Option<ErrorKind> {
+        let tcp = self.socket.tcp();
+        self.unacked = tcp.is_some_and(|tcp| tcp.unacked);
+        let vanished = tcp.zip(keepalive.time()).filter(|(tcp, time)| tcp.has_vanished(*time));
+        let is_let_go = !self.shut_down && self.socket.is_let_go();
+        let failure = self.socket.failure().or(vanished.map(|_| ErrorKind::TimedOut));
+        failure.or(is_let_go.then_some(ErrorKind::ConnectionReset))
+    }
+
+    /// What the kernel knows of a client that is there.
+    fn answering(&self) -> Option<TcpState> {
+        self.broken.is_none().then(|| self.socket.tcp())?
     }
 }
 
@@ -245,12 +353,9 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut state.socket).poll_read(cx, buffer))?;
-        if buffer.filled().len() == before {
-            state.ended = true;
-            self.0.finished().cancel();
-        }
-        Poll::Ready(Ok(()))
+        let read = Pin::new(&mut state.socket).poll_read(cx, buffer);
+        let read = read.map_ok(|()| buffer.filled().len() - before);
+        self.0.read(state, read).map_ok(drop)
     }
 }
 
@@ -260,9 +365,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut state = self.0.lock();
-        state.flushed = false;
-        Pin::new(&mut state.socket).poll_write(cx, data)
+        self.0.lock().poll_write(|socket| socket.poll_write(cx, data))
     }
 
     fn poll_write_vectored(
@@ -270,9 +373,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut state = self.0.lock();
-        state.flushed = false;
-        Pin::new(&mut state.socket).poll_write_vectored(cx, pieces)
+        self.0.lock().poll_write(|socket| socket.poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {

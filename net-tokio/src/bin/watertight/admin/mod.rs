@@ -15,6 +15,7 @@ mod peers;
 mod proxy;
 mod routes;
 mod socket;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

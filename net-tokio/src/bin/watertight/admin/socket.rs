@@ -1,11 +1,12 @@
 //! The socket of a client, which can end in a reset.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use watertight::TcpState;
 
@@ -33,6 +34,21 @@ impl Socket {
             // Best effort: the socket is about to be closed.
             socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)).ok();
         }
+    }
+
+    /// Why the client is gone, for one that is not read. An error is told once.
+    pub(super) fn failure(&self) -> Option<ErrorKind> {
+        let error = each!(self, io => io.take_error()).ok().flatten();
+        error.map(|error| error.kind())
+    }
+
+    /// Whether both directions have ended. The close of a Unix socket is no error.
+    pub(super) fn is_let_go(&self) -> bool {
+        let Self::Unix(socket) = self else { return false };
+        let ready = pin!(socket.ready(Interest::READABLE | Interest::WRITABLE));
+        // What is known by now.
+        let ready = ready.poll(&mut Context::from_waker(Waker::noop()));
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_write_closed())
     }
 
     /// What the kernel knows of it, for one that is a TCP connection.

@@ -59,14 +59,14 @@ async fn pass_on(
     let origin = Origin::of(client.address(), request.headers(), &route.prefix);
     let mut request = outgoing(request, &route, wanted.as_ref());
     origin.tell(state.forwarded, request.headers_mut());
-    let (answer, tied) = upstream::send(state, io, request, &route, client).await?;
+    let (answer, target) = upstream::send(state, io, request, &route, client).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::switch(state, answer, downstream, wanted, client, tied);
+        return upgrade::switch(state, answer, downstream, wanted, client, target);
     }
     let (mut parts, incoming) = answer.into_parts();
     headers::strip(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    let incoming = upstream::TiedBody::new(incoming, tied, client.clone());
+    let incoming = upstream::TiedBody::new(incoming, target, client.clone());
     Ok(Response::from_parts(parts, incoming.boxed_unsync()))
 }
 

@@ -26,10 +26,17 @@ const STEPS: usize = 32;
 /// A side that takes nothing any more may have said something before: it is read to its end, and what
 /// it said is passed on, before its failure ends the other direction.
 ///
+/// A side that is not read is looked at by `watch`, which is ready when there is something new to read
+/// or write, or that a side is given up.
+///
 /// # Errors
 /// The first failure of either side, or that a half-closed connection was idle for too long. The end
 /// of the other direction has not been passed on then. Dropping the two is up to the caller in any case.
-pub(super) async fn splice<A, B>(a: A, b: B) -> io::Result<()>
+pub(super) async fn splice<A, B>(
+    a: A,
+    b: B,
+    mut watch: impl FnMut(&mut Context<'_>, Unread) -> Poll<io::Result<()>>,
+) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite,
     B: AsyncRead + AsyncWrite,
@@ -38,20 +45,31 @@ where
     let (mut there, mut back) = (Direction::default(), Direction::default());
     let mut idle = Idle::default();
     poll_fn(|cx| {
-        let there_is_done =
-            there.poll(cx, a.as_mut(), b.as_mut(), back.failure.is_none())?.is_ready();
-        let back_is_done =
-            back.poll(cx, b.as_mut(), a.as_mut(), there.failure.is_none())?.is_ready();
-        if there_is_done && back_is_done {
-            let failure = there.failure.take().or(back.failure.take());
-            return Poll::Ready(failure.map_or(Ok(()), Err));
+        loop {
+            let there_is_done =
+                there.poll(cx, a.as_mut(), b.as_mut(), back.failure.is_none())?.is_ready();
+            let back_is_done =
+                back.poll(cx, b.as_mut(), a.as_mut(), there.failure.is_none())?.is_ready();
+            if there_is_done && back_is_done {
+                let failure = there.failure.take().or(back.failure.take());
+                return Poll::Ready(failure.map_or(Ok(()), Err));
+            }
+            let half_closed = there_is_done || back_is_done;
+            if half_closed && let Poll::Ready(over) = idle.poll(cx, there.passed + back.passed) {
+                return Poll::Ready(over);
+            }
+            let unread = Unread { a: !there.reads(), b: !back.reads() };
+            ready!(watch(cx, unread))?;
         }
-        if !there_is_done && !back_is_done {
-            return Poll::Pending;
-        }
-        idle.poll(cx, there.passed + back.passed)
     })
     .await
+}
+
+/// The sides that are not read at the moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread {
+    pub(super) a: bool,
+    pub(super) b: bool,
 }
 
 /// One direction, and how far it has come.
@@ -77,6 +95,11 @@ enum Stage {
 }
 
 impl Direction {
+    /// Whether it learns of a failure by reading.
+    fn reads(&self) -> bool {
+        matches!(self.stage, Stage::Flowing) && self.in_hand.is_empty() && self.failure.is_none()
+    }
+
     fn poll<R: AsyncRead, W: AsyncWrite>(
         &mut self,
         cx: &mut Context<'_>,
@@ -182,12 +205,16 @@ mod tests {
 
     use super::*;
 
+    fn unwatched(_: &mut Context<'_>, _: Unread) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
     #[tokio::test(start_paused = true)]
     async fn everything_is_passed_on_both_ways() {
         let (client, a) = duplex(1000);
         let (b, target) = duplex(100_000);
         // A side that keeps what it was given until it is flushed, as TLS may.
-        let spliced = tokio::spawn(splice(a, BufWriter::new(b)));
+        let spliced = tokio::spawn(splice(a, BufWriter::new(b), unwatched));
         let up: Vec<u8> = (0..1 << 20).map(|at: u32| u8::try_from(at % 251).unwrap()).collect();
         let down: Vec<u8> = up.iter().rev().copied().collect();
         let end = async |mut io: tokio::io::DuplexStream, send: &[u8]| {
@@ -239,7 +266,7 @@ mod tests {
         let answer: Vec<u8> = (0..100_000_u32).map(|at| at.to_le_bytes()[0]).collect();
         let b = tokio::io::join(io::Cursor::new(answer.clone()), Broken);
         client.write_all(b"more than it reads").await.unwrap();
-        let (spliced, received) = tokio::join!(splice(&mut a, b), async {
+        let (spliced, received) = tokio::join!(splice(&mut a, b, unwatched), async {
             let mut received = vec![0; answer.len()];
             client.read_exact(&mut received).await.unwrap();
             received
@@ -255,7 +282,7 @@ mod tests {
     async fn a_byte_is_not_kept_back() {
         let (mut client, a) = duplex(1000);
         let (b, mut target) = duplex(1000);
-        tokio::spawn(splice(a, BufWriter::new(b)));
+        tokio::spawn(splice(a, BufWriter::new(b), unwatched));
         client.write_u8(7).await.unwrap();
         assert_eq!(target.read_u8().await.unwrap(), 7);
     }
@@ -265,7 +292,7 @@ mod tests {
         let (mut client, a) = duplex(1000);
         let (b, mut target) = duplex(1000);
         let start = Instant::now();
-        let spliced = tokio::spawn(splice(a, b));
+        let spliced = tokio::spawn(splice(a, b, unwatched));
         client.shutdown().await.unwrap();
         assert_eq!(target.read(&mut [0]).await.unwrap(), 0);
         for _ in 0..3 {

@@ -7,6 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -22,6 +23,8 @@ pub(super) struct Target(Arc<Mutex<State>>);
 
 struct State {
     io: BoxIo,
+    /// Bytes that it has taken.
+    passed: Arc<AtomicU64>,
     request: Request,
     /// A write has failed; what is still written is discarded.
     deaf: bool,
@@ -43,8 +46,9 @@ enum Request {
 }
 
 impl Target {
-    pub(super) fn new(io: BoxIo) -> Self {
-        let state = State { io, request: Request::Awaited, deaf: false, shut_down: false };
+    /// Counts in `passed` what the target takes.
+    pub(super) fn new(io: BoxIo, passed: Arc<AtomicU64>) -> Self {
+        let state = State { io, passed, request: Request::Awaited, deaf: false, shut_down: false };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -110,7 +114,10 @@ impl State {
             return Poll::Ready(Ok(length));
         }
         match ready!(write(Pin::new(&mut self.io))) {
-            Ok(written) => Poll::Ready(Ok(written)),
+            Ok(written) => {
+                self.passed.fetch_add(written as u64, Ordering::Relaxed);
+                Poll::Ready(Ok(written))
+            }
             // An upgraded connection is not the library's.
             Err(error) if self.request == Request::Sent => Poll::Ready(Err(error)),
             Err(error) => {

@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tracing::debug;
-use watertight::BoxIo;
+use watertight::{BoxIo, ResetCode, StreamControl};
 
 use super::super::State;
 use super::super::client::Client;
@@ -24,20 +24,52 @@ use crate::tasks::Tied;
 const TLS_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Dials the target, and lays TLS over the stream where the scheme asks for it.
-pub(super) async fn connect(state: &State, route: &Route) -> Result<BoxIo, Problem> {
+pub(super) async fn connect(
+    state: &State,
+    route: &Route,
+) -> Result<(BoxIo, StreamControl), Problem> {
     let stream = state.server.dial(&route.key, &route.target).await;
     let stream = stream.map_err(|error| Problem::of_dial(error, &route.key, &route.target))?;
+    let control = stream.control();
     if !route.https {
-        return Ok(Box::new(stream));
+        return Ok((Box::new(stream), control));
     }
     let name = || route.name.clone();
     let tls = state.tls.as_ref();
     let tls = tls.map_err(|error| Problem::NoTrust { error: error.to_string() })?;
     let handshake = tls.connect(&route.name, stream);
     match tokio::time::timeout(TLS_DEADLINE, handshake).await {
-        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Ok(stream)) => Ok((Box::new(stream), control)),
         Ok(Err(error)) => Err(Problem::Tls { name: name(), error }),
         Err(_) => Err(Problem::TlsTimeout { name: name() }),
+    }
+}
+
+/// A connection to a target, besides its bytes: its task, and whether it is cut even where it is not
+/// read. Dropping it ends the two.
+#[derive(Debug)]
+pub(super) struct Tunnelled {
+    control: StreamControl,
+    task: Option<Tied>,
+}
+
+impl Tunnelled {
+    pub(super) fn control(&self) -> &StreamControl {
+        &self.control
+    }
+
+    /// Lets the connection end by itself.
+    pub(super) fn release(mut self) {
+        self.task.take().into_iter().for_each(Tied::release);
+    }
+}
+
+impl Drop for Tunnelled {
+    fn drop(&mut self) {
+        if self.task.is_some() {
+            // The drop of a stream whose end was passed on resets nothing.
+            self.control.reset(ResetCode::CANCELLED, "nobody waits for the answer any more");
+        }
     }
 }
 
@@ -47,26 +79,27 @@ pub(super) async fn connect(state: &State, route: &Route) -> Result<BoxIo, Probl
 /// How long a target thinks is its own business: the wait ends with the client's connection.
 pub(super) async fn send(
     state: &Arc<State>,
-    io: BoxIo,
+    (io, control): (BoxIo, StreamControl),
     request: Request<Incoming>,
     route: &Route,
     client: &Client,
-) -> Result<(Response<Incoming>, Tied), Problem> {
+) -> Result<(Response<Incoming>, Tunnelled), Problem> {
     let broken = |error| Problem::Http { target: route.target.clone(), error };
-    let target = Target::new(io);
+    let target = Target::new(io, Arc::clone(client.counter()));
     let mut http = http1::Builder::new();
     http.preserve_header_case(true);
     let (mut sender, connection) =
         http.handshake(TokioIo::new(target.wire())).await.map_err(broken)?;
     let (end, finished) = (target.clone(), client.finished().clone());
-    let tied = state.tasks.spawn_tied(async move {
+    let task = state.tasks.spawn_tied(async move {
         if let Err(error) = end.run(connection.with_upgrades(), finished.cancelled()).await {
             debug!(%error, "connection to the target failed");
         }
     });
+    let tunnelled = Tunnelled { control, task: Some(task) };
     let request = request.map(|body| RequestBody::new(body, target));
     let answer = sender.send_request(request).await.map_err(broken)?;
-    Ok((answer, tied))
+    Ok((answer, tunnelled))
 }
 
 /// The body of an answer. The connection that it comes from ends with it: in good order once the
@@ -75,19 +108,17 @@ pub(super) async fn send(
 #[derive(Debug)]
 pub(super) struct TiedBody {
     incoming: Incoming,
-    tied: Option<Tied>,
+    target: Option<Tunnelled>,
     client: Client,
 }
 
 impl TiedBody {
-    pub(super) fn new(incoming: Incoming, tied: Tied, client: Client) -> Self {
-        Self { incoming, tied: Some(tied), client }
+    pub(super) fn new(incoming: Incoming, target: Tunnelled, client: Client) -> Self {
+        Self { incoming, target: Some(target), client }
     }
 
     fn release(&mut self) {
-        if let Some(tied) = self.tied.take() {
-            tied.release();
-        }
+        self.target.take().into_iter().for_each(Tunnelled::release);
     }
 }
 
