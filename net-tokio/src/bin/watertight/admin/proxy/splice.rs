@@ -8,8 +8,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Sleep, sleep, timeout};
+
+use super::super::watch::LAST_BYTES;
 
 /// How long a connection may be idle of which one direction has ended. Upgraded protocols say
 /// goodbye in both; one that does not must not stay for ever.
@@ -44,7 +46,7 @@ where
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut there, mut back) = (Direction::default(), Direction::default());
     let mut idle = Idle::default();
-    poll_fn(|cx| {
+    let result = poll_fn(|cx| {
         loop {
             let there_is_done =
                 there.poll(cx, a.as_mut(), b.as_mut(), back.failure.is_none())?.is_ready();
@@ -62,7 +64,11 @@ where
             ready!(watch(cx, unread))?;
         }
     })
-    .await
+    .await;
+    if result.is_err() {
+        flush(a, b).await;
+    }
+    result
 }
 
 /// The sides that are not read at the moment.
@@ -70,6 +76,13 @@ where
 pub(super) struct Unread {
     pub(super) a: bool,
     pub(super) b: bool,
+}
+
+/// What was written before a failure goes out: TLS may hold it back until the other end takes more.
+async fn flush(mut a: impl AsyncWrite + Unpin, mut b: impl AsyncWrite + Unpin) {
+    let flushes = async { tokio::join!(a.flush(), b.flush()) };
+    // One of the two has failed.
+    timeout(LAST_BYTES, flushes).await.ok();
 }
 
 /// One direction, and how far it has come.
@@ -273,9 +286,44 @@ mod tests {
         });
         assert_eq!(spliced.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(received, answer);
-        let end = tokio::time::timeout(Duration::from_secs(1), client.read_u8()).await;
+        let end = timeout(Duration::from_secs(1), client.read_u8()).await;
         assert!(end.is_err(), "the end was passed on");
         drop(a);
+    }
+
+    /// Says something, and fails.
+    struct Failing(Option<&'static [u8]>);
+
+    impl AsyncRead for Failing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let said = self.0.take().ok_or(io::ErrorKind::ConnectionReset)?;
+            buffer.put_slice(said);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_side_said_before_it_failed_is_flushed() {
+        let (b, mut target) = duplex(1000);
+        let a = tokio::io::join(Failing(Some(b"last words")), tokio::io::sink());
+        let error = splice(a, BufWriter::new(b), unwatched).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        let mut received = String::new();
+        target.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "last words");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_that_does_not_end_does_not_keep_a_failed_connection() {
+        let (b, _target) = duplex(5);
+        let a = tokio::io::join(Failing(Some(b"last words")), tokio::io::sink());
+        let start = Instant::now();
+        splice(a, BufWriter::new(b), unwatched).await.unwrap_err();
+        assert_eq!(start.elapsed(), LAST_BYTES);
     }
 
     #[tokio::test(start_paused = true)]
