@@ -28,6 +28,10 @@ pub(crate) enum BadAddress {
     NoHost(String),
     #[error("{0:?} is not a port: use a number from 0 to 65535, where 0 lets the system choose")]
     BadPort(String),
+    #[error(
+        "{0:?} is a URL: write HOST:PORT alone; what is spoken there is not part of the address"
+    )]
+    Url(String),
     #[error("{0:?} needs brackets around its IPv6 address: write [::1]:8080")]
     Brackets(String),
     #[error("{0:?} needs an absolute path: write unix:/run/watertight.sock")]
@@ -51,6 +55,9 @@ impl FromStr for ListenAddr {
 
 /// Checks `host:port`. The host is not resolved.
 fn check_host_and_port(text: &str) -> Result<(), BadAddress> {
+    if text.contains("://") {
+        return Err(BadAddress::Url(text.into()));
+    }
     let (host, port) = text.rsplit_once(':').ok_or_else(|| BadAddress::NoPort(text.into()))?;
     if host.is_empty() {
         return Err(BadAddress::NoHost(text.into()));
@@ -108,6 +115,7 @@ mod tests {
         assert!(error(":8080").contains("127.0.0.1:8080"));
         assert!(error("localhost:http").contains("0 to 65535"));
         assert!(error("::1:80").contains("[::1]:8080"));
+        assert!(error("tcp://127.0.0.1:80").contains("HOST:PORT alone"));
         assert!(error("unix:w.sock").contains("absolute"));
     }
 

@@ -14,6 +14,9 @@ pub(crate) struct KeepaliveSpec(pub(crate) Keepalive);
 /// The kernel counts in seconds, and probes six times.
 const LEAST: Duration = Duration::from_secs(9);
 
+/// It takes no longer times, and says nothing of it.
+const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl FromStr for KeepaliveSpec {
     type Err = String;
 
@@ -25,6 +28,7 @@ impl FromStr for KeepaliveSpec {
             time if time < LEAST => {
                 Err(format!("{text} is too short for six probes: write at least 9s, or off"))
             }
+            time if time > MOST => Err(format!("{text} is too long: write at most 1d, or off")),
             time => Ok(Self(Keepalive::after(time))),
         }
     }
@@ -43,6 +47,8 @@ mod tests {
         assert_eq!(time("3m"), Keepalive::default().time());
         let error = |text: &str| text.parse::<KeepaliveSpec>().unwrap_err();
         assert!(error("8s").contains("at least 9s"));
+        assert_eq!(time("1d"), Some(MOST));
+        assert!(error("25h").contains("at most 1d"));
         error("never");
     }
 }
