@@ -319,6 +319,66 @@ fn an_answer_before_the_reset_of_a_target_that_reads_no_body_arrives_whole() {
 }
 
 #[test]
+fn an_answer_that_does_not_wait_for_the_request_arrives_whole() {
+    let target = serve_each(|mut socket| {
+        socket
+            .write_all(b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy")
+            .unwrap();
+        socket.shutdown(Shutdown::Write).unwrap();
+        std::io::copy(&mut socket, &mut std::io::sink()).ok();
+    });
+    let tunnel = tunnel();
+    for _ in 0..30 {
+        let mut socket = connect(&tunnel.admin());
+        socket.write_all(request("GET", &target, "1.1", "").as_bytes()).unwrap();
+        let head = head(&mut socket);
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        let mut body = [0; 4];
+        socket.read_exact(&mut body).unwrap();
+        assert_eq!(&body, b"busy");
+    }
+    tunnel.stop();
+}
+
+#[test]
+fn heads_of_many_lines_pass_both_ways() {
+    const LINES: usize = 300;
+    let target = serve_each(|mut socket| {
+        let request = head(&mut socket);
+        let lines = request.lines().filter(|line| line.starts_with("x-line-")).count();
+        let fields: String = (0..LINES).map(|line| format!("x-back-{line}: {line}\r\n")).collect();
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nx-lines: {lines}\r\n{fields}Content-Length: 0\r\n\r\n");
+        socket.write_all(answer.as_bytes()).unwrap();
+    });
+    let tunnel = tunnel();
+    let mut socket = connect(&tunnel.admin());
+    let lines: String = (0..LINES).map(|line| format!("x-line-{line}: {line}\r\n")).collect();
+    socket.write_all(request("GET", &target, "1.1", &lines).as_bytes()).unwrap();
+    let head = head(&mut socket);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(head.contains(&format!("x-lines: {LINES}\r\n")), "{head}");
+    assert_eq!(head.lines().filter(|line| line.starts_with("x-back-")).count(), LINES);
+    tunnel.stop();
+}
+
+#[test]
+fn a_body_that_its_client_cuts_is_the_clients_fault() {
+    let target = serve_each(|mut socket| {
+        std::io::copy(&mut socket, &mut std::io::sink()).ok();
+    });
+    let tunnel = tunnel();
+    let mut socket = connect(&tunnel.admin());
+    let start = request("PUT", &target, "1.1", "Content-Length: 10\r\n");
+    socket.write_all(start.as_bytes()).unwrap();
+    socket.write_all(b"half").unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    let head = head(&mut socket);
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    tunnel.stop();
+}
+
+#[test]
 fn a_client_that_speaks_http_2_is_told_to_speak_http_1() {
     let tunnel = tunnel();
     let mut socket = connect(&tunnel.admin());

@@ -12,11 +12,11 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 use watertight::Listener;
 
-use super::State;
 use super::client::Client;
 use super::http2;
 use super::routes::answer;
 use super::watch::Watch;
+use super::{HEADER_LINES, State};
 
 /// Connections at once. More wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;
@@ -96,7 +96,7 @@ async fn serve_http_1(state: Arc<State>, client: &Client) -> End {
     let service = service_fn(move |request| answer(Arc::clone(&state), request, caller.clone()));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    http.half_close(true).preserve_header_case(true);
+    http.half_close(true).preserve_header_case(true).max_headers(HEADER_LINES);
     let connection = http.serve_connection(TokioIo::new(client.wire()), service).with_upgrades();
     let mut connection = pin!(connection);
     let mut stop = pin!(stop.cancelled());

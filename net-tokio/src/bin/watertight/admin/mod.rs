@@ -34,6 +34,9 @@ use metrics::Metrics;
 /// take long, but the last answer may be on its way.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Lines of a head that are taken, as many as a request or an answer through a proxy may have.
+const HEADER_LINES: usize = 1000;
+
 /// The running admin server.
 #[derive(Debug)]
 pub(crate) struct Admin {

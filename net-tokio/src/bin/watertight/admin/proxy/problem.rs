@@ -27,6 +27,8 @@ pub(super) enum Problem {
     Tls { name: String, error: io::Error },
     #[error("TLS with {name}: no answer in time")]
     TlsTimeout { name: String },
+    #[error("the request's body was cut, or is malformed: {error}")]
+    Body { error: hyper::Error },
     #[error("{target} broke the connection or does not speak HTTP: {error}")]
     Http { target: String, error: hyper::Error },
     #[error("{target} switched to a protocol that was not asked for")]
@@ -47,7 +49,7 @@ impl Problem {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Body { .. } => StatusCode::BAD_REQUEST,
             Self::UnknownClient { .. } => StatusCode::NOT_FOUND,
             Self::Dial { error, .. } => dial_status(error),
             Self::TlsTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,

@@ -1,15 +1,16 @@
 //! The connection to a target, which the HTTP library and its owner share.
 //!
-//! The library knows neither half-close nor an answer to a request that could not be sent whole. A
-//! direct connection has both: the owner ends its write side when the client has ended its own, and
-//! goes on reading when a write has failed, because the answer may have arrived before.
+//! The library knows neither half-close, nor an answer to a request that could not be sent whole, nor one
+//! that does not wait for the request. A direct connection has all three: the owner ends its write side
+//! when the client has ended its own, goes on reading when a write has failed, because the answer may have
+//! arrived before, and lets the library read once it has begun to write.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -26,6 +27,8 @@ struct State {
     /// Bytes that it has taken.
     passed: Arc<AtomicU64>,
     request: Request,
+    /// Reads when the request has begun.
+    reader: Option<Waker>,
     /// A write has failed; what is still written is discarded.
     deaf: bool,
     shut_down: bool,
@@ -48,7 +51,8 @@ enum Request {
 impl Target {
     /// Counts in `passed` what the target takes.
     pub(super) fn new(io: BoxIo, passed: Arc<AtomicU64>) -> Self {
-        let state = State { io, passed, request: Request::Awaited, deaf: false, shut_down: false };
+        let (request, reader) = (Request::Awaited, None);
+        let state = State { io, passed, request, reader, deaf: false, shut_down: false };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -91,6 +95,19 @@ impl Target {
 }
 
 impl State {
+    /// Waits for the beginning of the request, and reads.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if matches!(self.request, Request::Awaited | Request::Ended { begun: false }) {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.deaf && !self.shut_down {
             ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
@@ -110,6 +127,7 @@ impl State {
             Request::Ended { .. } => Request::Ended { begun: true },
             other => other,
         };
+        self.reader.take().into_iter().for_each(Waker::wake);
         if self.deaf && self.request != Request::Sent {
             return Poll::Ready(Ok(length));
         }
@@ -138,7 +156,7 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.lock().io).poll_read(cx, buffer)
+        self.0.lock().poll_read(cx, buffer)
     }
 }
 

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tracing::debug;
 use watertight::{BoxIo, ResetCode, StreamControl};
 
+use super::super::HEADER_LINES;
 use super::super::State;
 use super::super::client::Client;
 use super::problem::Problem;
@@ -84,10 +85,13 @@ pub(super) async fn send(
     route: &Route,
     client: &Client,
 ) -> Result<(Response<Incoming>, Tunnelled), Problem> {
-    let broken = |error| Problem::Http { target: route.target.clone(), error };
+    let broken = |error: hyper::Error| match error.is_user() {
+        true => Problem::Body { error },
+        false => Problem::Http { target: route.target.clone(), error },
+    };
     let target = Target::new(io, Arc::clone(client.counter()));
     let mut http = http1::Builder::new();
-    http.preserve_header_case(true);
+    http.preserve_header_case(true).max_headers(HEADER_LINES);
     let (mut sender, connection) =
         http.handshake(TokioIo::new(target.wire())).await.map_err(broken)?;
     let (end, finished) = (target.clone(), client.finished().clone());
