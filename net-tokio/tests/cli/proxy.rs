@@ -59,6 +59,36 @@ fn an_upgrade_is_passed_through() {
     tunnel.stop();
 }
 
+#[test]
+fn what_a_client_sends_with_its_upgrade_comes_before_its_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tunnel = tunnel_to(&target_of(&listener));
+    for _ in 0..20 {
+        let mut socket = connect(&tunnel.admin());
+        let line = format!("GET {} HTTP/1.1\r\n", to(&target_of(&listener), "/"));
+        let fields = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        socket.write_all(format!("{line}{fields}early").as_bytes()).unwrap();
+        let mut target = listener.accept().unwrap().0;
+        head(&mut target);
+        socket.shutdown(Shutdown::Write).unwrap();
+        target
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+            )
+            .unwrap();
+        let mut received = String::new();
+        target.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "early");
+        target.write_all(b"answer").unwrap();
+        drop(target);
+        head(&mut socket);
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "answer");
+    }
+    tunnel.stop();
+}
+
 /// The kernel resets the connection of a target that closes with bytes unread.
 #[test]
 fn n1_what_an_upgraded_target_says_before_its_reset_arrives_and_then_the_reset() {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -95,8 +95,13 @@ pub(super) async fn send(
     let (mut sender, connection) =
         http.handshake(TokioIo::new(target.wire())).await.map_err(broken)?;
     let (end, finished) = (target.clone(), client.finished().clone());
+    // Behind an upgrade the end comes after what the client has sent with it.
+    let upgrades = request.headers().contains_key(header::UPGRADE);
+    let finished = async move {
+        if upgrades { std::future::pending().await } else { finished.cancelled().await }
+    };
     let task = state.tasks.spawn_tied(async move {
-        if let Err(error) = end.run(connection.with_upgrades(), finished.cancelled()).await {
+        if let Err(error) = end.run(connection.with_upgrades(), finished).await {
             debug!(%error, "connection to the target failed");
         }
     });
