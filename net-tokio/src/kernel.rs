@@ -96,8 +96,8 @@ impl<'a> Below<'a> {
 /// The pause before the second look at what is unacknowledged, and the longest one: there is no event.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(200)];
 
-/// Waits until the remote has acknowledged all that was written, or takes less than
-/// [`SOME`] of it in `patience`: a byte now and then would hold the connection for days.
+/// Waits until the remote has acknowledged all that was written, or takes less than 64 bytes of it in
+/// `patience`: a byte now and then would hold the connection for days.
 ///
 /// A socket that is closed by a reset, or with unread input, drops what is unacknowledged. Returns at
 /// once where the kernel cannot be asked. Cancel safe.
