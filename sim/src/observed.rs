@@ -83,6 +83,8 @@ pub struct Kept {
     pub permits: u64,
     /// Sessions of which some task is there.
     pub sessions: u64,
+    /// Sessions that have ended and have something for an application.
+    pub held: u64,
 }
 
 /// What a host's sessions may hold together.

@@ -117,7 +117,7 @@ impl Links {
         let held = state.books.held();
         let streams = |shared: &Arc<Shared>| shared.lock().handles();
         let streams = state.running.iter().chain(&held).map(streams).sum();
-        Kept { streams, ..Kept::default() }
+        Kept { streams, held: held.len(), ..Kept::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

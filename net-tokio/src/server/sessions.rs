@@ -295,6 +295,7 @@ impl Sessions {
             streams: self.running().chain(&held).map(streams).sum(),
             permits: lock(&self.places).values().sum(),
             sessions: self.crowd.sessions(),
+            held: held.len(),
         }
     }
 

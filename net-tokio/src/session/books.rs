@@ -14,8 +14,10 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Takes in a session that has ended.
+    /// Takes in a session that has ended, and lets go of those that nobody holds any more: it may be that
+    /// nobody ever asks for the sum.
     pub(crate) fn close(&mut self, session: Arc<Shared>) {
+        self.settle();
         let ledger = session.ledger();
         if ledger.is_even() {
             self.past.absorb(&ledger);
@@ -48,5 +50,38 @@ impl Books {
             }
             !ledger.is_even()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Span;
+    use watertight_core::wire::Dialect;
+    use watertight_core::{Role, Session, SessionConfig};
+
+    use super::*;
+    use crate::session::Clock;
+
+    /// A session with a connection that an application holds.
+    fn session() -> Arc<Shared> {
+        let (clock, config) = (Clock::start(), SessionConfig::default());
+        let core = Session::new(clock.now(), Role::Acceptor, Dialect::Extended, config);
+        let session = Shared::new(clock, core, Span::none());
+        session.command(|core, now| core.open(now, "tcp/web:80", None)).unwrap();
+        session
+    }
+
+    #[tokio::test]
+    async fn sessions_that_nobody_holds_any_more_are_let_go_of_though_nobody_asks() {
+        let mut books = Books::default();
+        for _ in 0..3 {
+            let session = session();
+            books.close(Arc::clone(&session));
+            assert_eq!(books.held().len(), 1);
+            // The application lets go.
+            session.command(|core, now| core.abandon(now));
+        }
+        let sum = books.sum(std::iter::empty());
+        assert_eq!((sum.added, sum.live, books.held().len()), (3, 0, 0));
     }
 }

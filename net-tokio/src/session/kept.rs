@@ -10,4 +10,6 @@ pub struct Kept {
     pub permits: usize,
     /// Sessions of clients and of peers that connected of which some task is there.
     pub sessions: usize,
+    /// Sessions that have ended, and whose books an application holds open.
+    pub held: usize,
 }

@@ -3,11 +3,14 @@ use crate::observed::{Kept, Observed};
 
 pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
     each_host(observed, |books| {
-        let Kept { streams, permits, sessions } = books.kept;
+        let Kept { streams, permits, sessions, held } = books.kept;
         match when {
             When::Running => Ok(()),
             When::Quiet if streams > 0 => {
                 Err(format!("{streams} streams that nobody has are kept"))
+            }
+            When::Quiet if held > 0 => {
+                Err(format!("{held} sessions that have ended are kept for nobody"))
             }
             _ if permits > 0 => Err(format!("{permits} permits were never given back")),
             When::Quiet if sessions > books.sessions.live => {
@@ -39,6 +42,14 @@ mod tests {
             let kept = "agent0: 1 permits were never given back";
             assert_eq!(check(when, &permits), Err(kept.into()));
         }
+    }
+
+    #[test]
+    fn at_rest_no_ended_session_is_held() {
+        let held = host(|books| books.kept.held = 2);
+        assert_eq!(check(When::Running, &held), Ok(()));
+        let kept = "agent0: 2 sessions that have ended are kept for nobody";
+        assert_eq!(check(When::Quiet, &held), Err(kept.into()));
     }
 
     #[test]

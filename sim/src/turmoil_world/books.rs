@@ -109,10 +109,11 @@ impl Desk {
     fn agent_books(&mut self, stage: &Stage, number: u8) -> HostBooks {
         let host = Host::Agent(number);
         let mut connections = self.past;
-        let (mut own_count, mut streams) = (0, 0);
+        let (mut own_count, mut streams, mut held) = (0, 0, 0);
         for (_, agent) in &self.agents {
             let ledger = agent.ledger();
             streams += agent.kept().streams as u64;
+            held += agent.kept().held as u64;
             connections.absorb(&ledger.connections);
             own_count += ledger.tasks;
         }
@@ -130,7 +131,7 @@ impl Desk {
             tasks: tasks(&self.runtime, own_count),
             // One keeps the session up.
             tasks_at_rest: up + 1,
-            kept: Kept { streams, ..Kept::default() },
+            kept: Kept { streams, held, ..Kept::default() },
             blamed: self.blamed.clone(),
             untold: self.untold.clone(),
             ..HostBooks::new(host, bounds(&stage.agent_session(), sockets, readers))
@@ -195,6 +196,7 @@ fn kept(kept: watertight::Kept) -> Kept {
         streams: kept.streams as u64,
         permits: kept.permits as u64,
         sessions: kept.sessions as u64,
+        held: kept.held as u64,
     }
 }
 
