@@ -290,16 +290,27 @@ mod tests {
         (socket, listener.accept().await.unwrap().0)
     }
 
+    /// Waits until the kernel says so.
+    async fn until(socket: &TcpStream, is_so: impl Fn(&TcpState) -> bool) -> TcpState {
+        let waiting = async {
+            loop {
+                match TcpState::of(socket).unwrap() {
+                    state if is_so(&state) => return state,
+                    _ => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap()
+    }
+
     #[tokio::test]
     async fn what_the_other_end_has_not_taken_is_unacknowledged() {
         let (mut one, mut other) = pair().await;
         let before = TcpState::of(&one).unwrap();
         one.write_all(b"hello").await.unwrap();
         other.read_exact(&mut [0; 5]).await.unwrap();
-        while TcpState::of(&one).unwrap().unacked {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        assert_eq!(TcpState::of(&one).unwrap().acked - before.acked, 5);
+        let state = until(&one, |state| !state.unacked).await;
+        assert_eq!(state.acked - before.acked, 5);
         assert_eq!(TcpState::of(&other).unwrap().received, 5);
         while one.try_write(&[0; 64 << 10]).is_ok() {}
         assert!(TcpState::of(&one).unwrap().unacked);
@@ -310,11 +321,7 @@ mod tests {
         let (one, _other) = pair().await;
         while one.try_write(&[0; 64 << 10]).is_ok() {}
         // The rest is not sent before the window opens again, but for probes, which are answered.
-        let mut state = TcpState::of(&one).unwrap();
-        while state.owes_answer {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            state = TcpState::of(&one).unwrap();
-        }
+        let state = until(&one, |state| !state.owes_answer).await;
         assert!(state.unacked && !state.has_vanished(Duration::ZERO), "{state:?}");
     }
 
