@@ -127,6 +127,17 @@ async fn programs_can_tell_a_wrong_token_from_a_server_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_stream_that_ends_during_the_handshake_is_no_fault_of_tls() {
+    for endpoint in ["wss://in.memory", "tcp://in.memory:1"] {
+        let connect = || ready(Ok(duplex(1000).0));
+        let agent = Agent::builder(endpoint.parse().unwrap(), KEY).connect_with(connect).start();
+        let WaitReason::Connect(error) = wait_reason(&agent).await else { panic!() };
+        assert!(!matches!(*error, ConnectError::Tls { .. }), "{error:?}");
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_told_to_the_agent() {
     let server = server().build();
     let at = listen(&server).await;
@@ -249,6 +260,47 @@ async fn a_server_that_shuts_down_lets_connections_finish() {
     drop(stream);
     assert!(in_time(shutting_down).await.unwrap().is_even());
     assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_even());
+}
+
+/// Virtual time: an hour passes at once.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_nothing_before_its_deadline() {
+    for ends in ["server", "agent"] {
+        let server = server().build();
+        let handle = server.clone();
+        let connect = move || {
+            let (near, far) = duplex(1 << 16);
+            handle.serve_io(far, None);
+            ready(Ok(near))
+        };
+        let agent = Agent::builder("tcp://in.memory:1".parse().unwrap(), KEY).token(TOKEN);
+        let agent = agent.connect_with(connect).handler(|dial| async move {
+            let (mut read, mut write) = tokio::io::split(dial.accept().unwrap());
+            tokio::io::copy(&mut read, &mut write).await.ok();
+        });
+        let agent = agent.start();
+        agent.connected().await.unwrap();
+        let mut stream = server.dial(KEY, "echo").await.unwrap();
+        assert_eq!(server.kept().streams + agent.kept().streams, 2);
+        assert_eq!(server.kept().sessions, 1);
+        let deadline = Duration::from_secs(2 * 3600);
+        let (at_server, at_agent) = (server.clone(), agent.clone());
+        let shutdown = tokio::spawn(async move {
+            if ends == "server" {
+                at_server.shutdown(deadline).await.is_even()
+            } else {
+                at_agent.shutdown(deadline).await.is_even()
+            }
+        });
+        tokio::time::sleep(deadline / 2).await;
+        stream.write_all(b"late").await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        drop(stream);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(shutdown.is_finished(), "its last connection has ended");
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        assert!(server.shutdown(Duration::ZERO).await.is_even());
+    }
 }
 
 fn is_going_away(agent: &Agent) -> bool {
@@ -526,6 +578,43 @@ async fn a_key_that_is_too_long_is_refused_with_its_reason() {
     let reason = reason(&agent).await;
     assert!(reason.contains("400") && reason.contains("513 bytes"), "{reason}");
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn a_hook_that_gives_no_key_gives_no_session() {
+    let server = Server::builder(|_| ready(Ok(String::new()))).build();
+    let agent = agent("tcp", listen(&server).await, KEY).start();
+    let reason = reason(&agent).await;
+    assert!(reason.contains("400") && reason.contains("key is empty"), "{reason}");
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+/// What a server answers to a program that is no agent.
+async fn answer(at: SocketAddr, headers: &str) -> String {
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    let request = format!("GET /connect HTTP/1.1\r\nhost: {at}\r\n{headers}\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    in_time(socket.read_to_string(&mut answer)).await.unwrap();
+    answer.to_lowercase()
+}
+
+#[tokio::test]
+async fn what_is_no_upgrade_is_told_what_is_expected() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let (plain, nobody) = (answer(at, "").await, answer(at, upgrade).await);
+    assert!(plain.starts_with("http/1.1 426 ") && plain.contains("\r\nupgrade: websocket\r\n"));
+    assert!(nobody.starts_with("http/1.1 401 ") && !nobody.contains("\r\nupgrade:"), "{nobody}");
+    for answer in [plain, nobody] {
+        let (dated, closes) =
+            (answer.contains("\r\ndate: "), answer.contains("\r\nconnection: close"));
+        assert!(dated && closes, "{answer}");
+    }
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 

@@ -134,14 +134,72 @@ mod tests {
     use super::*;
     use crate::session::Clock;
 
+    fn session() -> Arc<Shared> {
+        let (clock, config) = (Clock::start(), SessionConfig::default());
+        let core = Session::new(clock.now(), Role::Connector, Dialect::Extended, config);
+        Shared::new(clock, core, Span::none())
+    }
+
+    /// One that has added a connection, which somebody holds.
+    fn busy_session() -> Arc<Shared> {
+        let session = session();
+        let id = session.command(|core, now| core.open(now, "tcp/a:1", None)).unwrap();
+        session.lock().add_handle(id);
+        session
+    }
+
+    #[tokio::test]
+    async fn only_the_current_session_takes_dials() {
+        let (links, sessions) = (Links::default(), [session(), session()]);
+        for session in &sessions {
+            assert!(links.add(session));
+        }
+        links.retire(&sessions[0]);
+        assert!(Arc::ptr_eq(&links.current().unwrap(), &sessions[1]));
+        links.retire(&sessions[1]);
+        assert!(links.current().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_books_of_a_session_are_closed_once() {
+        let (links, session) = (Links::default(), busy_session());
+        assert!(links.add(&session));
+        assert_eq!((links.ledger().added, links.kept().streams, links.kept().held), (1, 1, 0));
+        for _ in 0..2 {
+            links.remove(&session);
+            assert_eq!((links.ledger().added, links.kept().streams, links.kept().held), (1, 1, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_keeps_the_books_of_its_sessions() {
+        let (links, session) = (Links::hosted(), busy_session());
+        assert!(links.add(&session));
+        assert_eq!(links.ledger().added, 1);
+        links.remove(&session);
+        assert_eq!((links.ledger().added, links.kept().held), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn sessions_are_gone_when_the_last_one_is() {
+        let (links, sessions) = (Links::default(), [session(), session()]);
+        for session in &sessions {
+            assert!(links.add(session));
+        }
+        let mut gone = std::pin::pin!(links.gone());
+        for session in &sessions {
+            assert!(futures_util::poll!(gone.as_mut()).is_pending());
+            links.remove(session);
+        }
+        assert!(futures_util::poll!(gone).is_ready());
+    }
+
     #[tokio::test]
     async fn of_too_many_draining_sessions_the_oldest_are_closed() {
         let links = Links::default();
         let sessions: Vec<_> = (0..DRAINING + 3)
             .map(|_| {
-                let (clock, config) = (Clock::start(), SessionConfig::default());
-                let core = Session::new(clock.now(), Role::Connector, Dialect::Extended, config);
-                let session = Shared::new(clock, core, Span::none());
+                let session = session();
                 assert!(links.add(&session));
                 session
             })

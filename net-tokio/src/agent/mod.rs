@@ -193,3 +193,18 @@ impl Inner {
         dial_newest(newest, target, within.unwrap_or(self.session.timing.dial)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_or_a_connection_makes_a_ledger_uneven() {
+        let even = AgentLedger { connections: Ledger::default(), tasks: 0 };
+        assert!(even.is_even());
+        assert!(!AgentLedger { tasks: 1, ..even }.is_even());
+        let mut connections = Ledger::default();
+        connections.added = 1;
+        assert!(!AgentLedger { connections, ..even }.is_even());
+    }
+}

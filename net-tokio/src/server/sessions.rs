@@ -346,6 +346,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_task_a_connection_or_a_session_makes_a_ledger_uneven() {
+        let (registry, connections) = (RegistryLedger::default(), Ledger::default());
+        let even = ServerLedger { registry, connections, tasks: 0 };
+        assert!(even.is_even());
+        assert!(!ServerLedger { tasks: 1, ..even }.is_even());
+        let mut uneven = even;
+        uneven.connections.added = 1;
+        assert!(!uneven.is_even());
+        let mut registry = Registry::new(RegistryLimits::default());
+        registry.insert_agent("a").unwrap();
+        assert!(!ServerLedger { registry: registry.ledger(), ..even }.is_even());
+    }
+
+    #[test]
     fn a_place_is_kept_until_it_is_given_back() {
         let limits = RegistryLimits { agents: 2, ..RegistryLimits::default() };
         let mut sessions = Sessions::new(limits, None);

@@ -9,7 +9,7 @@ mod kept;
 mod run;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use books::Books;
 pub(crate) use clock::Clock;

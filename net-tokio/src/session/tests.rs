@@ -1,11 +1,12 @@
 //! Two sessions on an in-memory byte stream, with the real driver between them.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::Span;
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
@@ -20,13 +21,17 @@ use crate::transport::{ByteStream, WebSocket, WebSocketOptions};
 /// What the far end does with a dial, by its target.
 struct Far {
     tasks: Tasks,
+    given: mpsc::UnboundedSender<TunnelStream>,
 }
 
 impl Owner for Far {
     fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
         if let Notice::Incoming { id, target, within } = notice {
             let incoming = Incoming::new(Arc::clone(shared), id, target, within);
-            self.tasks.spawn(serve(incoming));
+            match incoming.target() {
+                "given" => self.given.send(incoming.accept().unwrap()).unwrap(),
+                _ => self.tasks.spawn(serve(incoming)),
+            }
         }
     }
 }
@@ -56,6 +61,11 @@ async fn serve(mut incoming: Incoming) {
         "hang" => {
             incoming.withdrawn().await;
         }
+        "say and drop" => {
+            let mut stream = incoming.accept().unwrap();
+            stream.write_all(b"unread").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
         "ignore" | "tcp/ignore:1" => {
             let _stream = incoming.accept().unwrap();
             std::future::pending().await
@@ -70,10 +80,11 @@ impl Owner for Near {
     fn on_notice(&mut self, _: &Arc<Shared>, _: Notice) {}
 }
 
-struct Pair {
+pub(crate) struct Pair {
     tasks: Tasks,
     near: Arc<Shared>,
     far: Arc<Shared>,
+    given: mpsc::UnboundedReceiver<TunnelStream>,
 }
 
 fn run<O: Owner + Unpin>(
@@ -98,7 +109,7 @@ fn options(role: Role) -> RunOptions {
 }
 
 impl Pair {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(options)
     }
 
@@ -107,10 +118,18 @@ impl Pair {
         let (a, b) = duplex(64 * 1024);
         let transport = |io| ByteStream::new(io, BytesMut::new(), 1 << 20);
         let near = run(&tasks, transport(a), options(Role::Acceptor), |_| Near);
+        let (giver, given) = mpsc::unbounded_channel();
         let far = run(&tasks, transport(b), options(Role::Connector), |children| Far {
             tasks: children.clone(),
+            given: giver,
         });
-        Self { tasks, near, far }
+        Self { tasks, near, far, given }
+    }
+
+    /// A connection, and its far end.
+    pub(crate) async fn connection(&mut self) -> (TunnelStream, TunnelStream) {
+        let near = self.dial("given").await.unwrap();
+        (near, self.given.recv().await.unwrap())
     }
 
     async fn dial(&self, target: &str) -> Result<TunnelStream, DialError> {
@@ -118,7 +137,7 @@ impl Pair {
     }
 
     /// Ends both sessions and demands that nothing is left.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.near.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "end of test"));
         self.tasks.wind_down(Duration::from_secs(30)).await;
         for shared in [&self.near, &self.far] {
@@ -436,7 +455,7 @@ impl tokio::io::AsyncRead for Held {
     }
 }
 
-impl tokio::io::AsyncWrite for Held {
+impl AsyncWrite for Held {
     fn poll_write(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
@@ -469,7 +488,8 @@ async fn held_pair(web_socket: bool, held: &Arc<std::sync::atomic::AtomicU8>) ->
     let (a, b) = duplex(8 << 20);
     let a = Held { io: a, held: Arc::clone(held) };
     let near = options(Role::Acceptor);
-    let owner = |children: &Tasks| Far { tasks: children.clone() };
+    let (giver, given) = mpsc::unbounded_channel();
+    let owner = |children: &Tasks| Far { tasks: children.clone(), given: giver };
     if web_socket {
         let limits = WebSocketOptions::new(1 << 20);
         let a = WebSocket::new(a, bytes::Bytes::new(), Role::Acceptor, limits).await;
@@ -478,14 +498,14 @@ async fn held_pair(web_socket: bool, held: &Arc<std::sync::atomic::AtomicU8>) ->
         tasks.spawn(task);
         let (far, task) = prepare(&tasks, b, options(Role::Connector), owner);
         tasks.spawn(task);
-        return Pair { tasks, near, far };
+        return Pair { tasks, near, far, given };
     }
     let a = ByteStream::new(a, BytesMut::new(), 1 << 20);
     let (near, task) = prepare(&tasks, a, near, |_| Near);
     tasks.spawn(task);
     let far =
         run(&tasks, ByteStream::new(b, BytesMut::new(), 1 << 20), options(Role::Connector), owner);
-    Pair { tasks, near, far }
+    Pair { tasks, near, far, given }
 }
 
 #[tokio::test(start_paused = true)]
@@ -514,4 +534,163 @@ async fn n1_what_the_transport_has_received_before_its_failure_is_taken_in() {
         drop(streams);
         pair.end().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_cannot_be_written_ends_the_session_though_its_other_half_lives() {
+    use std::sync::atomic::Ordering::Relaxed;
+    for web_socket in [false, true] {
+        let held = Arc::<std::sync::atomic::AtomicU8>::default();
+        let pair = held_pair(web_socket, &held).await;
+        let mut stream = pair.dial("ignore").await.unwrap();
+        held.store(BREAKS, Relaxed);
+        let begun = Instant::now();
+        stream.write_all(b"to nobody").await.unwrap();
+        let error = stream.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "over a WebSocket: {web_socket}");
+        drop(stream);
+        pair.end().await;
+    }
+}
+
+/// More than a window takes at once.
+fn long() -> bytes::Bytes {
+    (0..2u32 << 20).map(|i| u8::try_from(i % 251).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_is_written_to_its_end() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("echo").await.unwrap();
+    stream.write_bytes(bytes::Bytes::from_static(b"of the stream, ")).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let writing = tokio::spawn(async move {
+        write.write_bytes(long()).await.unwrap();
+        write.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    read.read_to_end(&mut received).await.unwrap();
+    writing.await.unwrap();
+    assert!(received == [b"of the stream, ".as_slice(), &long()].concat());
+    drop(read);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_from_several_slices_comes_in_their_order() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("echo").await.unwrap();
+    assert!(stream.is_write_vectored());
+    let slices = [b"one".as_slice(), b"", b"two", b"three"].map(IoSlice::new);
+    assert_eq!(stream.write_vectored(&slices).await.unwrap(), 11);
+    let (mut read, mut write) = stream.into_split();
+    assert!(write.is_write_vectored());
+    let writing = tokio::spawn(async move {
+        let (long, mut written) = (long(), 0);
+        while written < long.len() {
+            // Each call begins in another place of a piece, and most do not take all of it.
+            let (first, second) = long[written..].split_at((long.len() - written) / 3);
+            let slices = [first, second].map(IoSlice::new);
+            written += write.write_vectored(&slices).await.unwrap();
+        }
+        write.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    read.read_to_end(&mut received).await.unwrap();
+    writing.await.unwrap();
+    assert!(received == [b"onetwothree".as_slice(), &long()].concat());
+    drop(read);
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_is_moved_counts_in_either_direction() {
+    let pair = Pair::start();
+    for (first, moved) in [(2, 5), (5, 2)] {
+        let stream = pair.dial("ignore").await.unwrap();
+        let control = stream.control();
+        let (mut read, mut write) = stream.into_split();
+        let begun = Instant::now();
+        let until = |seconds| Some(begun + Duration::from_secs(seconds));
+        control.set_read_deadline(until(first));
+        control.set_write_deadline(until(first));
+        let reading = tokio::spawn(async move { read.read(&mut [0; 8]).await.unwrap_err() });
+        let writing = tokio::spawn(async move { write.write_all(&long()).await.unwrap_err() });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        control.set_read_deadline(until(moved));
+        control.set_write_deadline(until(moved));
+        for error in [reading.await.unwrap(), writing.await.unwrap()] {
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(begun.elapsed().as_secs(), moved);
+    }
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_waits_hears_of_a_reset_though_something_is_unread() {
+    let pair = Pair::start();
+    let stream = pair.dial("say and drop").await.unwrap();
+    let control = stream.control();
+    let (mut read, mut write) = stream.into_split();
+    let writing = tokio::spawn(async move {
+        let error = write.write_all(&long()).await.unwrap_err();
+        (write, error)
+    });
+    assert!(!control.is_cut());
+    let (mut write, error) = in_time(writing).await.unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert!(control.is_cut());
+    assert_eq!(write.shutdown().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    // What came before it is still there, and the connection is forgotten only then.
+    assert_eq!(read.read_bytes(10).await.unwrap().unwrap(), "unread");
+    assert_eq!(read.read_bytes(10).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(write.shutdown().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert!(control.is_cut());
+    drop((read, write));
+    assert!(control.is_cut(), "nobody holds it");
+    pair.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_finished_may_be_finished_again() {
+    let pair = Pair::start();
+    let mut stream = pair.dial("sum").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut sum = Vec::new();
+    stream.read_to_end(&mut sum).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(pair.near.ledger().is_quiet());
+    stream.shutdown().await.unwrap();
+    assert!(!stream.control().is_cut());
+    drop(stream);
+    pair.end().await;
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what).await.unwrap()
+}
+
+/// After the end of the session, whose task reports what its connections hold until then.
+#[cfg(feature = "cli")]
+#[tokio::test(start_paused = true)]
+async fn what_a_handle_lets_go_of_is_reported_after_the_end_too() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let buffered = |bytes: u64| {
+        let shown = recorder.handle().render();
+        assert!(shown.contains(&format!("\nwatertight_buffered_bytes {bytes}\n")), "{shown}");
+    };
+    let pair = Pair::start();
+    let mut unread = pair.dial("sum").await.unwrap();
+    unread.shutdown().await.unwrap();
+    while pair.near.ledger().bytes_received < 8 {
+        tokio::task::yield_now().await;
+    }
+    pair.near.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "end of test"));
+    pair.tasks.wind_down(Duration::from_secs(30)).await;
+    buffered(8);
+    drop(unread);
+    buffered(0);
 }

@@ -292,7 +292,11 @@ impl Timer {
 /// The connection's end as the error of a call on it. The other end's words are its text, the
 /// [`ConnectionEnd`] its source.
 pub(crate) fn ended(end: &ConnectionEnd) -> io::Error {
-    let kind = match end.cause {
+    io::Error::new(kind_of(end.cause), end.clone())
+}
+
+const fn kind_of(cause: Cause) -> io::ErrorKind {
+    match cause {
         Cause::PeerReset | Cause::Dropped | Cause::Stopped => io::ErrorKind::ConnectionReset,
         Cause::Refused => io::ErrorKind::ConnectionRefused,
         Cause::DialTimeout | Cause::AcceptTimeout | Cause::LingerTimeout | Cause::Vanished => {
@@ -300,6 +304,31 @@ pub(crate) fn ended(end: &ConnectionEnd) -> io::Error {
         }
         Cause::Finished | Cause::PeerClosed => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::ConnectionAborted,
-    };
-    io::Error::new(kind, end.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_a_kind() {
+        let kinds = Cause::ALL.map(|cause| (cause.name(), kind_of(cause)));
+        let of = |kind| {
+            let its = kinds.iter().filter(|(_, of)| *of == kind);
+            its.map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+        };
+        for (kind, causes) in [
+            (io::ErrorKind::ConnectionReset, "dropped stopped peer_reset"),
+            (io::ErrorKind::ConnectionRefused, "refused"),
+            (io::ErrorKind::TimedOut, "vanished dial_timeout accept_timeout linger_timeout"),
+            (io::ErrorKind::BrokenPipe, "finished peer_closed"),
+            (
+                io::ErrorKind::ConnectionAborted,
+                "aborted not_listed overrun going_away session_ended",
+            ),
+        ] {
+            assert_eq!(of(kind), causes, "{kind:?}");
+        }
+    }
 }

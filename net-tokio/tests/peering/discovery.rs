@@ -140,6 +140,25 @@ async fn what_was_given_by_its_id_is_left_alone() {
 }
 
 #[tokio::test]
+async fn what_is_given_by_its_id_takes_the_place_of_what_was_found() {
+    let ([a], port) = hosts::<1>().await;
+    let name = Name::default();
+    name.set(Some(&[address(9)]));
+    a.server.discover_peers(name.discovery(port)).unwrap();
+    until(|| ids(&a) == ["127.0.0.9"]).await;
+    assert_eq!(a.peer("127.0.0.9").address, Some(address(9)));
+    a.server.add_peer(peer("127.0.0.9", ([127, 0, 0, 1], 1).into())).unwrap();
+    assert_eq!(a.peer("127.0.0.9").address, None);
+    // The search neither takes it back nor removes it.
+    name.set(Some(&[address(8), address(9)]));
+    until(|| ids(&a) == ["127.0.0.8", "127.0.0.9"]).await;
+    assert_eq!(a.peer("127.0.0.9").address, None);
+    name.set(Some(&[]));
+    until(|| ids(&a) == ["127.0.0.9"]).await;
+    end_all(vec![], vec![a]).await;
+}
+
+#[tokio::test]
 async fn a_resolver_that_panics_is_a_look_up_that_failed() {
     let ([a], port) = hosts::<1>().await;
     let (name, asked) = (Name::default(), Arc::new(Mutex::new(0)));

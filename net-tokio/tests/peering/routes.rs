@@ -160,6 +160,58 @@ async fn a_peer_that_ends_takes_its_routes_along_and_the_next_one_is_dialled() {
     end_all(vec![first], vec![a, c]).await;
 }
 
+/// Its target was reached, or will not be: to dial it again by another way would be a second dial.
+#[tokio::test]
+async fn what_a_client_refuses_is_not_asked_of_another_server() {
+    let (a, b) = pair().await;
+    let c = Host::start("c").await;
+    join(&a, &c).await;
+    join(&b, &c).await;
+    // With the words that a peer has for a client which it does not have.
+    let refusing = super::support::agent("ws", a.at, "edge").handler(|dial| async move {
+        dial.refuse(ResetCode::NO_SUCH_CLIENT, "not for you");
+    });
+    let speaker = b.speaker("edge", "at b").await;
+    a.finds("edge", &["b"]).await;
+    let refusing = refusing.start();
+    in_time(refusing.connected()).await.unwrap();
+    until(|| a.server.client("edge").is_some()).await;
+    let error = in_time(a.server.dial("edge", "greeting")).await.unwrap_err();
+    assert_eq!(error.to_string(), "not for you");
+
+    // Nor of a peer.
+    let refusing_too = super::support::agent("ws", a.at, "edge").handler(|dial| async move {
+        dial.refuse(ResetCode::DIAL_REFUSED, "nor for you");
+    });
+    let refusing_too = refusing_too.start();
+    in_time(refusing_too.connected()).await.unwrap();
+    c.finds("edge", &["a", "b"]).await;
+    let error = in_time(c.server.dial("edge", "greeting")).await.unwrap_err();
+    assert_eq!(error.to_string(), "nor for you");
+    end_all(vec![refusing, refusing_too, speaker], vec![a, b, c]).await;
+}
+
+#[tokio::test]
+async fn a_client_whose_session_ends_during_a_dial_is_tried_through_a_peer() {
+    let (a, b) = pair().await;
+    let (dialled, mut dials) = tokio::sync::mpsc::unbounded_channel();
+    let stuck = super::support::agent("tcp", a.at, "edge").handler(move |dial| {
+        dialled.send(dial).unwrap();
+        std::future::ready(())
+    });
+    let stuck = stuck.start();
+    let speaker = b.speaker("edge", "at b").await;
+    a.finds("edge", &["b"]).await;
+    until(|| a.server.client("edge").is_some()).await;
+    let server = a.server.clone();
+    let dial = tokio::spawn(async move { server.dial("edge", "tcp/greeting:1").await });
+    let held = in_time(dials.recv()).await.unwrap();
+    in_time(stuck.kill()).await;
+    assert_eq!(super::reads(&mut in_time(dial).await.unwrap().unwrap()).await, "at b");
+    drop(held);
+    end_all(vec![speaker], vec![a, b]).await;
+}
+
 #[tokio::test]
 async fn a_server_that_drains_takes_no_new_dials_of_peers() {
     let (a, b) = pair().await;

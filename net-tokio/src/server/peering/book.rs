@@ -206,6 +206,19 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_what_was_wrong_with_the_claim_and_not_with_the_server() {
+        let claim = Claim::Unproved("b".to_string());
+        let reason = |refusal| claim.explain(refusal).reason;
+        let unknown = reason(Refusal::unauthorized("unknown token"));
+        assert_eq!(
+            unknown,
+            "no peer \"b\" is known, or its token is wrong; as a client: unknown token"
+        );
+        assert_eq!(reason(Refusal::unavailable("going away")), "going away");
+        assert_eq!(Claim::None.explain(Refusal::unauthorized("no token")).reason, "no token");
+    }
+
+    #[test]
     fn a_peer_has_both_its_id_and_its_token() {
         let book = book();
         let claim = |id, token| book.claim(Some(id), Some(token));

@@ -259,6 +259,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::handshake::Refusal;
+    use crate::server::Server;
 
     #[tokio::test(start_paused = true)]
     async fn a_look_up_that_is_not_answered_has_failed() {
@@ -266,6 +268,42 @@ mod tests {
         let failed = tokio::time::timeout(2 * LOOK_UP, resolver.resolve()).await.unwrap();
         assert_eq!(failed.unwrap_err().to_string(), "no answer after 30s");
         assert_eq!(began.elapsed().as_secs(), LOOK_UP.as_secs());
+    }
+
+    fn search(own: &str) -> Search {
+        let server = Server::builder(|_| async { Err(Refusal::unauthorized("nobody")) }).build();
+        let discovery = PeerDiscovery::new("ws://peers.invalid:1".parse().unwrap(), "shared");
+        let server = Arc::clone(&server.inner);
+        Search { server, discovery, number: 1, own: own.parse().unwrap(), complaint: None }
+    }
+
+    #[tokio::test]
+    async fn it_is_said_why_nobody_is_found() {
+        let search = search("10.0.0.7");
+        let nobody = |addresses: &[&str]| {
+            search.nobody(&addresses.iter().map(|address| address.parse().unwrap()).collect())
+        };
+        for (addresses, expected) in [
+            (["10.0.0.7", "::1"].as_slice(), "no other server is found, only this one, 10.0.0.7"),
+            (&[], "no server is found"),
+            (
+                &["::1"],
+                "no address is of one kind, IPv4 or IPv6, with the id of this server, 10.0.0.7",
+            ),
+        ] {
+            assert_eq!(nobody(addresses).unwrap(), expected);
+        }
+        assert_eq!(nobody(&["10.0.0.7", "10.0.0.8"]), None);
+    }
+
+    #[tokio::test]
+    async fn a_complaint_stands_until_it_changes() {
+        let mut search = search("10.0.0.7");
+        for complaint in [None, Some("one"), Some("one"), Some("another"), None] {
+            let complaint = complaint.map(str::to_string);
+            search.complain(complaint.clone());
+            assert_eq!(search.complaint, complaint);
+        }
     }
 
     #[test]

@@ -50,3 +50,19 @@ pub(super) fn check_id(id: &str, limits: &RegistryLimits) -> Result<(), PeerErro
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_may_be_as_long_as_a_key() {
+        let limits = RegistryLimits { key: 3, ..RegistryLimits::default() };
+        check_id("abc", &limits).unwrap();
+        assert!(matches!(
+            check_id("abcd", &limits),
+            Err(PeerError::IdTooLong { length: 4, limit: 3 })
+        ));
+        assert!(matches!(check_id("", &limits), Err(PeerError::EmptyId)));
+    }
+}

@@ -178,6 +178,8 @@ impl fmt::Debug for Peer {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::generate_simple_self_signed;
+
     use super::*;
 
     fn peer() -> Peer {
@@ -193,8 +195,13 @@ mod tests {
     #[test]
     fn any_difference_is_one() {
         assert!(peer().is(&peer()));
-        let by_own_means = peer().connect_with(|| async { Ok(tokio::io::empty()) });
-        assert!(by_own_means.is(&by_own_means.clone()));
+        let own_means = || peer().connect_with(|| async { Ok(tokio::io::empty()) });
+        let by_own_means = own_means();
+        assert!(by_own_means.is(&by_own_means.clone()) && !by_own_means.is(&own_means()));
+        let authority = generate_simple_self_signed(["b.example".to_string()]).unwrap().cert.pem();
+        let trusting = || ClientTls::from_pem(Some(authority.as_bytes()), None).unwrap();
+        let by_tls = peer().tls(trusting());
+        assert!(by_tls.is(&by_tls.clone()) && !by_tls.is(&peer().tls(trusting())));
         let others = [
             Peer::new("wss://c.example".parse().unwrap(), "b", "secret"),
             Peer::new("wss://b.example".parse().unwrap(), "b", "other"),
@@ -204,6 +211,7 @@ mod tests {
             peer().seed(7),
             peer().connect_deadline(Duration::from_secs(1)),
             by_own_means,
+            by_tls,
         ];
         for other in others {
             assert!(!peer().is(&other), "{other:?}");

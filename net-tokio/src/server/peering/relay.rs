@@ -169,3 +169,110 @@ fn reset(streams: &[StreamControl], error: &io::Error) {
     let text = error.to_string();
     streams.iter().for_each(|stream| stream.reset(code, &text));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::session::tests::Pair;
+
+    /// A dialler and a target, and what runs between them.
+    struct Relayed {
+        pairs: [Pair; 2],
+        dialler: TunnelStream,
+        target: TunnelStream,
+        relay: tokio::task::JoinHandle<()>,
+    }
+
+    impl Relayed {
+        async fn start() -> Self {
+            let (mut one, mut other) = (Pair::start(), Pair::start());
+            let ((near, dialler), (far, target)) =
+                (one.connection().await, other.connection().await);
+            let relay = tokio::spawn(relay(near, far));
+            Self { pairs: [one, other], dialler, target, relay }
+        }
+
+        async fn end(self) {
+            drop((self.dialler, self.target));
+            self.relay.await.unwrap();
+            for pair in self.pairs {
+                pair.end().await;
+            }
+        }
+    }
+
+    /// More than the windows of both connections hold.
+    const MUCH: usize = 8 << 20;
+
+    async fn write(mut stream: WriteHalf) -> io::Result<WriteHalf> {
+        stream.write_all(&vec![7; MUCH]).await?;
+        stream.shutdown().await?;
+        Ok(stream)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_may_pause_for_an_hour() {
+        let relayed = Relayed::start().await;
+        let (mut read, rest) = relayed.dialler.into_split();
+        let (target_read, write_half) = relayed.target.into_split();
+        let writing = tokio::spawn(write(write_half));
+        sleep(Duration::from_secs(3600)).await;
+        let mut received = Vec::new();
+        read.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received.len(), MUCH);
+        drop((read, rest, target_read, writing.await.unwrap().unwrap()));
+        relayed.relay.await.unwrap();
+        for pair in relayed.pairs {
+            pair.end().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_has_finished_still_hears_the_dialler() {
+        let mut relayed = Relayed::start().await;
+        relayed.target.shutdown().await.unwrap();
+        assert_eq!(relayed.dialler.read_bytes(1).await.unwrap(), None);
+        sleep(Duration::from_secs(3600)).await;
+        relayed.dialler.write_all(b"to the end").await.unwrap();
+        relayed.dialler.shutdown().await.unwrap();
+        let mut received = String::new();
+        relayed.target.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "to the end");
+        relayed.end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_before_a_failure_goes_on_for_as_long_as_it_is_read() {
+        let mut relayed = Relayed::start().await;
+        // As much as there is room for anywhere.
+        let (written, filling) = (AtomicUsize::new(0), relayed.target.control());
+        let fill = async {
+            loop {
+                relayed.target.write_all(&[7; 1000]).await.unwrap();
+                written.fetch_add(1000, Relaxed);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), fill).await.unwrap_err();
+        filling.reset(ResetCode::DIAL_FAILED, "on purpose");
+        let (begun, mut received) = (Instant::now(), 0);
+        let error = loop {
+            match relayed.dialler.read_bytes(4_000).await {
+                Ok(Some(piece)) => received += piece.len(),
+                Ok(None) => panic!("a clean end"),
+                Err(error) => break error,
+            }
+            sleep(LAST_BYTES / 20).await;
+        };
+        assert_eq!(error.to_string(), "on purpose");
+        assert!(received >= written.load(Relaxed), "{received} of {written:?}");
+        assert!(begun.elapsed() > LAST_BYTES * 3 / 2, "{:?}", begun.elapsed());
+        relayed.end().await;
+    }
+}
