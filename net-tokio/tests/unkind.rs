@@ -52,10 +52,17 @@ fn opening(server: &Server) -> u64 {
     server.ledger().connections.opening
 }
 
+/// A tunnel whose dials do not end by themselves while a test waits.
+async fn patient(scheme: &str) -> Tunnel {
+    let mut config = SessionConfig::default();
+    config.timing.dial = 10 * support::PATIENCE;
+    Tunnel::with(server().session(config), |agent| agent, scheme).await
+}
+
 #[tokio::test]
 async fn n6_clients_that_leave_by_a_reset_take_their_dials_with_them() {
     let hanging = Hanging::start().await;
-    let tunnel = Tunnel::start("ws").await;
+    let tunnel = patient("ws").await;
     let (at, _forward) = forward(&tunnel.server, &hanging.target()).await;
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -77,15 +84,22 @@ async fn n6_clients_that_leave_by_a_reset_take_their_dials_with_them() {
 #[tokio::test]
 async fn n6_a_client_on_a_unix_socket_that_leaves_takes_its_dial_with_it() {
     let hanging = Hanging::start().await;
-    let tunnel = Tunnel::start("tcp").await;
+    let tunnel = patient("tcp").await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forward.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let _forward = tunnel.server.forward(Listener::Unix(listener), KEY, &hanging.target());
-    let mut client = tokio::net::UnixStream::connect(&path).await.unwrap();
-    client.write_all(b"request").await.unwrap();
+    let connect = || tokio::net::UnixStream::connect(&path);
+    let (mut waits, mut leaves) = (connect().await.unwrap(), connect().await.unwrap());
+    for client in [&mut waits, &mut leaves] {
+        client.write_all(b"request").await.unwrap();
+        client.shutdown().await.unwrap();
+    }
+    until(|| opening(&tunnel.server) == 2).await;
+    drop(leaves);
     until(|| opening(&tunnel.server) == 1).await;
-    drop(client);
+    // The other one has only finished its request, and waits for the answer.
+    drop(waits);
     until(|| opening(&tunnel.server) == 0).await;
     tunnel.end().await;
 }

@@ -95,9 +95,10 @@ impl Socket for TcpStream {
 
 impl Socket for UnixStream {
     async fn gone(&self) {
-        // Its close is no error. What has arrived makes it ready for as long as it is not read, so it
-        // is asked from time to time.
-        while let Ok(ready) = self.ready(Interest::READABLE).await
+        // Its close is no error, and only who asks whether it can be written hears of it. It can be
+        // for as long as nothing is, so it is asked from time to time.
+        let both = Interest::READABLE | Interest::WRITABLE;
+        while let Ok(ready) = self.ready(both).await
             && !ready.is_write_closed()
         {
             tokio::time::sleep(ASK).await;
@@ -191,6 +192,8 @@ pub(super) fn poll_shutdown<S: AsyncWrite + Unpin>(
 mod tests {
     use std::future::poll_fn;
 
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[tokio::test]
@@ -205,6 +208,79 @@ mod tests {
         let socket = socket2::SockRef::from(tcp);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn a_boxed_tcp_connection_tells_what_its_kernel_knows() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (remote, _) = listener.accept().await.unwrap();
+        let boxed: BoxIo = Box::new(socket);
+        assert!(Socket::tcp(&boxed).is_some());
+        assert!(boxed.failure().is_none());
+        remote.set_zero_linger().unwrap();
+        drop(remote);
+        let Some(Below::Tcp(tcp)) = Below::of(&boxed) else { panic!("a TCP connection") };
+        tcp.ready(Interest::ERROR).await.unwrap();
+        assert_eq!(boxed.failure().unwrap().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn an_abort_can_be_taken_back() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        socket.abort();
+        socket.keep();
+        assert_eq!(socket2::SockRef::from(&socket).linger().unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_unix_socket_is_gone_with_its_other_end_and_not_with_a_half_close() {
+        let (socket, mut other) = UnixStream::pair().unwrap();
+        let mut gone = Box::pin(socket.gone());
+        let waits = ASK * 3;
+        tokio::time::timeout(waits, gone.as_mut()).await.unwrap_err();
+        other.shutdown().await.unwrap();
+        tokio::time::timeout(waits, gone.as_mut()).await.unwrap_err();
+        drop(other);
+        tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_tells_of_bytes_that_its_other_end_never_read() {
+        let (mut socket, other) = UnixStream::pair().unwrap();
+        socket.write_all(b"unread").await.unwrap();
+        assert!(socket.failure().is_none());
+        drop(other);
+        assert_eq!(socket.failure().unwrap().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    /// A socket whose shutdown fails.
+    struct Fails(io::ErrorKind);
+
+    impl AsyncWrite for Fails {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(self.0.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(self.0.into()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(self.0.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_connected_any_more_needs_no_shutdown() {
+        let shutdown = |kind| poll_fn(move |cx| poll_shutdown(&mut Fails(kind), cx));
+        shutdown(io::ErrorKind::NotConnected).await.unwrap();
+        shutdown(io::ErrorKind::ConnectionReset).await.unwrap_err();
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use watertight_core::SessionConfig;
+
 use super::*;
 use crate::kernel::TcpState;
 use support::{Wry, streams};
@@ -276,22 +278,27 @@ async fn n1_the_last_bytes_reach_a_client_that_reads_later_than_the_reset() {
     assert!(received == answer, "{} bytes", received.len());
 }
 
-/// A client on a slow link, whose socket takes nothing new while its queue moves.
-#[tokio::test(start_paused = true)]
-async fn n3_the_last_bytes_wait_for_as_long_as_the_remote_takes_some() {
-    let (stream, mut far) = streams().await;
-    let (mut socket, _client, aborted) = Wry::new(ALL, 64);
-    let silent_for = Duration::ZERO;
+/// The kernel of a socket whose remote has acknowledged nothing so far.
+fn kernel_of(socket: &mut Wry) -> Arc<Mutex<TcpState>> {
     let state = TcpState {
         acked: 0,
         received: 0,
         unacked: true,
-        silent_for,
+        silent_for: Duration::ZERO,
         received_ago: Duration::ZERO,
         owes_answer: true,
     };
     let kernel = Arc::new(Mutex::new(state));
     socket.kernel = Some(Arc::clone(&kernel));
+    kernel
+}
+
+/// A client on a slow link, whose socket takes nothing new while its queue moves.
+#[tokio::test(start_paused = true)]
+async fn n3_the_last_bytes_wait_for_as_long_as_the_remote_takes_some() {
+    let (stream, mut far) = streams().await;
+    let (mut socket, _client, aborted) = Wry::new(ALL, 64);
+    let kernel = kernel_of(&mut socket);
     let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
     far.write_all(&text(1000)).await.unwrap();
     sleep(1).await;
@@ -325,4 +332,93 @@ async fn a_socket_that_takes_a_byte_now_and_then_is_not_waited_for_for_ever() {
     assert!(start.elapsed() <= LAST_BYTES * 2, "{:?}", start.elapsed());
     assert!(aborted.load(Relaxed));
     dripping.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stays_ends_with_what_nobody_reads_any_more() {
+    let (stream, mut far) = streams().await;
+    let (socket, mut client, aborted) = Wry::new(ALL, 64);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+    far.write_all(b"all of it").await.unwrap();
+    far.shutdown().await.unwrap();
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"all of it");
+    sleep(10).await;
+    assert!(!copying.is_finished(), "somebody may still read");
+    let start = Instant::now();
+    drop(far);
+    copying.await.unwrap().unwrap();
+    assert_eq!(start.elapsed(), SessionConfig::default().timing.linger);
+    assert!(!aborted.load(Relaxed));
+}
+
+/// A close that resets, or leaves input unread, drops what the remote has not received.
+#[tokio::test(start_paused = true)]
+async fn a_socket_is_settled_before_a_close_that_would_drop_something() {
+    let linger = SessionConfig::default().timing.linger;
+    for (end, ends_after, settles) in [
+        ("the tunnel fails", Duration::ZERO, true),
+        ("nobody reads what the client would send", linger, true),
+        ("the client ends", Duration::ZERO, false),
+    ] {
+        let (stream, mut far) = streams().await;
+        let (mut socket, mut client, _) = Wry::new(ALL, 64);
+        let kernel = kernel_of(&mut socket);
+        let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+        far.write_all(&text(50)).await.unwrap();
+        sleep(1).await;
+        if end == "the client ends" {
+            client.shutdown().await.unwrap();
+            assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
+        }
+        let start = Instant::now();
+        if end == "the tunnel fails" {
+            far.reset(ResetCode::CANCELLED, "enough");
+        } else {
+            far.shutdown().await.unwrap();
+            drop(far);
+        }
+        let acknowledged = ends_after + LAST_BYTES / 2;
+        let acknowledging = tokio::spawn(async move {
+            tokio::time::sleep(acknowledged).await;
+            kernel.lock().unwrap().unacked = false;
+        });
+        copying.await.unwrap().ok();
+        let took = start.elapsed();
+        if settles {
+            assert!(
+                took >= acknowledged && took < acknowledged + LAST_BYTES / 2,
+                "{end}: {took:?}"
+            );
+        } else {
+            assert_eq!(took, ends_after, "{end}");
+        }
+        acknowledging.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kernel_is_not_asked_about_an_idle_connection() {
+    let (stream, mut far) = streams().await;
+    let (mut socket, mut client, _) = Wry::new(ALL, 64);
+    kernel_of(&mut socket).lock().unwrap().unacked = false;
+    let asked = Arc::clone(&socket.asked);
+    tokio::spawn(copy(socket, stream, OnEof::HalfClose, Keepalive::default()));
+    far.write_u8(1).await.unwrap();
+    client.read_u8().await.unwrap();
+    sleep(60).await;
+    let before = asked.load(Relaxed);
+    sleep(3600).await;
+    assert_eq!(asked.load(Relaxed), before);
+}
+
+#[test]
+fn a_machine_that_no_longer_answers_has_a_code_of_its_own() {
+    for kind in [ErrorKind::TimedOut, ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable] {
+        let (code, error) = reset_for(kind.into());
+        assert_eq!((code, error.kind()), (ResetCode::VANISHED, ErrorKind::TimedOut));
+    }
+    let (code, error) = reset_for(ErrorKind::ConnectionReset.into());
+    assert_eq!((code, error.kind()), (ResetCode::CANCELLED, ErrorKind::ConnectionReset));
 }

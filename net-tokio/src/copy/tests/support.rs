@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -66,6 +66,8 @@ pub(super) struct Wry {
     pub(super) write_fails: bool,
     /// What its kernel says, if it says anything.
     pub(super) kernel: Option<Arc<Mutex<TcpState>>>,
+    /// How often it was asked.
+    pub(super) asked: Arc<AtomicUsize>,
     aborted: Arc<AtomicBool>,
 }
 
@@ -75,11 +77,9 @@ impl Wry {
         let (io, other) = duplex(buffer);
         let aborted = Arc::<AtomicBool>::default();
         let watched = Arc::clone(&aborted);
-        (
-            Self { io, at_once, read_fails: false, write_fails: false, kernel: None, aborted },
-            other,
-            watched,
-        )
+        let (kernel, asked) = (None, Arc::default());
+        let (read_fails, write_fails) = (false, false);
+        (Self { io, at_once, read_fails, write_fails, kernel, asked, aborted }, other, watched)
     }
 }
 
@@ -133,6 +133,7 @@ impl Socket for Wry {
     }
 
     fn tcp(&self) -> Option<TcpState> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.kernel.as_ref().map(|state| *state.lock().unwrap())
     }
 }
