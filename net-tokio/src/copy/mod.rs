@@ -327,11 +327,6 @@ impl<S: Socket> Copy<S> {
         let ended = if reads { Poll::Pending } else { self.stream.poll_ended(cx) };
         let half_closed = (self.up != Up::Flowing) != (self.down == Down::Done);
         match ended {
-            Poll::Ready(_) if self.down == Down::Done => {
-                // Nothing can go up any more.
-                self.up = Up::Dead;
-                Some(IDLE)
-            }
             Poll::Ready(false) => Some(LAST_BYTES),
             Poll::Ready(true) => Some(IDLE),
             Poll::Pending => half_closed.then_some(IDLE),

@@ -13,6 +13,8 @@ use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Role, SessionConfig};
 
 use super::{Books, Notice, Owner, RunOptions, Shared, prepare};
+use crate::copy::{KernelSocket, SimulatedSocket};
+use crate::kernel::TcpState;
 use crate::stream::TunnelStream;
 use crate::stream::{DialError, Incoming, dial};
 use crate::tasks::Tasks;
@@ -693,4 +695,129 @@ async fn what_a_handle_lets_go_of_is_reported_after_the_end_too() {
     buffered(8);
     drop(unread);
     buffered(0);
+    // Both sessions are counted here: what one has sent, the other one has received.
+    let counted = |name: &str| {
+        let shown = recorder.handle().render();
+        let line = shown.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()
+    };
+    let sent = counted("session_server_total_transmit_bytes");
+    assert!(sent > 8 && sent == counted("session_server_total_receive_bytes"), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_end_of_a_stream_hears_of_it_though_something_is_unread() {
+    let mut pair = Pair::start();
+    let (mut near, mut far) = pair.connection().await;
+    far.write_all(b"unread").await.unwrap();
+    while pair.near.ledger().bytes_received < 6 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = tokio::spawn(async move {
+        let clean = std::future::poll_fn(|cx| near.poll_ended(cx)).await;
+        (near, clean)
+    });
+    tokio::task::yield_now().await;
+    far.reset(ResetCode::CANCELLED, "enough");
+    let (near, clean) = in_time(waiting).await.unwrap();
+    assert!(!clean);
+    drop(near);
+    pair.end().await;
+}
+
+/// A stream whose kernel knows when bytes last moved.
+struct Watched {
+    io: DuplexStream,
+    moved: Arc<std::sync::Mutex<Option<Movement>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Movement {
+    Received(Instant),
+    Acknowledged(Instant),
+}
+
+impl KernelSocket for Watched {
+    fn state(&self) -> Option<TcpState> {
+        let mut state = TcpState {
+            acked: 1,
+            received: 1,
+            unacked: true,
+            silent_for: Duration::MAX,
+            owes_answer: true,
+            received_ago: Duration::MAX,
+        };
+        match *self.moved.lock().unwrap() {
+            None => {}
+            Some(Movement::Received(at)) => {
+                (state.received, state.received_ago) = (100, at.elapsed());
+            }
+            Some(Movement::Acknowledged(at)) => {
+                (state.acked, state.silent_for) = (100, at.elapsed());
+            }
+        }
+        Some(state)
+    }
+}
+
+impl tokio::io::AsyncRead for Watched {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        std::pin::Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_counts_from_the_last_movement_in_the_kernels_queues() {
+    let (silence, pause) = (SessionConfig::default().timing.silence, Duration::from_secs(20));
+    for movement in [None, Some(Movement::Received as fn(_) -> _), Some(Movement::Acknowledged)] {
+        let (tasks, moved) = (Tasks::new(), Arc::default());
+        let (io, mut remote) = duplex(64 << 10);
+        let socket = SimulatedSocket::new(Watched { io, moved: Arc::clone(&moved) });
+        let transport = ByteStream::new(socket, BytesMut::new(), 1 << 20);
+        let (session, task) = prepare(&tasks, transport, options(Role::Acceptor), |_| Near);
+        tasks.spawn(task);
+        // It takes everything and says nothing.
+        let taking = tokio::spawn(async move {
+            tokio::io::copy(&mut remote, &mut tokio::io::sink()).await.ok();
+        });
+        let begun = Instant::now();
+        tokio::time::sleep(pause).await;
+        *moved.lock().unwrap() = movement.map(|movement| movement(Instant::now()));
+        while session.lock().core.ended().is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let expected = if movement.is_some() { pause + silence } else { silence };
+        let took = begun.elapsed();
+        assert!(took >= expected && took < expected + Duration::from_secs(1), "{took:?}");
+        tasks.wind_down(Duration::ZERO).await;
+        taking.await.unwrap();
+    }
 }

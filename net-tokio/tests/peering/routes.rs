@@ -44,6 +44,22 @@ async fn a_peer_is_reached_by_the_embedders_own_means() {
     end_all(vec![speaker], vec![a, b]).await;
 }
 
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn attempts_to_connect_to_a_peer_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (a, b) = pair().await;
+    let shown = recorder.handle().render();
+    for name in ["attempt", "connected"] {
+        let line = format!("session_server_total_peer_ws_{name}{{peer=\"b\"}} 1\n");
+        assert!(shown.contains(&line), "{line}: {shown}");
+    }
+    end_all(vec![], vec![a, b]).await;
+    let line = "session_server_total_peer_ws_disconnected{peer=\"b\"} 1\n";
+    assert!(recorder.handle().render().contains(line));
+}
+
 #[tokio::test]
 async fn an_agent_that_moves_is_found_where_it_is() {
     let (a, b) = pair().await;

@@ -268,7 +268,7 @@ mod tests {
                 Ok(None) => panic!("a clean end"),
                 Err(error) => break error,
             }
-            sleep(LAST_BYTES / 20).await;
+            sleep(LAST_BYTES / 12).await;
         };
         assert_eq!(error.to_string(), "on purpose");
         assert!(received >= written.load(Relaxed), "{received} of {written:?}");
