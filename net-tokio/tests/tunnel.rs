@@ -791,6 +791,22 @@ async fn a_server_that_is_killed_leaves_nothing() {
     assert!(agent.is_even(), "{agent:?}");
 }
 
+/// The application may hold what it has not read for as long as it likes.
+#[tokio::test]
+async fn an_agent_that_is_killed_counts_nothing_that_is_still_held() {
+    let (given, mut streams) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |incoming: Incoming| ready(given.send(incoming.accept().unwrap()).unwrap());
+    let tunnel = Tunnel::with(server(), |agent| agent.handler(handler), "tcp").await;
+    let mut stream = tunnel.server.dial(KEY, "anything").await.unwrap();
+    stream.write_all(b"unread").await.unwrap();
+    let held = in_time(streams.recv()).await.unwrap();
+    until(|| tunnel.agent.ledger().connections.bytes_received == 6).await;
+    let ledger = in_time(tunnel.agent.kill()).await;
+    assert!(ledger.is_even(), "{ledger:?}");
+    drop((stream, held));
+    assert!(in_time(tunnel.server.shutdown(Duration::ZERO)).await.is_even());
+}
+
 #[tokio::test]
 async fn a_handler_that_panics_takes_nothing_with_it() {
     fn answer(incoming: Incoming) -> Ready<()> {

@@ -3,8 +3,10 @@
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use watertight::DialError;
 use watertight::core::Event;
 use watertight::core::registry::no_such_client;
+use watertight::core::session::OpenError;
 use watertight::core::wire::{Dialect, ResetCode};
 
 use super::hand::HandPeer;
@@ -44,6 +46,17 @@ async fn a_key_that_a_base_peer_would_take_for_another_one_is_not_announced() {
     b.finds("plain", &["a"]).await;
     assert_eq!(b.peer("a").routes, 1);
     end_all(vec![odd, plain], vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_too_long_for_a_base_peer_is_named_as_that() {
+    let (a, b) = base_pair().await;
+    let speaker = a.speaker("edge", "at a").await;
+    b.finds("edge", &["a"]).await;
+    let target = format!("tcp/{}:1", "long".repeat(1000));
+    let error = in_time(b.server.dial("edge", &target)).await.unwrap_err();
+    assert!(matches!(error, DialError::NotSent(OpenError::TargetTooLong { .. })), "{error:?}");
+    end_all(vec![speaker], vec![a, b]).await;
 }
 
 /// It answers no dial; the error arrives on the stream.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use watertight::{
-    AgentStatus, ClientTls, PeerDiscovery, PeerError, PeerIdentity, ProxyPolicy, ServerTls,
+    AgentStatus, ClientTls, Peer, PeerDiscovery, PeerError, PeerIdentity, ProxyPolicy, ServerTls,
 };
 
 use super::support::{server, until};
@@ -143,18 +143,24 @@ async fn what_was_given_by_its_id_is_left_alone() {
 async fn what_is_given_by_its_id_takes_the_place_of_what_was_found() {
     let ([a], port) = hosts::<1>().await;
     let name = Name::default();
-    name.set(Some(&[address(9)]));
+    name.set(Some(&[address(7), address(8), address(9)]));
     a.server.discover_peers(name.discovery(port)).unwrap();
-    until(|| ids(&a) == ["127.0.0.9"]).await;
+    until(|| ids(&a) == ["127.0.0.7", "127.0.0.8", "127.0.0.9"]).await;
     assert_eq!(a.peer("127.0.0.9").address, Some(address(9)));
+    // One with another way to it, and one that is the same as was found.
     a.server.add_peer(peer("127.0.0.9", ([127, 0, 0, 1], 1).into())).unwrap();
     assert_eq!(a.peer("127.0.0.9").address, None);
-    // The search neither takes it back nor removes it.
-    name.set(Some(&[address(8), address(9)]));
-    until(|| ids(&a) == ["127.0.0.8", "127.0.0.9"]).await;
+    let same =
+        Peer::new(format!("ws://peers.invalid:{port}").parse().unwrap(), "127.0.0.8", "shared");
+    let same = same.address(address(8)).proxy(ProxyPolicy::None).reconnect(super::reconnect());
+    a.server.add_peer(same).unwrap();
+    // The search neither takes them back nor removes them.
+    name.is_taken_in(1).await;
     assert_eq!(a.peer("127.0.0.9").address, None);
     name.set(Some(&[]));
-    until(|| ids(&a) == ["127.0.0.9"]).await;
+    until(|| ids(&a) == ["127.0.0.8", "127.0.0.9"]).await;
+    name.is_taken_in(1).await;
+    assert_eq!(ids(&a), ["127.0.0.8", "127.0.0.9"]);
     end_all(vec![], vec![a]).await;
 }
 

@@ -13,7 +13,7 @@ use watertight::{
 
 use super::hand::HandPeer;
 use super::support::{Target, in_time, listen, server, until};
-use super::{Host, end_all, join, pair, peer};
+use super::{Host, echoes, end_all, join, pair, peer};
 
 fn nobody() -> SocketAddr {
     ([127, 0, 0, 1], 1).into()
@@ -116,6 +116,20 @@ async fn a_peer_that_is_removed_is_gone_at_once() {
     assert!(a.peer("b").incoming.is_none());
     drop((ours, theirs));
     end_all(agents, vec![a, b]).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_is_removed_takes_no_other_one_along() {
+    let (target, (a, b)) = (Target::echo().await, pair().await);
+    let c = Host::start("c").await;
+    join(&a, &c).await;
+    let agents = vec![c.agent("edge").await];
+    a.finds("edge", &["c"]).await;
+    let stream = in_time(a.server.dial("edge", &target.target())).await.unwrap();
+    assert!(a.server.remove_peer("b"));
+    until(|| b.peer("a").incoming.is_none()).await;
+    echoes(stream).await;
+    end_all(agents, vec![a, b, c]).await;
 }
 
 #[tokio::test]

@@ -422,3 +422,25 @@ fn a_machine_that_no_longer_answers_has_a_code_of_its_own() {
     let (code, error) = reset_for(ErrorKind::ConnectionReset.into());
     assert_eq!((code, error.kind()), (ResetCode::CANCELLED, ErrorKind::ConnectionReset));
 }
+
+/// A client whose machine has vanished, with bytes on their way to it.
+#[tokio::test(start_paused = true)]
+async fn n2_a_socket_that_is_silent_for_too_long_has_vanished() {
+    let keepalive = Keepalive::default();
+    let (stream, mut far) = streams().await;
+    let (mut socket, mut client, aborted) = Wry::new(ALL, 64);
+    let kernel = kernel_of(&mut socket);
+    let copying = tokio::spawn(copy(socket, stream, OnEof::HalfClose, keepalive));
+    far.write_u8(1).await.unwrap();
+    client.read_u8().await.unwrap();
+    sleep(60).await;
+    assert!(!copying.is_finished(), "an answer is owed for a short while only");
+    kernel.lock().unwrap().silent_for = keepalive.time().unwrap();
+    let start = Instant::now();
+    let error = copying.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("no longer answers"), "{error}");
+    assert!(start.elapsed() <= WATCH + LAST_BYTES, "{:?}", start.elapsed());
+    assert!(aborted.load(Relaxed));
+    let told = far.read_u8().await.unwrap_err();
+    assert!(told.to_string().contains("no longer answers"), "{told}");
+}
