@@ -795,7 +795,10 @@ async fn a_server_that_is_killed_leaves_nothing() {
 #[tokio::test]
 async fn an_agent_that_is_killed_counts_nothing_that_is_still_held() {
     let (given, mut streams) = tokio::sync::mpsc::unbounded_channel();
-    let handler = move |incoming: Incoming| ready(given.send(incoming.accept().unwrap()).unwrap());
+    let handler = move |incoming: Incoming| {
+        given.send(incoming.accept().unwrap()).unwrap();
+        ready(())
+    };
     let tunnel = Tunnel::with(server(), |agent| agent.handler(handler), "tcp").await;
     let mut stream = tunnel.server.dial(KEY, "anything").await.unwrap();
     stream.write_all(b"unread").await.unwrap();

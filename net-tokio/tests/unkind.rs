@@ -52,17 +52,10 @@ fn opening(server: &Server) -> u64 {
     server.ledger().connections.opening
 }
 
-/// A tunnel whose dials do not end by themselves while a test waits.
-async fn patient(scheme: &str) -> Tunnel {
-    let mut config = SessionConfig::default();
-    config.timing.dial = 10 * support::PATIENCE;
-    Tunnel::with(server().session(config), |agent| agent, scheme).await
-}
-
 #[tokio::test]
 async fn n6_clients_that_leave_by_a_reset_take_their_dials_with_them() {
     let hanging = Hanging::start().await;
-    let tunnel = patient("ws").await;
+    let tunnel = Tunnel::start("ws").await;
     let (at, _forward) = forward(&tunnel.server, &hanging.target()).await;
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -84,7 +77,7 @@ async fn n6_clients_that_leave_by_a_reset_take_their_dials_with_them() {
 #[tokio::test]
 async fn n6_a_client_on_a_unix_socket_that_leaves_takes_its_dial_with_it() {
     let hanging = Hanging::start().await;
-    let tunnel = patient("tcp").await;
+    let tunnel = Tunnel::start("tcp").await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forward.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();

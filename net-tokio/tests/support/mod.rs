@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use watertight::core::SessionConfig;
 use watertight::{Agent, AgentBuilder, Policy, Refusal, Server, ServerBuilder};
 
 /// How long anything in a test may take before the test fails.
@@ -31,16 +32,25 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
 
 pub const TOKEN: &str = "a-token-for-tests";
 
+/// Dials and ends that do not come by themselves while a test waits for what should bring them.
+pub fn patient() -> SessionConfig {
+    let mut config = SessionConfig::default();
+    config.timing.dial = 10 * PATIENCE;
+    config.timing.linger = 10 * PATIENCE;
+    config
+}
+
 /// A server that knows one token, and takes any client key with it.
 pub fn server() -> ServerBuilder {
-    Server::builder(|request| async move {
+    let builder = Server::builder(|request| async move {
         match (request.client_key, request.token.as_deref()) {
             (Some(key), Some(TOKEN)) => Ok(key),
             (None, _) => Err(Refusal::unauthorized("no client key")),
             (_, None) => Err(Refusal::unauthorized("no token")),
             (_, Some(_)) => Err(Refusal::unauthorized("unknown token")),
         }
-    })
+    });
+    builder.session(patient())
 }
 
 /// A port that agents can connect to.
@@ -54,7 +64,7 @@ pub async fn listen(server: &Server) -> SocketAddr {
 /// An agent that may dial every port of this machine.
 pub fn agent(scheme: &str, at: SocketAddr, key: &str) -> AgentBuilder {
     let endpoint = format!("{scheme}://{at}").parse().unwrap();
-    Agent::builder(endpoint, key).token(TOKEN).policy(loopback()).seed(1)
+    Agent::builder(endpoint, key).token(TOKEN).policy(loopback()).session(patient()).seed(1)
 }
 
 pub fn loopback() -> Policy {
