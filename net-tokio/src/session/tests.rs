@@ -430,6 +430,7 @@ async fn a_long_farewell_goes_out_at_once() {
 /// A pipe whose arrivals can be held, and whose writes fail after that.
 struct Held {
     io: DuplexStream,
+    moved: Arc<std::sync::Mutex<Option<Movement>>>,
     held: Arc<std::sync::atomic::AtomicU8>,
 }
 
@@ -488,7 +489,7 @@ impl AsyncWrite for Held {
 async fn held_pair(web_socket: bool, held: &Arc<std::sync::atomic::AtomicU8>) -> Pair {
     let tasks = Tasks::new();
     let (a, b) = duplex(8 << 20);
-    let a = Held { io: a, held: Arc::clone(held) };
+    let a = Held { io: a, moved: Arc::default(), held: Arc::clone(held) };
     let near = options(Role::Acceptor);
     let (giver, given) = mpsc::unbounded_channel();
     let owner = |children: &Tasks| Far { tasks: children.clone(), given: giver };
@@ -725,19 +726,14 @@ async fn who_waits_for_the_end_of_a_stream_hears_of_it_though_something_is_unrea
     pair.end().await;
 }
 
-/// A stream whose kernel knows when bytes last moved.
-struct Watched {
-    io: DuplexStream,
-    moved: Arc<std::sync::Mutex<Option<Movement>>>,
-}
-
+/// The last time that bytes moved in the kernel's queues.
 #[derive(Clone, Copy, Debug)]
 enum Movement {
     Received(Instant),
     Acknowledged(Instant),
 }
 
-impl KernelSocket for Watched {
+impl KernelSocket for Held {
     fn state(&self) -> Option<TcpState> {
         let mut state = TcpState {
             acked: 1,
@@ -760,47 +756,14 @@ impl KernelSocket for Watched {
     }
 }
 
-impl tokio::io::AsyncRead for Watched {
-    fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &[u8],
-    ) -> std::task::Poll<io::Result<usize>> {
-        std::pin::Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn silence_counts_from_the_last_movement_in_the_kernels_queues() {
     let (silence, pause) = (SessionConfig::default().timing.silence, Duration::from_secs(20));
     for movement in [None, Some(Movement::Received as fn(_) -> _), Some(Movement::Acknowledged)] {
         let (tasks, moved) = (Tasks::new(), Arc::default());
         let (io, mut remote) = duplex(64 << 10);
-        let socket = SimulatedSocket::new(Watched { io, moved: Arc::clone(&moved) });
+        let socket =
+            SimulatedSocket::new(Held { io, moved: Arc::clone(&moved), held: Arc::default() });
         let transport = ByteStream::new(socket, BytesMut::new(), 1 << 20);
         let (session, task) = prepare(&tasks, transport, options(Role::Acceptor), |_| Near);
         tasks.spawn(task);
@@ -811,9 +774,12 @@ async fn silence_counts_from_the_last_movement_in_the_kernels_queues() {
         let begun = Instant::now();
         tokio::time::sleep(pause).await;
         *moved.lock().unwrap() = movement.map(|movement| movement(Instant::now()));
-        while session.lock().core.ended().is_none() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let ended = async {
+            while session.lock().core.ended().is_none() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        in_time(ended).await;
         let expected = if movement.is_some() { pause + silence } else { silence };
         let took = begun.elapsed();
         assert!(took >= expected && took < expected + Duration::from_secs(1), "{took:?}");
