@@ -39,6 +39,11 @@ pub(super) fn at_rest(stage: &Stage) -> u64 {
     host * stage.hosts().count() as u64 + queued + ATTEMPT * stage.attempts()
 }
 
+/// What may be held while it runs.
+fn working(stage: &Stage) -> u64 {
+    WORKING + ATTEMPT * stage.attempts()
+}
+
 /// What the applications write: for a host that is dead, turmoil queues all of it, whatever a socket
 /// holds.
 fn written(schedule: &Schedule) -> u64 {
@@ -68,7 +73,7 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
         streams: streams.iter().map(|stream| stream.record(promise)).collect(),
         heap: u64::try_from(heap.held()).unwrap_or(0),
         heap_peak: u64::try_from(heap.most()).unwrap_or(0),
-        heap_bound: WORKING,
+        heap_bound: working(stage),
         heap_at_rest: at_rest(stage),
         hosts,
         contradictions,
