@@ -78,7 +78,7 @@ impl Reconnect {
     /// The session ended: how long to wait before the next try.
     #[must_use]
     pub fn disconnected(&mut self, now: Instant) -> Duration {
-        if self.connected.is_some_and(|since| now - since >= self.config.stable_after) {
+        if self.was_stable(now) {
             self.ceiling = self.config.initial.min(self.config.max);
         }
         let ceiling = self.ceiling.max(self.config.spread);
@@ -87,11 +87,19 @@ impl Reconnect {
     }
 
     /// The session ended because another agent with the same key took over: how long to wait before
-    /// taking the key back. Each turn of two such agents cuts the connections of the other one, so
-    /// that the delays grow however long the session lasted.
+    /// taking the key back. The server sees to it that two such agents do not take turns all the time.
+    /// Here the delay does not grow: the other agent may be an impostor, who does not wait.
     #[must_use]
     pub fn replaced(&mut self, now: Instant) -> Duration {
-        self.failed(now)
+        if self.was_stable(now) {
+            self.ceiling = self.config.initial.min(self.config.max);
+        }
+        self.connected = None;
+        self.jittered(self.config.spread.min(self.config.max))
+    }
+
+    fn was_stable(&self, now: Instant) -> bool {
+        self.connected.is_some_and(|since| now - since >= self.config.stable_after)
     }
 
     /// The try did not lead to a session: how long to wait before the next one.
@@ -201,19 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn agents_with_one_key_take_turns_ever_more_slowly() {
+    fn an_agent_that_was_replaced_waits_no_longer_each_time() {
         let mut reconnect = Reconnect::new(CONFIG, 1);
         let mut now = Instant::EPOCH;
-        for turns in 1..=3 {
+        for _ in 0..100 {
             reconnect.connected(now);
             now = now + CONFIG.stable_after;
-            let _ = reconnect.replaced(now);
-            assert_eq!(reconnect.ceiling(), CONFIG.initial * 2_u32.pow(turns));
+            assert!(reconnect.replaced(now) <= CONFIG.spread);
+            // The server lets the other one have its turn.
+            assert_eq!(reconnect.ceiling(), CONFIG.initial);
+            let _ = reconnect.refused(now, Duration::from_secs(20));
         }
-        // Once the other one is gone, it is as if it had never been.
-        reconnect.connected(now);
-        let _ = reconnect.disconnected(now + CONFIG.stable_after);
-        assert_eq!(reconnect.ceiling(), 2 * CONFIG.initial);
     }
 
     #[test]

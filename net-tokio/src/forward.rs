@@ -10,7 +10,7 @@ use tracing::{Instrument, debug, info, info_span};
 use crate::copy::{OnEof, Socket, copy};
 use crate::kernel::Keepalive;
 use crate::listener::{Accepted, Listener};
-use crate::log_limit::LogLimit;
+use crate::log_limit::{LogLimit, some};
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
@@ -112,8 +112,7 @@ where
 /// A health check of an agent that is away fails all day.
 fn log_failed(error: &DialError, limit: &LogLimit) {
     match limit.pass() {
-        Some(0) => info!(%error, "cannot dial"),
-        Some(left_out) => info!(%error, left_out, "cannot dial"),
+        Some(left_out) => info!(%error, left_out = some(left_out), "cannot dial"),
         None => debug!(%error, "cannot dial"),
     }
 }

@@ -72,15 +72,15 @@ pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
 pub use policy::{Lookup, Resolver};
 pub use serve::DialRefusal;
 pub use server::{
-    AuthRequest, ClientInfo, IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery, PeerError,
-    PeerIdentity, PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger, TunnelConnector,
-    UpgradeService,
+    AuthRequest, ClientInfo, Grant, IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery,
+    PeerError, PeerIdentity, PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger,
+    TunnelConnector, UpgradeService,
 };
 #[doc(hidden)]
 pub use session::Kept;
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
-pub use tls::{ClientTls, ServerTls, TlsError};
+pub use tls::{ClientAuthorities, ClientTls, ServerTls, TlsError};
 /// For [`ServerTls::from_config`] and [`ClientTls::from_config`].
 pub use tokio_rustls::rustls;
 pub use transport::{BoxIo, Io};

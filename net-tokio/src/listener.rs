@@ -16,6 +16,9 @@ use crate::transport::BoxIo;
 /// as file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// As long as a task needs that is told to close its socket.
+const RELIEVED_REST: Duration = Duration::from_millis(1);
+
 /// What keeps a process from accepting at one socket does so at all of them.
 static RESTS: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
 
@@ -41,7 +44,17 @@ impl Listener {
     /// Accepts one connection, whatever it takes: what goes wrong with one, or with accepting for a
     /// while, is logged. With the other end's address, where it has one. Cancel safe.
     pub async fn accept(&self, keepalive: Keepalive) -> (BoxIo, Option<SocketAddr>) {
-        match self.accept_socket(keepalive).await {
+        self.accept_or(keepalive, || false).await
+    }
+
+    /// As [`accept`](Self::accept). Where the process has no descriptors left, `relieve` may give one
+    /// back; whether it did. Cancel safe.
+    pub(crate) async fn accept_or(
+        &self,
+        keepalive: Keepalive,
+        relieve: impl Fn() -> bool + Send,
+    ) -> (BoxIo, Option<SocketAddr>) {
+        match self.accept_socket_or(keepalive, relieve).await {
             Accepted::Tcp(socket, from) => (Box::new(socket), Some(from)),
             Accepted::Unix(socket) => (Box::new(socket), None),
         }
@@ -49,6 +62,14 @@ impl Listener {
 
     /// As [`accept`](Self::accept), for those who need the socket itself. Cancel safe.
     pub async fn accept_socket(&self, keepalive: Keepalive) -> Accepted {
+        self.accept_socket_or(keepalive, || false).await
+    }
+
+    async fn accept_socket_or(
+        &self,
+        keepalive: Keepalive,
+        relieve: impl Fn() -> bool + Send,
+    ) -> Accepted {
         let mut resting = false;
         loop {
             match self.accept_one().await {
@@ -68,7 +89,8 @@ impl Listener {
                     {
                         warn!(%error, left_out, "cannot accept connections for the moment");
                     }
-                    tokio::time::sleep(ACCEPT_REST).await;
+                    let relieved = relieve();
+                    tokio::time::sleep(if relieved { RELIEVED_REST } else { ACCEPT_REST }).await;
                 }
             }
         }

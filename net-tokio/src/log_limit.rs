@@ -1,5 +1,6 @@
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,8 +9,14 @@ use tokio::time::Instant;
 /// causes them in a loop must not fill a disk.
 const MOST: u32 = 10;
 
-/// Characters of a text.
+/// Characters of a name.
 const SHOWN: usize = 80;
+
+/// Characters of a sentence.
+const SHOWN_TEXT: usize = 300;
+
+/// Names that are remembered before those are looked for that need not be.
+const FEW: usize = 1024;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -40,11 +47,70 @@ impl LogLimit {
         state.logged += 1;
         Some(std::mem::take(&mut state.left_out))
     }
+
+    /// Whether it remembers a line of the last minute.
+    fn is_recent(&self) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.since.is_some_and(|since| since.elapsed() < WITHIN)
+    }
+}
+
+/// How many lines were left out, where some were.
+pub(crate) const fn some(left_out: u64) -> Option<u64> {
+    if left_out == 0 { None } else { Some(left_out) }
+}
+
+/// The limits of those that are known by a name, such as clients.
+#[derive(Debug, Default)]
+pub(crate) struct LogLimits(Mutex<Named>);
+
+/// Limits of one name. Those that are somebody's business only while he is connected have one of their
+/// own, which stands as long as he is remembered: connecting again gives no more lines.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    /// Of its sessions.
+    pub(crate) sessions: LogLimit,
+    /// Of the dials that it is refused.
+    pub(crate) dials: LogLimit,
+}
+
+#[derive(Debug, Default)]
+struct Named {
+    limits: BTreeMap<String, Arc<Limits>>,
+    sweep: usize,
+}
+
+impl LogLimits {
+    pub(crate) fn of(&self, name: &str) -> Arc<Limits> {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = named.limits.get(name) {
+            return Arc::clone(known);
+        }
+        if named.limits.len() >= named.sweep.max(FEW) {
+            let is_used = |limits: &Arc<Limits>| {
+                let recent =
+                    [&limits.sessions, &limits.dials].iter().any(|limit| limit.is_recent());
+                Arc::strong_count(limits) > 1 || recent
+            };
+            named.limits.retain(|_, limits| is_used(limits));
+            named.sweep = 2 * named.limits.len();
+        }
+        Arc::clone(named.limits.entry(name.to_string()).or_default())
+    }
+}
+
+/// A name that strangers give themselves, as much of it as belongs in a line.
+pub(crate) fn shortened(name: &str) -> Cow<'_, str> {
+    cut(name, SHOWN)
 }
 
 /// What strangers say, as much of it as belongs in a line.
-pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(SHOWN) {
+pub(crate) fn shortened_text(text: &str) -> Cow<'_, str> {
+    cut(text, SHOWN_TEXT)
+}
+
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
         Some((length, _)) => Cow::Owned(format!("{}…", &text[..length])),
         None => Cow::Borrowed(text),
     }
@@ -53,6 +119,26 @@ pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_connects_again_has_no_more_lines() {
+        let limits = LogLimits::default();
+        let lines = (0..1000).filter_map(|_| limits.of("edge-7").sessions.pass()).count();
+        assert_eq!(lines, 10);
+        assert_eq!(limits.of("lab").sessions.pass(), Some(0));
+        for number in 0..10 * FEW {
+            limits.of(&number.to_string()).dials.pass();
+            tokio::time::advance(WITHIN / 100).await;
+        }
+        assert!(limits.0.lock().unwrap().limits.len() <= 2 * FEW);
+    }
+
+    #[test]
+    fn what_strangers_say_is_cut() {
+        assert_eq!(shortened(&"ä".repeat(80)), "ä".repeat(80));
+        assert_eq!(shortened(&"ä".repeat(81)), "ä".repeat(80) + "…");
+        assert_eq!(shortened_text(&"a".repeat(1000)).chars().count(), SHOWN_TEXT + 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_left_out_is_counted_and_told_later() {

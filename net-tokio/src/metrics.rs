@@ -41,6 +41,8 @@ const PEER_CONNECTED: &str = "session_server_total_peer_ws_connected";
 const PEER_DISCONNECTED: &str = "session_server_total_peer_ws_disconnected";
 const LIVE_PEER_SESSIONS: &str = "watertight_peer_sessions";
 const PEER_ROUTES: &str = "watertight_peer_routes";
+const REPLACED: &str = "watertight_sessions_replaced";
+const HANDSHAKES: &str = "watertight_handshakes";
 const HANDSHAKES_REFUSED: &str = "watertight_handshakes_refused";
 
 /// Gives every metric its description. Call it once after the recorder is installed.
@@ -63,12 +65,28 @@ pub fn describe() {
     describe_counter!(PEER_DISCONNECTED, "Those of them that have ended");
     describe_gauge!(LIVE_PEER_SESSIONS, "Sessions with peer servers that are up, both directions");
     describe_gauge!(PEER_ROUTES, "Clients that peer servers have announced");
+    describe_counter!(
+        REPLACED,
+        "Sessions that a newer one of their client replaced, by from where"
+    );
+    describe_gauge!(HANDSHAKES, "Sockets that are no sessions yet");
     describe_counter!(HANDSHAKES_REFUSED, "Handshakes refused, by reason");
 }
 
 /// A handshake that did not become a session. The reasons are ours, so there are few.
 pub(crate) fn handshake_refused(reason: &'static str) {
     counter!(HANDSHAKES_REFUSED, "reason" => reason).increment(1);
+}
+
+/// A client's session has taken over from another one of the same client.
+pub(crate) fn session_replaced(from_elsewhere: bool) {
+    let from = if from_elsewhere { "elsewhere" } else { "same address" };
+    counter!(REPLACED, "from" => from).increment(1);
+}
+
+/// A socket has come that is no session yet, or one of these has become one or gone.
+pub(crate) fn handshakes_changed(by: f64) {
+    gauge!(HANDSHAKES).increment(by);
 }
 
 /// Counts a session from its start until its driver has ended.

@@ -62,7 +62,7 @@ mod tests {
         let clock = Clock::start();
         let config = SessionConfig::default();
         let core = Session::new(clock.now(), Role::Acceptor, Dialect::Base, config);
-        Shared::new(clock, core, Span::none())
+        Shared::new(clock, core, Span::none(), Arc::default())
     }
 
     fn ended() -> Arc<Shared> {

@@ -12,6 +12,7 @@ use watertight_core::wire::ResetCode;
 
 use crate::copy::{OnEof, Socket, copy};
 use crate::kernel::Keepalive;
+use crate::log_limit::{shortened_text, some};
 use crate::policy::{Dialled, Policy, TargetError};
 use crate::stream::Incoming;
 use crate::target::Target;
@@ -187,11 +188,11 @@ pub(crate) async fn answer<S>(
 
 /// Whoever dials what is forbidden can do so all day.
 fn log_refused(incoming: &Incoming, refusal: &DialRefusal) {
-    let target = incoming.target();
+    let (target, error) = (incoming.target(), refusal.to_string());
+    let (target, error) = (&*shortened_text(target), &*shortened_text(&error));
     match incoming.may_log_refusal() {
-        Some(0) => info!(target, error = %refusal, "dial refused"),
-        Some(left_out) => info!(target, error = %refusal, left_out, "dial refused"),
-        None => debug!(target, error = %refusal, "dial refused"),
+        Some(left_out) => info!(target, error, left_out = some(left_out), "dial refused"),
+        None => debug!(target, error, "dial refused"),
     }
 }
 

@@ -63,7 +63,16 @@ impl Host {
 }
 
 /// Whether a resolver would know what to do with it. Service discovery uses underscores.
+///
+/// What ends in a number is no name (URL Standard, 3.5): resolvers take `010.0.0.1` for an address in
+/// octal numbers, `0x7f.1` and `2130706433` for other ways to write one.
 fn is_name(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if last.bytes().all(|byte| byte.is_ascii_digit()) || last.strip_prefix("0x").is_some_and(is_hex)
+    {
+        return false;
+    }
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
@@ -170,6 +179,12 @@ mod tests {
             "tcp/[web]:80",
             "tcp/a b:80",
             "tcp/[::1]80",
+            "tcp/010.0.0.1:80",
+            "tcp/127.1:80",
+            "tcp/2130706433:80",
+            "tcp/0x7f.0.0.1:80",
+            "tcp/0X7F000001.:80",
+            "tcp/127.0.0.0x1:80",
         ] {
             assert!(matches!(error(text), InvalidTarget::HostPort(_)), "{text}");
         }

@@ -283,7 +283,7 @@ const ROUNDS: u64 = 40;
 async fn random_messages_on_a_session() {
     let mut scene = Scene::start().await;
     for seed in 0..ROUNDS {
-        let mut socket = let_in(&scene, "noisy").await;
+        let mut socket = let_in(&scene, &format!("noisy-{seed}")).await;
         let message = Bytes::from(noise(seed, 1 + 7 * usize::try_from(seed).unwrap()));
         socket.send(Message::binary(message)).await.unwrap();
         let CloseFrame { reason, .. } = goodbye(&mut socket).await;
@@ -292,7 +292,9 @@ async fn random_messages_on_a_session() {
     scene.witness.is_undisturbed().await;
     for seed in 0..ROUNDS {
         let mut socket = TcpStream::connect(scene.tunnel.server.address("agents")).await.unwrap();
-        let hello = Hello { version: 1, client_key: "noisy".into(), token: TOKEN.into() };
+        // One that comes all the time would be slowed down.
+        let client_key = format!("still-noisy-{seed}");
+        let hello = Hello { version: 1, client_key, token: TOKEN.into() };
         socket.write_all(&hello.encode()).await.unwrap();
         let message = noise(seed, 100);
         socket.write_all(&frame_prefix(message.len())).await.unwrap();

@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use watertight::{
-    Agent, AgentBuilder, AgentStatus, ClientTls, Refusal, Server, ServerTls, TlsError,
+    Agent, AgentBuilder, AgentStatus, ClientAuthorities, ClientTls, Refusal, Server, ServerTls,
+    TlsError,
 };
 
 use support::{KEY, TOKEN, Target, in_time, loopback, server, until};
@@ -52,7 +53,8 @@ impl Authority {
 
     fn server_tls(&self, name: &str, client_ca: Option<&Path>) -> ServerTls {
         let (certificate, key) = self.sign(name);
-        ServerTls::from_pem_files(&certificate, &key, client_ca).unwrap()
+        ServerTls::from_pem_files(&certificate, &key, client_ca.map(ClientAuthorities::new))
+            .unwrap()
     }
 
     fn trust(&self) -> ClientTls {

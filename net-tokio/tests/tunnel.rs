@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use http::{Request, Uri};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower_service::Service;
@@ -691,23 +691,23 @@ async fn a_server_that_shuts_down_says_so() {
 }
 
 /// A client that says hello on a byte stream and then nothing more, not even goodbye.
-async fn mute_client(at: SocketAddr) -> TcpStream {
+async fn mute_client(server: &Server) -> DuplexStream {
     let hello = Hello { version: 1, client_key: KEY.into(), token: TOKEN.into() };
     let reply = HelloReply { version: 1, status: HelloReply::ACCEPTED, text: String::new() };
-    let mut socket = TcpStream::connect(at).await.unwrap();
-    socket.write_all(&hello.encode()).await.unwrap();
-    in_time(socket.read_exact(&mut vec![0; reply.encode().len()])).await.unwrap();
-    socket
+    let (mut near, far) = duplex(1000);
+    server.serve_io(far, None);
+    near.write_all(&hello.encode()).await.unwrap();
+    near.read_exact(&mut vec![0; reply.encode().len()]).await.unwrap();
+    near
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
     let server = server().build();
-    let at = listen(&server).await;
     let mut dials = JoinSet::new();
     let mut sockets = Vec::new();
     for round in 1..=50 {
-        sockets.push(mute_client(at).await);
+        sockets.push(in_time(mute_client(&server)).await);
         until(|| server.ledger().registry.agents.added == round).await;
         // The newest, four that take their time to go, and what the runtime has not got round to:
         // the listener, its handshakes and one that was killed.
@@ -839,7 +839,7 @@ async fn brief_client(server: Server) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_come_in_the_order_in_which_things_happen() {
-    let server = server().build();
+    let server = server().session_interval(Duration::ZERO).min_turn(Duration::ZERO).build();
     let mut events = server.subscribe();
     let mut clients = JoinSet::new();
     for _ in 0..4 {

@@ -87,6 +87,13 @@ impl Keepalive {
     }
 }
 
+/// A question for a sign of life: see [`Session::probe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    ping: u64,
+    at: Instant,
+}
+
 impl Session {
     /// Whether this end asks the remote for signs of life by itself: in the base dialect only the
     /// connector does. An acceptor pings there to learn how old a list is.
@@ -125,6 +132,19 @@ impl Session {
     pub fn handle_transport_sent(&mut self, at: Instant) {
         self.keepalive.taken(at);
         self.outbox.moved(at);
+    }
+
+    /// Asks the remote for a sign of life now, though in this dialect the remote may be the one that pings.
+    pub fn probe(&mut self, now: Instant) -> Probe {
+        let at = self.at(now);
+        self.outbox.set_ping(at);
+        Probe { ping: self.keepalive.next_ping(), at }
+    }
+
+    /// Whether the remote has given a sign of life since it was asked.
+    #[must_use]
+    pub fn has_answered(&self, probe: Probe) -> bool {
+        self.keepalive.answered() >= probe.ping || self.keepalive.last_heard() > probe.at
     }
 
     /// The time for a ping has come.

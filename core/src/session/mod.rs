@@ -36,6 +36,7 @@ use crate::{ConnectionId, Instant, Role};
 pub use config::{Limits, SessionConfig, Timing};
 pub use error::{Fault, NotPossible, OpenError, PeerMisbehaved, ReadError, SessionEnd, WriteError};
 pub use event::Event;
+pub use keepalive::Probe;
 pub use transmit::Transmit;
 
 use dials::Dials;

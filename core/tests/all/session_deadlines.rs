@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::support::{DIALECTS, Item, Lone, Pair, TARGET, config, id, millis, pattern, seconds};
+use crate::support::{
+    DIALECTS, Item, Lone, Pair, TARGET, config, decode, id, millis, pattern, seconds,
+};
 use watertight_core::session::SessionConfig;
 use watertight_core::wire::{Body, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Cause, Event, Instant, Role, SessionEnd, Timer};
@@ -471,4 +473,38 @@ fn n4_a_part_of_a_message_is_a_sign_of_life() {
     assert_eq!(lone.end.session.ended(), None);
     lone.wait(seconds(31));
     assert!(matches!(lone.end.session.ended(), Some(SessionEnd::Silent(_))));
+}
+
+/// The answer of an end of the extended dialect to the pings that it has heard.
+fn pong(lone: &mut Lone) {
+    let dialect = lone.end.session.dialect();
+    for message in lone.hears_raw() {
+        if let Body::Ping { opaque } = decode(message, dialect).body {
+            lone.says(0, Body::Pong { opaque });
+        }
+    }
+}
+
+#[test]
+fn a_sign_of_life_is_one_that_comes_after_the_question() {
+    for dialect in DIALECTS {
+        for role in [Role::Acceptor, Role::Connector] {
+            let mut lone = Lone::new(role, dialect, config(|_| {}));
+            // Heard at the same instant, but before.
+            lone.end.session.handle_transport_received(lone.now);
+            let probe = lone.end.session.probe(lone.now);
+            assert!(!lone.end.session.has_answered(probe), "{role:?} {dialect:?}");
+            pong(&mut lone);
+            lone.answer_pings();
+            assert!(lone.end.session.has_answered(probe), "{role:?} {dialect:?}");
+
+            let probe = lone.end.session.probe(lone.now);
+            lone.hears();
+            lone.wait(millis(1));
+            assert!(!lone.end.session.has_answered(probe), "{role:?} {dialect:?}");
+            // A pong may wait behind a long queue.
+            lone.end.session.handle_transport_received(lone.now);
+            assert!(lone.end.session.has_answered(probe), "{role:?} {dialect:?}");
+        }
+    }
 }

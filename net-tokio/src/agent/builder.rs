@@ -304,6 +304,7 @@ impl AgentBuilder {
             links,
             status: home.status,
             hurry: home.hurry,
+            limits: Arc::default(),
             host: home.host,
         });
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(()));

@@ -137,7 +137,7 @@ mod tests {
     fn session() -> Arc<Shared> {
         let (clock, config) = (Clock::start(), SessionConfig::default());
         let core = Session::new(clock.now(), Role::Connector, Dialect::Extended, config);
-        Shared::new(clock, core, Span::none())
+        Shared::new(clock, core, Span::none(), Arc::default())
     }
 
     /// One that has added a connection, which somebody holds.

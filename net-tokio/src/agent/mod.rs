@@ -18,6 +18,7 @@ use watertight_core::{Ledger, SessionConfig};
 use crate::forward::Forward;
 use crate::kernel::Keepalive;
 use crate::listener::Listener;
+use crate::log_limit::Limits;
 use crate::redial::dial_newest;
 use crate::serve::Handler;
 use crate::session::Kept;
@@ -77,6 +78,8 @@ struct Inner {
     status: watch::Sender<AgentStatus>,
     /// Ends the wait before the next attempt to connect, if there is one.
     hurry: Arc<Notify>,
+    /// Of what the server may cause to be logged, in all of its sessions.
+    limits: Arc<Limits>,
     /// Whoever keeps the sessions' books in place of the links.
     host: Option<Arc<dyn Host>>,
 }

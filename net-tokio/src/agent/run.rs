@@ -9,6 +9,7 @@ use watertight_core::{Reconnect, Role};
 
 use super::{AgentStatus, Inner, WaitReason};
 use crate::handshake::Connected;
+use crate::log_limit::shortened_text;
 use crate::session::{Clock, Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
@@ -49,7 +50,7 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
         if inner.stop.is_cancelled() {
             return;
         }
-        warn!(%reason, retry_in = ?delay, "not connected");
+        warn!(reason = &*shortened_text(&reason.to_string()), retry_in = ?delay, "not connected");
         inner.status.send_replace(AgentStatus::Waiting { retry_in: delay, reason });
         tokio::select! {
             biased;
@@ -88,6 +89,7 @@ impl Inner {
             config: self.session.clone(),
             span: info_span!("session", server = %self.connector.endpoint),
             peer: self.host.is_some(),
+            limits: Arc::clone(&self.limits),
         };
         let (link, task) = prepare(&self.tasks, transport, options, |children| LinkOwner {
             agent: Arc::clone(self),

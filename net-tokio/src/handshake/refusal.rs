@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -9,37 +10,49 @@ pub struct Refusal {
     pub status: StatusCode,
     /// The answer's text. It goes to a stranger: it should not tell a secret.
     pub reason: String,
+    /// How long the end is to wait before it tries again. Ends on a byte stream are not told.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
+    fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), retry_after: None }
+    }
+
     /// The end asked for what cannot be: status 400.
     #[must_use]
     pub fn bad_request(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, reason: reason.into() }
+        Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
     /// The end did not prove who it is: status 401.
     #[must_use]
     pub fn unauthorized(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, reason: reason.into() }
+        Self::new(StatusCode::UNAUTHORIZED, reason)
     }
 
     /// The end may not have what it wants: status 403.
     #[must_use]
     pub fn forbidden(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
+        Self::new(StatusCode::FORBIDDEN, reason)
     }
 
     /// There is nothing at this path: status 404.
     #[must_use]
     pub fn not_found(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, reason: reason.into() }
+        Self::new(StatusCode::NOT_FOUND, reason)
     }
 
     /// The server cannot take the session now: status 503.
     #[must_use]
     pub fn unavailable(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.into() }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+
+    /// The same refusal, which says when to try again.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> b
 }
 
 fn refusal(status: StatusCode, reason: &str) -> Refusal {
-    Refusal { status, reason: reason.to_string() }
+    Refusal { status, reason: reason.to_string(), retry_after: None }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::excluded::is_link_local;
 use super::resolve::resolve;
 use super::{Policy, connect_any};
 use crate::target::{Host, Target};
@@ -15,6 +17,15 @@ pub enum TargetError {
     /// The policy does not allow it.
     #[error("{0} is not allowed here")]
     Refused(Target),
+    /// The policy allows it, but it is a socket of this program itself.
+    #[error("{0} is not allowed here: this program listens there itself")]
+    Own(Target),
+    /// It is at a link-local address, which the policy does not allow by itself.
+    #[error(
+        "{0} is not allowed here: it is at a link-local address, where clouds keep credentials, \
+         which has to be allowed by itself"
+    )]
+    LinkLocal(Target),
     /// The name has no address.
     #[error("resolve {target}: {error}")]
     Resolve {
@@ -37,7 +48,7 @@ impl TargetError {
     /// Whether it was the policy that said no.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(_) | Self::Own(_) | Self::LinkLocal(_))
     }
 }
 
@@ -54,18 +65,37 @@ impl Policy {
     /// See [`TargetError`].
     pub(crate) async fn dial(&self, target: &Target) -> Result<Dialled, TargetError> {
         if !self.may_allow(target) {
-            return Err(TargetError::Refused(target.clone()));
+            return Err(match target {
+                Target::Tcp { host: Host::Ip(ip), .. } if is_link_local(ip.to_canonical()) => {
+                    TargetError::LinkLocal(target.clone())
+                }
+                _ => TargetError::Refused(target.clone()),
+            });
         }
         let failed = |error| TargetError::Connect { target: target.clone(), error };
         match target {
             Target::Unix(path) => {
-                UnixStream::connect(path).await.map(Dialled::Unix).map_err(failed)
+                let real = self.real_path(target, path)?;
+                UnixStream::connect(real).await.map(Dialled::Unix).map_err(failed)
             }
             Target::Tcp { host, port } => {
                 let addresses = self.addresses(target, host, *port).await?;
                 connect_any(&addresses).await.map(Dialled::Tcp).map_err(failed)
             }
         }
+    }
+
+    /// Where a path leads to, if that is allowed, too.
+    fn real_path(&self, target: &Target, path: &Path) -> Result<PathBuf, TargetError> {
+        let failed = |error| TargetError::Connect { target: target.clone(), error };
+        let real = path.canonicalize().map_err(failed)?;
+        if !self.patterns.iter().any(|pattern| pattern.allows_real_path(path, &real)) {
+            return Err(TargetError::Refused(target.clone()));
+        }
+        if self.excluded.has_file(&real.metadata().map_err(failed)?) {
+            return Err(TargetError::Own(target.clone()));
+        }
+        Ok(real)
     }
 
     /// The allowed addresses of a host; at least one.
@@ -83,9 +113,19 @@ impl Policy {
                 found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
             }
         };
-        let allowed = resolved.into_iter().filter(|at| self.allows_resolved(target, at.ip()));
-        let allowed: Vec<_> = allowed.collect();
-        if allowed.is_empty() { Err(TargetError::Refused(target.clone())) } else { Ok(allowed) }
+        let (allowed, refused): (Vec<_>, Vec<_>) =
+            resolved.into_iter().partition(|at| self.allows_resolved(target, at.ip()));
+        let (own, others): (Vec<_>, Vec<_>) =
+            allowed.into_iter().partition(|at| self.excluded.has_address(*at));
+        if !others.is_empty() {
+            return Ok(others);
+        }
+        let is_link_local = refused.iter().any(|at| is_link_local(at.ip().to_canonical()));
+        Err(match (own.as_slice(), is_link_local) {
+            ([_, ..], _) => TargetError::Own(target.clone()),
+            ([], true) => TargetError::LinkLocal(target.clone()),
+            ([], false) => TargetError::Refused(target.clone()),
+        })
     }
 }
 
@@ -117,6 +157,56 @@ mod tests {
         assert!(elsewhere.err().unwrap().is_refusal());
         let nothing = dial(&[], &format!("tcp/127.0.0.1:{port}")).await.err().unwrap();
         assert_eq!(nothing.to_string(), format!("tcp/127.0.0.1:{port} is not allowed here"));
+    }
+
+    #[tokio::test]
+    async fn s4_a_socket_of_this_program_is_not_dialled() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("own.sock"), folder.path().join("link.sock"));
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let mut policy: Policy =
+            ["tcp/*:*", "unix//*"].map(|it| it.parse().unwrap()).into_iter().collect();
+        let _unix = UnixListener::bind(&path).unwrap();
+        policy.exclude_address(tcp.local_addr().unwrap());
+        policy.exclude_socket(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let [path, link] = [path, link].map(|path| format!("unix/{}", path.display()));
+        let hosts = ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"];
+        for target in hosts.map(|host| format!("tcp/{host}:{port}")).iter().chain([&path, &link]) {
+            let error = policy.dial(&target.parse().unwrap()).await.err().unwrap();
+            assert!(
+                matches!(error, TargetError::Own(_)) && error.is_refusal(),
+                "{target}: {error}"
+            );
+        }
+        let error = policy.dial(&"tcp/169.254.169.254:80".parse().unwrap()).await.err().unwrap();
+        assert!(matches!(error, TargetError::LinkLocal(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_link_below_a_folder_leads_nowhere_else() {
+        let [folder, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let (inside, outside) = (folder.path().join("in.sock"), other.path().join("out.sock"));
+        let _listeners = [&inside, &outside].map(|path| UnixListener::bind(path).unwrap());
+        let link = |to, name: &str| {
+            let path = folder.path().join(name);
+            std::os::unix::fs::symlink(to, &path).unwrap();
+            format!("unix/{}", path.display())
+        };
+        let pattern = format!("unix/{}/*", folder.path().display());
+        let (to_inside, to_outside) = (link(&inside, "a"), link(&outside, "b"));
+        assert!(matches!(dial(&[&pattern], &to_inside).await, Ok(Dialled::Unix(_))));
+        let error = dial(&[&pattern], &to_outside).await.err().unwrap();
+        assert!(error.is_refusal(), "{error}");
+        // Whoever names a link has looked where it leads.
+        assert!(matches!(dial(&[&to_outside], &to_outside).await, Ok(Dialled::Unix(_))));
+        // A folder may be one itself.
+        let folder_link = other.path().join("folder");
+        std::os::unix::fs::symlink(folder.path(), &folder_link).unwrap();
+        let pattern = format!("unix/{}/*", folder_link.display());
+        let target = format!("unix/{}/in.sock", folder_link.display());
+        assert!(matches!(dial(&[&pattern], &target).await, Ok(Dialled::Unix(_))));
     }
 
     #[tokio::test]

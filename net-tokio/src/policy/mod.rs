@@ -2,11 +2,14 @@
 
 mod connect;
 mod dial;
+mod excluded;
 mod hosts;
 mod pattern;
 mod resolve;
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 pub(crate) use connect::connect_any;
 pub(crate) use dial::Dialled;
@@ -15,20 +18,25 @@ pub use pattern::{InvalidPattern, Pattern};
 pub use resolve::{Lookup, Resolver};
 
 use crate::target::{Host, Target};
+use excluded::{Listeners, is_link_local};
 
 /// What an end lets the other one dial. The default allows nothing.
 ///
 /// A pattern of addresses also allows names that resolve to one of them, and only that address is
 /// then dialled: a name cannot smuggle in an address that the patterns do not allow. A pattern of
 /// names trusts the resolver for these names.
+///
+/// Link-local addresses, at which clouds serve each machine its credentials, are allowed only by a
+/// pattern of such addresses alone, such as `tcp/169.254.169.254:80`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     patterns: Vec<Pattern>,
+    excluded: Listeners,
 }
 
 impl FromIterator<Pattern> for Policy {
     fn from_iter<T: IntoIterator<Item = Pattern>>(patterns: T) -> Self {
-        Self { patterns: patterns.into_iter().collect() }
+        Self { patterns: patterns.into_iter().collect(), excluded: Listeners::default() }
     }
 }
 
@@ -37,6 +45,22 @@ impl Policy {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// Never dials what listens on this address, whatever the patterns allow and whichever of this
+    /// machine's addresses leads there: a socket of the program's own, through which others could do more
+    /// than they may.
+    pub fn exclude_address(&mut self, at: SocketAddr) {
+        self.excluded.add_address(at);
+    }
+
+    /// The same for the Unix socket that now has this path.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn exclude_socket(&mut self, path: &Path) -> io::Result<()> {
+        self.excluded.add_file(&path.metadata()?);
+        Ok(())
     }
 
     /// Whether the target could be dialled. For a name that only a pattern of addresses can
@@ -60,7 +84,8 @@ impl Policy {
             Target::Unix(_) => false,
             Target::Tcp { host: Host::Ip(_), port } => self.allows_address(ip, *port),
             Target::Tcp { host: Host::Name(name), port } => {
-                self.allows_name(name, *port) || self.allows_address(ip, *port)
+                let by_name = self.allows_name(name, *port) && !is_link_local(ip.to_canonical());
+                by_name || self.allows_address(ip, *port)
             }
         }
     }
@@ -72,7 +97,10 @@ impl Policy {
     fn allows_address(&self, ip: IpAddr, port: u16) -> bool {
         // An IPv4 address in IPv6 clothes is the same host.
         let ip = ip.to_canonical();
-        self.patterns.iter().any(|pattern| pattern.allows_address(ip, port))
+        self.patterns.iter().any(|pattern| {
+            let allows = pattern.allows_address(ip, port);
+            allows && (!is_link_local(ip) || pattern.is_of_link_local())
+        })
     }
 }
 
@@ -122,6 +150,29 @@ mod tests {
             assert!(allows(&[pattern], allowed), "{pattern} should allow {allowed}");
             assert!(!allows(&[pattern], denied), "{pattern} should deny {denied}");
         }
+    }
+
+    #[test]
+    fn link_local_addresses_are_allowed_only_by_themselves() {
+        let metadata = "tcp/169.254.169.254:80";
+        for pattern in ["tcp/*:*", "tcp/0.0.0.0/0:80", "tcp/169.0.0.0/8:80"] {
+            assert!(!allows(&[pattern], metadata), "{pattern}");
+            assert!(!allows(&[pattern], "tcp/[::ffff:169.254.169.254]:80"), "{pattern}");
+        }
+        assert!(
+            !allows(&["tcp/*:*"], "tcp/[fe80::1]:80")
+                && !allows(&["tcp/*:*"], "tcp/[fd00:ec2::254]:80")
+        );
+        for pattern in ["tcp/169.254.169.254:80", "tcp/169.254.0.0/16:*"] {
+            assert!(allows(&["tcp/*:*", pattern], metadata), "{pattern}");
+        }
+        // Neither does a name lead there.
+        let (ip, target) =
+            ("169.254.169.254".parse().unwrap(), "tcp/a.example:80".parse().unwrap());
+        for pattern in ["tcp/*:*", "tcp/a.example:80", "tcp/*.example:*"] {
+            assert!(!policy(&[pattern]).allows_resolved(&target, ip), "{pattern}");
+        }
+        assert!(policy(&["tcp/*.example:*", metadata]).allows_resolved(&target, ip));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use thiserror::Error;
 
+use super::excluded::is_of_link_local;
 use crate::target::{Host, absolute, unbracketed};
 
 /// A set of targets that may be dialled.
@@ -48,6 +49,24 @@ impl Pattern {
             Kind::Unix(allowed) => allowed == path,
             Kind::UnixBelow(folder) => path.starts_with(folder) && path != folder,
             Kind::Tcp { .. } => false,
+        }
+    }
+
+    /// Whether it allows a path that really is elsewhere: one that is named is as the operator wants it,
+    /// and below a folder there may be links of others.
+    pub(super) fn allows_real_path(&self, path: &Path, real: &Path) -> bool {
+        let stays = match &self.0 {
+            Kind::UnixBelow(folder) => folder.canonicalize().is_ok_and(|it| real.starts_with(it)),
+            Kind::Unix(_) | Kind::Tcp { .. } => true,
+        };
+        stays && self.allows_path(path)
+    }
+
+    /// Whether it allows link-local addresses, and no others.
+    pub(super) fn is_of_link_local(&self) -> bool {
+        match &self.0 {
+            Kind::Tcp { hosts: Hosts::Network(network), .. } => is_of_link_local(network),
+            _ => false,
         }
     }
 

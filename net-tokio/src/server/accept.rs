@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,66 +27,86 @@ const PREFACE: u8 = 0;
 /// Bytes of an upgrade request. Tokens can be long; nothing else in it is.
 const MAX_REQUEST: usize = 32 << 10;
 
+/// How long a socket may be silent before its first byte. A client that connects speaks at once; two
+/// losses of its first packet take three seconds.
+const FIRST_BYTE: Duration = Duration::from_secs(4);
+
 /// Accepts until the server stops. What goes wrong with one socket, or with accepting for a while,
 /// does not end it.
 pub(super) async fn accept(server: Arc<Inner>, listener: Listener, tls: Option<ServerTls>) {
     loop {
-        // The next socket is accepted only when there was room for this one's handshake: silent
-        // ones wait in the kernel's queue, not in our memory.
-        let next = async {
-            let accepted = listener.accept(server.keepalive).await;
-            (Arc::clone(&server.handshakes).acquire_owned().await, accepted)
-        };
-        let (permit, (io, remote)) = tokio::select! {
+        let relieve = || server.handshakes.relieve();
+        let (io, remote) = tokio::select! {
             biased;
             () = server.stop.cancelled() => return,
-            next = next => next,
+            accepted = listener.accept_or(server.keepalive, relieve) => accepted,
         };
-        let (handling, tls) = (Arc::clone(&server), tls.clone());
-        server.tasks.spawn(async move {
-            handshake_in_time(&handling, io, remote, tls).await;
-            drop(permit);
-        });
+        serve(&server, io, remote, tls.clone());
     }
 }
 
-/// Makes a session of a byte stream, or gives up at the deadline.
-pub(super) async fn handshake_in_time(
+/// Makes a session of a byte stream, in a task, or gives up at the deadline. The stream is dropped at
+/// once if it is one too many.
+pub(super) fn serve(
     server: &Arc<Inner>,
     io: BoxIo,
     remote: Option<SocketAddr>,
     tls: Option<ServerTls>,
 ) {
-    let span = info_span!("handshake", ?remote);
-    let handshake = handshake(server, io, remote, tls).instrument(span.clone());
-    if tokio::time::timeout(server.handshake_deadline, handshake).await.is_err() {
-        handshake_refused("timeout");
-        debug!(parent: &span, "no session in time");
-    }
+    let Some(place) = server.handshakes.enter(remote) else { return };
+    let (server, place) = (Arc::clone(server), Arc::new(place));
+    let tasks = server.tasks.clone();
+    tasks.spawn(async move {
+        let span = info_span!("handshake", ?remote);
+        let deadline = server.handshake_deadline;
+        let origin = Origin { remote, place: Some(Arc::clone(&place)), ..Origin::default() };
+        let handshake = handshake(&server, io, origin, tls).instrument(span.clone());
+        tokio::select! {
+            biased;
+            () = place.evicted() => debug!(parent: &span, "closed before its session began"),
+            ended = tokio::time::timeout(deadline, handshake) => if ended.is_err() {
+                handshake_refused("timeout");
+                debug!(parent: &span, "no session in time");
+            },
+        }
+    });
 }
 
-async fn handshake(
-    server: &Arc<Inner>,
-    io: BoxIo,
-    remote: Option<SocketAddr>,
-    tls: Option<ServerTls>,
-) {
-    let (io, certificates) = match tls {
-        None => (io, Vec::new()),
-        Some(tls) => match tls.accept(io).await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                handshake_refused("tls");
-                debug!(%error, "TLS handshake failed");
-                return;
-            }
-        },
+async fn handshake(server: &Arc<Inner>, io: BoxIo, mut origin: Origin, tls: Option<ServerTls>) {
+    let deadline = FIRST_BYTE.min(server.handshake_deadline);
+    let (io, first) = match tokio::time::timeout(deadline, Prefixed::peek(io)).await {
+        Ok(Ok(peeked)) => peeked,
+        Ok(Err(error)) => return debug!(%error, "closed before it said anything"),
+        Err(_) => {
+            handshake_refused("timeout");
+            return debug!("not a byte in time");
+        }
     };
-    let origin = Origin { remote, certificates };
+    if let Some(place) = &origin.place {
+        place.turn().await;
+    }
+    let Some(tls) = tls else { return speak(server, io, first, origin).await };
+    let io = match tls.accept(Box::new(io)).await {
+        Ok((io, certificates)) => {
+            origin.certificates = certificates;
+            io
+        }
+        Err(error) => {
+            handshake_refused("tls");
+            return debug!(%error, "TLS handshake failed");
+        }
+    };
     match Prefixed::peek(io).await {
-        Ok((io, PREFACE)) => byte_stream(server, io, origin).await,
-        Ok((io, _)) => http(server, io, origin).await,
+        Ok((io, first)) => speak(server, io, first, origin).await,
         Err(error) => debug!(%error, "closed before it said anything"),
+    }
+}
+
+/// What a byte stream speaks is known by its first byte.
+async fn speak(server: &Arc<Inner>, io: Prefixed<BoxIo>, first: u8, origin: Origin) {
+    match first {
+        PREFACE => byte_stream(server, io, origin).await,
+        _ => http(server, io, origin).await,
     }
 }
 
@@ -116,6 +137,7 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
             return;
         }
     };
+    origin.authenticates();
     let request = AuthRequest::of_hello(&hello, &origin);
     match server.welcome(request, &Claim::None).await {
         Ok(place) => match pending.accept().await {
@@ -128,7 +150,7 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
             }
             Err(error) => debug!(%error, "gone before the session began"),
         },
-        Err(Refusal { status, reason }) => {
+        Err(Refusal { status, reason, .. }) => {
             // The other end may be gone; it was refused all the same.
             pending.refuse(status.as_u16(), &reason).await.ok();
         }

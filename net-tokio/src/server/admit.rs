@@ -2,23 +2,30 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::field::{Empty, display};
 use tracing::{debug, info, info_span, warn};
-use watertight_core::Role;
 use watertight_core::registry::SessionKind;
+use watertight_core::{Role, Session};
 
-use super::auth::AuthRequest;
+use super::auth::{AuthRequest, Grant};
 use super::owner::{Leaving, SessionOwner};
 use super::peering::Claim;
 use super::sessions::{Added, Admission, Newcomer, Place};
 use super::turns::{Addresses, Warning};
 use super::{Inner, ServerEvent};
 use crate::handshake::Refusal;
-use crate::log_limit::shortened;
-use crate::metrics::handshake_refused;
+use crate::log_limit::{shortened, some};
+use crate::metrics::{handshake_refused, session_replaced};
 use crate::session::{RunOptions, prepare};
 use crate::transport::Transport;
+
+/// How long a session has for a sign of life, before another one may take over from it.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// How often it is looked for.
+const GLANCE: Duration = Duration::from_millis(20);
 
 impl Inner {
     /// The place of an end that may have a session.
@@ -28,11 +35,18 @@ impl Inner {
         claim: &Claim,
     ) -> Result<Place, Refusal> {
         let (key, remote) = (request.client_key.clone(), request.remote);
+        let checks = self.sessions().checks();
         let answer = self.authenticator.authenticate(request).await;
-        let answer = answer.and_then(|key| self.check_key(key));
-        let answer = answer.inspect_err(|_| handshake_refused("authentication"));
-        let place = answer
-            .and_then(|key| self.reserve(key).inspect_err(|_| handshake_refused("unavailable")));
+        let answer = answer.and_then(|grant| self.check_key(grant));
+        let place = match answer {
+            Ok(grant) => {
+                self.place(grant, checks).await.inspect_err(|_| handshake_refused("unavailable"))
+            }
+            Err(refusal) => {
+                handshake_refused("authentication");
+                Err(refusal)
+            }
+        };
         let place = place.map_err(|refusal| claim.explain(refusal));
         place.inspect_err(|refusal| self.log_refused(key.as_deref(), remote, refusal))
     }
@@ -46,23 +60,89 @@ impl Inner {
     ) {
         let client = client.map(shortened);
         let client = client.as_deref();
-        match self.refusals.pass() {
-            Some(0) => info!(client, ?remote, %refusal, "session refused"),
+        match self.refusals.pass().map(some) {
             Some(left_out) => info!(client, ?remote, %refusal, left_out, "session refused"),
             None => debug!(client, ?remote, %refusal, "session refused"),
         }
     }
 
-    fn reserve(&self, key: String) -> Result<Place, Refusal> {
+    async fn place(&self, grant: Grant, checks: u64) -> Result<Place, Refusal> {
+        self.sessions().pace.take(&grant.key).map_err(|wait| {
+            Refusal::unavailable("this client key connects too often").retry_after(wait)
+        })?;
+        match self.incumbent(&grant.key).await {
+            None => self.reserve(grant, checks),
+            Some(stays) => Err(Refusal::unavailable(
+                "another agent with this client key took over a moment ago, and is connected: give \
+                 each agent a key of its own",
+            )
+            .retry_after(stays)),
+        }
+    }
+
+    /// How much longer the session stays that this client has, where two agents take turns. One that
+    /// gives no sign of life does not.
+    async fn incumbent(&self, key: &str) -> Option<Duration> {
+        let (session, stays) = self.sessions().incumbent(key)?;
+        let probe = session.command(Session::probe);
+        let answers = async {
+            loop {
+                let (answered, ended) = {
+                    let core = &session.lock().core;
+                    (core.has_answered(probe), core.ended().is_some())
+                };
+                if answered || ended {
+                    return answered && !ended;
+                }
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        tokio::time::timeout(PROBE.min(stays), answers).await.unwrap_or(false).then_some(stays)
+    }
+
+    /// Whoever reads it looks for two machines.
+    fn warn_of_turns(&self, client: &str, warning: Warning, addresses: Addresses) {
+        let Warning { turns, within } = warning;
+        let Addresses { new, old } = addresses;
+        let [remote, replaced] = [new, old].map(|address| match address {
+            Some(address) => address.to_string(),
+            None => "a Unix socket".to_string(),
+        });
+        let (client, within_seconds) = (&*shortened(client), within.as_secs());
+        let Some(left_out) = self.takeovers.pass() else { return };
+        if warning.is_contest() {
+            warn!(
+                client,
+                remote,
+                replaced,
+                turns,
+                within_seconds,
+                left_out,
+                "sessions of one client replace each other: give each agent a key of its own"
+            );
+        } else {
+            warn!(
+                client,
+                remote,
+                replaced,
+                left_out,
+                "the session of a client was taken over from another address: if that was not its \
+                 agent, change the client's token"
+            );
+        }
+    }
+
+    fn reserve(&self, grant: Grant, checks: u64) -> Result<Place, Refusal> {
         let sessions = self.sessions();
         if sessions.is_closed() {
             return Err(shutting_down());
         }
-        sessions.reserve(key).map_err(|error| Refusal::unavailable(error.to_string()))
+        sessions.reserve(grant, checks).map_err(|error| Refusal::unavailable(error.to_string()))
     }
 
     /// A key that the registry would not take is refused while the other end can be told.
-    fn check_key(&self, key: String) -> Result<String, Refusal> {
+    fn check_key(&self, grant: Grant) -> Result<Grant, Refusal> {
+        let key = &grant.key;
         match key.len() {
             0 => Err(Refusal::bad_request("the client key is empty")),
             length if length > self.max_key => Err(Refusal::bad_request(format!(
@@ -72,34 +152,41 @@ impl Inner {
             _ if key.contains(char::is_control) => {
                 Err(Refusal::bad_request("the client key has control characters"))
             }
-            _ => Ok(key),
+            _ => Ok(grant),
         }
     }
 
     /// Starts the session of an end that was authenticated. Only a server that has begun to shut
-    /// down since then refuses: the transport ends, and the agent comes back later.
+    /// down since then refuses, or one whose tokens have changed: the transport ends, and the agent comes
+    /// back later.
     pub(super) fn admit<T: Transport + Unpin>(
         self: &Arc<Self>,
         transport: T,
         admission: Admission,
     ) -> Result<(), Refusal> {
-        let Admission { place: Place { key, .. }, remote, dialect } = &admission;
-        let kind = SessionKind::Agent;
-        let newcomer = Newcomer { kind, key, remote: *remote, dialect: *dialect };
+        let Admission { place: Place { grant, checks, .. }, remote, dialect } = &admission;
+        let (kind, Grant { key, identity, .. }) = (SessionKind::Agent, grant);
+        let newcomer = Newcomer { kind, grant, remote: *remote, dialect: *dialect };
         // It outlives the handshake. Subscribers of spans and events may ask the server something:
         // they are called while nothing is locked.
-        let span = info_span!(parent: None, "session", client = key, number = Empty);
+        let limits = self.limits.of(key);
+        let shown = &*shortened(key);
+        let span = info_span!(parent: None, "session", client = shown, number = Empty);
         let options = RunOptions {
             role: Role::Acceptor,
             dialect: *dialect,
             config: self.session.clone(),
             span: span.clone(),
             peer: false,
+            limits: Arc::clone(&limits),
         };
         let tasks = self.tasks.child();
         let mut sessions = self.sessions();
         if sessions.is_closed() {
             return Err(shutting_down());
+        }
+        if *checks != sessions.checks() {
+            return Err(Refusal::unavailable("who may connect has changed meanwhile: try again"));
         }
         let Added { session, replaced, replaced_remote, task } = sessions
             .add(&newcomer, Some(tasks.clone()), |session| {
@@ -117,16 +204,23 @@ impl Inner {
             dialect: *dialect,
             replaced: replaced.is_some(),
         });
-        let warning = replaced.is_some().then(|| sessions.turns.take(key)).flatten();
+        let addresses = Addresses { new: *remote, old: replaced_remote };
+        let warning = replaced.is_some().then(|| sessions.turns.take(key, addresses)).flatten();
         drop(sessions);
         if let Some(old) = replaced {
             old.retire("a newer session of this client took over");
+            session_replaced(addresses.differ());
         }
         if let Some(warning) = warning {
-            warn_of_turns(key, warning, Addresses { new: *remote, old: replaced_remote });
+            self.warn_of_turns(key, warning, addresses);
         }
         span.record("number", display(session));
-        info!(client = key, number = %session, "session started");
+        match limits.sessions.pass().map(some) {
+            Some(left_out) => {
+                info!(client = shown, identity, number = %session, left_out, "session started");
+            }
+            None => debug!(client = shown, identity, number = %session, "session started"),
+        }
         let leaving = Leaving::new(Arc::clone(self), kind, session, key.clone());
         tasks.spawn(async move {
             let _leaving = leaving;
@@ -134,24 +228,6 @@ impl Inner {
         });
         Ok(())
     }
-}
-
-/// Whoever reads it looks for two machines.
-fn warn_of_turns(client: &str, warning: Warning, addresses: Addresses) {
-    let Warning { turns, within } = warning;
-    let Addresses { new, old } = addresses;
-    let [remote, replaced] = [new, old].map(|address| match address {
-        Some(address) => address.to_string(),
-        None => "a Unix socket".to_string(),
-    });
-    warn!(
-        client,
-        remote,
-        replaced,
-        turns,
-        within_seconds = within.as_secs(),
-        "sessions of one client replace each other: give each agent a key of its own"
-    );
 }
 
 fn shutting_down() -> Refusal {

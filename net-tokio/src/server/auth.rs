@@ -1,5 +1,6 @@
 //! Who may connect, and as whom.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use rustls_pki_types::CertificateDer;
 use subtle::ConstantTimeEq;
 use watertight_core::wire::Hello;
 
+use super::handshakes::Handshake;
 use crate::handshake::{Refusal, upgrade};
 
 /// Who is at the other end of a socket, as far as the socket tells.
@@ -18,6 +20,15 @@ use crate::handshake::{Refusal, upgrade};
 pub(super) struct Origin {
     pub(super) remote: Option<SocketAddr>,
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// Its place among the handshakes, where the socket is the server's own.
+    pub(super) place: Option<Arc<Handshake>>,
+}
+
+impl Origin {
+    /// From here on the socket waits for the authentication hook.
+    pub(super) fn authenticates(&self) {
+        self.place.iter().for_each(|place| place.authenticates());
+    }
 }
 
 /// What the authentication hook sees of an end that wants a session.
@@ -97,23 +108,90 @@ impl fmt::Debug for AuthRequest {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send>>;
+/// As whom an end is let in, by what. A client key alone is one.
+#[derive(Clone)]
+pub struct Grant {
+    pub(super) key: String,
+    pub(super) identity: Option<String>,
+    pub(super) credential: Option<Credential>,
+}
+
+impl Grant {
+    /// The end has a session as the client of this key.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self { key: key.into(), identity: None, credential: None }
+    }
+
+    /// What the end has proved to be, such as the subject of its certificate. It is shown in the log and
+    /// in [`ClientInfo::identity`](crate::ClientInfo::identity).
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// What the end was let in with. It is shown nowhere, and there for
+    /// [`Server::recheck`](crate::Server::recheck) to ask whether it is still good.
+    #[must_use]
+    pub fn credential<T: Any + Send + Sync>(mut self, credential: T) -> Self {
+        self.credential = Some(Credential(Arc::new(credential)));
+        self
+    }
+}
+
+impl From<String> for Grant {
+    fn from(key: String) -> Self {
+        Self::new(key)
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, identity, .. } = self;
+        f.debug_struct("Grant")
+            .field("key", key)
+            .field("identity", identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an end was let in with, whatever its type.
+#[derive(Clone)]
+pub(crate) struct Credential(Arc<dyn Any + Send + Sync>);
+
+impl Credential {
+    pub(crate) fn get<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential")
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Grant, Refusal>> + Send>>;
 
 /// The authentication hook, whatever its type.
 #[derive(Clone)]
 pub(crate) struct Authenticator(Arc<dyn Fn(AuthRequest) -> Answer + Send + Sync>);
 
 impl Authenticator {
-    pub(crate) fn new<F, A>(hook: F) -> Self
+    pub(crate) fn new<F, A, G>(hook: F) -> Self
     where
         F: Fn(AuthRequest) -> A + Send + Sync + 'static,
-        A: Future<Output = Result<String, Refusal>> + Send + 'static,
+        A: Future<Output = Result<G, Refusal>> + Send + 'static,
+        G: Into<Grant>,
     {
-        Self(Arc::new(move |request| Box::pin(hook(request))))
+        Self(Arc::new(move |request| {
+            let answer = hook(request);
+            Box::pin(async move { answer.await.map(Into::into) })
+        }))
     }
 
-    /// The client key of the end that sent `request`.
-    pub(crate) async fn authenticate(&self, request: AuthRequest) -> Result<String, Refusal> {
+    /// As whom the end that sent `request` is let in.
+    pub(crate) async fn authenticate(&self, request: AuthRequest) -> Result<Grant, Refusal> {
         (self.0)(request).await
     }
 }

@@ -3,17 +3,20 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use watertight_core::SessionConfig;
 use watertight_core::registry::RegistryLimits;
 
 use super::auth::Authenticator;
+use super::handshakes::Handshakes;
+use super::pace::Pace;
 use super::peering::PeerIdentity;
 use super::sessions::Sessions;
+use super::turns::Turns;
 use super::{Inner, Server};
 use crate::kernel::Keepalive;
-use crate::log_limit::LogLimit;
+use crate::log_limit::{LogLimit, LogLimits};
 use crate::policy::Policy;
 use crate::serve::Handler;
 use crate::stream::Incoming;
@@ -34,6 +37,8 @@ pub struct ServerBuilder {
     write_buffer: usize,
     handshake_deadline: Duration,
     max_handshakes: usize,
+    min_turn: Duration,
+    session_interval: Duration,
     connect_path: String,
     identity: Option<PeerIdentity>,
 }
@@ -50,6 +55,8 @@ impl ServerBuilder {
             write_buffer: WRITE_BUFFER,
             handshake_deadline: Duration::from_secs(10),
             max_handshakes: 1024,
+            min_turn: Duration::from_secs(30),
+            session_interval: Duration::from_secs(1),
             connect_path: "/connect".to_string(),
             identity: None,
         }
@@ -103,11 +110,31 @@ impl ServerBuilder {
         self
     }
 
-    /// How many sockets of a server's own listeners may be unauthenticated at once: 1,024 unless
-    /// set. More wait in the kernel's queue until one of these is done or its deadline has passed.
+    /// How many handshakes may run at once: 1,024 unless set. Four times as many sockets wait, for
+    /// their first byte or their turn; when there are more, those go that have waited longest, of the
+    /// source with the most of them: an IPv4 address, or an IPv6 network of 64 bits. A handshake that
+    /// takes more than three seconds goes while others wait.
     #[must_use]
     pub fn max_handshakes(mut self, max: usize) -> Self {
         self.max_handshakes = max;
+        self
+    }
+
+    /// How long a session stays that has taken over from another one of the same client, once two agents
+    /// with one key take turns: 30 s unless set. Whoever comes meanwhile is told to come back then, and
+    /// is let in where the session gives no sign of life: an impostor that tries all the time has no
+    /// more of the turns than the right agent.
+    #[must_use]
+    pub fn min_turn(mut self, turn: Duration) -> Self {
+        self.min_turn = turn;
+        self
+    }
+
+    /// How often a client may begin a session, on average: every second unless set. Ten may come at once;
+    /// whoever comes sooner is told to come back later.
+    #[must_use]
+    pub fn session_interval(mut self, interval: Duration) -> Self {
+        self.session_interval = interval;
         self
     }
 
@@ -153,7 +180,9 @@ impl ServerBuilder {
         let kill = Arc::new(tasks.kill_on_drop());
         // Transports must take what the session takes.
         let session = self.session.within_bounds();
-        let max_handshakes = self.max_handshakes.clamp(1, Semaphore::MAX_PERMITS);
+        let max_key = self.registry.key;
+        let pace = Pace::new(self.session_interval);
+        let sessions = Sessions::new(self.registry, self.identity, Turns::new(self.min_turn), pace);
         let inner = Inner {
             authenticator: self.authenticator,
             backdial: self.backdial,
@@ -164,14 +193,16 @@ impl ServerBuilder {
                 write_buffer: self.write_buffer,
             },
             session,
+            max_key,
             connect_path: self.connect_path,
-            max_key: self.registry.key,
             handshake_deadline: self.handshake_deadline,
-            handshakes: Arc::new(Semaphore::new(max_handshakes)),
+            handshakes: Arc::new(Handshakes::new(self.max_handshakes)),
             tasks,
             stop: CancellationToken::new(),
-            sessions: Mutex::new(Sessions::new(self.registry, self.identity)),
+            sessions: Mutex::new(sessions),
             refusals: LogLimit::default(),
+            takeovers: LogLimit::default(),
+            limits: LogLimits::default(),
             events: broadcast::Sender::new(EVENTS),
         };
         Server { inner: Arc::new(inner), _kill: kill }

@@ -8,7 +8,9 @@ mod connector;
 mod crowd;
 mod dial;
 mod event;
+mod handshakes;
 mod owner;
+mod pace;
 mod peering;
 mod sessions;
 mod turns;
@@ -19,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::SessionConfig;
 use watertight_core::wire::GoAwayCode;
@@ -28,7 +30,7 @@ use crate::forward::Forward;
 use crate::handshake::Refusal;
 use crate::kernel::Keepalive;
 use crate::listener::Listener;
-use crate::log_limit::LogLimit;
+use crate::log_limit::{LogLimit, LogLimits};
 use crate::serve::Handler;
 use crate::session::Kept;
 use crate::stream::{DialError, TunnelStream};
@@ -36,7 +38,7 @@ use crate::tasks::Tasks;
 use crate::tls::ServerTls;
 use crate::transport::{Io, WebSocketOptions};
 
-pub use auth::AuthRequest;
+pub use auth::{AuthRequest, Grant};
 pub use builder::ServerBuilder;
 pub use connector::TunnelConnector;
 pub use event::ServerEvent;
@@ -47,6 +49,7 @@ pub use sessions::{ClientInfo, ServerLedger};
 pub use upgrade::UpgradeService;
 
 use auth::Authenticator;
+use handshakes::Handshakes;
 use sessions::Sessions;
 
 /// How long sessions get to say goodbye after the deadline of a shutdown.
@@ -74,22 +77,26 @@ struct Inner {
     /// Bytes of a client key.
     max_key: usize,
     handshake_deadline: Duration,
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Handshakes>,
     tasks: Tasks,
     /// Ends the accept loops.
     stop: CancellationToken,
     sessions: Mutex<Sessions>,
     refusals: LogLimit,
+    takeovers: LogLimit,
+    /// Of what clients and peers may cause to be logged.
+    limits: LogLimits,
     events: broadcast::Sender<ServerEvent>,
 }
 
 impl Server {
-    /// A server that takes every end which `authenticate` gives a client key. See
-    /// [`ServerBuilder`] for what else can be set.
-    pub fn builder<F, A>(authenticate: F) -> ServerBuilder
+    /// A server that takes every end which `authenticate` gives a [`Grant`]: a client key, as a
+    /// `String`, is one. See [`ServerBuilder`] for what else can be set.
+    pub fn builder<F, A, G>(authenticate: F) -> ServerBuilder
     where
         F: Fn(AuthRequest) -> A + Send + Sync + 'static,
-        A: Future<Output = Result<String, Refusal>> + Send + 'static,
+        A: Future<Output = Result<G, Refusal>> + Send + 'static,
+        G: Into<Grant>,
     {
         ServerBuilder::new(Authenticator::new(authenticate))
     }
@@ -116,15 +123,13 @@ impl Server {
 
     /// Makes a session of a byte stream that the embedder accepted by its own means: a WebSocket
     /// upgrade on the server's path or a preface is expected on it, within the handshake deadline.
-    /// How many of them there may be at once is the embedder's to bound.
+    /// It counts as one of [`max_handshakes`](ServerBuilder::max_handshakes); those without an address
+    /// are of one source.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn serve_io(&self, io: impl Io, remote: Option<SocketAddr>) {
-        let inner = Arc::clone(&self.inner);
-        self.inner.tasks.spawn(async move {
-            accept::handshake_in_time(&inner, Box::new(io), remote, None).await;
-        });
+        accept::serve(&self.inner, Box::new(io), remote, None);
     }
 
     /// A service that answers upgrade requests, to be mounted in axum, hyper or tower. The HTTP
@@ -224,6 +229,19 @@ impl Server {
         !sessions.is_empty()
     }
 
+    /// Asks `check` about every session of a client, and ends those of which it says why: after tokens
+    /// were revoked, for instance. What was proved is in [`ClientInfo::credential`]. An end that was
+    /// authenticated before, and has no session yet, is turned away and comes back. Returns how many
+    /// sessions were ended.
+    pub fn recheck(&self, check: impl Fn(&ClientInfo) -> Result<(), String>) -> usize {
+        let all = self.inner.sessions().recheck();
+        let ended = all.iter().filter_map(|(info, session)| Some((session, check(info).err()?)));
+        let ended = ended.map(|(session, reason)| {
+            session.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, &reason));
+        });
+        ended.count()
+    }
+
     /// The books of the server.
     #[must_use]
     pub fn ledger(&self) -> ServerLedger {
@@ -235,7 +253,8 @@ impl Server {
     #[doc(hidden)]
     #[must_use]
     pub fn kept(&self) -> Kept {
-        self.inner.sessions().kept()
+        let kept = self.inner.sessions().kept();
+        Kept { permits: kept.permits + self.inner.handshakes.len(), ..kept }
     }
 
     /// What happens to clients from now on. A receiver that lags loses the oldest events and is
@@ -270,6 +289,8 @@ impl Server {
                 core.close(now, GoAwayCode::SHUTDOWN, "the server has shut down");
             });
         }
+        // Nobody waits for a socket that may be silent for ever.
+        inner.handshakes.close();
         inner.tasks.wind_down(FAREWELL).await;
         inner.abandon();
         self.ledger()

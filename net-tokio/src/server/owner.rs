@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use watertight_core::SessionEnd;
 use watertight_core::registry::{SessionKey, SessionKind};
 use watertight_core::session::Fault;
 
 use super::{Inner, ServerEvent};
+use crate::log_limit::{shortened_text, some};
 use crate::session::{Notice, Owner, Shared};
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
@@ -31,10 +32,13 @@ impl SessionOwner {
         Self { server, session, key, children }
     }
 
-    fn on_closed(&self, end: SessionEnd) {
-        match end.fault() {
-            Fault::None => info!(%end, "session ended"),
-            Fault::Peer | Fault::Transport => warn!(%end, "session ended"),
+    fn on_closed(&self, shared: &Shared, end: SessionEnd) {
+        let text = end.to_string();
+        let shown = &*shortened_text(&text);
+        match (shared.limits().sessions.pass().map(some), end.fault()) {
+            (None, _) => debug!(end = shown, "session ended"),
+            (Some(left_out), Fault::None) => info!(end = shown, left_out, "session ended"),
+            (Some(left_out), _) => warn!(end = shown, left_out, "session ended"),
         }
         // Announced under the lock: the client's next session is announced after this end.
         let mut sessions = self.server.sessions();
@@ -53,11 +57,14 @@ impl Owner for SessionOwner {
                 self.server.backdial.spawn(&self.children, &self.key, incoming, keepalive);
             }
             Notice::GoingAway { code, text } => {
-                info!(%code, text, "the client takes no new connections");
+                let (limit, text) = (&shared.limits().sessions, &*shortened_text(&text));
+                if let Some(left_out) = limit.pass().map(some) {
+                    info!(%code, text, left_out, "the client takes no new connections");
+                }
             }
             // Clients announce nobody, and no dial of theirs is a peer's.
             Notice::ClientAdded(_) | Notice::ClientRemoved(_) | Notice::NoSuchClient { .. } => {}
-            Notice::Closed(end) => self.on_closed(end),
+            Notice::Closed(end) => self.on_closed(shared, end),
         }
     }
 }

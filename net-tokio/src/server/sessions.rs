@@ -1,5 +1,6 @@
 //! The server's sessions: those that run, and what is left of those that ran.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,9 @@ use watertight_core::registry::{
 };
 use watertight_core::wire::Dialect;
 
+use super::auth::{Credential, Grant};
 use super::crowd::Crowd;
+use super::pace::Pace;
 use super::peering::{PeerBook, PeerIdentity};
 use super::turns::Turns;
 use crate::session::{Books, Kept, Shared};
@@ -31,6 +34,9 @@ pub struct ClientInfo {
     pub connected_for: Duration,
     /// The address it connected from, where it has one.
     pub remote: Option<SocketAddr>,
+    /// What it has proved to be, as the authentication hook says.
+    pub identity: Option<String>,
+    credential: Option<Credential>,
     /// What it speaks.
     pub dialect: Dialect,
     /// The round trip to it, once measured. Never with a base-dialect client, which only sends
@@ -40,6 +46,14 @@ pub struct ClientInfo {
     pub going_away: bool,
     /// Its session's books.
     pub ledger: Ledger,
+}
+
+impl ClientInfo {
+    /// What the client was let in with, as the authentication hook has given it to its [`Grant`].
+    #[must_use]
+    pub fn credential<T: Any>(&self) -> Option<&T> {
+        self.credential.as_ref()?.get()
+    }
 }
 
 /// The books of a server.
@@ -67,8 +81,8 @@ impl ServerLedger {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) kind: SessionKind,
-    /// The client's key or the peer's id.
-    pub(super) key: String,
+    /// As whom a client was let in; that of a peer is its id.
+    pub(super) grant: Grant,
     pub(super) shared: Arc<Shared>,
     pub(super) since: Instant,
     pub(super) remote: Option<SocketAddr>,
@@ -79,7 +93,9 @@ pub(super) struct Running {
 /// want of room after it was told that it is welcome.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) key: String,
+    pub(crate) grant: Grant,
+    /// How often everybody had been asked again before it was granted.
+    pub(super) checks: u64,
     places: Arc<Places>,
 }
 
@@ -87,19 +103,19 @@ pub(crate) struct Place {
 type Places = Mutex<BTreeMap<String, usize>>;
 
 impl Place {
-    fn new(key: String, places: &Arc<Places>) -> Self {
-        *lock(places).entry(key.clone()).or_default() += 1;
-        Self { key, places: Arc::clone(places) }
+    fn new(grant: Grant, checks: u64, places: &Arc<Places>) -> Self {
+        *lock(places).entry(grant.key.clone()).or_default() += 1;
+        Self { grant, checks, places: Arc::clone(places) }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut places = lock(&self.places);
-        if let Some(count) = places.get_mut(&self.key) {
+        if let Some(count) = places.get_mut(&self.grant.key) {
             *count -= 1;
             if *count == 0 {
-                places.remove(&self.key);
+                places.remove(&self.grant.key);
             }
         }
     }
@@ -120,8 +136,8 @@ pub(crate) struct Admission {
 /// Who begins a session.
 pub(crate) struct Newcomer<'a> {
     pub(crate) kind: SessionKind,
-    /// The client's key or the peer's id.
-    pub(crate) key: &'a str,
+    /// That of a peer is its id.
+    pub(crate) grant: &'a Grant,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) dialect: Dialect,
 }
@@ -151,14 +167,22 @@ pub(crate) struct Sessions {
     pub(super) routes: u64,
     crowd: Crowd,
     pub(super) turns: Turns,
+    pub(super) pace: Pace,
     books: Books,
     places: Arc<Places>,
     max_agents: usize,
+    /// How often everybody was asked again who he is.
+    checks: u64,
     closed: bool,
 }
 
 impl Sessions {
-    pub(crate) fn new(limits: RegistryLimits, identity: Option<PeerIdentity>) -> Self {
+    pub(crate) fn new(
+        limits: RegistryLimits,
+        identity: Option<PeerIdentity>,
+        turns: Turns,
+        pace: Pace,
+    ) -> Self {
         Self {
             max_agents: limits.agents,
             book: PeerBook::new(identity, limits.clone()),
@@ -166,24 +190,44 @@ impl Sessions {
             registry: Registry::new(limits),
             running: BTreeMap::new(),
             crowd: Crowd::default(),
-            turns: Turns::default(),
+            turns,
+            pace,
             books: Books::default(),
             places: Arc::default(),
+            checks: 0,
             closed: false,
         }
     }
 
     /// Keeps room for a session of this client. One that replaces another session always has it.
-    pub(crate) fn reserve(&self, key: String) -> Result<Place, RegistryError> {
+    pub(crate) fn reserve(&self, grant: Grant, checks: u64) -> Result<Place, RegistryError> {
+        let key = &grant.key;
         let is_new = |key: &String| self.registry.lookup_local(key).is_none();
-        if is_new(&key) && !lock(&self.places).contains_key(&key) {
+        if is_new(key) && !lock(&self.places).contains_key(key) {
             let live = self.registry.ledger().agents.live;
             let reserved = lock(&self.places).keys().filter(|key| is_new(key)).count();
             if live + reserved as u64 >= self.max_agents as u64 {
                 return Err(RegistryError::TooManyAgents { limit: self.max_agents });
             }
         }
-        Ok(Place::new(key, &self.places))
+        Ok(Place::new(grant, checks, &self.places))
+    }
+
+    /// The session of a client that stays for a while, if it is alive: two agents take turns.
+    pub(super) fn incumbent(&self, key: &str) -> Option<(Arc<Shared>, Duration)> {
+        Some((self.lookup_local(key)?, self.turns.stays(key)?))
+    }
+
+    /// Every session of a client. Whoever was authenticated before now, and has none, gets none.
+    pub(super) fn recheck(&mut self) -> Vec<(ClientInfo, Arc<Shared>)> {
+        self.checks += 1;
+        let agents = self.running.iter().filter(|(_, it)| it.kind == SessionKind::Agent);
+        agents.map(|(session, it)| (it.info(*session), Arc::clone(&it.shared))).collect()
+    }
+
+    /// How often everybody was asked again who he is.
+    pub(super) const fn checks(&self) -> u64 {
+        self.checks
     }
 
     /// Registers a session, which `prepare` makes with a task that is still to be spawned among
@@ -194,7 +238,8 @@ impl Sessions {
         tasks: Option<Tasks>,
         prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
     ) -> Result<Added<R>, RegistryError> {
-        let Newcomer { kind, key, remote, dialect } = *newcomer;
+        let Newcomer { kind, grant, remote, dialect } = *newcomer;
+        let key = &*grant.key;
         let inserted = match kind {
             SessionKind::Agent => self.registry.insert_agent(key)?,
             SessionKind::IncomingPeer => self.registry.insert_incoming_peer(key, dialect)?,
@@ -210,7 +255,8 @@ impl Sessions {
             self.crowd.enter(kind, key, session, tasks);
         }
         let since = Instant::now();
-        let running = Running { kind, key: key.to_string(), shared, since, remote, dialect };
+        let grant = grant.clone();
+        let running = Running { kind, grant, shared, since, remote, dialect };
         self.running.insert(session, running);
         self.observe_routes();
         Ok(Added { session, replaced, replaced_remote, task })
@@ -306,7 +352,8 @@ impl Sessions {
 
     /// A client's sessions that are up: its newest, and those that drain.
     pub(crate) fn of_client(&self, key: &str) -> Vec<Arc<Shared>> {
-        let is_its = |running: &&Running| running.kind == SessionKind::Agent && running.key == key;
+        let is_its =
+            |running: &&Running| running.kind == SessionKind::Agent && running.grant.key == key;
         let running = self.running.values().filter(is_its);
         running.map(|running| Arc::clone(&running.shared)).collect()
     }
@@ -329,10 +376,12 @@ impl Running {
     fn info(&self, session: SessionKey) -> ClientInfo {
         let state = self.shared.lock();
         ClientInfo {
-            key: self.key.clone(),
+            key: self.grant.key.clone(),
             session,
             connected_for: self.since.elapsed(),
             remote: self.remote,
+            identity: self.grant.identity.clone(),
+            credential: self.grant.credential.clone(),
             dialect: self.dialect,
             rtt: state.core.rtt(),
             going_away: state.core.is_going_away(),
@@ -359,23 +408,28 @@ mod tests {
         assert!(!ServerLedger { registry: registry.ledger(), ..even }.is_even());
     }
 
+    fn reserve(sessions: &Sessions, key: &str) -> Result<Place, RegistryError> {
+        sessions.reserve(Grant::new(key), 0)
+    }
+
     #[test]
     fn a_place_is_kept_until_it_is_given_back() {
         let limits = RegistryLimits { agents: 2, ..RegistryLimits::default() };
-        let mut sessions = Sessions::new(limits, None);
+        let mut sessions =
+            Sessions::new(limits, None, Turns::new(Duration::ZERO), Pace::new(Duration::ZERO));
         let full = RegistryError::TooManyAgents { limit: 2 };
         let old = sessions.registry.insert_agent("a").unwrap().session;
-        let place = sessions.reserve("b".into()).unwrap();
-        assert_eq!(sessions.reserve("c".into()).unwrap_err(), full);
+        let place = reserve(&sessions, "b").unwrap();
+        assert_eq!(reserve(&sessions, "c").unwrap_err(), full);
         drop(place);
 
         // One that comes again is counted once, also when its old session ends meanwhile.
-        let again = [(); 2].map(|()| sessions.reserve("a".into()).unwrap());
-        let _place = sessions.reserve("c".into()).unwrap();
-        assert_eq!(sessions.reserve("d".into()).unwrap_err(), full);
+        let again = [(); 2].map(|()| reserve(&sessions, "a").unwrap());
+        let _place = reserve(&sessions, "c").unwrap();
+        assert_eq!(reserve(&sessions, "d").unwrap_err(), full);
         sessions.registry.remove(old);
-        assert_eq!(sessions.reserve("d".into()).unwrap_err(), full);
+        assert_eq!(reserve(&sessions, "d").unwrap_err(), full);
         drop(again);
-        sessions.reserve("d".into()).unwrap();
+        reserve(&sessions, "d").unwrap();
     }
 }

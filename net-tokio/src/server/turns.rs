@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// wait for half a minute at most.
 const WITHIN: Duration = Duration::from_secs(600);
 
-/// How often a session is replaced before that is worth a warning. A client that comes back before
-/// its old session is known to be dead replaces it, too.
+/// How often a session is replaced before it is clear that two agents take turns. A client that comes
+/// back before its old session is known to be dead replaces it, too.
 const FIRST: u64 = 2;
 
 /// Between two warnings about one client.
@@ -22,8 +22,13 @@ const REST: Duration = Duration::from_secs(60);
 const CLIENTS: usize = 4096;
 
 /// The clients whose sessions were replaced lately.
-#[derive(Debug, Default)]
-pub(super) struct Turns(BTreeMap<String, Client>);
+#[derive(Debug)]
+pub(super) struct Turns {
+    clients: BTreeMap<String, Client>,
+    /// How long a session stays that has taken over from another one, once two agents take turns. It is
+    /// the same for both, whoever of the two is the impostor and however often it tries.
+    stay: Duration,
+}
 
 #[derive(Debug)]
 struct Client {
@@ -42,6 +47,13 @@ pub(super) struct Warning {
     pub(super) within: Duration,
 }
 
+impl Warning {
+    /// Whether two agents take turns.
+    pub(super) const fn is_contest(self) -> bool {
+        self.turns >= FIRST
+    }
+}
+
 /// Where the new session and the one that it replaced come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Addresses {
@@ -49,30 +61,57 @@ pub(super) struct Addresses {
     pub(super) old: Option<SocketAddr>,
 }
 
+impl Addresses {
+    /// Whether they are of two machines, as far as addresses tell.
+    pub(super) fn differ(self) -> bool {
+        let [new, old] = [self.new, self.old].map(|at| at.map(|at| at.ip().to_canonical()));
+        new != old
+    }
+}
+
 impl Turns {
+    pub(super) fn new(stay: Duration) -> Self {
+        Self { clients: BTreeMap::new(), stay }
+    }
+
     /// A session of `client` has replaced another one; whether to warn of it.
-    pub(super) fn take(&mut self, client: &str) -> Option<Warning> {
+    pub(super) fn take(&mut self, client: &str, addresses: Addresses) -> Option<Warning> {
         let now = Instant::now();
-        let is_recent = |client: &Client| now - client.last <= WITHIN;
-        if self.0.len() >= CLIENTS && !self.0.contains_key(client) {
-            self.0.retain(|_, client| is_recent(client));
-            if self.0.len() >= CLIENTS {
+        if self.clients.len() >= CLIENTS && !self.clients.contains_key(client) {
+            self.clients.retain(|_, client| client.is_recent(now));
+            if self.clients.len() >= CLIENTS {
                 return None;
             }
         }
         let fresh = || Client { turns: 0, first: now, last: now, warned: None };
-        let client = self.0.entry(client.to_string()).or_insert_with(fresh);
-        if !is_recent(client) {
+        let client = self.clients.entry(client.to_string()).or_insert_with(fresh);
+        if !client.is_recent(now) {
             *client = fresh();
         }
         client.turns += 1;
         client.last = now;
+        let warning = Warning { turns: client.turns, within: now - client.first };
         let may_warn = client.warned.is_none_or(|warned| now - warned >= REST);
-        if client.turns < FIRST || !may_warn {
+        if !may_warn || !(warning.is_contest() || addresses.differ()) {
             return None;
         }
         client.warned = Some(now);
-        Some(Warning { turns: client.turns, within: now - client.first })
+        Some(warning)
+    }
+
+    /// How much longer the session of `client` stays, if two agents take turns and it is alive.
+    pub(super) fn stays(&self, client: &str) -> Option<Duration> {
+        let (now, client) = (Instant::now(), self.clients.get(client)?);
+        let is_contest = client.turns >= FIRST && client.is_recent(now);
+        (client.last + self.stay)
+            .checked_duration_since(now)
+            .filter(|left| is_contest && !left.is_zero())
+    }
+}
+
+impl Client {
+    fn is_recent(&self, now: Instant) -> bool {
+        now - self.last <= WITHIN
     }
 }
 
@@ -82,39 +121,77 @@ mod tests {
 
     use super::*;
 
+    const STAY: Duration = Duration::from_secs(30);
+
+    const SAME: Addresses = Addresses { new: None, old: None };
+
+    fn addresses(new: &str, old: &str) -> Addresses {
+        let [new, old] = [new, old].map(|at| Some(at.parse().unwrap()));
+        Addresses { new, old }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_comes_from_elsewhere_is_warned_of_at_once() {
+        let mut turns = Turns::new(STAY);
+        let same = addresses("192.0.2.1:1", "[::ffff:192.0.2.1]:2");
+        assert_eq!(turns.take("edge-7", same), None);
+        let elsewhere = addresses("192.0.2.1:1", "192.0.2.2:1");
+        let warning = turns.take("lab", elsewhere).unwrap();
+        assert!(!warning.is_contest());
+        assert!(turns.take("lab", elsewhere).is_none(), "once a minute");
+        let unix = Addresses { new: None, ..elsewhere };
+        assert!(turns.take("host", unix).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_of_two_has_taken_over_stays_for_a_while() {
+        let mut turns = Turns::new(STAY);
+        assert_eq!(turns.stays("edge-7"), None);
+        turns.take("edge-7", SAME);
+        assert_eq!(turns.stays("edge-7"), None, "an agent that came back");
+        for _ in 0..3 {
+            turns.take("edge-7", SAME);
+            assert_eq!(turns.stays("edge-7"), Some(STAY));
+            advance(STAY - Duration::from_secs(1)).await;
+            assert_eq!(turns.stays("edge-7"), Some(Duration::from_secs(1)));
+            advance(Duration::from_secs(1)).await;
+            assert_eq!(turns.stays("edge-7"), None);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_happens_again_and_again_is_warned_of_once_a_minute() {
-        let mut turns = Turns::default();
+        let mut turns = Turns::new(STAY);
         let mut warnings = Vec::new();
         for _ in 0..20 {
-            warnings.extend(turns.take("edge-7"));
+            warnings.extend(turns.take("edge-7", SAME));
             advance(Duration::from_secs(10)).await;
         }
         let seconds = |warning: &Warning| (warning.turns, warning.within.as_secs());
         let told: Vec<_> = warnings.iter().map(seconds).collect();
         assert_eq!(told, [(2, 10), (8, 70), (14, 130), (20, 190)]);
-        assert_eq!(turns.take("another"), None);
+        assert_eq!(turns.take("another", SAME), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_comes_back_now_and_then_is_no_cause_for_a_warning() {
-        let mut turns = Turns::default();
+        let mut turns = Turns::new(STAY);
         for _ in 0..10 {
-            assert_eq!(turns.take("edge-7"), None);
+            assert_eq!(turns.take("edge-7", SAME), None);
             advance(WITHIN + Duration::from_secs(1)).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_clients_that_are_watched_have_a_bound() {
-        let mut turns = Turns::default();
+        let mut turns = Turns::new(STAY);
         for number in 0..CLIENTS + 10 {
-            assert_eq!(turns.take(&number.to_string()), None);
+            assert_eq!(turns.take(&number.to_string(), SAME), None);
         }
-        assert_eq!(turns.0.len(), CLIENTS);
-        assert!(turns.take("0").is_some());
+        assert_eq!(turns.clients.len(), CLIENTS);
+        assert!(turns.take("0", SAME).is_some());
         advance(WITHIN + Duration::from_secs(1)).await;
-        turns.take("late");
-        assert_eq!(turns.0.len(), 1);
+        turns.take("late", SAME);
+        assert_eq!(turns.clients.len(), 1);
     }
 }

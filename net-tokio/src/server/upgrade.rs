@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, RETRY_AFTER};
 use http::{Extensions, HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -77,8 +77,9 @@ impl UpgradeService {
         let accepted = upgrade::accept(&parts)?;
         let origin = self.origin.unwrap_or_else(|| Origin {
             remote: (self.remote_from)(&parts.extensions),
-            certificates: Vec::new(),
+            ..Origin::default()
         });
+        origin.authenticates();
         let (remote, dialect) = (origin.remote, accepted.dialect);
         let admission = match self.server.claim(&parts.headers, remote)? {
             Claim::Proved { id, number } => {
@@ -184,6 +185,12 @@ fn refused(refusal: Refusal) -> Response<String> {
     *response.status_mut() = refusal.status;
     // The next try is another connection; this one holds a place among the handshakes.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Some(wait) = refusal.retry_after {
+        let seconds = wait.as_millis().div_ceil(1000);
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+    }
     if refusal.status == StatusCode::UPGRADE_REQUIRED {
         upgrade::expect_in(response.headers_mut());
     }

@@ -66,7 +66,7 @@ mod tests {
     fn session() -> Arc<Shared> {
         let (clock, config) = (Clock::start(), SessionConfig::default());
         let core = Session::new(clock.now(), Role::Acceptor, Dialect::Extended, config);
-        let session = Shared::new(clock, core, Span::none());
+        let session = Shared::new(clock, core, Span::none(), Arc::default());
         session.command(|core, now| core.open(now, "tcp/web:80", None)).unwrap();
         session
     }

@@ -9,6 +9,7 @@ use watertight_core::{Role, Session, SessionConfig};
 use super::clock::Clock;
 use super::driver::{Driver, Owner};
 use super::state::Shared;
+use crate::log_limit::Limits;
 use crate::metrics::LiveSession;
 use crate::tasks::Tasks;
 use crate::transport::Transport;
@@ -29,6 +30,8 @@ pub(crate) struct RunOptions {
     pub(crate) span: Span,
     /// Whether the other end is a server's peer.
     pub(crate) peer: bool,
+    /// Of its lines in the log.
+    pub(crate) limits: Arc<Limits>,
 }
 
 /// Makes a session on a transport, and the task that drives it. `owner` is made with the group of
@@ -44,7 +47,7 @@ pub(crate) fn prepare<T: Transport + Unpin, O: Owner + Unpin>(
 ) -> (Arc<Shared>, SessionTask) {
     let clock = Clock::start();
     let core = Session::new(clock.now(), options.role, options.dialect, options.config);
-    let shared = Shared::new(clock, core, options.span.clone());
+    let shared = Shared::new(clock, core, options.span.clone(), options.limits);
     let (children, peer) = (tasks.child(), options.peer);
     let driver = Driver::new(Arc::clone(&shared), transport, owner(&children));
     let task = async move {

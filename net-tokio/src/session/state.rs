@@ -13,7 +13,7 @@ use watertight_core::wire::{ClientRoute, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
 
 use super::clock::Clock;
-use crate::log_limit::LogLimit;
+use crate::log_limit::{Limits, shortened_text};
 use crate::metrics::Meter;
 
 /// A session behind its lock. Handles lock, call and unlock; nobody holds it across an await.
@@ -21,7 +21,7 @@ use crate::metrics::Meter;
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     span: Span,
-    refusals: LogLimit,
+    limits: Arc<Limits>,
     state: Mutex<State>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) enum Notice {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, core: Session, span: Span) -> Arc<Self> {
+    pub(crate) fn new(clock: Clock, core: Session, span: Span, limits: Arc<Limits>) -> Arc<Self> {
         let state = State {
             core,
             handles: BTreeMap::new(),
@@ -91,7 +91,7 @@ impl Shared {
             notices: VecDeque::new(),
             meter: Meter::default(),
         };
-        Arc::new(Self { clock, span, refusals: LogLimit::default(), state: Mutex::new(state) })
+        Arc::new(Self { clock, span, limits, state: Mutex::new(state) })
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
@@ -144,13 +144,19 @@ impl Shared {
 
     /// The span of a connection, which either end dialled.
     pub(crate) fn connection_span(&self, id: ConnectionId, target: &str) -> Span {
+        let target = &*shortened_text(target);
         info_span!(parent: &self.span, "connection", %id, target)
+    }
+
+    /// Of lines that the remote may cause in a loop.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Whether one more refused dial may be logged for everybody to see; if so, how many were not
     /// before it.
     pub(crate) fn may_log_refusal(&self) -> Option<u64> {
-        self.refusals.pass()
+        self.limits.dials.pass()
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

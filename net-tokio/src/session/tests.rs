@@ -107,6 +107,7 @@ fn options(role: Role) -> RunOptions {
         config: SessionConfig::default(),
         span: Span::none(),
         peer: false,
+        limits: Arc::default(),
     }
 }
 

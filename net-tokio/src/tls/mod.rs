@@ -14,7 +14,10 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{
+    NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tracing::warn;
 
@@ -58,40 +61,79 @@ pub enum TlsError {
 /// A server's identity, and whom it asks for a certificate. Clones are the same one.
 #[derive(Clone)]
 pub struct ServerTls {
-    config: Arc<RwLock<Arc<ServerConfig>>>,
+    current: Arc<RwLock<Current>>,
     /// Where it comes from, if it can be read again.
     files: Option<Arc<Files>>,
+}
+
+/// What is in force.
+#[derive(Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// Whose certificates are asked for, where that is known here.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// Whose certificates a server asks its agents for: PEM texts or the paths of PEM files.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ClientAuthorities<T> {
+    /// The authorities.
+    pub authorities: T,
+    /// Their lists of certificates that were revoked, if there are any. With one list, there must be one
+    /// of each authority.
+    pub revoked: Option<T>,
+}
+
+impl<T> ClientAuthorities<T> {
+    /// Authorities without lists of revoked certificates.
+    pub const fn new(authorities: T) -> Self {
+        Self { authorities, revoked: None }
+    }
+
+    /// Certificates on these lists are refused.
+    #[must_use]
+    pub fn revoked(self, lists: T) -> Self {
+        Self { revoked: Some(lists), ..self }
+    }
 }
 
 /// The PEM files of a server.
 struct Files {
     certificates: PathBuf,
     key: PathBuf,
-    client_ca: Option<PathBuf>,
+    clients: Option<ClientAuthorities<PathBuf>>,
 }
 
 impl Files {
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let client_ca = self.client_ca.as_deref().map(Pem::File);
-        server_config(Pem::File(&self.certificates), Pem::File(&self.key), client_ca)
+    fn read(&self) -> Result<Current, TlsError> {
+        let clients = self.clients.as_ref().map(|clients| ClientAuthorities {
+            authorities: Pem::File(&clients.authorities),
+            revoked: clients.revoked.as_deref().map(Pem::File),
+        });
+        Current::new(Pem::File(&self.certificates), Pem::File(&self.key), clients)
     }
 }
 
 impl ServerTls {
-    /// An identity from PEM files. With `client_ca`, only ends whose certificate one of its
-    /// authorities has signed are let in; the authentication hook sees the certificate.
+    /// An identity from PEM files. With `clients`, only ends whose certificate one of the
+    /// authorities has signed, and has not revoked, are let in; the authentication hook sees the certificate.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn from_pem_files(
         certificates: &Path,
         key: &Path,
-        client_ca: Option<&Path>,
+        clients: Option<ClientAuthorities<&Path>>,
     ) -> Result<Self, TlsError> {
         let [certificates, key] = [certificates, key].map(Path::to_path_buf);
-        let files = Files { certificates, key, client_ca: client_ca.map(Path::to_path_buf) };
-        let config = files.read()?;
-        Ok(Self { files: Some(Arc::new(files)), ..Self::from_config(config) })
+        let clients = clients.map(|clients| ClientAuthorities {
+            authorities: clients.authorities.to_path_buf(),
+            revoked: clients.revoked.map(Path::to_path_buf),
+        });
+        let files = Files { certificates, key, clients };
+        let current = Arc::new(RwLock::new(files.read()?));
+        Ok(Self { current, files: Some(Arc::new(files)) })
     }
 
     /// As [`from_pem_files`](Self::from_pem_files), from PEM texts.
@@ -101,12 +143,16 @@ impl ServerTls {
     pub fn from_pem(
         certificates: &[u8],
         key: &[u8],
-        client_ca: Option<&[u8]>,
+        clients: Option<ClientAuthorities<&[u8]>>,
     ) -> Result<Self, TlsError> {
-        let client_ca = client_ca.map(|ca| Pem::Text("client authority", ca));
+        let clients = clients.map(|clients| ClientAuthorities {
+            authorities: Pem::Text("client authority", clients.authorities),
+            revoked: clients.revoked.map(|lists| Pem::Text("list of revoked certificates", lists)),
+        });
         let (certificates, key) =
             (Pem::Text("certificate", certificates), Pem::Text("private key", key));
-        server_config(certificates, key, client_ca).map(Self::from_config)
+        let current = Current::new(certificates, key, clients)?;
+        Ok(Self { current: Arc::new(RwLock::new(current)), files: None })
     }
 
     /// What the embedder has configured, such as a resolver of certificates that change, or a key
@@ -118,7 +164,7 @@ impl ServerTls {
     /// does not have its certificate checked again, so that one which has expired is let in.
     #[must_use]
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
-        Self { config: Arc::new(RwLock::new(config)), files: None }
+        Self { current: Arc::new(RwLock::new(Current { config, clients: None })), files: None }
     }
 
     /// Reads the PEM files again, for all clones. Handshakes that begin afterwards go by them;
@@ -129,16 +175,33 @@ impl ServerTls {
     /// Names the file and what is wrong with it. What was in force stays in force.
     pub fn reload(&self) -> Result<(), TlsError> {
         if let Some(files) = &self.files {
-            let config = files.read()?;
-            // The lock guards one pointer, which is whole whatever panicked.
-            *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+            let current = files.read()?;
+            // What the lock guards is whole whatever panicked.
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         }
         Ok(())
     }
 
+    /// Whether a client with these certificates, its own first, would be let in now: they may have
+    /// expired, been revoked, or be of an authority that is trusted no more. Says yes of one that was
+    /// never asked, and wherever that is the embedder's [`from_config`](Self::from_config) to know.
+    ///
+    /// # Errors
+    /// Why it would not be.
+    pub fn verify_client(&self, certificates: &[CertificateDer<'_>]) -> Result<(), TlsError> {
+        let (Some(clients), [own, others @ ..]) = (self.current().clients, certificates) else {
+            return Ok(());
+        };
+        clients.verify_client_cert(own, others, UnixTime::now())?;
+        Ok(())
+    }
+
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn acceptor(&self) -> TlsAcceptor {
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&config))
+        TlsAcceptor::from(self.current().config)
     }
 
     /// The server's side of a TLS handshake. Not cancel safe: the stream is lost. The caller sets
@@ -160,22 +223,47 @@ impl fmt::Debug for ServerTls {
     }
 }
 
+impl Current {
+    fn new(
+        certificates: Pem<'_>,
+        key: Pem<'_>,
+        clients: Option<ClientAuthorities<Pem<'_>>>,
+    ) -> Result<Self, TlsError> {
+        let clients = clients.map(|clients| verifier(&clients)).transpose()?;
+        let config = server_config(certificates, key, clients.clone())?;
+        Ok(Self { config, clients })
+    }
+}
+
+fn verifier(clients: &ClientAuthorities<Pem<'_>>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let ClientAuthorities { authorities, revoked } = clients;
+    let roots = Arc::new(authorities.roots()?);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    if let Some(lists) = revoked {
+        // Only the agent's own certificate is looked for: an authority between has no list of its own
+        // in most places. A list that has expired says nothing of what was revoked since.
+        builder = builder.with_crls(lists.revocations()?).only_check_end_entity_revocation();
+        builder = builder.enforce_revocation_expiration();
+    }
+    builder.build().map_err(|error| match error {
+        VerifierBuilderError::InvalidCrl(error) => {
+            revoked.as_ref().unwrap_or(authorities).wrong(&rustls::Error::from(error))
+        }
+        error => authorities.wrong(&error),
+    })
+}
+
 fn server_config(
     certificates: Pem<'_>,
     key: Pem<'_>,
-    client_ca: Option<Pem<'_>>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let asks = client_ca.is_some();
+    let asks = clients.is_some();
     let builder =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let builder = match client_ca {
+    let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(ca) => {
-            let roots = Arc::new(ca.roots()?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            let verifier = verifier.build().map_err(|error| ca.wrong(&error))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let chain = certificates.certificates()?;
     let doubts = [doubt_of(&chain), doubt::of_names(&chain)];
@@ -334,11 +422,11 @@ mod tests {
     async fn a_client_certificate_that_has_expired_is_not_let_in_by_resumption() {
         let [cert, key] = identity();
         let [client_ca, client_cert, client_key] = client_identity();
-        let server = |client_ca| {
+        let server = |clients: Option<ClientAuthorities<Pem<'_>>>| {
             let pem = |what, text: &'static str| Pem::Text(what, text.as_bytes());
             let [cert, key] = [&cert, &key].map(|text| &*text.clone().leak());
-            let config = server_config(pem("certificate", cert), pem("key", key), client_ca);
-            let mut config = config.unwrap();
+            let config = Current::new(pem("certificate", cert), pem("key", key), clients);
+            let Current { mut config, .. } = config.unwrap();
             let clock = Arc::new(Ahead(AtomicU64::new(0)));
             Arc::get_mut(&mut config).unwrap().time_provider = Arc::clone(&clock) as Arc<_>;
             (ServerTls::from_config(config), clock)
@@ -347,7 +435,8 @@ mod tests {
             let identity = Some((client_cert.as_bytes(), client_key.as_bytes()));
             ClientTls::from_pem(Some(cert.as_bytes()), identity).unwrap()
         };
-        let (asking, clock) = server(Some(Pem::Text("authority", client_ca.as_bytes())));
+        let (asking, clock) =
+            server(Some(ClientAuthorities::new(Pem::Text("authority", client_ca.as_bytes()))));
         let agent = client();
         for _ in 0..2 {
             assert_eq!(visit(&asking, &agent).await, Some(HandshakeKind::Full));

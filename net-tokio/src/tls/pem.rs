@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use tokio_rustls::rustls::RootCertStore;
 
 use super::TlsError;
@@ -45,6 +45,22 @@ impl Pem<'_> {
                 .map_err(|_| self.wrong(&"the text between BEGIN and END is no certificate"))?;
         }
         Ok(roots)
+    }
+
+    /// Lists of certificates that were revoked; at least one.
+    pub(super) fn revocations(
+        &self,
+    ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+        let text = self.text()?;
+        let lists: Result<Vec<_>, _> =
+            CertificateRevocationListDer::pem_slice_iter(unmarked(&text)).collect();
+        match lists {
+            Ok(lists) if lists.is_empty() => {
+                Err(self.wrong(&"no list of revoked certificates in it"))
+            }
+            Ok(lists) => Ok(lists),
+            Err(error) => Err(self.wrong(&words(&error))),
+        }
     }
 
     /// The first one.
@@ -136,7 +152,7 @@ impl fmt::Display for Pem<'_> {
 mod tests {
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-    use crate::{ClientTls, ServerTls};
+    use crate::{ClientAuthorities, ClientTls, ServerTls};
 
     fn identity(name: &str) -> (String, String) {
         let CertifiedKey { cert, signing_key } =
@@ -151,7 +167,10 @@ mod tests {
         assert!(ServerTls::from_pem(certificate, key, None).is_ok());
         let marked = |text: &[u8]| [super::BYTE_ORDER_MARK, text].concat();
         assert!(ServerTls::from_pem(&marked(certificate), &marked(key), None).is_ok());
-        assert!(ServerTls::from_pem(certificate, key, Some(certificate)).is_ok());
+        assert!(
+            ServerTls::from_pem(certificate, key, Some(ClientAuthorities::new(certificate)))
+                .is_ok()
+        );
         assert!(ClientTls::from_pem(Some(certificate), None).is_ok());
         assert!(ClientTls::from_pem(Some(certificate), Some((certificate, key))).is_ok());
     }
@@ -189,7 +208,11 @@ mod tests {
             (&certificate, &key, Some(garbled), "the client authority: the text between BEGIN and"),
         ] {
             let ca = ca.map(str::as_bytes);
-            let made = ServerTls::from_pem(certificate.as_bytes(), key.as_bytes(), ca);
+            let made = ServerTls::from_pem(
+                certificate.as_bytes(),
+                key.as_bytes(),
+                ca.map(ClientAuthorities::new),
+            );
             let error = made.unwrap_err().to_string();
             assert!(error.starts_with(named), "{named} ≠ {error}");
         }

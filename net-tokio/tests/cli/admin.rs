@@ -1,4 +1,5 @@
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
@@ -76,4 +77,29 @@ fn a_unix_socket_is_for_this_user_alone() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
     assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn s1_idle_connections_do_not_stop_health_checks() {
+    let tunnel = Tunnel::start(&[], &[]);
+    let admin = tunnel.admin();
+    let ask = |socket: &mut TcpStream| {
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: {admin}\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    };
+    let mut held = Vec::new();
+    for number in 0..2200 {
+        let mut socket = TcpStream::connect(&admin).unwrap();
+        // Half of them have had an answer, and may have another request.
+        if number % 2 == 0 {
+            ask(&mut socket);
+        }
+        held.push(socket);
+    }
+    assert_eq!(get(&admin, "/healthz").status, 200);
+    ask(held.last_mut().unwrap());
+    tunnel.stop();
 }

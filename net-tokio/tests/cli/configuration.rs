@@ -175,13 +175,28 @@ fn other_mistakes_are_explained() {
 }
 
 #[test]
-fn a_token_file_that_everyone_can_read_is_warned_of() {
+fn a_file_that_others_can_read_or_change_is_warned_of() {
     let folder = folder();
-    let warns = |mode: u32| {
-        let file = folder.path().join("tokens");
-        std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
-        Process::ready(&server_arguments(&folder)).stop().stderr.contains("chmod o-r")
+    let config = path(&folder, "config.toml");
+    let warnings = |file: &str, mode: u32| {
+        let set = |file: &str, mode| {
+            let file = folder.path().join(file);
+            std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+        };
+        set(file, mode);
+        let arguments = [server_arguments(&folder), owned(&["--config", &config])].concat();
+        let log = Process::ready(&arguments).stop().stderr;
+        set(file, 0o600);
+        ["chmod o-r", "chmod go-w"].map(|advice| log.contains(advice))
     };
-    assert!(warns(0o644));
-    assert!(!warns(0o640));
+    write(&folder.path().join("config.toml"), "log = \"info\"\n");
+    std::fs::set_permissions(folder.path().join("tokens"), Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(warnings("config.toml", 0o600), [false, false]);
+    assert_eq!(warnings("tokens", 0o644), [true, false]);
+    assert_eq!(warnings("tokens", 0o640), [false, false]);
+    assert_eq!(warnings("tokens", 0o660), [false, true]);
+    assert_eq!(warnings("config.toml", 0o644), [false, false], "no secret is in it");
+    assert_eq!(warnings("config.toml", 0o622), [false, true]);
+    write(&folder.path().join("config.toml"), "[agent]\nheader = \"Authorization: x\"\n");
+    assert_eq!(warnings("config.toml", 0o644), [true, false]);
 }

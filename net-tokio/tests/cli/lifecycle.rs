@@ -149,7 +149,9 @@ fn an_agent_is_ready_once_it_is_connected() {
     let agent = [&["agent", "--connect", &socket][..], &arguments].concat();
     let agent = Process::start(program(&agent));
     eventually("the complaint", || agent.log().contains("not connected").then_some(()));
-    assert!(agent.address("forward").starts_with("unix:"));
+    // The log and the output are written by two threads.
+    let forward = eventually("the forward's address", || agent.find_address("forward"));
+    assert!(forward.starts_with("unix:"), "{forward}");
     assert!(!agent.is_ready());
     let server = Process::ready(&["server", "--listen", &socket, "--token-file", &tokens]);
     eventually("readiness", || agent.is_ready().then_some(()));

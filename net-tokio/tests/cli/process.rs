@@ -110,10 +110,16 @@ impl Process {
 
     /// The address that it listens on for `purpose`, by what it printed.
     pub(crate) fn address(&self, purpose: &str) -> String {
+        let found = self.find_address(purpose);
+        found.unwrap_or_else(|| panic!("no {purpose} in {}", self.stdout.get()))
+    }
+
+    /// The same, if it has been printed yet.
+    pub(crate) fn find_address(&self, purpose: &str) -> Option<String> {
         let output = self.stdout.get();
         let mut lines = output.lines().filter_map(|line| line.split_once(" listening on "));
-        let found = lines.find(|(what, _)| what.starts_with(purpose));
-        found.unwrap_or_else(|| panic!("no {purpose} in {output}")).1.to_string()
+        let (_, address) = lines.find(|(what, _)| what.starts_with(purpose))?;
+        Some(address.to_string())
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

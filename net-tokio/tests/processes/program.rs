@@ -23,7 +23,9 @@ pub(crate) fn found(programs: &[(&str, &str)]) -> bool {
 fn is_there(program: &str) -> bool {
     // There are several programs named nc, and only one of them has the option for half-closing.
     let (program, mark) = if program == "nc" { ("nc", "OpenBSD") } else { (program, "") };
-    let help = Command::new(program).arg("-h").stdin(Stdio::null()).output();
+    // A browser takes -h for something to show.
+    let option = if program == "chromium" { "--version" } else { "-h" };
+    let help = Command::new(program).arg(option).stdin(Stdio::null()).output();
     help.is_ok_and(|help| String::from_utf8_lossy(&help.stderr).contains(mark))
 }
 

@@ -1,6 +1,9 @@
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use tempfile::TempDir;
 
 /// An authority, and what it has signed, as files.
@@ -28,7 +31,9 @@ impl Authority {
 
     /// A certificate for `name`, and its key.
     pub(crate) fn sign(&self, name: &str) -> [String; 2] {
-        let params = CertificateParams::new(vec![name.to_string()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(serial(name));
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let write = |file: &str, content: String| {
@@ -42,7 +47,32 @@ impl Authority {
         ]
     }
 
+    /// The list of the certificates that are revoked: those for `names`.
+    pub(crate) fn revoke(&self, names: &[&str]) -> String {
+        let revoked = names.iter().map(|name| RevokedCertParams {
+            serial_number: serial(name),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(4000, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let path = self.path("revoked.pem");
+        std::fs::write(&path, list.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
+        path.display().to_string()
+    }
+
     fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
+}
+
+fn serial(name: &str) -> SerialNumber {
+    SerialNumber::from_slice(&[&[1], name.as_bytes()].concat())
 }

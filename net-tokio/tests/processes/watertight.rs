@@ -128,6 +128,16 @@ impl Watertight {
         self.process.exit(PATIENCE).await;
     }
 
+    /// Has it read its files again.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.errors()
+    }
+
     /// Stops it in its tracks, as a laptop that is closed.
     pub(crate) async fn stop(&self) {
         self.process.stop().await;

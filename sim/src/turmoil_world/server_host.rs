@@ -63,6 +63,8 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Server> 
         .write_buffer(stage.write_buffer())
         .session(stage.server_session())
         .handshake_deadline(stage.handshake())
+        .min_turn(stage.handshake())
+        .session_interval(Duration::from_millis(1))
         .peering(PeerIdentity::new(&host.to_string(), &token(host)))
         .allow_dials(move |client, incoming| {
             handle(Arc::clone(&handling), host, Some(client), incoming)

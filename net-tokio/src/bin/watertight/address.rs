@@ -1,18 +1,19 @@
 //! Where to listen, in the operator's words.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use thiserror::Error;
+
+use crate::unix_socket::UnixSocket;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ListenAddr {
     /// `host:port`; the host may be a name.
     Tcp(String),
-    /// `unix:/path`
-    Unix(PathBuf),
+    /// `unix:/path`, and who may connect.
+    Unix(UnixSocket),
 }
 
 /// Why an address cannot be read.
@@ -36,6 +37,8 @@ pub(crate) enum BadAddress {
     Brackets(String),
     #[error("{0:?} needs an absolute path: write unix:/run/watertight.sock")]
     RelativePath(String),
+    #[error("{0:?}: {1}")]
+    Rights(String, String),
 }
 
 impl FromStr for ListenAddr {
@@ -43,7 +46,9 @@ impl FromStr for ListenAddr {
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
         match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            Some(path) if path.starts_with('/') => {
+                path.parse().map(Self::Unix).map_err(|error| BadAddress::Rights(text.into(), error))
+            }
             Some(_) => Err(BadAddress::RelativePath(text.to_string())),
             None => {
                 check_host_and_port(text)?;
@@ -76,7 +81,7 @@ impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => f.write_str(address),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(socket) => write!(f, "unix:{socket}"),
         }
     }
 }

@@ -1,17 +1,15 @@
 //! Listening sockets, and what to do when one is not to be had.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket};
 use watertight::Listener;
 
 use crate::address::{AdminAddr, ListenAddr};
 use crate::failure::Failure;
+use crate::unix_socket::{SocketFile, UnixSocket};
 
 /// Connections that wait in the kernel to be accepted. When a server comes back, all of its agents
 /// come at once; one that finds the queue full tries again only after a second.
@@ -28,14 +26,6 @@ pub(crate) struct Bound {
     pub(crate) address: ListenAddr,
     /// Removes the socket's file once nothing listens any more.
     pub(crate) file: Option<SocketFile>,
-}
-
-/// The file of a Unix socket, which is removed on drop.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    /// Device and inode: another process may have put its own socket in this one's place.
-    identity: (u64, u64),
 }
 
 /// What is listened on together.
@@ -66,14 +56,13 @@ impl Binder {
     ) -> Result<Vec<Bound>, Failure> {
         let bound = match address {
             ListenAddr::Tcp(text) => self.bind_tcp(text).await,
-            ListenAddr::Unix(path) => bind_unix(path).await.map(|bound| vec![bound]),
+            ListenAddr::Unix(socket) => bind_unix(socket).await.map(|bound| vec![bound]),
         };
         bound.map_err(|error| cannot_listen(address, option, &error))
     }
 
     async fn bind_tcp(&self, address: &str) -> io::Result<Vec<Bound>> {
-        let found: BTreeSet<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
-        self.bind_each(&found)
+        self.bind_each(&resolve(address).await?)
     }
 
     /// Listens on all addresses that this machine has, at least one. Where the system chooses the
@@ -138,30 +127,28 @@ fn is_of_no_such_address(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(NO_SUCH_FAMILY)
 }
 
-/// Listens for the admin server: on loopback, or on a Unix socket for this user alone.
+/// Listens for the admin server: on loopback, or on a Unix socket.
 pub(crate) async fn bind_admin(
     binder: &Binder,
     address: &AdminAddr,
 ) -> Result<Vec<Bound>, Failure> {
     let AdminAddr(address) = address;
-    if let ListenAddr::Tcp(text) = address {
-        check_loopback(text).await?;
-    }
-    let bound = binder.bind(address, "--admin").await?;
-    if let ListenAddr::Unix(path) = address {
-        let private = fs::Permissions::from_mode(0o600);
-        fs::set_permissions(path, private)
-            .map_err(|error| cannot_listen(address, "--admin", &error))?;
-    }
-    Ok(bound)
+    let ListenAddr::Tcp(text) = address else { return binder.bind(address, "--admin").await };
+    let found = resolve(text)
+        .await
+        .map_err(|error| Failure::start(format_args!("cannot resolve --admin {text}: {error}")))?;
+    // What is bound is what was checked: a name may have another address a moment later.
+    check_loopback(text, &found)?;
+    let bound = binder.bind_each(&found);
+    bound.map_err(|error| cannot_listen(address, "--admin", &error))
 }
 
-async fn check_loopback(address: &str) -> Result<(), Failure> {
-    let resolved: Vec<SocketAddr> = tokio::net::lookup_host(address)
-        .await
-        .map_err(|error| Failure::start(format_args!("cannot resolve --admin {address}: {error}")))?
-        .collect();
-    match resolved.iter().find(|resolved| !resolved.ip().is_loopback()) {
+async fn resolve(address: &str) -> io::Result<BTreeSet<SocketAddr>> {
+    Ok(tokio::net::lookup_host(address).await?.collect())
+}
+
+fn check_loopback(address: &str, found: &BTreeSet<SocketAddr>) -> Result<(), Failure> {
+    match found.iter().find(|found| !found.ip().is_loopback()) {
         None => Ok(()),
         Some(public) => Err(Failure::configuration(format_args!(
             "--admin {address}: {} is not a loopback address. Whoever reaches the admin server can \
@@ -173,42 +160,10 @@ async fn check_loopback(address: &str) -> Result<(), Failure> {
     }
 }
 
-async fn bind_unix(path: &Path) -> io::Result<Bound> {
-    let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(path).await?;
-            UnixListener::bind(path)?
-        }
-        bound => bound?,
-    };
-    let metadata = fs::symlink_metadata(path)?;
-    let identity = (metadata.dev(), metadata.ino());
-    let file = SocketFile { path: path.to_path_buf(), identity };
-    let address = ListenAddr::Unix(path.to_path_buf());
+async fn bind_unix(socket: &UnixSocket) -> io::Result<Bound> {
+    let (listener, file) = socket.listen().await?;
+    let address = ListenAddr::Unix(socket.clone());
     Ok(Bound { listener: Listener::Unix(listener), address, file: Some(file) })
-}
-
-/// Removes the socket file of a process that is gone. One that answers, and a file that is no
-/// socket, are left alone.
-async fn remove_stale(path: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        let text = "there is a file of that name that is no socket";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
-    }
-    match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        _ => Err(io::ErrorKind::AddrInUse.into()),
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let metadata = fs::symlink_metadata(&self.path);
-        if metadata.is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
-            // Nothing more can be done about a file that cannot be removed; the next start does.
-            fs::remove_file(&self.path).ok();
-        }
-    }
 }
 
 fn cannot_listen(address: &ListenAddr, option: &str, error: &io::Error) -> Failure {
@@ -233,6 +188,9 @@ fn cannot_listen(address: &ListenAddr, option: &str, error: &io::Error) -> Failu
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
 
     fn temporary(name: &str) -> PathBuf {
@@ -309,7 +267,7 @@ mod tests {
         let path = temporary("stale.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let bound = bind(&ListenAddr::Unix(path.clone()), "--listen").await.unwrap();
+        let bound = bind(&ListenAddr::Unix(UnixSocket::at(&path)), "--listen").await.unwrap();
         drop(bound);
         assert!(!path.exists());
     }
@@ -317,8 +275,8 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_answers_is_left_alone() {
         let path = temporary("live.sock");
-        let first = bind(&ListenAddr::Unix(path.clone()), "--listen").await.unwrap();
-        let error = bind(&ListenAddr::Unix(path.clone()), "--listen").await.unwrap_err();
+        let first = bind(&ListenAddr::Unix(UnixSocket::at(&path)), "--listen").await.unwrap();
+        let error = bind(&ListenAddr::Unix(UnixSocket::at(&path)), "--listen").await.unwrap_err();
         assert!(error.to_string().contains("address in use"), "{error}");
         assert!(path.exists());
         drop(first);
@@ -328,7 +286,7 @@ mod tests {
     async fn a_file_that_is_no_socket_is_left_alone() {
         let path = temporary("file.sock");
         fs::write(&path, "precious").unwrap();
-        bind(&ListenAddr::Unix(path.clone()), "--listen").await.unwrap_err();
+        bind(&ListenAddr::Unix(UnixSocket::at(&path)), "--listen").await.unwrap_err();
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_file(&path).unwrap();
     }

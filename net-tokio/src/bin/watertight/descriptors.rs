@@ -14,3 +14,9 @@ pub(crate) fn raise_limit() {
         warn!(%error, ?current, "cannot raise the limit on open files");
     }
 }
+
+/// How many there may be.
+pub(crate) fn limit() -> usize {
+    let current = getrlimit(Resource::Nofile).current;
+    current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}

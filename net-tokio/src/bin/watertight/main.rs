@@ -1,16 +1,19 @@
 //! The `watertight` program: server, agent and demo on the command line.
 
+mod access;
 mod address;
 mod admin;
 mod agent;
 mod allow_spec;
 mod bind;
 mod books;
+mod certificate;
 mod cli;
 mod config;
 mod connect_path;
 mod demo;
 mod descriptors;
+mod exposure;
 mod failure;
 mod forward_spec;
 mod header_spec;
@@ -28,6 +31,7 @@ mod tasks;
 mod text_file;
 mod tls;
 mod tokens;
+mod unix_socket;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -40,6 +44,7 @@ use tokio::runtime::Runtime;
 use crate::books::Books;
 use crate::cli::{Cli, Command};
 use crate::config::FileOptions;
+use crate::exposure::{warn_if_exposed, warn_if_others_can_write};
 use crate::failure::{Failure, exit_code};
 use crate::output::Output;
 
@@ -74,10 +79,16 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         return written.map(|()| exit_code::EVEN).map_err(Failure::start);
     }
     let file = FileOptions::read(common.config.as_deref())?;
-    let log = common.log.or(file.log);
+    let log = common.log.or(file.log.clone());
     let output = Output::new(log.log_format.unwrap_or_default());
     let default_filter = if matches!(command, Command::Demo(_)) { "off" } else { "info" };
     log::init(&log, default_filter)?;
+    if let Some(config) = &common.config {
+        match file.has_secrets() {
+            true => warn_if_exposed(config, "the configuration, which has secrets in it"),
+            false => warn_if_others_can_write(config, "the configuration"),
+        }
+    }
     descriptors::raise_limit();
     match command {
         Command::Server(options) => finish(output, server::run(options.or(file.server), output)),

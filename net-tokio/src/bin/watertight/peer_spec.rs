@@ -34,6 +34,11 @@ pub(crate) enum BadPeer {
 }
 
 impl PeerSpec {
+    /// Whether a token stands in it.
+    pub(crate) fn has_token(&self) -> bool {
+        self.0.splitn(3, ',').nth(2).is_some()
+    }
+
     /// The peer. Where its token is left out it is `ours`.
     pub(crate) fn read(&self, ours: &str) -> Result<Peer, BadPeer> {
         let mut parts = self.0.splitn(3, ',').map(str::trim);

@@ -1,31 +1,51 @@
 //! The way to the server, in the operator's words.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
 use watertight::ProxyPolicy;
 
-/// `none`, or an `http://`, `https://` or `socks5://` URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProxySpec(pub(crate) ProxyPolicy);
+/// `none`, or an `http://`, `https://` or `socks5://` URL, as it was given: read later, so that no
+/// complaint shows the password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ProxySpec(String);
 
-impl FromStr for ProxySpec {
-    type Err = String;
+impl ProxySpec {
+    /// Whether a password may stand in it.
+    pub(crate) fn has_password(&self) -> bool {
+        self.0.contains('@')
+    }
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(&self) -> Result<ProxyPolicy, &'static str> {
+        let Self(text) = self;
         if text == "none" {
-            return Ok(Self(ProxyPolicy::None));
+            return Ok(ProxyPolicy::None);
         }
         let uri: Option<Uri> = text.parse().ok();
         let usable = uri.is_some_and(|uri| {
             let schemes = ["http", "https", "socks5", "socks5h"];
             uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) && uri.host().is_some()
         });
-        usable.then(|| Self(ProxyPolicy::Url(text.to_string()))).ok_or_else(|| {
+        usable.then(|| ProxyPolicy::Url(text.to_string())).ok_or(
             "expected `none` or a URL such as http://user:password@proxy.example.com:3128 or \
-             socks5://proxy.example.com:1080"
-                .into()
-        })
+             socks5://proxy.example.com:1080",
+        )
+    }
+}
+
+impl FromStr for ProxySpec {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_string()))
+    }
+}
+
+impl fmt::Debug for ProxySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxySpec")
     }
 }
 
@@ -33,15 +53,21 @@ impl FromStr for ProxySpec {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<ProxyPolicy, &'static str> {
+        let Ok(spec) = text.parse::<ProxySpec>();
+        assert!(!format!("{spec:?}").contains("p@"));
+        spec.read()
+    }
+
     #[test]
     fn http_and_socks_proxies_are_spoken_to() {
-        assert_eq!("none".parse::<ProxySpec>().unwrap().0, ProxyPolicy::None);
-        "http://u:p@proxy:3128".parse::<ProxySpec>().unwrap();
-        "https://u:p@proxy:3128".parse::<ProxySpec>().unwrap();
-        "socks5://u:p@proxy:1080".parse::<ProxySpec>().unwrap();
-        "socks5h://proxy".parse::<ProxySpec>().unwrap();
+        assert_eq!(read("none").unwrap(), ProxyPolicy::None);
+        read("http://u:p@proxy:3128").unwrap();
+        read("https://u:p@proxy:3128").unwrap();
+        read("socks5://u:p@proxy:1080").unwrap();
+        read("socks5h://proxy").unwrap();
         for text in ["", "proxy:3128", "ftp://proxy", "socks4://proxy:1080"] {
-            text.parse::<ProxySpec>().unwrap_err();
+            read(text).unwrap_err();
         }
     }
 }

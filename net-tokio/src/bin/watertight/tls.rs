@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use tracing::{error, info};
-use watertight::{ClientTls, ServerTls, TlsError};
+use watertight::{ClientAuthorities, ClientTls, ServerTls, TlsError};
 
+use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
 
 /// A server's identity, and whose agents it takes.
@@ -12,10 +13,22 @@ pub(crate) fn of_server(
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     client_ca: Option<PathBuf>,
+    client_crl: Option<PathBuf>,
 ) -> Result<Option<ServerTls>, Failure> {
+    if client_crl.is_some() && client_ca.is_none() {
+        return Err(Failure::configuration(
+            "--client-crl is for certificates that agents show: give --client-ca as well",
+        ));
+    }
     match pair(certificate, key, ["--tls-cert", "--tls-key"])? {
         Some((certificate, key)) => {
-            let tls = ServerTls::from_pem_files(&certificate, &key, client_ca.as_deref());
+            warn_if_exposed(&key, "the private key");
+            let clients = client_ca.as_deref().map(ClientAuthorities::new);
+            let clients = clients.map(|clients| match &client_crl {
+                Some(lists) => clients.revoked(lists),
+                None => clients,
+            });
+            let tls = ServerTls::from_pem_files(&certificate, &key, clients);
             tls.map(Some).map_err(|error| unusable(&error))
         }
         None if client_ca.is_some() => Err(Failure::configuration(
@@ -44,6 +57,9 @@ pub(crate) fn of_client(
     let identity = pair(certificate, key, options)?;
     if ca.is_none() && identity.is_none() {
         return Ok(None);
+    }
+    if let Some((_, key)) = &identity {
+        warn_if_exposed(key, "the private key");
     }
     let identity = identity.as_ref().map(|(certificate, key)| (&**certificate, &**key));
     let tls = ClientTls::from_pem_files(ca.as_deref(), identity);

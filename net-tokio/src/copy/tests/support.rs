@@ -38,6 +38,7 @@ fn session(tasks: &Tasks, io: DuplexStream, role: Role, owner: Dialled) -> Arc<S
         config: SessionConfig::default(),
         span: Span::none(),
         peer: false,
+        limits: Arc::default(),
     };
     let transport = ByteStream::new(io, BytesMut::new(), 1 << 20);
     let (shared, task) = prepare(tasks, transport, options, |_| owner);

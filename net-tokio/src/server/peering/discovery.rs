@@ -271,7 +271,9 @@ mod tests {
     }
 
     fn search(own: &str) -> Search {
-        let server = Server::builder(|_| async { Err(Refusal::unauthorized("nobody")) }).build();
+        let server =
+            Server::builder(|_| async { Err::<String, _>(Refusal::unauthorized("nobody")) })
+                .build();
         let discovery = PeerDiscovery::new("ws://peers.invalid:1".parse().unwrap(), "shared");
         let server = Arc::clone(&server.inner);
         Search { server, discovery, number: 1, own: own.parse().unwrap(), complaint: None }

@@ -13,8 +13,9 @@ use watertight_core::{Role, SessionEnd};
 use super::PeerDirection;
 use super::book::Claim;
 use crate::handshake::Refusal;
-use crate::log_limit::LogLimit;
+use crate::log_limit::{Limits, shortened, shortened_text, some};
 use crate::metrics::handshake_refused;
+use crate::server::auth::Grant;
 use crate::server::owner::Leaving;
 use crate::server::sessions::{Added, Newcomer};
 use crate::server::{Inner, ServerEvent};
@@ -66,6 +67,7 @@ impl Inner {
         admission: &PeerAdmission,
     ) -> Result<(), Refusal> {
         let PeerAdmission { id, number, remote, dialect } = admission;
+        let limits = self.limits.of(id);
         let span = info_span!(parent: None, "session", peer = id, number = Empty);
         let options = RunOptions {
             role: Role::Acceptor,
@@ -73,6 +75,7 @@ impl Inner {
             config: self.session.clone(),
             span: span.clone(),
             peer: true,
+            limits: Arc::clone(&limits),
         };
         let tasks = self.tasks.child();
         let mut sessions = self.sessions();
@@ -83,14 +86,15 @@ impl Inner {
             return Err(Refusal::unauthorized("this server is no peer any more"));
         }
         let kind = SessionKind::IncomingPeer;
-        let newcomer = Newcomer { kind, key: id, remote: *remote, dialect: *dialect };
+        let grant = Grant::new(id);
+        let newcomer = Newcomer { kind, grant: &grant, remote: *remote, dialect: *dialect };
         let Added { session, replaced, task, .. } = sessions
             .add(&newcomer, Some(tasks.clone()), |session| {
                 let owner = PeerOwner {
                     server: Arc::clone(self),
                     session,
                     id: id.clone(),
-                    refusals: LogLimit::default(),
+                    limits: Arc::clone(&limits),
                 };
                 prepare(&tasks, transport, options, |_| owner)
             })
@@ -114,7 +118,9 @@ impl Inner {
             old.retire("a newer session of this peer took over");
         }
         span.record("number", display(session));
-        info!(peer = id, number = %session, "session of a peer started");
+        if let Some(left_out) = limits.sessions.pass().map(some) {
+            info!(peer = id, number = %session, left_out, "session of a peer started");
+        }
         let leaving =
             Leaving::new(Arc::clone(self), SessionKind::IncomingPeer, session, id.clone());
         tasks.spawn(async move {
@@ -132,7 +138,7 @@ struct PeerOwner {
     session: SessionKey,
     id: String,
     /// A peer may announce nonsense all day.
-    refusals: LogLimit,
+    limits: Arc<Limits>,
 }
 
 impl PeerOwner {
@@ -145,10 +151,10 @@ impl PeerOwner {
         }) else {
             return;
         };
-        match self.refusals.pass() {
-            Some(0) => warn!(?client, %error, "a peer's route is not taken"),
-            Some(left_out) => warn!(?client, %error, left_out, "a peer's route is not taken"),
-            None => debug!(?client, %error, "a peer's route is not taken"),
+        let client = &*shortened(client);
+        match self.limits.dials.pass().map(some) {
+            Some(left_out) => warn!(client, %error, left_out, "a peer's route is not taken"),
+            None => debug!(client, %error, "a peer's route is not taken"),
         }
     }
 
@@ -163,10 +169,15 @@ impl PeerOwner {
         self.on_route(&route.client_key, result);
     }
 
-    fn on_closed(&self, end: SessionEnd) {
-        match end.fault() {
-            Fault::None => info!(%end, "session of a peer ended"),
-            Fault::Peer | Fault::Transport => warn!(%end, "session of a peer ended"),
+    fn on_closed(&self, shared: &Shared, end: SessionEnd) {
+        let text = end.to_string();
+        let shown = &*shortened_text(&text);
+        match (shared.limits().sessions.pass().map(some), end.fault()) {
+            (None, _) => debug!(end = shown, "session of a peer ended"),
+            (Some(left_out), Fault::None) => {
+                info!(end = shown, left_out, "session of a peer ended")
+            }
+            (Some(left_out), _) => warn!(end = shown, left_out, "session of a peer ended"),
         }
         let mut sessions = self.server.sessions();
         sessions.remove(self.session);
@@ -193,9 +204,12 @@ impl Owner for PeerOwner {
                 self.server.sessions().forget_stale(self.session, &client);
             }
             Notice::GoingAway { code, text } => {
-                info!(%code, text, "the peer takes no new connections");
+                let (limit, text) = (&shared.limits().sessions, &*shortened_text(&text));
+                if let Some(left_out) = limit.pass().map(some) {
+                    info!(%code, text, left_out, "the peer takes no new connections");
+                }
             }
-            Notice::Closed(end) => self.on_closed(end),
+            Notice::Closed(end) => self.on_closed(shared, end),
         }
     }
 }

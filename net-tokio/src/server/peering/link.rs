@@ -15,6 +15,7 @@ use crate::agent::{AgentBuilder, AgentStatus, Home, Host};
 use crate::handshake::ClientHello;
 use crate::metrics::PeerMeter;
 use crate::serve::Handler;
+use crate::server::auth::Grant;
 use crate::server::sessions::Newcomer;
 use crate::server::{Inner, ServerEvent};
 use crate::session::Shared;
@@ -103,7 +104,8 @@ impl PeerLink {
             return None;
         }
         let kind = SessionKind::OutgoingPeer;
-        let newcomer = Newcomer { kind, key: &self.id, remote: None, dialect };
+        let grant = Grant::new(&self.id);
+        let newcomer = Newcomer { kind, grant: &grant, remote: None, dialect };
         let added = sessions.add(&newcomer, None, |_| (Arc::clone(shared), ()));
         // There is room for the sessions of every peer in the book.
         let added = added.ok()?;

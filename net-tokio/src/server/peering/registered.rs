@@ -46,7 +46,8 @@ impl Sessions {
         self.registry.remove_peer(id).for_each(drop);
         self.observe_routes();
         // Those that drain, too.
-        let is_its = |running: &&Running| running.kind != SessionKind::Agent && running.key == id;
+        let is_its =
+            |running: &&Running| running.kind != SessionKind::Agent && running.grant.key == id;
         let running = self.running.values().filter(is_its);
         let sessions = running.map(|running| Arc::clone(&running.shared)).collect();
         Some(Ousted { stop, sessions })

@@ -7,7 +7,6 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 use watertight::Listener;
@@ -15,11 +14,9 @@ use watertight::Listener;
 use super::client::Client;
 use super::http2;
 use super::routes::answer;
+use super::slots::Slots;
 use super::watch::Watch;
 use super::{HEADER_LINES, State};
-
-/// Connections at once. More wait in the kernel's queue.
-const CONNECTIONS: usize = 1024;
 
 /// How long a request's header may take to arrive, and how long a connection may be idle between
 /// two requests.
@@ -28,27 +25,27 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to accept what came before a cut.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Room for connections, which all listeners share.
-pub(super) fn slots() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(CONNECTIONS))
-}
-
 /// Accepts until the admin server stops.
-pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Semaphore>) {
+pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Slots>) {
     loop {
         let next = async {
-            // The semaphore is never closed; without a permit the connection would just be one
-            // more than intended.
-            let permit = Arc::clone(&slots).acquire_owned().await.ok();
-            (permit, listener.accept_socket(state.keepalive).await)
+            let accepted = listener.accept_socket(state.keepalive).await;
+            (accepted, slots.take().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (accepted, slot) = tokio::select! {
             biased;
             () = state.stop.cancelled() => return,
             next = next => next,
         };
-        let client = Client::new(accepted, state.keepalive, permit);
-        state.tasks.spawn(serve(Arc::clone(&state), client));
+        let client = Client::new(accepted, state.keepalive, slot);
+        let serving = serve(Arc::clone(&state), client.clone());
+        state.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = client.slot().evicted() => debug!("an idle admin connection makes room"),
+                () = serving => {}
+            }
+        });
     }
 }
 

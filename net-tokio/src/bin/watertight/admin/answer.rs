@@ -29,8 +29,9 @@ pub(super) fn typed(status: StatusCode, kind: &'static str, content: String) -> 
     answer
 }
 
-pub(super) fn only_get() -> Answer {
-    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD here");
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+/// The answer to another method than those that `allowed` lists.
+pub(super) fn only(allowed: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allowed} here"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }

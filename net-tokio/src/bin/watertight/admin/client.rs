@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 use watertight::{Accepted, Keepalive, TcpState, acknowledged};
 
+use super::slots::Slot;
 use super::socket::Socket;
 
 /// What is read before the library asks for it, at most. More stays in the kernel, which holds the
@@ -51,7 +51,7 @@ struct Shared {
     passed: Arc<AtomicU64>,
     /// The connection's place among those that may be open. It goes with the connection if that is
     /// upgraded.
-    _permit: Option<OwnedSemaphorePermit>,
+    slot: Arc<Slot>,
 }
 
 struct State {
@@ -83,11 +83,7 @@ enum Fate {
 }
 
 impl Client {
-    pub(super) fn new(
-        accepted: Accepted,
-        keepalive: Keepalive,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Self {
+    pub(super) fn new(accepted: Accepted, keepalive: Keepalive, slot: Slot) -> Self {
         let (socket, address) = match accepted {
             Accepted::Tcp(socket, from) => (Socket::Tcp(socket), Some(from)),
             Accepted::Unix(socket) => (Socket::Unix(socket), None),
@@ -109,13 +105,18 @@ impl Client {
             address,
             keepalive,
             passed: Arc::default(),
-            _permit: permit,
+            slot: Arc::new(slot),
         }))
     }
 
     /// Where the client is, unless it came by a Unix socket.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.0.address
+    }
+
+    /// Its place among the connections.
+    pub(super) fn slot(&self) -> &Arc<Slot> {
+        &self.0.slot
     }
 
     /// Is cancelled once the client has ended its side.

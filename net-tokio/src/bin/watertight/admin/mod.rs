@@ -14,6 +14,7 @@ mod metrics;
 mod peers;
 mod proxy;
 mod routes;
+mod slots;
 mod socket;
 mod watch;
 
@@ -29,6 +30,7 @@ use crate::failure::Failure;
 use crate::tasks::Tasks;
 
 use metrics::Metrics;
+use slots::Slots;
 
 /// How long requests may go on after the tunnels have ended. Nothing is left by then that could
 /// take long, but the last answer may be on its way.
@@ -43,6 +45,14 @@ pub(crate) struct Admin {
     state: Arc<State>,
 }
 
+/// How requests are passed on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ProxyOptions {
+    pub(crate) forwarded: ForwardedRule,
+    /// Whether each target has a host name of its own, for browsers.
+    pub(crate) pages: bool,
+}
+
 /// What its tasks share.
 #[derive(Debug)]
 struct State {
@@ -53,6 +63,8 @@ struct State {
     tls: Result<ClientTls, TlsError>,
     /// What a target learns of a request's origin.
     forwarded: ForwardedRule,
+    /// Whether each target has a host name of its own, for browsers.
+    pages: bool,
     draining: AtomicBool,
     /// Whether browsers can reach it, so that requests are checked for it.
     guarded: bool,
@@ -66,21 +78,22 @@ impl Admin {
         listeners: Vec<Listener>,
         server: Server,
         keepalive: Keepalive,
-        forwarded: ForwardedRule,
+        proxy: ProxyOptions,
     ) -> Result<Self, Failure> {
         let state = Arc::new(State {
             server,
             keepalive,
             metrics: Metrics::install()?,
             tls: ClientTls::system(),
-            forwarded,
+            forwarded: proxy.forwarded,
+            pages: proxy.pages,
             draining: AtomicBool::new(false),
             guarded: listeners.iter().any(|listener| matches!(listener, Listener::Tcp(_))),
             stop: CancellationToken::new(),
             tasks: Tasks::default(),
         });
         state.tasks.spawn(metrics::keep_up(state.metrics.clone(), state.stop.clone()));
-        let slots = accept::slots();
+        let slots = Arc::<Slots>::default();
         for listener in listeners {
             state.tasks.spawn(accept::accept(Arc::clone(&state), listener, Arc::clone(&slots)));
         }

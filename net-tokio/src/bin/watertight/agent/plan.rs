@@ -51,7 +51,10 @@ impl AgentPlan {
                  wss:// or tls://"
             )));
         }
-        let names_proxy = options.proxy.as_ref().is_some_and(|proxy| proxy.0 != ProxyPolicy::None);
+        let proxy = options.proxy.map(|proxy| proxy.read()).transpose();
+        let proxy =
+            proxy.map_err(|error| Failure::configuration(format_args!("--proxy: {error}")))?;
+        let names_proxy = proxy.as_ref().is_some_and(|proxy| *proxy != ProxyPolicy::None);
         if names_proxy && !is_web_socket(&endpoint) {
             return Err(Failure::configuration(format_args!(
                 "--proxy is for WebSockets, and {endpoint} goes past it: --connect to ws:// or wss://"
@@ -78,7 +81,7 @@ impl AgentPlan {
                 options.client_key,
                 ["--client-cert", "--client-key"],
             )?,
-            proxy: options.proxy.map(|proxy| proxy.0),
+            proxy,
             forwards: options.forward,
             session: session_config(options.max_connections, options.silence),
             keepalive: options.keepalive.map(|spec| spec.0).unwrap_or_default(),

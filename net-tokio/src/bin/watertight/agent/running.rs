@@ -6,11 +6,12 @@ use watertight::{Agent, Forward};
 
 use super::AgentPlan;
 use crate::address::ListenAddr;
-use crate::bind::{Binder, Bound, SocketFile};
+use crate::bind::{Binder, Bound};
 use crate::books::Books;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::unix_socket::SocketFile;
 
 /// An agent with its forwards.
 #[derive(Debug)]

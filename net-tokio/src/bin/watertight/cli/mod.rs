@@ -110,6 +110,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Where a client certificate names the client keys that it is for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeySource {
+    /// Among the subject alternative names, DNS names and URIs
+    San,
+    /// As the common name of the subject
+    Cn,
+}
+
 /// What a target of the admin server's proxy learns of the origin of a request, by the headers
 /// Forwarded and X-Forwarded-*.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]

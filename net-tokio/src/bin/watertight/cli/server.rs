@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use watertight::Endpoint;
 
-use super::{ForwardedRule, NonZeroTime, duration, first};
+use super::{ForwardedRule, KeySource, NonZeroTime, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
@@ -46,8 +46,8 @@ pub(crate) struct ServerOptions {
 
     /// Certificate chain (PEM) for TLS on the TCP listeners; needs --tls-key
     ///
-    /// On SIGHUP certificate, key and --client-ca are read again; if one of them is bad then, the
-    /// old ones stay. Sessions that are up are not touched.
+    /// On SIGHUP certificate, key, --client-ca and --client-crl are read again; if one of them is bad
+    /// then, the old ones stay. Otherwise sessions end whose client certificate is not good any more.
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_TLS_CERT", hide_env_values = true)]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -65,11 +65,28 @@ pub(crate) struct ServerOptions {
     #[arg(env = "WATERTIGHT_SERVER_CLIENT_CA", hide_env_values = true)]
     pub(crate) client_ca: Option<PathBuf>,
 
-    /// The agents' tokens, one entry a line: `KEY TOKEN`, or `TOKEN` alone for any key; required
+    /// Certificates that their authorities have revoked: lists (PEM), one of each authority in --client-ca
     ///
-    /// Blank lines and lines that start with # are skipped. On SIGHUP the file is read again; if
-    /// it is bad then, the old entries stay. Sessions that are up are not asked again, even if their
-    /// token is gone.
+    /// An agent whose certificate is on one is refused. A list that has expired lets nobody in: it
+    /// says nothing of what was revoked since. On SIGHUP the file is read again.
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    #[arg(env = "WATERTIGHT_SERVER_CLIENT_CRL", hide_env_values = true)]
+    pub(crate) client_crl: Option<PathBuf>,
+
+    /// An agent may only use the client keys that its certificate names: san or cn; needs --client-ca
+    ///
+    /// san: the subject alternative names, DNS names and URIs; cn: the common name. With it, --token-file may
+    /// be left out. Without it, any certificate of the authorities is good for any key that the
+    /// token is good for.
+    #[arg(long, value_name = "PART", hide_possible_values = true, help_heading = ACCESS)]
+    #[arg(env = "WATERTIGHT_SERVER_CLIENT_KEY_FROM", hide_env_values = true)]
+    pub(crate) client_key_from: Option<KeySource>,
+
+    /// The agents' tokens, one entry a line: `KEY TOKEN`, or `TOKEN` alone for the other keys; required
+    ///
+    /// A key that has entries takes their tokens alone. Blank lines and lines that start with # are
+    /// skipped. On SIGHUP the file is read again; if it is bad then, the old entries stay. Otherwise
+    /// sessions end whose token is gone: an empty file ends all of them.
     #[arg(long, value_name = "FILE", help_heading = ACCESS)]
     #[arg(env = "WATERTIGHT_SERVER_TOKEN_FILE", hide_env_values = true)]
     pub(crate) token_file: Option<PathBuf>,
@@ -115,6 +132,18 @@ pub(crate) struct ServerOptions {
     #[arg(long, value_name = "RULE", hide_possible_values = true, help_heading = FORWARDING)]
     #[arg(env = "WATERTIGHT_SERVER_ADMIN_FORWARDED", hide_env_values = true)]
     pub(crate) admin_forwarded: Option<ForwardedRule>,
+
+    /// Give what is behind each agent an origin of its own for browsers
+    ///
+    /// A browser then finds it at http://KEY--HOST--PORT.localhost:ADMIN, with s behind the port for
+    /// https: such as http://edge-7--127_0_0_1--3000.localhost:9090. In KEY and HOST `.` is
+    /// written as `_`, and what has no place in a name as - and two hexadecimal digits. Neither cookies nor scripts of one
+    /// target reach another one. What a browser asks for below /client/ is refused with the address
+    /// to open instead.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = FORWARDING)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(env = "WATERTIGHT_SERVER_ADMIN_PAGES", hide_env_values = true)]
+    pub(crate) admin_pages: Option<bool>,
 
     /// Another server, whose agents are reached through it and which reaches ours; repeatable
     ///
@@ -175,6 +204,15 @@ pub(crate) struct ServerOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) handshake_timeout: Option<NonZeroTime>,
 
+    /// How many sockets of agents may be at their handshake at once [default: 1024]
+    ///
+    /// Four times as many wait, for their first byte or their turn. Where there are more, the oldest go of
+    /// the address (or the IPv6 network of 64 bits) with the most of them, so that nobody keeps the
+    /// others out. The default is a sixteenth of the open files that the system allows, if that is less.
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_MAX_HANDSHAKES", hide_env_values = true)]
+    pub(crate) max_handshakes: Option<NonZeroUsize>,
+
     /// How long an agent may be silent before its session is over [default: 30s]
     ///
     /// At least 1s. Pings ask for a sign of life every 5s, or three times within this time if that
@@ -223,11 +261,14 @@ impl ServerOptions {
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
             client_ca: self.client_ca.or(others.client_ca),
+            client_crl: self.client_crl.or(others.client_crl),
+            client_key_from: self.client_key_from.or(others.client_key_from),
             token_file: self.token_file.or(others.token_file),
             allow_dial: first(self.allow_dial, others.allow_dial),
             forward: first(self.forward, others.forward),
             admin: self.admin.or(others.admin),
             admin_forwarded: self.admin_forwarded.or(others.admin_forwarded),
+            admin_pages: self.admin_pages.or(others.admin_pages),
             peer: first(self.peer, others.peer),
             peer_dns: self.peer_dns.or(others.peer_dns),
             peer_id: self.peer_id.or(others.peer_id),
@@ -236,6 +277,7 @@ impl ServerOptions {
             peer_cert: self.peer_cert.or(others.peer_cert),
             peer_key: self.peer_key.or(others.peer_key),
             handshake_timeout: self.handshake_timeout.or(others.handshake_timeout),
+            max_handshakes: self.max_handshakes.or(others.max_handshakes),
             silence: self.silence.or(others.silence),
             keepalive: self.keepalive.or(others.keepalive),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),

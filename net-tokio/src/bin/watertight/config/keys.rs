@@ -14,7 +14,7 @@ const ALIKE: f64 = 0.75;
 
 /// Refuses the first key that is no option.
 pub(super) fn check(content: &str) -> Result<(), String> {
-    let file = DeTable::parse(content).map_err(|error| error.to_string())?;
+    let file = DeTable::parse(content).map_err(|error| super::explain(content, &error))?;
     let command = Cli::command();
     let common = names(&command, true).filter(|name| name != "config");
     let known: Vec<String> = common.chain(TABLES.map(String::from)).collect();
@@ -68,7 +68,7 @@ fn misplaced(command: &clap::Command, name: &str) -> Option<String> {
     (!tables.is_empty()).then(|| format!("it belongs under {}", tables.join(" or ")))
 }
 
-fn line_of(content: &str, offset: usize) -> usize {
+pub(super) fn line_of(content: &str, offset: usize) -> usize {
     content.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 

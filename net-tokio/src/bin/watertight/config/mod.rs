@@ -12,6 +12,8 @@ use serde::Deserialize;
 
 use crate::cli::{AgentOptions, LogOptions, ServerOptions};
 use crate::failure::Failure;
+use crate::peer_spec::PeerSpec;
+use crate::proxy_spec::ProxySpec;
 use crate::text_file;
 
 /// What a configuration file may say.
@@ -34,9 +36,25 @@ impl FileOptions {
         })
     }
 
+    /// Whether there is something in it that others should not know.
+    pub(crate) fn has_secrets(&self) -> bool {
+        let Self { server, agent, .. } = self;
+        let of_peers = server.peer.iter().any(PeerSpec::has_token);
+        let of_proxy = agent.proxy.as_ref().is_some_and(ProxySpec::has_password);
+        of_peers || of_proxy || !agent.header.is_empty()
+    }
+
     fn parse(content: &str) -> Result<Self, String> {
         keys::check(content)?;
-        toml::from_str(content).map_err(|error| error.to_string())
+        toml::from_str(content).map_err(|error| explain(content, &error))
+    }
+}
+
+/// What is wrong, and where. The library would show the line, which may have a secret in it.
+fn explain(content: &str, error: &toml::de::Error) -> String {
+    match error.span() {
+        Some(span) => format!("line {}: {}", keys::line_of(content, span.start), error.message()),
+        None => error.message().to_string(),
     }
 }
 
@@ -56,11 +74,14 @@ mod tests {
             tls-cert = "c.pem"
             tls-key = "k.pem"
             client-ca = "ca.pem"
+            client-crl = "crl.pem"
+            client-key-from = "san"
             token-file = "tokens"
             allow-dial = "localhost:80"
             forward = "127.0.0.1:2=key=web:80"
             admin = "9090"
             admin-forwarded = "replace"
+            admin-pages = true
             peer = ["wss://b.example:1/connect,b", "ws://c:1,c,token"]
             peer-dns = "wss://peers.example"
             peer-id = "a"
@@ -69,6 +90,7 @@ mod tests {
             peer-cert = "c.pem"
             peer-key = "k.pem"
             handshake-timeout = "3s"
+            max-handshakes = 7
             silence = "1m"
             keepalive = "off"
             drain-timeout = "1m30s"
@@ -133,6 +155,19 @@ mod tests {
     fn an_unknown_table_is_named() {
         let error = FileOptions::parse("[sever]\n").unwrap_err();
         assert!(error.contains("did you mean \"server\"?"), "{error}");
+    }
+
+    #[test]
+    fn a_complaint_shows_no_secret() {
+        for content in [
+            "[server]\npeer = [\"ws://b:1,b,s3cret\", 5]\n",
+            "[server]\npeer = \"ws://b:1,b,s3cret\nlisten = 5\n",
+            "[agent]\nheader = \"Authorization: s3cret\" x\n",
+            "[agent]\nproxy = [\"http://u:s3cret@proxy\"]\n",
+        ] {
+            let error = FileOptions::parse(content).unwrap_err();
+            assert!(error.contains("line 2") && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -22,18 +22,18 @@ pub(crate) async fn run(options: ServerOptions, output: Output) -> Result<Books,
     let hangup = signal(SignalKind::hangup()).map_err(Failure::start)?;
     let server = RunningServer::start(&plan).await?;
     server.announce(output);
-    wait_and_reload(&mut signals, hangup, &plan).await;
+    wait_and_reload(&mut signals, hangup, &server).await;
     Ok(server.stop(plan.drain_timeout, &mut signals).await)
 }
 
 /// Waits for the signal to stop. SIGHUP reads the files again that may change.
-async fn wait_and_reload(signals: &mut Signals, mut hangup: Signal, plan: &ServerPlan) {
+async fn wait_and_reload(signals: &mut Signals, mut hangup: Signal, server: &RunningServer) {
     loop {
         tokio::select! {
             biased;
             _ = signals.next() => return,
             // On a thread that a file which does not answer may block.
-            _ = hangup.recv() => drop(tokio::task::spawn_blocking(plan.reload())),
+            _ = hangup.recv() => drop(tokio::task::spawn_blocking(server.reload())),
         }
     }
 }

@@ -6,10 +6,11 @@ use tracing::warn;
 use watertight::{Endpoint, Peer, PeerDiscovery, PeerIdentity};
 
 use crate::cli::ServerOptions;
+use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
 use crate::peer_spec::PeerSpec;
 use crate::tls;
-use crate::tokens::{read_token, warn_if_exposed};
+use crate::tokens::read_token;
 
 /// The other servers, and who this one is to them.
 #[derive(Clone, Debug)]
@@ -135,7 +136,7 @@ fn identity(
         (Some(id), Some(file)) => {
             check_id(&id)?;
             let token = read_token(file, "--peer-token-file")?;
-            warn_if_exposed(file);
+            warn_if_exposed(file, "the peer token file");
             return Ok(Some((id, token)));
         }
         (None, _) => "--peer-id ID, the name by which the peers know this server",

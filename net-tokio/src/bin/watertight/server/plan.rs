@@ -6,14 +6,20 @@ use watertight::core::registry::RegistryLimits;
 use watertight::{Keepalive, Policy, ServerTls};
 
 use super::peers::PeerPlan;
+use crate::access::Access;
 use crate::address::{AdminAddr, ListenAddr};
-use crate::cli::{ForwardedRule, ServerOptions};
+use crate::admin::ProxyOptions;
+use crate::cli::ServerOptions;
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
 use crate::session_config::session_config;
 use crate::signals::DRAIN_TIMEOUT;
 use crate::tls;
 use crate::tokens::TokenBook;
+
+/// Sockets that may be at their handshake at once.
+const MAX_HANDSHAKES: usize = 1024;
 
 /// What a server is started with: options that make sense, files that were read.
 #[derive(Debug)]
@@ -22,16 +28,17 @@ pub(crate) struct ServerPlan {
     /// The library's default if there is none.
     pub(crate) connect_path: Option<String>,
     pub(crate) tls: Option<ServerTls>,
-    pub(crate) tokens: TokenBook,
+    pub(crate) access: Access,
     pub(crate) allow_dial: Policy,
     pub(crate) forwards: Vec<ServerForward>,
     pub(crate) admin: Option<AdminAddr>,
-    pub(crate) forwarded: ForwardedRule,
+    pub(crate) proxy: ProxyOptions,
     pub(crate) session: SessionConfig,
     pub(crate) keepalive: Keepalive,
     pub(crate) registry: RegistryLimits,
     /// The library's default if there is none.
     pub(crate) handshake_timeout: Option<Duration>,
+    pub(crate) max_handshakes: usize,
     pub(crate) drain_timeout: Duration,
     pub(crate) peers: Option<PeerPlan>,
 }
@@ -44,28 +51,51 @@ impl ServerPlan {
                  --listen 0.0.0.0:7000, or `listen` under [server] in the --config file",
             ));
         }
-        if options.admin_forwarded.is_some() && options.admin.is_none() {
-            return Err(Failure::configuration(
-                "--admin-forwarded is for the admin server's proxy: give --admin ADDR as well",
-            ));
+        let of_proxy = [
+            ("--admin-forwarded", options.admin_forwarded.is_some()),
+            ("--admin-pages", options.admin_pages.is_some()),
+        ];
+        if let Some((option, _)) = of_proxy.into_iter().find(|(_, given)| *given)
+            && options.admin.is_none()
+        {
+            return Err(Failure::configuration(format_args!(
+                "{option} is for the admin server's proxy: give --admin ADDR as well"
+            )));
         }
         let peers = PeerPlan::of(&mut options)?;
-        let token_file = options.token_file.ok_or_else(|| {
-            Failure::configuration(
+        let key_source = options.client_key_from;
+        if key_source.is_some() && options.client_ca.is_none() {
+            return Err(Failure::configuration(
+                "--client-key-from needs the certificates that --client-ca asks for: give that as well",
+            ));
+        }
+        if key_source.is_none() && options.token_file.is_none() {
+            return Err(Failure::configuration(
                 "no tokens, so no agent could connect: give --token-file FILE, whose lines are \
-                 `TOKEN` or `KEY TOKEN`",
-            )
-        })?;
+                 `KEY TOKEN`, or `TOKEN` for all other keys",
+            ));
+        }
+        let tls = tls::of_server(
+            options.tls_cert,
+            options.tls_key,
+            options.client_ca,
+            options.client_crl,
+        )?;
+        let tokens = options.token_file.map(TokenBook::of_file).transpose()?;
         Ok(Self {
             connect_path: options.connect_path.map(|path| path.0),
-            tls: tls::of_server(options.tls_cert, options.tls_key, options.client_ca)?,
-            tokens: TokenBook::of_file(token_file)?,
+            access: Access { tokens, key_source, tls: tls.clone() },
+            tls,
             allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
-            forwarded: options.admin_forwarded.unwrap_or_default(),
+            proxy: ProxyOptions {
+                forwarded: options.admin_forwarded.unwrap_or_default(),
+                pages: options.admin_pages.unwrap_or_default(),
+            },
             session: session_config(options.max_connections, options.silence),
             keepalive: options.keepalive.map(|spec| spec.0).unwrap_or_default(),
             registry: registry(options.max_clients),
             handshake_timeout: options.handshake_timeout.map(|time| time.0),
+            max_handshakes: options.max_handshakes.map_or_else(max_handshakes, NonZeroUsize::get),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             peers,
             ..Self::new(options.listen, options.forward, options.admin, TokenBook::default())
@@ -83,30 +113,25 @@ impl ServerPlan {
             listen,
             connect_path: None,
             tls: None,
-            tokens,
+            access: Access::by_tokens(tokens),
             allow_dial: Policy::default(),
             forwards,
             admin,
-            forwarded: ForwardedRule::default(),
+            proxy: ProxyOptions::default(),
             session: SessionConfig::default(),
             keepalive: Keepalive::default(),
             registry: RegistryLimits::default(),
             handshake_timeout: None,
+            max_handshakes: max_handshakes(),
             drain_timeout: DRAIN_TIMEOUT,
             peers: None,
         }
     }
+}
 
-    /// What reads tokens, certificate and key again. Bad files change nothing.
-    pub(crate) fn reload(&self) -> impl FnOnce() + use<> {
-        let (tokens, tls) = (self.tokens.clone(), self.tls.clone());
-        move || {
-            tokens.reload();
-            if let Some(tls) = &tls {
-                tls::reload(tls);
-            }
-        }
-    }
+/// They and those that wait, four times as many, leave most of the open files to what is useful.
+fn max_handshakes() -> usize {
+    MAX_HANDSHAKES.min(descriptors::limit() / 16).max(1)
 }
 
 fn registry(max_clients: Option<NonZeroUsize>) -> RegistryLimits {

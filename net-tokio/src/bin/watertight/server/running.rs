@@ -2,22 +2,25 @@ use std::future::ready;
 use std::time::Duration;
 
 use tracing::info;
-use watertight::{Forward, Listener, Server};
+use watertight::{Forward, Listener, Policy, Server};
 
 use super::ServerPlan;
+use crate::access::Access;
 use crate::address::{AdminAddr, ListenAddr};
 use crate::admin::Admin;
-use crate::bind::{Binder, Bound, SocketFile, bind_admin};
+use crate::bind::{Binder, Bound, bind_admin};
 use crate::books::Books;
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::unix_socket::SocketFile;
 
 /// A server with all that belongs to it.
 #[derive(Debug)]
 pub(crate) struct RunningServer {
     pub(crate) server: Server,
+    access: Access,
     admin: Option<Admin>,
     /// A forward ends when its handle is dropped.
     _forwards: Vec<Forward>,
@@ -57,14 +60,32 @@ impl Sockets {
         }
         Ok(sockets)
     }
+
+    /// What agents may dial: through these sockets they could do more than that.
+    fn allowed(&self, plan: &ServerPlan) -> Result<Policy, Failure> {
+        let mut policy = plan.allow_dial.clone();
+        let forwards = self.forwards.iter().flatten();
+        for bound in self.agents.iter().chain(forwards).chain(&self.admin) {
+            match &bound.address {
+                ListenAddr::Tcp(at) => {
+                    at.parse().into_iter().for_each(|at| policy.exclude_address(at))
+                }
+                ListenAddr::Unix(socket) => {
+                    policy.exclude_socket(&socket.path).map_err(Failure::start)?;
+                }
+            }
+        }
+        Ok(policy)
+    }
 }
 
 impl RunningServer {
     pub(crate) async fn start(plan: &ServerPlan) -> Result<Self, Failure> {
         let sockets = Sockets::bind(plan).await?;
-        let server = build(plan);
+        let server = build(plan, sockets.allowed(plan)?);
         let mut running = Self {
             server: server.clone(),
+            access: plan.access.clone(),
             admin: None,
             _forwards: Vec::new(),
             addresses: Vec::new(),
@@ -73,7 +94,7 @@ impl RunningServer {
         let admin = sockets.admin.into_iter();
         let admin: Vec<_> = admin.map(|bound| running.take_up("admin server", bound)).collect();
         if !admin.is_empty() {
-            let started = Admin::start(admin, server.clone(), plan.keepalive, plan.forwarded)?;
+            let started = Admin::start(admin, server.clone(), plan.keepalive, plan.proxy)?;
             running.admin = Some(started);
         }
         for (forward, sockets) in plan.forwards.iter().zip(sockets.forwards) {
@@ -126,6 +147,19 @@ impl RunningServer {
         output.ready();
     }
 
+    /// Reads the files again that say who may connect, and ends the sessions of those who may not any
+    /// more. Blocks.
+    pub(crate) fn reload(&self) -> impl FnOnce() + use<> {
+        let (access, server) = (self.access.clone(), self.server.clone());
+        move || {
+            access.reload();
+            let ended = server.recheck(|client| access.recheck(client));
+            if ended > 0 {
+                info!(ended, "sessions ended of agents that may not connect any more");
+            }
+        }
+    }
+
     /// Drains, for `drain_timeout` at most or until told again, and returns the books.
     pub(crate) async fn stop(self, drain_timeout: Duration, signals: &mut Signals) -> Books {
         if let Some(admin) = &self.admin {
@@ -142,11 +176,11 @@ impl RunningServer {
     }
 }
 
-fn build(plan: &ServerPlan) -> Server {
-    let tokens = plan.tokens.clone();
-    let builder = Server::builder(move |request| ready(tokens.current().check(&request)));
+fn build(plan: &ServerPlan, allow_dial: Policy) -> Server {
+    let access = plan.access.clone();
+    let builder = Server::builder(move |request| ready(access.check(&request)));
     let builder = builder.session(plan.session.clone()).registry(plan.registry.clone());
-    let builder = builder.keepalive(plan.keepalive);
+    let builder = builder.keepalive(plan.keepalive).max_handshakes(plan.max_handshakes);
     let builder = match plan.handshake_timeout {
         Some(timeout) => builder.handshake_deadline(timeout),
         None => builder,
@@ -159,9 +193,9 @@ fn build(plan: &ServerPlan) -> Server {
         Some(peers) => builder.peering(peers.identity.clone()),
         None => builder,
     };
-    if plan.allow_dial.is_empty() {
+    if allow_dial.is_empty() {
         builder.build()
     } else {
-        builder.allow_dials_by_policy(plan.allow_dial.clone()).build()
+        builder.allow_dials_by_policy(allow_dial).build()
     }
 }

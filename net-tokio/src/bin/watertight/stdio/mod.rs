@@ -8,6 +8,7 @@
 //! are missing; the usual appender does neither.
 
 mod line_queue;
+mod visible;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,6 +20,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 
 use line_queue::LineQueue;
+use visible::visible;
 
 /// How long the end of the program waits until what was said has been written.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -93,9 +95,10 @@ pub(crate) struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let shown = visible(line);
         match ERROR.get() {
-            Some(queue) => queue.push(line),
-            None => io::stderr().write_all(line)?,
+            Some(queue) => queue.push(&shown),
+            None => io::stderr().write_all(&shown)?,
         }
         Ok(line.len())
     }

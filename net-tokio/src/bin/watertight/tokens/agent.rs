@@ -3,7 +3,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::warn;
 
-use super::file::{read_token, warn_if_exposed};
+use super::file::read_token;
+use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
 
 const OPTION: &str = "--token-file";
@@ -20,7 +21,7 @@ pub(crate) struct AgentToken {
 impl AgentToken {
     pub(crate) fn of_file(file: PathBuf) -> Result<Self, Failure> {
         let token = Mutex::new(read_token(&file, OPTION)?);
-        warn_if_exposed(&file);
+        warn_if_exposed(&file, "the token file");
         Ok(Self { file: Some(file), token })
     }
 

@@ -1,23 +1,22 @@
 //! Token files.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tracing::warn;
 
 use super::Tokens;
+use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
 use crate::text_file;
-
-/// Who may read the file besides its owner and group.
-const OTHERS_READ: u32 = 0o004;
 
 /// Reads a server's file: `TOKEN` or `KEY TOKEN` a line.
 pub(super) fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
     let content = text_file::read(path, "the token file", "--token-file")?;
     let tokens = parse_tokens(&content).map_err(|problem| bad(path, &problem))?;
-    warn_if_exposed(path);
+    if tokens.len() == 0 {
+        warn!(path = %path.display(), "there is no token in the file: no agent can connect");
+    }
+    warn_if_exposed(path, "the token file");
     Ok(tokens)
 }
 
@@ -60,16 +59,18 @@ fn parse_tokens(content: &str) -> Result<Tokens, Problem> {
         let mut words = line.split_whitespace();
         let (key, token) = match (words.next(), words.next(), words.next()) {
             (Some(token), None, _) => (None, token),
+            (Some(_), Some(comment), _) if comment.starts_with('#') => {
+                return Err(problem(
+                    "a comment has a line of its own; behind a token it would be one",
+                ));
+            }
             (Some(key), Some(token), None) => (Some(key), token),
             _ => return Err(problem("expected `TOKEN` or `KEY TOKEN`, found more words")),
         };
         check_token(token).map_err(problem)?;
         tokens.add(key, token);
     }
-    match tokens.len() {
-        0 => Err(Problem { line: None, text: "there is no token in it: no agent could connect" }),
-        _ => Ok(tokens),
-    }
+    Ok(tokens)
 }
 
 /// A token travels in an HTTP header.
@@ -81,14 +82,6 @@ fn check_token(token: &str) -> Result<(), &'static str> {
     }
 }
 
-pub(crate) fn warn_if_exposed(path: &Path) {
-    let Ok(metadata) = fs::metadata(path) else { return };
-    if metadata.permissions().mode() & OTHERS_READ != 0 {
-        let path = path.display();
-        warn!(%path, "every user of this machine can read the token file: chmod o-r it");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,15 +90,18 @@ mod tests {
     fn lines_are_entries() {
         let tokens = parse_tokens("# mine\n\n  secret\nedge\tother \n").unwrap();
         assert_eq!(tokens.len(), 2);
-        assert_eq!(tokens.check_parts(Some("lab"), Some("secret")).unwrap(), "lab");
-        assert_eq!(tokens.check_parts(Some("edge"), Some("other")).unwrap(), "edge");
+        assert_eq!(tokens.check(Some("lab"), Some("secret")).unwrap().0, "lab");
+        assert_eq!(tokens.check(Some("edge"), Some("other")).unwrap().0, "edge");
+        assert_eq!(parse_tokens("# nothing\n").unwrap().len(), 0);
     }
 
     #[test]
     fn problems_have_a_line() {
         let problem = |content: &str| parse_tokens(content).unwrap_err();
         assert_eq!(problem("a\nb c d\n").line, Some(2));
+        for comment in ["secret #mine\n", "secret # mine\n"] {
+            assert!(problem(comment).text.contains("a line of its own"));
+        }
         assert_eq!(problem("a\n\nk\u{e9}y t\u{f6}ken\n").line, Some(3));
-        assert_eq!(problem("# nothing\n").line, None);
     }
 }

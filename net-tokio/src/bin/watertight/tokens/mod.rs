@@ -4,78 +4,79 @@ mod agent;
 mod file;
 mod reload;
 
+use std::array;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
-use watertight::{AuthRequest, Refusal};
+use watertight::Refusal;
 
 pub(crate) use agent::AgentToken;
-pub(crate) use file::{read_token, warn_if_exposed};
+pub(crate) use file::read_token;
 pub(crate) use reload::TokenBook;
 
-/// A token as it is kept: digests have one length, so that comparing them tells nothing about the
-/// token's.
-type TokenDigest = [u8; 32];
+/// A token as it is kept. Nobody outside can compute it, so that looking for one tells nothing, by the
+/// time that it takes, about those that are there.
+pub(crate) type TokenDigest = [u8; 32];
 
 /// The tokens that a server takes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
-    entries: Vec<Entry>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    /// Whose token it is; `None` if it is good for every client key.
-    key: Option<String>,
-    digest: TokenDigest,
+    /// Those of the client keys that have entries.
+    own: BTreeMap<String, BTreeSet<TokenDigest>>,
+    /// Those that are good for every other client key.
+    shared: BTreeSet<TokenDigest>,
+    /// All of them.
+    known: BTreeSet<TokenDigest>,
+    entries: usize,
 }
 
 fn digest(token: &str) -> TokenDigest {
-    Sha256::digest(token.as_bytes()).into()
+    /// Another one in each process.
+    static SALT: LazyLock<[[u8; 8]; 4]> =
+        LazyLock::new(|| array::from_fn(|_| RandomState::new().hash_one(()).to_le_bytes()));
+    Sha256::new().chain_update(SALT.as_flattened()).chain_update(token).finalize().into()
 }
 
 impl Tokens {
     pub(crate) fn add(&mut self, key: Option<&str>, token: &str) {
-        self.entries.push(Entry { key: key.map(String::from), digest: digest(token) });
+        let digest = digest(token);
+        match key {
+            Some(key) => self.own.entry(key.to_string()).or_default().insert(digest),
+            None => self.shared.insert(digest),
+        };
+        self.known.insert(digest);
+        self.entries += 1;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.entries
     }
 
-    /// The client key of the end that sent `request`. What a refusal says does not depend on
-    /// other clients' keys.
-    pub(crate) fn check(&self, request: &AuthRequest) -> Result<String, Refusal> {
-        // An empty one is none: a byte stream's preface has room for both in any case.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (key, token) = (given(&request.client_key), given(&request.token));
-        self.check_parts(key.as_deref(), token.as_deref())
-    }
-
-    fn check_parts(&self, key: Option<&str>, token: Option<&str>) -> Result<String, Refusal> {
+    /// The client key of an end, and its token as it is kept. Where the key has an entry, only that is
+    /// good for it: who has the token of many cannot take over a client with a token of its own.
+    pub(crate) fn check(
+        &self,
+        key: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<(String, TokenDigest), Refusal> {
         let token = token
             .ok_or_else(|| Refusal::unauthorized("no token: send `Authorization: Bearer TOKEN`"))?;
         let digest = digest(token);
-        let (mut known, mut allowed) = (Choice::from(0), false);
-        // Every entry is compared, whichever matches: the time tells nothing about the place.
-        for entry in &self.entries {
-            let same = entry.digest.ct_eq(&digest);
-            known |= same;
-            allowed |= bool::from(same) && entry.is_for(key);
-        }
         match key {
-            _ if !bool::from(known) => Err(Refusal::unauthorized("unknown token")),
+            _ if !self.known.contains(&digest) => Err(Refusal::unauthorized("unknown token")),
             None => Err(Refusal::unauthorized("no client key: send `X-Tunnel-ID: KEY`")),
-            Some(key) if allowed => Ok(key.to_string()),
+            Some(key) if self.is_good(key, &digest) => Ok((key.to_string(), digest)),
             Some(key) => {
                 Err(Refusal::unauthorized(format!("this token is not for client key {key:?}")))
             }
         }
     }
-}
 
-impl Entry {
-    fn is_for(&self, key: Option<&str>) -> bool {
-        self.key.is_none() || self.key.as_deref() == key
+    /// Whether a token is good for a client key.
+    pub(crate) fn is_good(&self, key: &str, digest: &TokenDigest) -> bool {
+        self.own.get(key).unwrap_or(&self.shared).contains(digest)
     }
 }
 
@@ -92,17 +93,29 @@ mod tests {
 
     #[test]
     fn tokens_open_what_they_are_for() {
-        let check = |key, token| tokens().check_parts(Some(key), Some(token));
+        let check = |key, token| tokens().check(Some(key), Some(token)).map(|(key, _)| key);
         assert_eq!(check("lab", "any").unwrap(), "lab");
         assert_eq!(check("edge", "own").unwrap(), "edge");
         check("lab", "own").unwrap_err();
+        check("edge", "any").unwrap_err();
         check("edge", "").unwrap_err();
         check("edge", "own ").unwrap_err();
     }
 
     #[test]
+    fn a_token_is_good_until_its_entry_is_gone() {
+        let mut tokens = Tokens::default();
+        tokens.add(None, "any");
+        assert!(tokens.is_good("edge", &digest("any")));
+        tokens.add(Some("edge"), "own");
+        assert!(!tokens.is_good("edge", &digest("any")) && tokens.is_good("lab", &digest("any")));
+        assert!(tokens.is_good("edge", &digest("own")) && !tokens.is_good("lab", &digest("own")));
+        assert!(!Tokens::default().is_good("edge", &digest("any")));
+    }
+
+    #[test]
     fn refusals_say_what_is_missing() {
-        let reason = |key, token| tokens().check_parts(key, token).unwrap_err().reason;
+        let reason = |key, token| tokens().check(key, token).unwrap_err().reason;
         assert!(reason(Some("edge"), None).contains("Authorization: Bearer"));
         assert!(reason(None, Some("any")).contains("X-Tunnel-ID"));
         assert_eq!(reason(Some("edge"), Some("other")), "unknown token");

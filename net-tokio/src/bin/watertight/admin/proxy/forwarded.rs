@@ -45,7 +45,9 @@ impl Origin {
             ForwardedRule::Replace => remove_all(headers),
         }
         append(headers, FOR, &self.node());
-        append(headers, PATH_PREFIX, &self.prefix);
+        if !self.prefix.is_empty() {
+            append(headers, PATH_PREFIX, &self.prefix);
+        }
         append(headers, FORWARDED, &self.element());
         // The first proxy of a chain knows these; behind it they are those of another hop.
         or_insert(headers, PROTO, SCHEME);

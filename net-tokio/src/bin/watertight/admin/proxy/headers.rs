@@ -1,10 +1,10 @@
 //! Headers that end at each hop (RFC 9110, 7.6.1), and those that the target sees instead.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, LOCATION, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 
 /// Those that are meant for one hop whether Connection names them or not.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -63,6 +63,43 @@ pub(super) fn for_target(
     }
 }
 
+/// Makes the headers of an answer those of a page: its cookies are its own alone, and where it leads to
+/// itself it leads to the page.
+pub(super) fn for_page(headers: &mut HeaderMap, host: &HeaderValue, https: bool) {
+    let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().map(without_domain).collect();
+    headers.remove(SET_COOKIE);
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
+    }
+    if let Some(location) = headers.get(LOCATION).and_then(|to| within(to, host, https)) {
+        headers.insert(LOCATION, location);
+    }
+}
+
+fn without_domain(cookie: &HeaderValue) -> HeaderValue {
+    let parts = cookie.as_bytes().split(|byte| *byte == b';');
+    let is_domain = |part: &&[u8]| {
+        let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"domain")
+    };
+    let mut first = true;
+    let kept = parts.filter(|part| std::mem::take(&mut first) || !is_domain(part));
+    let kept = kept.collect::<Vec<_>>().join(&b";"[..]);
+    // A part of a value has no other characters than the value.
+    HeaderValue::from_bytes(&kept).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The path of a location on the target itself.
+fn within(location: &HeaderValue, host: &HeaderValue, https: bool) -> Option<HeaderValue> {
+    let uri: Uri = location.to_str().ok()?.parse().ok()?;
+    let scheme = if https { "https" } else { "http" };
+    let same = uri.scheme_str() == Some(scheme)
+        && uri.authority().is_some_and(|at| at.as_str().as_bytes() == host.as_bytes());
+    let path = uri.path_and_query().filter(|_| same)?;
+    // Two slashes at the beginning would be another host.
+    HeaderValue::from_str(path.as_str()).ok().filter(|_| !path.as_str().starts_with("//"))
+}
+
 /// Whether the client takes trailers (RFC 9110, 10.1.4). They are passed on through this hop.
 fn takes_trailers(headers: &HeaderMap) -> bool {
     let values = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
@@ -109,6 +146,36 @@ mod tests {
         assert_eq!(headers.get("connection").unwrap(), "close");
         assert_eq!(headers.get("host").unwrap(), "web:80");
         assert_eq!(headers.get("x-yours").unwrap(), "2");
+    }
+
+    #[test]
+    fn a_page_keeps_its_cookies_and_itself() {
+        let host = HeaderValue::from_static("web:8080");
+        let page = |name: &'static str, value: &'static str| {
+            let mut headers = headers(&[(name, value)]);
+            for_page(&mut headers, &host, false);
+            headers.get(name).unwrap().to_str().unwrap().to_string()
+        };
+        for (given, kept) in [
+            ("a=1; Domain=localhost; Path=/", "a=1; Path=/"),
+            ("domain=1; DOMAIN = .localhost;HttpOnly", "domain=1;HttpOnly"),
+            ("a=1;domain", "a=1"),
+            ("a=1", "a=1"),
+        ] {
+            assert_eq!(page("set-cookie", given), kept);
+        }
+        for (given, kept) in [
+            ("http://web:8080/login?next=/", "/login?next=/"),
+            ("http://web:8080//evil.example/", "http://web:8080//evil.example/"),
+            ("https://web:8080/", "https://web:8080/"),
+            ("http://web/", "http://web/"),
+            ("/login", "/login"),
+        ] {
+            assert_eq!(page("location", given), kept);
+        }
+        let mut both = headers(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]);
+        for_page(&mut both, &host, false);
+        assert_eq!(both.get_all(SET_COOKIE).iter().count(), 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod forwarded;
 mod headers;
+mod page;
 mod problem;
 mod route;
 mod splice;
@@ -15,7 +16,7 @@ mod upstream;
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tracing::debug;
@@ -25,20 +26,38 @@ use super::answer::{Answer, body, text};
 use super::client::Client;
 
 use forwarded::Origin;
+pub(super) use page::Page;
 use problem::Problem;
 use route::Route;
 
 /// What paths of the proxy begin with.
 pub(super) const PREFIX: &str = "/client/";
 
+/// Where a request is to go.
+pub(super) enum To<'a> {
+    /// Where its path says.
+    Path,
+    /// Where the name of the page says.
+    Page(&'a str),
+}
+
+/// The address of the page that shows what a path leads to. `admin` is the host that was asked for.
+pub(super) fn page_of(uri: &Uri, admin: &str) -> Option<String> {
+    let route = Route::of(uri).ok()?;
+    let port = admin.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+    let port = port.map(|(_, port)| format!(":{port}")).unwrap_or_default();
+    Some(format!("http://{}{port}{}", route.page_name()?, route.uri))
+}
+
 /// Passes a request on and its answer back. Bodies are streamed both ways. Dropping the future, or
 /// the answer's body, ends the connection through the tunnel.
 pub(super) async fn answer(
     state: &Arc<State>,
+    to: To<'_>,
     request: Request<Incoming>,
     client: Client,
 ) -> Answer {
-    match pass_on(state, request, &client).await {
+    match pass_on(state, to, request, &client).await {
         Ok(answer) => answer,
         Err(problem) => {
             debug!(%problem, "request not passed on");
@@ -49,10 +68,14 @@ pub(super) async fn answer(
 
 async fn pass_on(
     state: &Arc<State>,
+    to: To<'_>,
     mut request: Request<Incoming>,
     client: &Client,
 ) -> Result<Answer, Problem> {
-    let route = Route::of(request.uri())?;
+    let route = match to {
+        To::Path => Route::of(request.uri())?,
+        To::Page(host) => Route::of_page(host, request.uri())?,
+    };
     let wanted = headers::upgrade(request.headers());
     let downstream = hyper::upgrade::on(&mut request);
     let io = upstream::connect(state, &route).await?;
@@ -65,6 +88,9 @@ async fn pass_on(
     }
     let (mut parts, incoming) = answer.into_parts();
     headers::strip(&mut parts.headers);
+    if route.is_page {
+        headers::for_page(&mut parts.headers, &route.host, route.https);
+    }
     parts.version = Version::HTTP_11;
     let incoming = upstream::TiedBody::new(incoming, target, client.clone());
     Ok(Response::from_parts(parts, incoming.boxed_unsync()))

@@ -5,6 +5,7 @@ use http::{HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::PREFIX;
+use super::page::Page;
 use super::problem::Problem;
 
 /// Where a request goes.
@@ -20,8 +21,10 @@ pub(super) struct Route {
     pub(super) host: HeaderValue,
     /// Path and query alone, as an origin server gets them.
     pub(super) uri: Uri,
-    /// What stands before the path, as the client wrote it.
+    /// What stands before the path, as the client wrote it; nothing on a page.
     pub(super) prefix: String,
+    /// Whether a browser shows it as a page of its own.
+    pub(super) is_page: bool,
 }
 
 impl Route {
@@ -47,12 +50,51 @@ impl Route {
             https,
             name: authority.host().trim_matches(['[', ']']).to_string(),
             target: format!("tcp/{}:{port}", authority.host()),
-            host: HeaderValue::from_str(authority.as_str())
-                .map_err(|_| malformed("{host} has characters that no header can carry"))?,
+            host: host_header(&authority)?,
             uri: origin_form(path, uri.query())?,
             prefix,
+            is_page: false,
         })
     }
+
+    /// The route of a page, by the host name that the browser asks for, without its port.
+    pub(super) fn of_page(host: &str, uri: &Uri) -> Result<Self, Problem> {
+        let page = Page::parse(host)?;
+        let name = page.host;
+        let bracketed = if name.contains(':') { format!("[{name}]") } else { name.clone() };
+        let port = if page.port == default_port(page.https) {
+            String::new()
+        } else {
+            format!(":{}", page.port)
+        };
+        let authority = authority(&format!("{bracketed}{port}"))?;
+        Ok(Self {
+            key: page.key,
+            https: page.https,
+            name,
+            target: format!("tcp/{bracketed}:{}", page.port),
+            host: host_header(&authority)?,
+            uri: origin_form(uri.path().strip_prefix('/').unwrap_or_default(), uri.query())?,
+            prefix: String::new(),
+            is_page: true,
+        })
+    }
+
+    /// The host name of the page that shows the same target, if there can be one.
+    pub(super) fn page_name(&self) -> Option<String> {
+        let (_, port) = self.target.rsplit_once(':')?;
+        let (key, host) = (self.key.clone(), self.name.clone());
+        Page { key, https: self.https, host, port: port.parse().ok()? }.host_name()
+    }
+}
+
+fn host_header(authority: &Authority) -> Result<HeaderValue, Problem> {
+    HeaderValue::from_str(authority.as_str())
+        .map_err(|_| malformed("{host} has characters that no header can carry"))
+}
+
+const fn default_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
 }
 
 fn decode(segment: &str, name: &str) -> Result<String, Problem> {
@@ -73,10 +115,9 @@ fn authority(host: &str) -> Result<Authority, Problem> {
 }
 
 fn port(authority: &Authority, https: bool) -> Result<u16, Problem> {
-    let default = if https { 443 } else { 80 };
     let text = authority.as_str();
     match text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
-        None => Ok(default),
+        None => Ok(default_port(https)),
         Some(port) => match port.parse() {
             Ok(port) if port != 0 => Ok(port),
             _ => Err(malformed(&format!("{port:?} is not a port"))),
@@ -123,6 +164,25 @@ mod tests {
         assert_eq!(route.target, "tcp/[::1]:443");
         assert_eq!(route.name, "::1");
         assert_eq!(route.uri, "/");
+    }
+
+    #[test]
+    fn a_page_is_the_route_that_its_name_says() {
+        let page = |host, uri| Route::of_page(host, &Uri::from_static(uri)).unwrap();
+        let route = page("edge-7--fd00-3a-3a1--8443s.localhost", "/a//b?c=%20");
+        assert_eq!((route.key.as_str(), route.name.as_str()), ("edge-7", "fd00::1"));
+        assert_eq!((route.target.as_str(), route.https), ("tcp/[fd00::1]:8443", true));
+        assert_eq!((route.host.to_str().unwrap(), route.prefix.as_str()), ("[fd00::1]:8443", ""));
+        assert_eq!(route.uri.to_string(), "/a//b?c=%20");
+        assert_eq!(page("k--web--80.localhost", "/").host, "web");
+        Route::of_page("k--web_site-20--80.localhost", &Uri::from_static("/")).unwrap_err();
+    }
+
+    #[test]
+    fn a_path_tells_the_page_of_its_target() {
+        let name = |uri| route(uri).unwrap().page_name().unwrap();
+        assert_eq!(name("/client/edge-7/http/web/x"), "edge-7--web--80.localhost");
+        assert_eq!(name("/client/k/https/%5B::1%5D:444"), "k---3a-3a1--444s.localhost");
     }
 
     #[test]

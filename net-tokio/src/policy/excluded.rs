@@ -1,0 +1,126 @@
+//! What is never dialled for others: sockets of this program, and addresses that only this machine is
+//! meant to reach.
+
+use std::fs::Metadata;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::MetadataExt;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// Addresses of one link, where clouds serve each machine its credentials.
+const LINK_LOCAL: [IpNet; 3] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
+    // The one of Amazon's that is no link-local address by its number.
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128)),
+];
+
+/// Whether an address is of such a kind.
+pub(super) fn is_link_local(ip: IpAddr) -> bool {
+    LINK_LOCAL.iter().any(|network| network.contains(&ip))
+}
+
+/// Whether a network has such addresses alone: it was meant, not just included.
+pub(super) fn is_of_link_local(network: &IpNet) -> bool {
+    LINK_LOCAL.iter().any(|all| all.contains(network))
+}
+
+/// Sockets that are listened on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listeners {
+    tcp: Vec<SocketAddr>,
+    /// Device and inode: a socket may have several paths.
+    unix: Vec<(u64, u64)>,
+}
+
+impl Listeners {
+    pub(super) fn add_address(&mut self, at: SocketAddr) {
+        self.tcp.push(at);
+    }
+
+    pub(super) fn add_file(&mut self, file: &Metadata) {
+        self.unix.push(identity(file));
+    }
+
+    /// Whether whoever connects to this address reaches one of them.
+    pub(super) fn has_address(&self, to: SocketAddr) -> bool {
+        self.tcp.iter().any(|listener| is_reached(*listener, to))
+    }
+
+    /// Whether one of them is this file.
+    pub(super) fn has_file(&self, file: &Metadata) -> bool {
+        self.unix.contains(&identity(file))
+    }
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+fn is_reached(listener: SocketAddr, to: SocketAddr) -> bool {
+    if listener.port() != to.port() {
+        return false;
+    }
+    let to = match to.ip().to_canonical() {
+        // The kernel takes the address of nobody for that of this machine.
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        to => to,
+    };
+    match listener.ip().to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => to.is_ipv4() && is_of_this_machine(to),
+        // It may take IPv4 as well.
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => is_of_this_machine(to),
+        own => own == to,
+    }
+}
+
+/// Only addresses of this machine can be bound to.
+fn is_of_this_machine(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_reached(listener: &str, to: &str) -> bool {
+        super::is_reached(listener.parse().unwrap(), to.parse().unwrap())
+    }
+
+    #[test]
+    fn a_listener_is_reached_by_many_addresses() {
+        for (listener, to) in [
+            ("127.0.0.1:90", "127.0.0.1:90"),
+            ("127.0.0.1:90", "0.0.0.0:90"),
+            ("127.0.0.1:90", "[::ffff:127.0.0.1]:90"),
+            ("0.0.0.0:90", "127.0.0.1:90"),
+            ("0.0.0.0:90", "127.8.8.8:90"),
+            ("[::]:90", "127.0.0.1:90"),
+            ("[::]:90", "[::1]:90"),
+            ("[::1]:90", "[::]:90"),
+        ] {
+            assert!(is_reached(listener, to), "{listener} {to}");
+        }
+        for (listener, to) in [
+            ("127.0.0.1:90", "127.0.0.1:91"),
+            ("127.0.0.1:90", "127.0.0.2:90"),
+            // Nobody's (RFC 5737, RFC 3849).
+            ("0.0.0.0:90", "192.0.2.1:90"),
+            ("[::]:90", "[2001:db8::1]:90"),
+            ("0.0.0.0:90", "[::1]:90"),
+        ] {
+            assert!(!is_reached(listener, to), "{listener} {to}");
+        }
+    }
+
+    #[test]
+    fn a_network_that_only_includes_them_does_not_mean_them() {
+        for network in ["169.254.169.254/32", "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"] {
+            assert!(is_of_link_local(&network.parse().unwrap()), "{network}");
+        }
+        for network in ["0.0.0.0/0", "169.0.0.0/8", "::/0", "fd00::/8", "10.0.0.0/8"] {
+            assert!(!is_of_link_local(&network.parse().unwrap()), "{network}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Sockets by the source that they come from, so that none of the sources keeps the others out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Where a socket comes from. An IPv6 network of 64 bits is one source: whoever has one address of it
+/// has them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// A Unix socket, or a byte stream whose remote has no address.
+    Local,
+    V4(Ipv4Addr),
+    V6([u8; 8]),
+}
+
+impl Source {
+    pub(super) fn of(remote: Option<SocketAddr>) -> Self {
+        match remote.map(|remote| remote.ip().to_canonical()) {
+            None => Self::Local,
+            Some(IpAddr::V4(address)) => Self::V4(address),
+            Some(IpAddr::V6(address)) => {
+                let [network @ .., _, _, _, _, _, _, _, _] = address.octets();
+                Self::V6(network)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("a Unix socket"),
+            Self::V4(address) => write!(f, "{address}"),
+            Self::V6(network) => {
+                let mut octets = [0; 16];
+                octets[..8].copy_from_slice(network);
+                write!(f, "{}/64", Ipv6Addr::from(octets))
+            }
+        }
+    }
+}
+
+/// Sockets, by their numbers: a later one has a higher number.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    by_source: BTreeMap<Source, BTreeSet<u64>>,
+    /// The same sources by how many sockets they have.
+    by_size: BTreeSet<(usize, Source)>,
+    len: usize,
+}
+
+impl Shares {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn of(&self, source: Source) -> usize {
+        self.by_source.get(&source).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn insert(&mut self, source: Source, number: u64) {
+        let sockets = self.by_source.entry(source).or_default();
+        self.by_size.remove(&(sockets.len(), source));
+        let is_new = sockets.insert(number);
+        debug_assert!(is_new, "a socket is inserted once");
+        self.by_size.insert((sockets.len(), source));
+        self.len += 1;
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, source: Source, number: u64) -> bool {
+        let Some(sockets) = self.by_source.get_mut(&source) else { return false };
+        let before = sockets.len();
+        if !sockets.remove(&number) {
+            return false;
+        }
+        self.by_size.remove(&(before, source));
+        if before == 1 {
+            self.by_source.remove(&source);
+        } else {
+            self.by_size.insert((before - 1, source));
+        }
+        self.len -= 1;
+        true
+    }
+
+    /// The source with the most sockets, and how many these are.
+    pub(super) fn heaviest(&self) -> Option<(Source, usize)> {
+        self.by_size.last().map(|(size, source)| (*source, *size))
+    }
+
+    pub(super) fn oldest(&self, source: Source) -> Option<u64> {
+        self.by_source.get(&source)?.first().copied()
+    }
+
+    pub(super) fn newest(&self, source: Source) -> Option<u64> {
+        self.by_source.get(&source)?.last().copied()
+    }
+
+    /// The oldest socket of each source.
+    pub(super) fn first_of_each(&self) -> impl Iterator<Item = (Source, u64)> {
+        self.by_source.iter().filter_map(|(source, sockets)| Some((*source, *sockets.first()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(address: &str) -> Source {
+        Source::of(Some(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_source_and_an_address_of_ipv4_another() {
+        assert_eq!(source("[2001:db8::1]:1"), source("[2001:db8:0:0:ffff::1]:2"));
+        assert_ne!(source("[2001:db8::1]:1"), source("[2001:db8:0:1::1]:1"));
+        assert_eq!(source("192.0.2.1:1"), source("192.0.2.1:2"));
+        assert_eq!(source("192.0.2.1:1"), source("[::ffff:192.0.2.1]:1"));
+        assert_ne!(source("192.0.2.1:1"), source("192.0.2.2:1"));
+        assert_eq!(Source::of(None), Source::Local);
+        let shown = ["192.0.2.1:1", "[2001:db8::1]:1"].map(|address| source(address).to_string());
+        assert_eq!(shown, ["192.0.2.1", "2001:db8::/64"]);
+    }
+
+    #[test]
+    fn the_heaviest_source_is_known_as_sockets_come_and_go() {
+        let [a, b] = ["192.0.2.1:1", "192.0.2.2:1"].map(source);
+        let mut shares = Shares::default();
+        assert_eq!(shares.heaviest(), None);
+        for (source, number) in [(a, 1), (b, 2), (a, 3)] {
+            shares.insert(source, number);
+        }
+        assert_eq!((shares.len(), shares.of(a), shares.of(b)), (3, 2, 1));
+        assert_eq!(shares.heaviest(), Some((a, 2)));
+        assert_eq!((shares.oldest(a), shares.newest(a)), (Some(1), Some(3)));
+        assert_eq!(shares.first_of_each().collect::<Vec<_>>(), [(a, 1), (b, 2)]);
+
+        assert!(shares.remove(a, 1) && !shares.remove(a, 1) && !shares.remove(b, 3));
+        assert!(shares.remove(a, 3));
+        assert_eq!((shares.len(), shares.heaviest()), (1, Some((b, 1))));
+        assert!(shares.remove(b, 2));
+        assert_eq!((shares.len(), shares.heaviest(), shares.oldest(b)), (0, None, None));
+        assert!(shares.by_source.is_empty() && shares.by_size.is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+//! Sockets that are no sessions yet, in numbers: they keep nobody out.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use watertight::{Agent, Server};
+
+use support::{KEY, agent, in_time, listen, loopback, server, until};
+
+/// Handshakes that may run at once. Four times as many sockets wait.
+const MAX: usize = 8;
+
+/// A socket to `at` from an address of its own.
+async fn connect_from(last: [u8; 2], at: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 1, last[0], last[1]], 0)))?;
+    socket.connect(at).await
+}
+
+/// A server whose deadlines do not help it, and where it listens.
+async fn crowded() -> (Server, SocketAddr) {
+    let server = server().max_handshakes(MAX).handshake_deadline(Duration::from_secs(3600)).build();
+    let at = listen(&server).await;
+    (server, at)
+}
+
+/// Many sockets from `sources` addresses, each of which says `word` and no more.
+async fn crowd(at: SocketAddr, sources: u8, each: usize, word: &[u8]) -> Vec<TcpStream> {
+    let mut sockets = Vec::new();
+    for _ in 0..each {
+        for source in 0..sources {
+            let mut socket = in_time(connect_from([0, source + 1], at)).await.unwrap();
+            // Those that come too late are closed at once.
+            socket.write_all(word).await.ok();
+            sockets.push(socket);
+        }
+    }
+    sockets
+}
+
+/// An agent at an address of its own, or at that of the crowd.
+fn agent_from(last: [u8; 2], at: SocketAddr) -> Agent {
+    let agent = agent("tcp", at, KEY).policy(loopback());
+    agent.connect_with(move || connect_from(last, at)).start()
+}
+
+async fn end(agent: Agent, server: Server) {
+    assert!(in_time(agent.shutdown(Duration::ZERO)).await.is_even());
+    assert!(in_time(server.shutdown(Duration::ZERO)).await.is_even());
+}
+
+/// How many of the sockets are still open. Reads what they were told before.
+async fn open(sockets: &mut [TcpStream]) -> usize {
+    let mut open = 0;
+    for socket in sockets {
+        let mut rest = [0; 256];
+        let read = tokio::time::timeout(Duration::ZERO, socket.read(&mut rest)).await;
+        open += usize::from(read.is_err());
+    }
+    open
+}
+
+#[tokio::test]
+async fn silent_sockets_of_one_address_keep_nobody_out() {
+    let (server, at) = crowded().await;
+    let mut silent = crowd(at, 1, 1000, b"").await;
+    for last in [[9, 9], [0, 1]] {
+        let agent = agent_from(last, at);
+        in_time(agent.connected()).await.unwrap();
+        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    }
+    // The newest ones wait for their first byte.
+    until(|| server.kept().permits <= 4 * MAX).await;
+    assert!(open(&mut silent[..900]).await == 0 && open(&mut silent[999..]).await == 1);
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
+#[tokio::test]
+async fn silent_sockets_of_a_hundred_addresses_keep_nobody_out() {
+    let (server, at) = crowded().await;
+    let silent = crowd(at, 100, 10, b"").await;
+    let agent = agent_from([9, 9], at);
+    in_time(agent.connected()).await.unwrap();
+    end(agent, server).await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn half_greetings_of_one_address_keep_nobody_else_out() {
+    for word in [&b"\0"[..], b"G", b"GET /connect HTTP/1.1\r\nHost: a\r\n"] {
+        let (server, at) = crowded().await;
+        let greeting = crowd(at, 1, 100, word).await;
+        let agent = agent_from([9, 9], at);
+        in_time(agent.connected()).await.unwrap();
+        end(agent, server).await;
+        drop(greeting);
+    }
+}
