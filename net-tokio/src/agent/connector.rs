@@ -116,17 +116,27 @@ impl Connector {
         if let Some(source) = &self.token {
             hello.set_token(&source.token().await?);
         }
+        let connected = match self.greet(&hello).await {
+            // TLS has proved who it is, and nobody else sees the token.
+            Err(ConnectError::NoProof(_)) if self.endpoint.is_over_tls() => {
+                self.greet(&hello.sending_token()).await
+            }
+            connected => connected,
+        };
+        connected.map_err(|error| self.explain(error))
+    }
+
+    async fn greet(&self, hello: &ClientHello) -> Result<Connected<BoxIo>, ConnectError> {
         let io = match &self.byte_streams {
             Some(byte_streams) => byte_streams.connect().await?,
             None => self.endpoint.connect(&self.options).await?,
         };
-        let connected = match self.endpoint.web_socket() {
+        match self.endpoint.web_socket() {
             Some((authority, path)) => {
-                connect_web_socket(io, &authority, &path, &hello, self.web_socket).await
+                connect_web_socket(io, &authority, &path, hello, self.web_socket).await
             }
-            None => connect_byte_stream(io, &hello, self.web_socket.max_message).await,
-        };
-        connected.map_err(|error| self.explain(error))
+            None => connect_byte_stream(io, hello, self.web_socket.max_message).await,
+        }
     }
 
     /// What an error means that only this end can tell: a server refuses a client certificate after

@@ -7,6 +7,7 @@ use tracing::{info, info_span, warn};
 use watertight_core::wire::Dialect;
 use watertight_core::{Reconnect, Role};
 
+use super::connector::Connector;
 use super::{AgentStatus, Inner, WaitReason};
 use crate::handshake::Connected;
 use crate::log_limit::shortened_text;
@@ -20,6 +21,7 @@ type LinkStatus = Option<WaitReason>;
 /// The agent's one long-lived task.
 pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) {
     let clock = Clock::start();
+    inner.warn_of_clear_text();
     while !inner.stop.is_cancelled() {
         inner.status.send_replace(AgentStatus::Connecting);
         let attempt = tokio::select! {
@@ -62,6 +64,21 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
 }
 
 impl Inner {
+    /// What carries the bytes by means of the embedder's own is his business.
+    fn warn_of_clear_text(&self) {
+        let Connector { endpoint, options, byte_streams, hello, .. } = &self.connector;
+        if byte_streams.is_some() || !endpoint.is_exposed(options.address) {
+            return;
+        }
+        let what =
+            if hello.sends_secret() { "the token and all connections" } else { "all connections" };
+        warn!(
+            server = %endpoint,
+            "{what} go to the server in clear text: anybody on the way can read and change them; use \
+             wss:// or tls://"
+        );
+    }
+
     async fn connect(
         self: &Arc<Self>,
     ) -> Result<(Arc<Shared>, watch::Receiver<LinkStatus>), WaitReason> {

@@ -4,6 +4,7 @@ mod connect;
 mod proxy;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -118,6 +119,28 @@ impl Endpoint {
         Some(Self(kind))
     }
 
+    /// Whether TLS proves who is there, and hides what is said.
+    pub(crate) const fn is_over_tls(&self) -> bool {
+        matches!(self.0, Kind::WebSocket { tls: true, .. } | Kind::ByteStream { tls: true, .. })
+    }
+
+    /// Whether anybody on the path can read and change what is said: without TLS, to another machine.
+    pub(crate) fn is_exposed(&self, address: Option<IpAddr>) -> bool {
+        let (Kind::WebSocket { tls, host, .. } | Kind::ByteStream { tls, host, .. }) = &self.0
+        else {
+            return false;
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let is_here = match address.or_else(|| bare.parse().ok()) {
+            Some(address) => address.to_canonical().is_loopback(),
+            None => {
+                let name = host.trim_end_matches('.').to_ascii_lowercase();
+                name == "localhost" || name.ends_with(".localhost")
+            }
+        };
+        !tls && !is_here
+    }
+
     /// Host header and path of the upgrade; `None` for a byte stream.
     pub(crate) fn web_socket(&self) -> Option<(String, String)> {
         let Kind::WebSocket { tls, host, port, path } = &self.0 else { return None };
@@ -144,6 +167,31 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clear_text_beyond_this_machine_is_exposed() {
+        for (text, exposed) in [
+            ("ws://localhost:1", false),
+            ("ws://LOCALHOST.:1", false),
+            ("ws://a.localhost:1", false),
+            ("tcp://127.0.0.9:1", false),
+            ("ws://[::1]:1", false),
+            ("ws://[::ffff:127.0.0.1]:1", false),
+            ("unix:/run/a", false),
+            ("wss://a.example", false),
+            ("tls://10.0.0.1:1", false),
+            ("ws://a.example", true),
+            ("ws://notlocalhost", true),
+            ("tcp://10.0.0.1:1", true),
+            ("ws://[2001:db8::1]:1", true),
+        ] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(endpoint.is_exposed(None), exposed, "{text}");
+        }
+        let endpoint: Endpoint = "ws://peers.example".parse().unwrap();
+        assert!(!endpoint.is_exposed(Some([127, 0, 0, 1].into())));
+        assert!(endpoint.is_exposed(Some([10, 0, 0, 1].into())));
+    }
 
     #[test]
     fn endpoints_are_completed() {

@@ -4,9 +4,9 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::header::{CONNECTION, LOCATION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -15,12 +15,16 @@ use watertight_core::wire::{Dialect, HelloReply, PrefaceLimits, printable};
 
 use super::exchange::{Answer, exchange};
 use super::preface::{ROOM, VERSION};
+use super::proof::{self, Unproved};
 use super::upgrade::{self, has_token};
 use super::{ClientHello, ConnectError};
-use crate::transport::{ByteStream, Io, Masking, WebSocket, WebSocketOptions};
+use crate::transport::{ByteStream, Io, Masking, TransportError, WebSocket, WebSocketOptions};
 
 /// The key of upgrades in simulations, whose bytes are the same in every run.
 const FIXED_KEY: &str = "c2ltdWxhdGVkIHNvY2tldA==";
+
+/// The status of a peer's refusal that comes too late to have one.
+const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
 
 /// What a connection became.
 #[allow(
@@ -40,19 +44,61 @@ pub(crate) async fn connect_web_socket<I: Io>(
     hello: &ClientHello,
     options: WebSocketOptions,
 ) -> Result<Connected<I>, ConnectError> {
-    let key = match options.masking {
-        Masking::ByRole => generate_key(),
-        Masking::Off => FIXED_KEY.to_string(),
-    };
-    let request = hello.request(authority, path, &key)?;
+    let [key, ours] = [nonce(options.masking), nonce(options.masking)];
+    let request = hello.request(authority, path, &key, &ours)?;
     match exchange(io, request).await? {
         Answer::Switched { head, io, leftover } => {
             let dialect = check_answer(&head.headers, &key, hello)?;
-            let socket = WebSocket::new(io, leftover, Role::Connector, options).await;
+            let mut socket = WebSocket::new(io, leftover, Role::Connector, options).await;
+            if hello.proving().is_some() {
+                prove_peer(&mut socket, &head.headers, &ours, hello).await?;
+            }
             Ok(Connected::WebSocket(socket, dialect))
         }
-        Answer::Refused { head, text } => Err(refusal(&head, text)),
+        Answer::Refused { head, text } => {
+            let refused = refusal(&head, text);
+            match hello.proving() {
+                Some(_) if wants_token(&head) => Err(ConnectError::NoProof(refused.to_string())),
+                _ => Err(refused),
+            }
+        }
     }
+}
+
+/// 16 random bytes in base 64, which are the same in every run of a simulation.
+pub(crate) fn nonce(masking: Masking) -> String {
+    match masking {
+        Masking::ByRole => generate_key(),
+        Masking::Off => FIXED_KEY.to_string(),
+    }
+}
+
+/// Proves to a peer who this server is, and has it prove who it is.
+async fn prove_peer<I: Io>(
+    socket: &mut WebSocket<I>,
+    answer: &HeaderMap,
+    ours: &str,
+    hello: &ClientHello,
+) -> Result<(), ConnectError> {
+    let theirs = answer.get(upgrade::PEER_NONCE).and_then(|nonce| nonce.to_str().ok());
+    let Some(exchange) = theirs.and_then(|theirs| hello.exchange(ours, theirs)) else {
+        return Err(ConnectError::NoProof("it asks for none".to_string()));
+    };
+    proof::prove(socket, &exchange).await.map_err(|error| match error {
+        Unproved::Transport(TransportError::Io(error)) => error.into(),
+        Unproved::Refused(reason) => {
+            ConnectError::Refused { status: UNAUTHORIZED, reason, retry_after: None }
+        }
+        Unproved::Transport(_) | Unproved::Wrong => {
+            ConnectError::Impostor(exchange.acceptor.id.to_string())
+        }
+    })
+}
+
+/// Whether this is how a server refuses a peer that sends no token: not one that knows proofs.
+fn wants_token(head: &Parts) -> bool {
+    let statuses = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    statuses.contains(&head.status) && !head.headers.contains_key(upgrade::PEER_NONCE)
 }
 
 /// Whether the answer is the one to this request (RFC 6455 section 4.1), and what is spoken then.

@@ -110,7 +110,7 @@ async fn a_refusal_says_what_the_server_said() {
 async fn our_own_server_side_answers_our_client() {
     let answer = |accept: &str| {
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
-        let request = hello().request("host", "/", key).unwrap();
+        let request = hello().request("host", "/", key, "").unwrap();
         let accepted = upgrade::accept(&request.into_parts().0).ok().unwrap();
         let mut text = format!("HTTP/1.1 {}\r\n", accepted.response.status());
         for (name, value) in accepted.response.headers() {

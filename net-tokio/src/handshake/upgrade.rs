@@ -20,6 +20,13 @@ pub(crate) const PEER_ID: HeaderName = HeaderName::from_static("x-api-tunnel-id"
 /// The token with which a peer server proves its id.
 pub(crate) const PEER_TOKEN: HeaderName = HeaderName::from_static("x-api-tunnel-token");
 
+/// The nonce with which a peer server, and the server that it connects to, prove to each other who they
+/// are. A refusal of such a server has it, too, so that its words are not taken for those of another kind.
+pub(crate) const PEER_NONCE: HeaderName = HeaderName::from_static("watertight-peer");
+
+/// In place of the nonce, in a refusal.
+pub(crate) const PEER_REFUSED: HeaderValue = HeaderValue::from_static("refused");
+
 /// The extension that the connector offers and the acceptor confirms, with its version.
 pub(crate) const PROTOCOL: HeaderName = HeaderName::from_static("watertight-protocol");
 
@@ -94,6 +101,21 @@ pub(crate) fn client_key(headers: &HeaderMap) -> Option<String> {
 pub(crate) fn peer_headers(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
     let text = |name| std::str::from_utf8(headers.get(name)?.as_bytes()).ok();
     (text(PEER_ID), text(PEER_TOKEN))
+}
+
+/// The id and the nonce of an end that will prove that it is a peer server.
+///
+/// # Errors
+/// The nonce is none, or no id goes with it.
+pub(crate) fn peer_nonce(headers: &HeaderMap) -> Result<Option<(&str, &str)>, Refusal> {
+    let Some(nonce) = headers.get(PEER_NONCE) else { return Ok(None) };
+    let bad = |reason: &str| refusal(StatusCode::BAD_REQUEST, reason);
+    if !is_key(nonce.as_bytes()) {
+        return Err(bad("Watertight-Peer is not 16 bytes in base 64"));
+    }
+    let nonce = nonce.to_str().map_err(|_| bad("Watertight-Peer is no text"))?;
+    let id = peer_headers(headers).0.filter(|id| !id.is_empty());
+    Ok(Some((id.ok_or_else(|| bad("Watertight-Peer without X-API-Tunnel-ID"))?, nonce)))
 }
 
 /// The token in `Authorization: Bearer …`.

@@ -89,6 +89,7 @@ async fn handshake(server: &Arc<Inner>, io: BoxIo, mut origin: Origin, tls: Opti
     let io = match tls.accept(Box::new(io)).await {
         Ok((io, certificates)) => {
             origin.certificates = certificates;
+            origin.tls = true;
             io
         }
         Err(error) => {

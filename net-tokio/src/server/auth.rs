@@ -20,6 +20,8 @@ use crate::handshake::{Refusal, upgrade};
 pub(super) struct Origin {
     pub(super) remote: Option<SocketAddr>,
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// Whether TLS of this server's own hides what the end says.
+    pub(super) tls: bool,
     /// Its place among the handshakes, where the socket is the server's own.
     pub(super) place: Option<Arc<Handshake>>,
 }

@@ -17,9 +17,10 @@ use watertight_core::Role;
 
 use super::Inner;
 use super::auth::{AuthRequest, Origin};
-use super::peering::{Claim, PeerAdmission};
+use super::handshakes::Handshake;
+use super::peering::{Claim, Claimed, PeerAdmission};
 use super::sessions::{Admission, Place};
-use crate::handshake::{Refusal, upgrade};
+use crate::handshake::{Refusal, nonce, upgrade};
 use crate::metrics::handshake_refused;
 use crate::transport::{BoxIo, Prefixed, WebSocket};
 
@@ -74,18 +75,26 @@ impl UpgradeService {
         upgraded: OnUpgrade,
     ) -> Result<Response<String>, Refusal> {
         self.check_path(parts.uri.path())?;
-        let accepted = upgrade::accept(&parts)?;
+        let mut accepted = upgrade::accept(&parts)?;
         let origin = self.origin.unwrap_or_else(|| Origin {
             remote: (self.remote_from)(&parts.extensions),
             ..Origin::default()
         });
-        origin.authenticates();
         let (remote, dialect) = (origin.remote, accepted.dialect);
-        let admission = match self.server.claim(&parts.headers, remote)? {
+        let admission = match self.server.claim(&parts.headers, remote, origin.tls)? {
             Claim::Proved { id, number } => {
                 Welcome::Peer(PeerAdmission { id, number, remote, dialect })
             }
+            Claim::Proves { id, nonce: theirs } => {
+                let ours = nonce(self.server.web_socket.masking);
+                let header = HeaderValue::try_from(&ours);
+                let header = header.map_err(|error| Refusal::unavailable(error.to_string()))?;
+                accepted.response.headers_mut().insert(upgrade::PEER_NONCE, header);
+                let claimed = Claimed { id, nonces: [theirs, ours], remote, dialect };
+                Welcome::Claimed(claimed, origin.place.clone())
+            }
             claim => {
+                origin.authenticates();
                 let request = AuthRequest::of_upgrade(parts, &origin);
                 let place = welcome_in_time(&self.server, request, &claim).await?;
                 Welcome::Client(Admission { place, remote, dialect })
@@ -112,6 +121,8 @@ impl UpgradeService {
 enum Welcome {
     Client(Admission),
     Peer(PeerAdmission),
+    /// Its place among the handshakes stays taken until it has proved who it is.
+    Claimed(Claimed, Option<Arc<Handshake>>),
 }
 
 /// The embedder's hook may wait for somebody who never answers.
@@ -141,10 +152,54 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
     let admitted = match welcome {
         Welcome::Client(admission) => server.admit(transport, admission),
         Welcome::Peer(admission) => server.admit_peer(transport, &admission),
+        Welcome::Claimed(claimed, place) => {
+            return start_claimed(&server, transport, claimed, place).await;
+        }
     };
     if let Err(refusal) = admitted {
         server.log_refused(None, None, &refusal);
     }
+}
+
+/// Starts the session of a peer once it has proved that it is one.
+async fn start_claimed(
+    server: &Arc<Inner>,
+    mut transport: WebSocket<BoxIo>,
+    claimed: Claimed,
+    place: Option<Arc<Handshake>>,
+) {
+    let (id, remote) = (claimed.id.clone(), claimed.remote);
+    let evicted = async {
+        match &place {
+            Some(place) => place.evicted().await,
+            None => std::future::pending().await,
+        }
+    };
+    let proving =
+        tokio::time::timeout(server.handshake_deadline, server.challenge(&mut transport, claimed));
+    let proved = tokio::select! {
+        biased;
+        () = evicted => return debug!(id, "closed before it proved that it is a peer"),
+        proved = proving => proved,
+    };
+    let refusal = match proved {
+        Ok(Ok(admission)) => match server.admit_peer(transport, &admission) {
+            Ok(()) => return,
+            Err(refusal) => return server.log_refused(Some(&id), remote, &refusal),
+        },
+        Ok(Err(refusal)) => {
+            handshake_refused("authentication");
+            refusal
+        }
+        Err(_) => {
+            handshake_refused("timeout");
+            Refusal::unauthorized("no proof in time")
+        }
+    };
+    server.log_refused(Some(&id), remote, &refusal);
+    // It may be gone; it was refused all the same.
+    let refusing = transport.refuse(&refusal.reason);
+    tokio::time::timeout(server.handshake_deadline, refusing).await.ok();
 }
 
 /// The stream below an upgraded connection, and what was read of it already. A socket of a known kind
@@ -175,16 +230,21 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let upgraded = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
+        let proves = parts.headers.contains_key(upgrade::PEER_NONCE);
         let answer = self.clone().answer(parts, upgraded);
-        Box::pin(async move { Ok(answer.await.unwrap_or_else(refused)) })
+        Box::pin(async move { Ok(answer.await.unwrap_or_else(|refusal| refused(refusal, proves))) })
     }
 }
 
-fn refused(refusal: Refusal) -> Response<String> {
+/// The answer to an end that gets no session; `proves` says whether it would prove that it is a peer.
+fn refused(refusal: Refusal, proves: bool) -> Response<String> {
     let mut response = Response::new(refusal.reason + "\n");
     *response.status_mut() = refusal.status;
     // The next try is another connection; this one holds a place among the handshakes.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if proves {
+        response.headers_mut().insert(upgrade::PEER_NONCE, upgrade::PEER_REFUSED);
+    }
     if let Some(wait) = refusal.retry_after {
         let seconds = wait.as_millis().div_ceil(1000);
         response

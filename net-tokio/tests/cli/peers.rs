@@ -66,19 +66,94 @@ fn an_agent_of_one_server_is_reached_through_the_other() {
 }
 
 #[test]
+fn s8_two_servers_prove_who_they_are_by_a_token_of_their_own() {
+    let folder = folder();
+    let (at_a, at_b) = (free_port(), free_port());
+    write(&folder.path().join("of-a"), "b between-a-and-b\n");
+    write(&folder.path().join("of-b"), "# a token for each two servers\na between-a-and-b\n");
+    let start = |at: u16, id: &str, file: &str, peer: &str| {
+        let listen = format!("127.0.0.1:{at}");
+        let (tokens, pairs) = (path(&folder, "tokens"), path(&folder, file));
+        let common = ["server", "--listen", &listen, "--token-file", &tokens, "--admin", "0"];
+        let peering = ["--peer-id", id, "--peer-tokens", &pairs, "--peer", peer];
+        Process::ready(&[&common[..], &peering].concat())
+    };
+    let a = start(at_a, "a", "of-a", &format!("ws://127.0.0.1:{at_b},b"));
+    let b = start(at_b, "b", "of-b", &format!("ws://127.0.0.1:{at_a},a"));
+    for server in [&a, &b] {
+        eventually("both ways", || {
+            let peer = &peers(server)["peers"][0];
+            let is_up = peer["outgoing"]["state"] == "connected" && !peer["incoming"].is_null();
+            is_up.then_some(())
+        });
+    }
+    // One that has another token is neither believed nor told.
+    write(&folder.path().join("of-a"), "b guessed\n");
+    assert_eq!(a.stop().code, 0);
+    let a = start(at_a, "a", "of-a", &format!("ws://127.0.0.1:{at_b},b"));
+    eventually("the refusal", || {
+        let log = a.log();
+        log.contains("one of the two tokens is wrong").then_some(())
+    });
+    assert!(peers(&b)["peers"][0]["incoming"].is_null());
+    for server in [a, b] {
+        let ended = server.stop();
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(!ended.stderr.contains("between-a-and-b") && !ended.stderr.contains("guessed"));
+    }
+}
+
+#[test]
+fn s8_clear_text_to_another_machine_is_warned_of() {
+    let folder = folder();
+    write(&folder.path().join("peer-token"), "shared\n");
+    let token = path(&folder, "peer-token");
+    // A proxy that is not there keeps both on this machine.
+    let begin = |arguments: &[String]| {
+        let mut command = program(arguments);
+        command.env("ALL_PROXY", "http://127.0.0.1:9");
+        Process::start(command)
+    };
+    let peering = ["--peer-id", "a", "--peer-token-file", &token, "--peer", "ws://b.example,b"];
+    let server = begin(&[server_arguments(&folder), owned(&peering)].concat());
+    eventually("the server's", || {
+        server.log().contains("all connections go to the server in clear text").then_some(())
+    });
+    let agent =
+        ["agent", "--connect", "ws://b.example", "--key", "k", "--token-file", token.as_str()];
+    let agent = begin(&owned(&agent));
+    eventually("the agent's", || {
+        agent.log().contains("the token and all connections go to").then_some(())
+    });
+    agent.stop();
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_named_without_the_token() {
     let folder = folder();
     write(&folder.path().join("peer-token"), "shared\n");
     let (token, none) = (path(&folder, "peer-token"), path(&folder, "none"));
     let who = ["--peer-id", "a", "--peer-token-file", token.as_str()];
     let with = |more: &[&str]| [&who[..], more].concat().iter().map(|s| s.to_string()).collect();
-    let cases: [(Vec<String>, &str); 14] = [
+    let pairs = path(&folder, "pairs");
+    write(&folder.path().join("pairs"), "b secret\n");
+    let bad_pairs = path(&folder, "bad-pairs");
+    write(&folder.path().join("bad-pairs"), "b secret\nc\n");
+    let shared =
+        |file: &str, peer: &str| owned(&["--peer-id", "a", "--peer-tokens", file, "--peer", peer]);
+    let cases: [(Vec<String>, &str); 19] = [
+        (shared(&bad_pairs, "ws://b:1,b"), "bad-pairs:2: expected `ID TOKEN`"),
+        (shared(&pairs, "ws://c:1,c"), "for \"b\", which is the id of no --peer"),
+        (shared(&pairs, "ws://b:1,b,secret"), "leave one out"),
+        ([shared(&pairs, "ws://b:1,b"), owned(&["--peer", "ws://c:1,c"])].concat(), "has no token"),
+        (shared(&none, "ws://b:1,b"), "with --peer-tokens"),
         (owned(&["--peer-dns", "ws://b:1"]), "--peer-id"),
         (with(&["--peer-dns", "tcp://b:1"]), "ws:// or wss://"),
         (with(&["--peer-dns", "ws://b:1"]), "is no IP address"),
         (with(&["--peer-dns", "ws://b:1/connect,b"]), "a URL alone"),
         (owned(&["--peer", "ws://b:1,b"]), "--peer-id"),
-        (owned(&["--peer", "ws://b:1,b", "--peer-id", "a"]), "--peer-token-file"),
+        (owned(&["--peer", "ws://b:1,b", "--peer-id", "a"]), "--peer-tokens"),
         (owned(&["--peer-token-file", &token]), "--peer-id"),
         (owned(&["--peer-id", "a", "--peer-token-file", &none]), "with --peer-token-file"),
         (with(&["--peer", "b:1,b,secret"]), "ws://"),

@@ -151,7 +151,9 @@ impl PairBuilder {
 
     /// Arguments for a server of ours with the id `own` and one peer.
     fn peering(&self, own: &str, peer: SocketAddr, id: &str) -> Vec<String> {
-        let (token_file, peer) = (self.path("peer-token"), format!("{},{id}", url(peer)));
+        let is_ours = self.case.kind == Kind::GoBehindOurs;
+        let kind = if is_ours { "" } else { "remotedialer+" };
+        let (token_file, peer) = (self.path("peer-token"), format!("{kind}{},{id}", url(peer)));
         owned(&["--peer-id", own, "--peer-token-file", &token_file, "--peer", &peer])
     }
 

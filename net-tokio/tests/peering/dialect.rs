@@ -11,7 +11,7 @@ use watertight::core::wire::{Dialect, ResetCode};
 
 use super::hand::HandPeer;
 use super::support::{Target, in_time, until};
-use super::{Host, echoes, end_all, peer, says};
+use super::{Host, by_hand, echoes, end_all, says};
 
 async fn base_pair() -> (Host, Host) {
     let (a, b) = (Host::start("a").await, Host::start("b").await);
@@ -65,7 +65,7 @@ async fn a_base_peer_that_lost_a_client_is_not_dialled_for_it_again() {
     let (a, b) = (Host::start("a").await, Host::start("b").await);
     super::join(&a, &b).await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    b.server.add_peer(peer("go", nobody)).unwrap();
+    b.server.add_peer(by_hand("go", nobody)).unwrap();
     let go = HandPeer::connect(b.at, "go", Dialect::Base, |core, now, event| {
         if let Event::Incoming { id, target, .. } = event {
             let (client, _) = target.split_once("::").unwrap();
@@ -91,13 +91,13 @@ async fn a_base_peer_that_lost_a_client_is_not_dialled_for_it_again() {
 #[tokio::test]
 async fn a_base_peer_is_told_in_its_words_that_a_client_is_not_here() {
     let (a, listener) = (Host::start("a").await, TcpListener::bind("127.0.0.1:0").await.unwrap());
-    a.server.add_peer(peer("go", listener.local_addr().unwrap())).unwrap();
+    a.server.add_peer(by_hand("go", listener.local_addr().unwrap())).unwrap();
     let (events, mut seen) = mpsc::unbounded_channel();
     let go = in_time(HandPeer::accept(&listener, move |_, _, event| drop(events.send(event))));
     let go = go.await;
     // Another peer has it: that is not here.
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    a.server.add_peer(peer("other", nobody)).unwrap();
+    a.server.add_peer(by_hand("other", nobody)).unwrap();
     let other = HandPeer::connect(a.at, "other", Dialect::Base, |_, _, _| {});
     let other = in_time(other).await.unwrap();
     other.announce("ghost", 1);

@@ -11,7 +11,7 @@ use watertight::core::wire::Dialect;
 
 use super::hand::HandPeer;
 use super::support::{Target, agent, in_time, server, until};
-use super::{Host, echoes, end_all, join, peer};
+use super::{Host, by_hand, echoes, end_all, join};
 
 #[tokio::test]
 async fn announcements_beyond_the_limit_change_nothing() {
@@ -19,7 +19,7 @@ async fn announcements_beyond_the_limit_change_nothing() {
     let (a, b) = (Host::with("a", server().registry(limits)).await, Host::start("b").await);
     join(&a, &b).await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    a.server.add_peer(peer("c", nobody)).unwrap();
+    a.server.add_peer(by_hand("c", nobody)).unwrap();
     let greedy = HandPeer::connect(a.at, "c", Dialect::Base, |_, _, _| {});
     let greedy = in_time(greedy).await.unwrap();
     for number in 0..100 {
@@ -39,7 +39,7 @@ async fn a_peer_that_reads_nothing_delays_nobody() {
     let (target, a, b) = (Target::echo().await, Host::start("a").await, Host::start("b").await);
     join(&a, &b).await;
     let listener = narrow_listener();
-    a.server.add_peer(peer("stalled", listener.local_addr().unwrap())).unwrap();
+    a.server.add_peer(by_hand("stalled", listener.local_addr().unwrap())).unwrap();
     let stalled = upgraded(in_time(listener.accept()).await.unwrap().0).await;
     for wave in 0..WAVES {
         // Each is announced to the one that does not read, too.
@@ -97,7 +97,7 @@ async fn a_peer_that_answers_no_dial_leaves_time_for_another() {
     let speaker = b.speaker("edge", "at b").await;
     a.finds("edge", &["b"]).await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    a.server.add_peer(peer("c", nobody)).unwrap();
+    a.server.add_peer(by_hand("c", nobody)).unwrap();
     let silent = HandPeer::connect(a.at, "c", Dialect::Extended, |_, _, _| {});
     let silent = in_time(silent).await.unwrap();
     silent.announce("edge", 1);

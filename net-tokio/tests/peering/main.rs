@@ -14,6 +14,7 @@ mod support;
 mod dialect;
 mod discovery;
 mod limits;
+mod proof;
 mod routes;
 mod streams;
 mod trust;
@@ -104,6 +105,11 @@ pub fn token(id: &str) -> String {
 pub fn peer(id: &str, at: SocketAddr) -> Peer {
     let endpoint = format!("ws://{at}").parse().unwrap();
     Peer::new(endpoint, id, &token(id)).proxy(ProxyPolicy::None).reconnect(reconnect())
+}
+
+/// A peer that a test plays by hand, as remotedialer would: it sends its token.
+pub fn by_hand(id: &str, at: SocketAddr) -> Peer {
+    peer(id, at).remotedialer()
 }
 
 /// Soon enough for a test.

@@ -9,7 +9,7 @@ use watertight::{DialError, Peer, ResetCode};
 
 use super::hand::HandPeer;
 use super::support::{in_time, until};
-use super::{Host, end_all, join, pair, peer, reconnect, says, token};
+use super::{Host, by_hand, end_all, join, pair, reconnect, says, token};
 
 #[tokio::test]
 async fn a_key_may_have_any_character() {
@@ -117,7 +117,7 @@ async fn liar(to: &Host, id: &str) -> HandPeer {
 async fn a_stale_route_is_tried_once() {
     let (a, b) = pair().await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    b.server.add_peer(peer("liar", nobody)).unwrap();
+    b.server.add_peer(by_hand("liar", nobody)).unwrap();
     let liar = liar(&b, "liar").await;
     let speaker = a.speaker("edge", "at a").await;
     b.finds("edge", &["a"]).await;
@@ -139,7 +139,7 @@ async fn a_stale_route_is_tried_once() {
 #[tokio::test]
 async fn a_client_that_comes_back_while_a_dial_is_refused_is_not_forgotten() {
     let b = Host::start("b").await;
-    b.server.add_peer(peer("a", ([127, 0, 0, 1], 1).into())).unwrap();
+    b.server.add_peer(by_hand("a", ([127, 0, 0, 1], 1).into())).unwrap();
     let mut number = 1;
     let a = HandPeer::connect(b.at, "a", Dialect::Extended, move |core, now, event| {
         if let Event::Incoming { id, .. } = event {
@@ -248,7 +248,7 @@ async fn a_server_that_drains_takes_no_new_dials_of_peers() {
 async fn a_client_that_is_nowhere_is_not_looked_for_in_circles() {
     let (a, b) = pair().await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    a.server.add_peer(peer("liar", nobody)).unwrap();
+    a.server.add_peer(by_hand("liar", nobody)).unwrap();
     let liar = liar(&a, "liar").await;
     liar.announce("ghost", 1);
     a.finds("ghost", &["liar"]).await;
@@ -267,7 +267,7 @@ async fn a_client_that_is_nowhere_is_not_looked_for_in_circles() {
 async fn a_server_that_is_announced_as_a_client_is_none() {
     let (a, b) = pair().await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    a.server.add_peer(peer("theirs", nobody)).unwrap();
+    a.server.add_peer(by_hand("theirs", nobody)).unwrap();
     let theirs = liar(&a, "theirs").await;
     for (id, number) in ["a", "b", "theirs", "later", "edge"].into_iter().zip(1..) {
         theirs.announce(id, number);
@@ -275,7 +275,7 @@ async fn a_server_that_is_announced_as_a_client_is_none() {
     a.finds("edge", &["theirs"]).await;
     assert_eq!(a.peer("theirs").routes, 2);
     assert_eq!(a.server.peers_of("later"), ["theirs"]);
-    a.server.add_peer(peer("later", nobody)).unwrap();
+    a.server.add_peer(by_hand("later", nobody)).unwrap();
     for id in ["a", "b", "theirs", "later"] {
         assert!(a.server.peers_of(id).is_empty(), "{id}");
         let error = in_time(a.server.dial(id, "greeting")).await.unwrap_err();

@@ -13,14 +13,14 @@ use watertight::{
 
 use super::hand::HandPeer;
 use super::support::{Target, in_time, listen, server, until};
-use super::{Host, echoes, end_all, join, pair, peer};
+use super::{Host, by_hand, echoes, end_all, join, pair, peer};
 
 fn nobody() -> SocketAddr {
     ([127, 0, 0, 1], 1).into()
 }
 
 /// Why this server has no session with a peer that it connects to.
-async fn reason(host: &Host, id: &str) -> String {
+pub(super) async fn reason(host: &Host, id: &str) -> String {
     let mut reason = None;
     until(|| {
         if let AgentStatus::Waiting { reason: why, .. } = host.peer(id).outgoing {
@@ -39,11 +39,11 @@ async fn only_a_peer_with_its_token_is_one() {
     // Not known at all, then with another token.
     let unknown = reason(&a, "b").await;
     assert!(
-        unknown.contains("401") && unknown.contains("is known, or its token is wrong"),
+        unknown.contains("401") && unknown.contains("is known, or one of the two tokens is wrong"),
         "{unknown}"
     );
     let endpoint = format!("ws://{}", a.at).parse().unwrap();
-    b.server.add_peer(Peer::new(endpoint, "a", "another token")).unwrap();
+    b.server.add_peer(Peer::new(endpoint, "a", "another token").remotedialer()).unwrap();
     let refused = HandPeer::connect(b.at, "a", Dialect::Base, |_, _, _| {}).await;
     let Err(Error::Http(answer)) = refused else { panic!("it was let in") };
     let text = String::from_utf8(answer.body().clone().unwrap_or_default()).unwrap();
@@ -157,7 +157,7 @@ async fn the_same_peer_again_is_nothing_and_another_one_takes_its_place() {
 #[tokio::test]
 async fn a_peer_dials_nothing_on_the_session_in_which_it_announces() {
     let a = Host::start("a").await;
-    a.server.add_peer(peer("b", nobody())).unwrap();
+    a.server.add_peer(by_hand("b", nobody())).unwrap();
     let (ends, mut ended) = tokio::sync::mpsc::unbounded_channel();
     let b = HandPeer::connect(a.at, "b", Dialect::Extended, move |_, _, event| {
         if let Event::Retired { end, .. } = event {
@@ -190,7 +190,9 @@ async fn a_peer_that_connects_is_connected_to_without_a_wait() {
 #[tokio::test]
 async fn a_newer_session_of_a_peer_takes_over() {
     let (a, b) = (Host::start("a").await, Host::start("b").await);
-    join(&a, &b).await;
+    a.server.add_peer(b.as_peer().remotedialer()).unwrap();
+    b.server.add_peer(a.as_peer().remotedialer()).unwrap();
+    a.is_up_with("b").await;
     let before = a.peer("b").incoming.unwrap().session;
     let again = HandPeer::connect(a.at, "b", Dialect::Base, |_, _, _| {});
     let again = in_time(again).await.unwrap();

@@ -7,6 +7,19 @@ use std::str::FromStr;
 use thiserror::Error;
 use watertight::{Endpoint, InvalidEndpoint, Peer};
 
+use crate::tokens::PeerTokens;
+
+/// In front of the URL of a remotedialer server.
+const REMOTEDIALER: &str = "remotedialer+";
+
+/// Where another server is: a `ws://` or `wss://` URL, with `remotedialer+` in front where the server is
+/// one of remotedialer's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerUrl {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) is_remotedialer: bool,
+}
+
 /// `URL,ID` or `URL,ID,TOKEN`, as it was given: read later, so that no complaint shows the token.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PeerSpec(String);
@@ -29,6 +42,13 @@ pub(crate) enum BadPeer {
     NotAToken(String),
     #[error("peers are reached by ws:// or wss://, not by {0}")]
     NotAWebSocket(Endpoint),
+    #[error("peer {0:?} has a token both here and in the file of --peer-tokens: leave one out")]
+    TwoTokens(String),
+    #[error(
+        "peer {0:?} has no token: give it a line in the file of --peer-tokens, or give this server a \
+         --peer-token-file"
+    )]
+    NoToken(String),
     #[error("{0}")]
     Url(#[from] InvalidEndpoint),
 }
@@ -39,11 +59,11 @@ impl PeerSpec {
         self.0.splitn(3, ',').nth(2).is_some()
     }
 
-    /// The peer. Where its token is left out it is `ours`.
-    pub(crate) fn read(&self, ours: &str) -> Result<Peer, BadPeer> {
+    /// The peer. Where its token is left out it is that of `tokens`.
+    pub(crate) fn read(&self, tokens: &PeerTokens) -> Result<Peer, BadPeer> {
         let mut parts = self.0.splitn(3, ',').map(str::trim);
         let (url, id) = (parts.next().unwrap_or_default(), parts.next().ok_or(BadPeer::NoId)?);
-        let endpoint: Endpoint = url.parse()?;
+        let PeerUrl { endpoint, is_remotedialer } = url.parse()?;
         if !endpoint.to_string().starts_with("ws") {
             return Err(BadPeer::NotAWebSocket(endpoint));
         }
@@ -53,11 +73,17 @@ impl PeerSpec {
         if is_list(id) {
             return Err(BadPeer::NotAnId(id.to_string()));
         }
-        match parts.next() {
-            Some(token) if is_list(token) => Err(BadPeer::NotAToken(id.to_string())),
-            Some("") => Err(BadPeer::EmptyToken(id.to_string())),
-            token => Ok(Peer::new(endpoint, id, token.unwrap_or(ours))),
-        }
+        let peer = match (parts.next(), tokens.shared_with(id)) {
+            (Some(token), _) if is_list(token) => return Err(BadPeer::NotAToken(id.to_string())),
+            (Some(""), _) => return Err(BadPeer::EmptyToken(id.to_string())),
+            (Some(_), Some(_)) => return Err(BadPeer::TwoTokens(id.to_string())),
+            (None, Some(shared)) => Peer::new(endpoint, id, shared).own_token(shared),
+            (token, None) => {
+                let ours = tokens.ours().ok_or_else(|| BadPeer::NoToken(id.to_string()))?;
+                Peer::new(endpoint, id, token.unwrap_or(ours))
+            }
+        };
+        Ok(if is_remotedialer { peer.remotedialer() } else { peer })
     }
 
     /// The id alone.
@@ -66,13 +92,31 @@ impl PeerSpec {
     }
 
     pub(crate) fn is_over_tls(&self) -> bool {
-        self.0.trim_start().starts_with("wss:")
+        let url = self.0.trim_start();
+        url.strip_prefix(REMOTEDIALER).unwrap_or(url).starts_with("wss:")
     }
 }
 
 /// Whether another peer follows, behind whatever was taken for a separator.
 fn is_list(text: &str) -> bool {
     text.contains("://")
+}
+
+impl FromStr for PeerUrl {
+    type Err = InvalidEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
+        let url = text.strip_prefix(REMOTEDIALER);
+        let endpoint = url.unwrap_or(text).parse()?;
+        Ok(Self { endpoint, is_remotedialer: url.is_some() })
+    }
+}
+
+impl fmt::Display for PeerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_remotedialer { REMOTEDIALER } else { "" };
+        write!(f, "{kind}{}", self.endpoint)
+    }
 }
 
 impl FromStr for PeerSpec {
@@ -95,13 +139,18 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<String, BadPeer> {
-        let peer = PeerSpec(text.to_string()).read("ours");
+        let tokens = PeerTokens::new(Some("ours".into()), [("c".into(), "pair".into())].into());
+        let peer = PeerSpec(text.to_string()).read(&tokens);
         peer.map(|peer| format!("{peer:?}"))
     }
 
     #[test]
     fn a_peer_has_a_url_and_an_id() {
-        for text in ["ws://b:1,b", "wss://b.example/connect, b ,secret,with,commas"] {
+        for text in [
+            "ws://b:1,b",
+            "wss://b.example/connect, b ,secret,with,commas",
+            "remotedialer+ws://b:1,b",
+        ] {
             let shown = read(text).unwrap();
             assert!(shown.contains("\"b\"") && !shown.contains("secret"), "{shown}");
         }
@@ -116,6 +165,8 @@ mod tests {
             ("ws://b:1,b,", "second comma"),
             ("b:1,b,secret", "ws://"),
             ("tls://b:1,b,secret", "not by tls://b:1"),
+            ("remotedialer+tls://b:1,b,secret", "not by tls://b:1"),
+            ("ws://c:1,c,secret", "leave one out"),
             ("ws://b:1,b;ws://c:1,c", "is no id"),
             ("ws://b:1,b ws://c:1,c", "is no id"),
             ("ws://b:1,b,ws://secret:1,c", "another peer"),
@@ -124,6 +175,9 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(why) && !error.contains("secret"), "{text}: {error}");
         }
+        let nothing = PeerTokens::new(None, [].into());
+        let error = PeerSpec("ws://b:1,b".to_string()).read(&nothing).unwrap_err();
+        assert_eq!(error, BadPeer::NoToken("b".to_string()));
         let shown = format!("{:?}", PeerSpec("ws://b:1,b,secret".to_string()));
         assert_eq!(shown, "PeerSpec(\"b\")");
     }

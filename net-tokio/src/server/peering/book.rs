@@ -38,6 +38,15 @@ pub(in crate::server) struct Known {
     pub(in crate::server) status: watch::Receiver<AgentStatus>,
 }
 
+/// What proves that an end is a peer, and that this server is itself.
+pub(in crate::server) struct Proof {
+    /// Of the peer in the book.
+    pub(in crate::server) number: u64,
+    pub(in crate::server) token: String,
+    /// This server's own.
+    pub(in crate::server) own: PeerIdentity,
+}
+
 /// What an end that wants a session says about being a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Claim {
@@ -45,8 +54,12 @@ pub(in crate::server) enum Claim {
     None,
     /// It is this peer, and has proved it.
     Proved { id: String, number: u64 },
+    /// It is this peer, and will prove it after the upgrade.
+    Proves { id: String, nonce: String },
     /// It may be one, with this id, but has not proved it.
     Unproved(String),
+    /// It has sent the token of this peer, which was not to be sent.
+    Sent(String),
     /// It is this server itself, or one that goes by the same id.
     Oneself(String),
 }
@@ -101,7 +114,8 @@ impl PeerBook {
     /// Whether a peer can be like this, whatever its id. This server's own id.
     pub(in crate::server) fn check_any(&self, peer: &Peer) -> Result<String, PeerError> {
         let identity = self.identity.as_ref().ok_or(PeerError::NoIdentity)?;
-        if peer.token.is_empty() {
+        let own = peer.own_token.as_ref().unwrap_or(&identity.token);
+        if peer.token.is_empty() || own.is_empty() {
             return Err(PeerError::EmptyToken(peer.id.clone()));
         }
         if peer.endpoint.web_socket().is_none() {
@@ -152,10 +166,27 @@ impl PeerBook {
         self.peers.values()
     }
 
-    /// Whether an end that gives this id and token is a peer. Every peer is compared, whichever it
+    /// What a peer with this id and this server prove to each other, if there is one.
+    pub(in crate::server) fn proof(&self, id: &str) -> Option<Proof> {
+        let (known, own) = (self.peers.get(id)?, self.identity.as_ref()?);
+        let token = known.peer.own_token.as_ref().unwrap_or(&own.token);
+        Some(Proof {
+            number: known.number,
+            token: known.peer.token.clone(),
+            own: PeerIdentity::new(&own.id, token),
+        })
+    }
+
+    /// Whether an end that sends this id and token is a peer; `secret` says whether nobody else may have
+    /// read them. Every peer is compared, whichever it
     /// is, and whether there is one with this id: the time tells nothing about ids and, of tokens
     /// of one length, nothing about the token.
-    pub(in crate::server) fn claim(&self, id: Option<&str>, token: Option<&str>) -> Claim {
+    pub(in crate::server) fn claim(
+        &self,
+        id: Option<&str>,
+        token: Option<&str>,
+        secret: bool,
+    ) -> Claim {
         let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
         let (Some(id), Some(token), true, true) = (id, token, given(id), given(token)) else {
             return Claim::None;
@@ -171,6 +202,7 @@ impl PeerBook {
             .as_ref()
             .map_or(Choice::from(0), |own| same(&own.id, id) & same(&own.token, token));
         match proved {
+            Some(known) if !secret && !known.peer.remotedialer => Claim::Sent(id.to_string()),
             Some(known) => Claim::Proved { id: id.to_string(), number: known.number },
             None if own.into() => Claim::Oneself(id.to_string()),
             None => Claim::Unproved(id.to_string()),
@@ -221,14 +253,14 @@ mod tests {
     #[test]
     fn a_peer_has_both_its_id_and_its_token() {
         let book = book();
-        let claim = |id, token| book.claim(Some(id), Some(token));
+        let claim = |id, token| book.claim(Some(id), Some(token), true);
         assert_eq!(claim("b", "b-token"), Claim::Proved { id: "b".into(), number: 1 });
         for (id, token) in [("b", "a-token"), ("b", "b-toke"), ("c", "b-token"), ("a", "b-token")] {
             assert_eq!(claim(id, token), Claim::Unproved(id.to_string()), "{id} {token}");
         }
         assert_eq!(claim("a", "a-token"), Claim::Oneself("a".into()));
         for (id, token) in [(None, Some("b-token")), (Some("b"), None), (Some("b"), Some(""))] {
-            assert_eq!(book.claim(id, token), Claim::None, "{id:?} {token:?}");
+            assert_eq!(book.claim(id, token, true), Claim::None, "{id:?} {token:?}");
         }
     }
 
@@ -238,7 +270,7 @@ mod tests {
         assert!(book.is_current("b", 1) && !book.is_current("b", 2));
         book.remove("b").unwrap();
         assert!(!book.is_current("b", 1));
-        assert_eq!(book.claim(Some("b"), Some("b-token")), Claim::Unproved("b".to_string()));
+        assert_eq!(book.claim(Some("b"), Some("b-token"), true), Claim::Unproved("b".to_string()));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct PeerDiscovery {
 
 impl PeerDiscovery {
     /// Finds the servers at every address of the host of `endpoint`, a `ws` or `wss` one, all of
-    /// which show `token` to this server when they connect.
+    /// which prove their ids with `token`.
     #[must_use]
     pub fn new(endpoint: Endpoint, token: &str) -> Self {
         let (place, name) = (endpoint.clone(), endpoint.to_string());
@@ -86,6 +86,13 @@ impl PeerDiscovery {
     #[must_use]
     pub fn tls(mut self, tls: ClientTls) -> Self {
         self.template = self.template.tls(tls);
+        self
+    }
+
+    /// Some of the peers are remotedialer servers. See [`Peer::remotedialer`].
+    #[must_use]
+    pub fn remotedialer(mut self) -> Self {
+        self.template = self.template.remotedialer();
         self
     }
 

@@ -10,9 +10,10 @@ use watertight_core::session::Fault;
 use watertight_core::wire::{ClientRoute, Dialect, ResetCode};
 use watertight_core::{Role, SessionEnd};
 
-use super::PeerDirection;
 use super::book::Claim;
-use crate::handshake::Refusal;
+use super::{PeerDirection, PeerIdentity};
+use crate::handshake::proof::{self, Exchange, Party, Unproved};
+use crate::handshake::{Refusal, nonce, upgrade};
 use crate::log_limit::{Limits, shortened, shortened_text, some};
 use crate::metrics::handshake_refused;
 use crate::server::auth::Grant;
@@ -21,7 +22,7 @@ use crate::server::sessions::{Added, Newcomer};
 use crate::server::{Inner, ServerEvent};
 use crate::session::{Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
-use crate::transport::Transport;
+use crate::transport::{Io, Masking, Transport, WebSocket};
 
 /// A peer that has proved who it is, and is to have a session.
 #[derive(Clone, Debug)]
@@ -33,27 +34,93 @@ pub(in crate::server) struct PeerAdmission {
     pub(in crate::server) dialect: Dialect,
 }
 
+/// An end that says that it is a peer, and is to prove it.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Claimed {
+    pub(in crate::server) id: String,
+    /// The remote's, and this server's.
+    pub(in crate::server) nonces: [String; 2],
+    pub(in crate::server) remote: Option<SocketAddr>,
+    pub(in crate::server) dialect: Dialect,
+}
+
 impl Inner {
-    /// Whether an end that wants a session is a peer, by the headers of its request. One that is
-    /// this server itself is refused.
+    /// Whether an end that wants a session is a peer, by the headers of its request; `secret` says
+    /// whether nobody else may have read them.
+    ///
+    /// # Errors
+    /// It is this server itself, or a peer that sent a token which was not to be sent.
     pub(in crate::server) fn claim(
         &self,
         headers: &http::HeaderMap,
         remote: Option<SocketAddr>,
+        secret: bool,
     ) -> Result<Claim, Refusal> {
-        let (id, token) = crate::handshake::upgrade::peer_headers(headers);
-        let claim = self.sessions().book().claim(id, token);
-        match claim {
+        let claim = self.read_claim(headers, secret)?;
+        let (id, refusal) = match claim {
             Claim::Oneself(id) => {
                 let refusal = Refusal::forbidden(format!(
                     "peer id {id:?} is this server's own: it connected to itself, or two servers \
                      have one id"
                 ));
-                handshake_refused("authentication");
-                self.log_refused(Some(&id), remote, &refusal);
-                Err(refusal)
+                (id, refusal)
             }
-            claim => Ok(claim),
+            Claim::Sent(id) => {
+                let refusal = Refusal::forbidden(format!(
+                    "peer {id:?} has sent its token in clear text: if it is a remotedialer server, \
+                     name it as one here, or let it connect by wss://"
+                ));
+                (id, refusal)
+            }
+            claim => return Ok(claim),
+        };
+        handshake_refused("authentication");
+        self.log_refused(Some(&id), remote, &refusal);
+        Err(refusal)
+    }
+
+    fn read_claim(&self, headers: &http::HeaderMap, secret: bool) -> Result<Claim, Refusal> {
+        let sessions = self.sessions();
+        let book = sessions.book();
+        let Some((id, nonce)) = upgrade::peer_nonce(headers)? else {
+            let (id, token) = upgrade::peer_headers(headers);
+            return Ok(book.claim(id, token, secret));
+        };
+        let id = id.to_string();
+        let is_own = book.identity().is_some_and(|own| own.id == id);
+        Ok(if is_own { Claim::Oneself(id) } else { Claim::Proves { id, nonce: nonce.to_string() } })
+    }
+
+    /// Has an end prove that it is a peer, and proves who this server is. An end whose id is unknown
+    /// takes as long, and hears the same.
+    ///
+    /// # Errors
+    /// It has not proved it.
+    pub(in crate::server) async fn challenge<I: Io>(
+        &self,
+        socket: &mut WebSocket<I>,
+        claimed: Claimed,
+    ) -> Result<PeerAdmission, Refusal> {
+        let Claimed { id, nonces: [theirs, ours], remote, dialect } = claimed;
+        let proof = self.sessions().book().proof(&id);
+        // A token that nobody knows.
+        let unknown = || (nonce(Masking::ByRole), PeerIdentity::new("", &nonce(Masking::ByRole)));
+        let number = proof.as_ref().map(|proof| proof.number);
+        let (token, own) = proof.map_or_else(unknown, |proof| (proof.token, proof.own));
+        let exchange = Exchange {
+            connector: Party { id: &id, token: &token, nonce: &theirs },
+            acceptor: Party { id: &own.id, token: &own.token, nonce: &ours },
+        };
+        match (proof::challenge(socket, &exchange).await, number) {
+            (Ok(()), Some(number)) => Ok(PeerAdmission { id, number, remote, dialect }),
+            (Err(Unproved::Transport(error)), _) => Err(Refusal::unauthorized(error.to_string())),
+            (Err(Unproved::Refused(reason)), _) => Err(Refusal::unauthorized(reason)),
+            (Ok(()) | Err(Unproved::Wrong), _) => {
+                let id = shortened(&id);
+                Err(Refusal::unauthorized(format!(
+                    "no peer {id:?} is known, or one of the two tokens is wrong"
+                )))
+            }
         }
     }
 

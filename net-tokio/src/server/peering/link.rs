@@ -12,7 +12,7 @@ use watertight_core::wire::Dialect;
 use super::serve::serve;
 use super::{Peer, PeerDirection, PeerIdentity};
 use crate::agent::{AgentBuilder, AgentStatus, Home, Host};
-use crate::handshake::ClientHello;
+use crate::handshake::{ClientHello, PeerRemote};
 use crate::metrics::PeerMeter;
 use crate::serve::Handler;
 use crate::server::auth::Grant;
@@ -49,7 +49,10 @@ pub(super) fn start(
         meter,
         sessions: Mutex::default(),
     };
-    let mut hello = ClientHello::of_peer(&identity.id, &identity.token);
+    let remote =
+        PeerRemote { id: peer.id.clone(), token: peer.token.clone(), proves: !peer.remotedialer };
+    let token = peer.own_token.as_ref().unwrap_or(&identity.token);
+    let mut hello = ClientHello::of_peer(&identity.id, token, remote);
     if peer.base_dialect {
         hello.set_base_dialect();
     }

@@ -22,7 +22,7 @@ use super::Server;
 pub(super) use book::{Claim, PeerBook};
 pub use discovery::PeerDiscovery;
 pub use error::PeerError;
-pub(super) use incoming::PeerAdmission;
+pub(super) use incoming::{Claimed, PeerAdmission};
 pub use info::{IncomingPeerInfo, PeerDirection, PeerInfo};
 pub use peer::{Peer, PeerIdentity};
 

@@ -19,7 +19,8 @@ pub struct PeerIdentity {
 }
 
 impl PeerIdentity {
-    /// The id by which the peers know this server, and the token that proves it to them.
+    /// The id by which the peers know this server, and the token that proves it to them where a peer has
+    /// none of [its own](Peer::own_token).
     #[must_use]
     pub fn new(id: &str, token: &str) -> Self {
         Self { id: id.to_string(), token: token.to_string() }
@@ -39,6 +40,9 @@ pub struct Peer {
     pub(super) endpoint: Endpoint,
     pub(super) id: String,
     pub(super) token: String,
+    /// In place of the identity's.
+    pub(super) own_token: Option<String>,
+    pub(super) remotedialer: bool,
     pub(super) address: Option<IpAddr>,
     pub(super) tls: Option<ClientTls>,
     pub(super) proxy: ProxyPolicy,
@@ -50,14 +54,16 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The server at `endpoint`, a `ws` or `wss` one, whose own id is `id`, and which shows `token`
-    /// to this server when it connects.
+    /// The server at `endpoint`, a `ws` or `wss` one, whose own id is `id`, and which proves that with
+    /// `token`, in both directions. The token is not sent: see [`remotedialer`](Self::remotedialer).
     #[must_use]
     pub fn new(endpoint: Endpoint, id: &str, token: &str) -> Self {
         Self {
             endpoint,
             id: id.to_string(),
             token: token.to_string(),
+            own_token: None,
+            remotedialer: false,
             address: None,
             tls: None,
             proxy: ProxyPolicy::default(),
@@ -72,6 +78,27 @@ impl Peer {
             seed: None,
             deadline: None,
         }
+    }
+
+    /// What this server proves its own id with to this peer, in place of its
+    /// [identity](PeerIdentity)'s token. A peer knows the tokens that others prove themselves with, so
+    /// only a token for each two servers keeps one of them from taking another one's id.
+    #[must_use]
+    pub fn own_token(mut self, token: &str) -> Self {
+        self.own_token = Some(token.to_string());
+        self
+    }
+
+    /// The peer is a remotedialer server, which sends tokens and is sent them. Whoever reads what goes
+    /// over a path without TLS, or answers in the peer's place, has the tokens then.
+    ///
+    /// Otherwise both ends prove that they know the tokens. Where the path is a `wss` one and the peer
+    /// knows no proofs, it is sent the token all the same, since TLS has proved who it is; and so may it
+    /// send its own to a listener of this server with TLS.
+    #[must_use]
+    pub fn remotedialer(mut self) -> Self {
+        self.remotedialer = true;
+        self
     }
 
     /// Connects to this address, whatever the endpoint's host resolves to. TLS goes by the
@@ -159,6 +186,7 @@ impl Peer {
             && same_streams
             && (&self.endpoint, &self.id, &self.token, self.address)
                 == (&other.endpoint, &other.id, &other.token, other.address)
+            && (&self.own_token, self.remotedialer) == (&other.own_token, other.remotedialer)
             && (&self.proxy, &self.reconnect, self.base_dialect)
                 == (&other.proxy, &other.reconnect, other.base_dialect)
             && (self.seed, self.deadline) == (other.seed, other.deadline)
@@ -188,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_has_no_secret() {
-        let shown = format!("{:?}", (PeerIdentity::new("a", "secret"), peer()));
+        let shown = format!("{:?}", (PeerIdentity::new("a", "secret"), peer().own_token("secret")));
         assert!(!shown.contains("secret"), "{shown}");
     }
 
@@ -208,6 +236,8 @@ mod tests {
             peer().address(IpAddr::from([127, 0, 0, 1])),
             peer().proxy(ProxyPolicy::None),
             peer().base_dialect(),
+            peer().own_token("mine"),
+            peer().remotedialer(),
             peer().seed(7),
             peer().connect_deadline(Duration::from_secs(1)),
             by_own_means,

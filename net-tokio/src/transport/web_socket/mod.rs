@@ -27,6 +27,7 @@ mod outgoing;
 #[cfg(test)]
 mod tests;
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -126,6 +127,17 @@ impl<I: Io> WebSocket<I> {
             code: CloseCode::Normal,
             closed: false,
         }
+    }
+
+    /// Queues one binary message.
+    pub(crate) fn send_bytes(&mut self, bytes: Bytes) -> Result<(), TransportError> {
+        self.outgoing.send(&mut self.stream, Message::Binary(bytes))
+    }
+
+    /// Ends the WebSocket of an end that may have no session, with a reason.
+    pub(crate) async fn refuse(mut self, reason: &str) -> Result<(), TransportError> {
+        self.code = CloseCode::Policy;
+        poll_fn(|cx| self.poll_close(cx, reason)).await
     }
 
     fn received(&mut self, message: Message) -> Result<Received, TransportError> {

@@ -126,7 +126,7 @@ async fn start_ours(folder: &TempDir, peer: &End, targets: &[Target]) -> End {
     let (tokens, shown) = (folder.path().join("tokens"), folder.path().join("shown"));
     write_private(&tokens, TOKEN);
     write_private(&shown, PEER_TOKEN);
-    let peer = format!("ws://{}/connect,theirs", peer.agents());
+    let peer = format!("remotedialer+ws://{}/connect,theirs", peer.agents());
     let (tokens, shown) = (tokens.display().to_string(), shown.display().to_string());
     let mut args = vec!["server", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     args.extend(["--token-file", &tokens, "--peer-token-file", &shown]);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use watertight::Endpoint;
 
 use super::{ForwardedRule, KeySource, NonZeroTime, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
@@ -13,7 +12,7 @@ use crate::config::text;
 use crate::connect_path::ConnectPath;
 use crate::forward_spec::ServerForward;
 use crate::keepalive_spec::KeepaliveSpec;
-use crate::peer_spec::PeerSpec;
+use crate::peer_spec::{PeerSpec, PeerUrl};
 use crate::silence::Silence;
 
 const LISTENING: &str = "Listening";
@@ -148,10 +147,12 @@ pub(crate) struct ServerOptions {
     /// Another server, whose agents are reached through it and which reaches ours; repeatable
     ///
     /// URL is where the other server takes agents, ws:// or wss://; ID is its --peer-id; TOKEN is
-    /// what it shows to this server, and the same as ours if it is left out. Both servers name each
-    /// other, so that each connects to the other one; remotedialer's peers are understood. Other
-    /// users of this machine can see command lines: a TOKEN is better given in the --config file or
-    /// the environment, one peer a line.
+    /// what it proves its ID with. It is left out where the peer has a line in the file of
+    /// --peer-tokens, or the token of our --peer-token-file. Both servers name each other, so that
+    /// each connects to the other one. They prove to each other that they know the tokens, and send
+    /// none. A remotedialer server can only send and be sent tokens: put remotedialer+ in front of its
+    /// URL. One with a wss:// URL is understood without. Other users of this machine can see command
+    /// lines: a TOKEN is better given in the --config file or the environment, one peer a line.
     #[arg(long, value_name = "URL,ID[,TOKEN]", value_delimiter = '\n', help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER", hide_env_values = true)]
     #[serde(deserialize_with = "text::list")]
@@ -161,24 +162,35 @@ pub(crate) struct ServerOptions {
     ///
     /// The name is looked up every 5s, and peers come and go with its addresses; a look-up that
     /// fails changes nothing. Each server's --peer-id must be its own address, as the name has it:
-    /// that one is left out, as are all of the other kind, IPv4 or IPv6. All show one token, that of
-    /// --peer-token-file. Certificates are checked by the name.
+    /// that one is left out, as are all of the other kind, IPv4 or IPv6. All have one token, that of
+    /// --peer-token-file. Certificates are checked by the name. Put remotedialer+ in front of the URL
+    /// where some of the servers are remotedialer's.
     #[arg(long, value_name = "URL", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_DNS", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
-    pub(crate) peer_dns: Option<Endpoint>,
+    pub(crate) peer_dns: Option<PeerUrl>,
 
     /// The name by which the peers know this server
     #[arg(long, value_name = "ID", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_ID", hide_env_values = true)]
     pub(crate) peer_id: Option<String>,
 
-    /// A file whose first line, comments aside, is the token that this server shows to its peers
+    /// A file whose first line, comments aside, is the token that this server proves its ID with
     ///
-    /// It is read at the start; another token needs a restart.
+    /// Its peers know it, so each of them could take this server's ID toward the others: give each
+    /// two servers a token of their own with --peer-tokens. The file is read at the start; another
+    /// token needs a restart.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_TOKEN_FILE", hide_env_values = true)]
     pub(crate) peer_token_file: Option<PathBuf>,
+
+    /// A file with a token for each peer: lines of `ID TOKEN`
+    ///
+    /// The other server has the same token in a line with our --peer-id. With a token for each two
+    /// servers, none of them can take the ID of another one. The file is read at the start.
+    #[arg(long, value_name = "FILE", help_heading = PEERS)]
+    #[arg(env = "WATERTIGHT_SERVER_PEER_TOKENS", hide_env_values = true)]
+    pub(crate) peer_tokens: Option<PathBuf>,
 
     /// Authorities (PEM) that the peers' certificates are checked against, instead of the system's
     ///
@@ -273,6 +285,7 @@ impl ServerOptions {
             peer_dns: self.peer_dns.or(others.peer_dns),
             peer_id: self.peer_id.or(others.peer_id),
             peer_token_file: self.peer_token_file.or(others.peer_token_file),
+            peer_tokens: self.peer_tokens.or(others.peer_tokens),
             peer_ca: self.peer_ca.or(others.peer_ca),
             peer_cert: self.peer_cert.or(others.peer_cert),
             peer_key: self.peer_key.or(others.peer_key),

@@ -86,6 +86,7 @@ mod tests {
             peer-dns = "wss://peers.example"
             peer-id = "a"
             peer-token-file = "peer-token"
+            peer-tokens = "peer-tokens"
             peer-ca = "ca.pem"
             peer-cert = "c.pem"
             peer-key = "k.pem"

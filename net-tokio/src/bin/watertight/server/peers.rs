@@ -1,16 +1,16 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tracing::warn;
-use watertight::{Endpoint, Peer, PeerDiscovery, PeerIdentity};
+use watertight::{Peer, PeerDiscovery, PeerIdentity};
 
 use crate::cli::ServerOptions;
 use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
-use crate::peer_spec::PeerSpec;
+use crate::peer_spec::{PeerSpec, PeerUrl};
 use crate::tls;
-use crate::tokens::read_token;
+use crate::tokens::{PeerTokens, read_shared, read_token};
 
 /// The other servers, and who this one is to them.
 #[derive(Clone, Debug)]
@@ -24,7 +24,9 @@ impl PeerPlan {
     /// `None` if there are no peers. Takes the peers' options.
     pub(crate) fn of(options: &mut ServerOptions) -> Result<Option<Self>, Failure> {
         let who = Who { given: std::mem::take(&mut options.peer), found: options.peer_dns.take() };
-        let (id, token_file) = (options.peer_id.take(), options.peer_token_file.take());
+        let id = options.peer_id.take();
+        let token_files =
+            TokenFiles { own: options.peer_token_file.take(), shared: options.peer_tokens.take() };
         let files = TlsFiles {
             ca: options.peer_ca.take(),
             certificate: options.peer_cert.take(),
@@ -32,8 +34,8 @@ impl PeerPlan {
         };
         files.check_use(&who)?;
         who.check()?;
-        match identity(id, token_file.as_deref(), !who.is_nobody())? {
-            Some((id, token)) => who.plan(&id, &token, files).map(Some),
+        match identity(id, token_files, !who.is_nobody())? {
+            Some((id, tokens)) => who.plan(&id, &tokens, files).map(Some),
             None => Ok(None),
         }
     }
@@ -42,7 +44,7 @@ impl PeerPlan {
 /// Whom the options name.
 struct Who {
     given: Vec<PeerSpec>,
-    found: Option<Endpoint>,
+    found: Option<PeerUrl>,
 }
 
 impl Who {
@@ -51,7 +53,7 @@ impl Who {
     }
 
     fn is_over_tls(&self) -> bool {
-        let found = self.found.iter().any(|url| url.to_string().starts_with("wss:"));
+        let found = self.found.iter().any(|url| url.endpoint.to_string().starts_with("wss:"));
         found || self.given.iter().any(PeerSpec::is_over_tls)
     }
 
@@ -62,7 +64,7 @@ impl Who {
                  is that of --peer-token-file"
             )));
         }
-        match self.found.iter().find(|url| !url.to_string().starts_with("ws")) {
+        match self.found.iter().find(|url| !url.endpoint.to_string().starts_with("ws")) {
             Some(url) => Err(Failure::configuration(format_args!(
                 "--peer-dns {url}: peers are reached by ws:// or wss://"
             ))),
@@ -70,11 +72,11 @@ impl Who {
         }
     }
 
-    fn plan(self, id: &str, token: &str, files: TlsFiles) -> Result<PeerPlan, Failure> {
+    fn plan(self, id: &str, tokens: &PeerTokens, files: TlsFiles) -> Result<PeerPlan, Failure> {
         if self.is_nobody() {
             warn!("there are no peers: name the other servers with --peer URL,ID");
         }
-        check_ids(id, &self.given)?;
+        check_ids(id, &self.given, tokens)?;
         if self.found.is_some() && id.parse::<IpAddr>().is_err() {
             return Err(Failure::configuration(format_args!(
                 "--peer-id {id:?} is no IP address: with --peer-dns each server's id is the address \
@@ -83,7 +85,7 @@ impl Who {
         }
         let tls = tls::of_client(files.ca, files.certificate, files.key, TLS_OPTIONS)?;
         let read = |spec: PeerSpec| {
-            let peer = spec.read(token);
+            let peer = spec.read(tokens);
             let peer =
                 peer.map_err(|error| Failure::configuration(format_args!("--peer: {error}")));
             peer.map(|peer| match &tls {
@@ -92,14 +94,25 @@ impl Who {
             })
         };
         let peers = self.given.into_iter().map(read).collect::<Result<_, _>>()?;
-        let discovery = self.found.map(|url| {
-            let discovery = PeerDiscovery::new(url, token);
-            match &tls {
+        // Toward peers that have a token of their own this one is not used.
+        let ours = tokens.ours().unwrap_or_default();
+        let discovery = self.found.map(|PeerUrl { endpoint, is_remotedialer }| {
+            if ours.is_empty() {
+                return Err(Failure::configuration(
+                    "--peer-dns: peers that are found have one token: give it with --peer-token-file",
+                ));
+            }
+            let mut discovery = PeerDiscovery::new(endpoint, ours);
+            if is_remotedialer {
+                discovery = discovery.remotedialer();
+            }
+            Ok(match &tls {
                 Some(tls) => discovery.tls(tls.clone()),
                 None => discovery,
-            }
+            })
         });
-        Ok(PeerPlan { identity: PeerIdentity::new(id, token), peers, discovery })
+        let discovery = discovery.transpose()?;
+        Ok(PeerPlan { identity: PeerIdentity::new(id, ours), peers, discovery })
     }
 }
 
@@ -125,22 +138,42 @@ impl TlsFiles {
     }
 }
 
-/// Id and token; `None` if there is neither, and nobody to show them to.
+/// Where the tokens are.
+struct TokenFiles {
+    own: Option<PathBuf>,
+    shared: Option<PathBuf>,
+}
+
+impl TokenFiles {
+    fn read(&self) -> Result<PeerTokens, Failure> {
+        let own = self.own.as_deref().map(|path| {
+            let token = read_token(path, "--peer-token-file")?;
+            warn_if_exposed(path, "the peer token file");
+            Ok(token)
+        });
+        let shared = self.shared.as_deref().map(read_shared);
+        Ok(PeerTokens::new(own.transpose()?, shared.transpose()?.unwrap_or_default()))
+    }
+}
+
+/// Id and tokens; `None` if there is neither, and nobody to prove the id to.
 fn identity(
     id: Option<String>,
-    token_file: Option<&Path>,
+    files: TokenFiles,
     wanted: bool,
-) -> Result<Option<(String, String)>, Failure> {
-    let missing = match (id.filter(|id| !id.is_empty()), token_file) {
-        (None, None) if !wanted => return Ok(None),
-        (Some(id), Some(file)) => {
+) -> Result<Option<(String, PeerTokens)>, Failure> {
+    let has_tokens = files.own.is_some() || files.shared.is_some();
+    let missing = match id.filter(|id| !id.is_empty()) {
+        None if !wanted && !has_tokens => return Ok(None),
+        Some(id) if has_tokens => {
             check_id(&id)?;
-            let token = read_token(file, "--peer-token-file")?;
-            warn_if_exposed(file, "the peer token file");
-            return Ok(Some((id, token)));
+            return Ok(Some((id, files.read()?)));
         }
-        (None, _) => "--peer-id ID, the name by which the peers know this server",
-        (_, None) => "--peer-token-file FILE, whose token this server shows to its peers",
+        None => "--peer-id ID, the name by which the peers know this server",
+        Some(_) => {
+            "--peer-tokens FILE, with a token for each peer, or --peer-token-file FILE, with one for \
+             all of them"
+        }
     };
     Err(Failure::configuration(format_args!(
         "peers need to know who this server is: give {missing}"
@@ -157,7 +190,12 @@ fn check_id(id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_ids(own: &str, specs: &[PeerSpec]) -> Result<(), Failure> {
+fn check_ids(own: &str, specs: &[PeerSpec], tokens: &PeerTokens) -> Result<(), Failure> {
+    if let Some(id) = tokens.ids().find(|id| !specs.iter().any(|spec| spec.id() == *id)) {
+        return Err(Failure::configuration(format_args!(
+            "--peer-tokens has a token for {id:?}, which is the id of no --peer"
+        )));
+    }
     let mut ids = BTreeSet::from([own]);
     match specs.iter().map(PeerSpec::id).find(|id| !ids.insert(id)) {
         Some(id) if id == own => Err(Failure::configuration(format_args!(

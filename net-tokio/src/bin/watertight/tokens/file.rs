@@ -26,18 +26,22 @@ pub(crate) fn read_token(path: &Path, option: &str) -> Result<String, Failure> {
     let (number, line) = lines(&content).next().ok_or_else(|| {
         bad(path, &Problem { line: None, text: "there is no token in it: put one on a line" })
     })?;
-    check_token(line).map_err(|text| bad(path, &Problem { line: Some(number), text }))?;
+    check_token(line).map_err(|text| bad(path, &problem(number, text)))?;
     Ok(line.to_string())
 }
 
 /// What is wrong with a file, and where.
 #[derive(Debug, PartialEq, Eq)]
-struct Problem {
+pub(super) struct Problem {
     line: Option<usize>,
     text: &'static str,
 }
 
-fn bad(path: &Path, problem: &Problem) -> Failure {
+pub(super) const fn problem(line: usize, text: &'static str) -> Problem {
+    Problem { line: Some(line), text }
+}
+
+pub(super) fn bad(path: &Path, problem: &Problem) -> Failure {
     let Problem { line, text } = problem;
     let path = path.display();
     Failure::configuration(match line {
@@ -47,7 +51,7 @@ fn bad(path: &Path, problem: &Problem) -> Failure {
 }
 
 /// The lines that count, with their numbers.
-fn lines(content: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(content: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = content.lines().zip(1..).map(|(line, number)| (number, line.trim()));
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
@@ -55,7 +59,7 @@ fn lines(content: &str) -> impl Iterator<Item = (usize, &str)> {
 fn parse_tokens(content: &str) -> Result<Tokens, Problem> {
     let mut tokens = Tokens::default();
     for (number, line) in lines(content) {
-        let problem = |text| Problem { line: Some(number), text };
+        let problem = |text| problem(number, text);
         let mut words = line.split_whitespace();
         let (key, token) = match (words.next(), words.next(), words.next()) {
             (Some(token), None, _) => (None, token),
@@ -74,7 +78,7 @@ fn parse_tokens(content: &str) -> Result<Tokens, Problem> {
 }
 
 /// A token travels in an HTTP header.
-fn check_token(token: &str) -> Result<(), &'static str> {
+pub(super) fn check_token(token: &str) -> Result<(), &'static str> {
     if token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(())
     } else {

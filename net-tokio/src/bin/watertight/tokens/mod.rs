@@ -2,6 +2,7 @@
 
 mod agent;
 mod file;
+mod peers;
 mod reload;
 
 use std::array;
@@ -14,6 +15,7 @@ use watertight::Refusal;
 
 pub(crate) use agent::AgentToken;
 pub(crate) use file::read_token;
+pub(crate) use peers::{PeerTokens, read_shared};
 pub(crate) use reload::TokenBook;
 
 /// A token as it is kept. Nobody outside can compute it, so that looking for one tells nothing, by the

@@ -1,0 +1,166 @@
+//! How two peer servers prove to each other who they are, without sending a token.
+//!
+//! Each end knows two tokens: the one with which it proves itself, and the remote's. The connector's
+//! request and the acceptor's answer carry a nonce each. Then each end sends one binary message, the
+//! HMAC-SHA-256 of both nonces and both ids under both tokens: the connector first, so that nobody who
+//! only connects gets something to guess a weak token by. Nothing that the remote says counts before
+//! its proof is right.
+//!
+//! The proofs say who is at the other end of the path, not that nobody is on it: only TLS does that.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use thiserror::Error;
+use watertight_core::Role;
+
+use crate::transport::{Io, Received, Transport, TransportError, WebSocket};
+
+/// Bytes of a proof.
+const LENGTH: usize = 32;
+
+/// What the proofs are for, with the version of the exchange.
+const PURPOSE: &[u8] = b"watertight peer 1";
+
+/// What both ends know of each other.
+pub(crate) struct Exchange<'a> {
+    pub(crate) connector: Party<'a>,
+    pub(crate) acceptor: Party<'a>,
+}
+
+/// One end.
+#[derive(Clone, Copy)]
+pub(crate) struct Party<'a> {
+    pub(crate) id: &'a str,
+    /// With which it proves its id.
+    pub(crate) token: &'a str,
+    /// Never the same in two exchanges.
+    pub(crate) nonce: &'a str,
+}
+
+/// Why there is no proof.
+#[derive(Debug, Error)]
+pub(crate) enum Unproved {
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The remote ended the exchange, and says why.
+    #[error("{0}")]
+    Refused(String),
+    /// What the remote sent is no proof, or a wrong one.
+    #[error("the proof is wrong")]
+    Wrong,
+}
+
+impl Exchange<'_> {
+    /// What an end sends to prove itself, and what is expected of it.
+    fn mac(&self, prover: Role) -> Result<Hmac<Sha256>, Unproved> {
+        let [connector, acceptor] = [&self.connector, &self.acceptor];
+        let key = joined(&[connector.token.as_bytes(), acceptor.token.as_bytes()]);
+        let mut mac = Hmac::new_from_slice(&key).map_err(|_| Unproved::Wrong)?;
+        let role: &[u8] = match prover {
+            Role::Connector => b"connector",
+            Role::Acceptor => b"acceptor",
+        };
+        let nonces = [connector.nonce, acceptor.nonce].map(str::as_bytes);
+        let ids = [connector.id, acceptor.id].map(str::as_bytes);
+        mac.update(&joined(&[PURPOSE, role, nonces[0], nonces[1], ids[0], ids[1]]));
+        Ok(mac)
+    }
+
+    fn prove(&self, prover: Role) -> Result<Bytes, Unproved> {
+        Ok(Bytes::copy_from_slice(&self.mac(prover)?.finalize().into_bytes()))
+    }
+
+    /// In a time that does not depend on where a wrong proof differs.
+    fn check(&self, prover: Role, proof: &[u8]) -> Result<(), Unproved> {
+        self.mac(prover)?.verify_slice(proof).map_err(|_| Unproved::Wrong)
+    }
+}
+
+/// The parts with their lengths: no two lists of parts have the same bytes.
+fn joined(parts: &[&[u8]]) -> Vec<u8> {
+    let mut joined = Vec::new();
+    for part in parts {
+        joined.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        joined.extend_from_slice(part);
+    }
+    joined
+}
+
+/// The connector's side: proves, and waits for the acceptor's proof. Not cancel safe: the WebSocket is
+/// lost. The caller sets the deadline.
+pub(crate) async fn prove<I: Io>(
+    socket: &mut WebSocket<I>,
+    exchange: &Exchange<'_>,
+) -> Result<(), Unproved> {
+    send(socket, exchange.prove(Role::Connector)?).await?;
+    let proof = receive(socket).await?;
+    exchange.check(Role::Acceptor, &proof)
+}
+
+/// The acceptor's side: waits for the connector's proof, and answers a right one. Not cancel safe: the
+/// WebSocket is lost. The caller sets the deadline.
+pub(crate) async fn challenge<I: Io>(
+    socket: &mut WebSocket<I>,
+    exchange: &Exchange<'_>,
+) -> Result<(), Unproved> {
+    let proof = receive(socket).await?;
+    exchange.check(Role::Connector, &proof)?;
+    send(socket, exchange.prove(Role::Acceptor)?).await
+}
+
+async fn send<I: Io>(socket: &mut WebSocket<I>, proof: Bytes) -> Result<(), Unproved> {
+    socket.send_bytes(proof)?;
+    Ok(poll_fn(|cx| socket.poll_flush(cx)).await?)
+}
+
+async fn receive<I: Io>(socket: &mut WebSocket<I>) -> Result<Bytes, Unproved> {
+    loop {
+        match poll_fn(|cx| socket.poll_recv(cx)).await? {
+            Received::Message(proof) if proof.len() == LENGTH => return Ok(proof),
+            Received::Message(_) => return Err(Unproved::Wrong),
+            Received::Ping | Received::Pong(_) => {}
+            Received::Closed { reason } => return Err(Unproved::Refused(reason)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONNECTOR: Party<'_> = Party { id: "a", token: "a-token", nonce: "1" };
+    const ACCEPTOR: Party<'_> = Party { id: "b", token: "b-token", nonce: "2" };
+
+    #[test]
+    fn a_proof_is_good_for_one_end_of_one_exchange() {
+        let exchange = Exchange { connector: CONNECTOR, acceptor: ACCEPTOR };
+        let proofs =
+            [Role::Connector, Role::Acceptor].map(|role| (role, exchange.prove(role).unwrap()));
+        for (role, proof) in &proofs {
+            exchange.check(*role, proof).unwrap();
+            assert_eq!(proof.len(), LENGTH);
+            assert!(exchange.check(*role, &proof[1..]).is_err());
+        }
+        assert!(exchange.check(Role::Connector, &proofs[1].1).is_err(), "it is reflected");
+        let changes: [fn(&mut Party<'_>); 3] =
+            [|it| it.id = "c", |it| it.token = "c-token", |it| it.nonce = "3"];
+        for change in changes {
+            for of_connector in [true, false] {
+                let mut other = Exchange { connector: CONNECTOR, acceptor: ACCEPTOR };
+                change(if of_connector { &mut other.connector } else { &mut other.acceptor });
+                for (role, proof) in &proofs {
+                    assert!(other.check(*role, proof).is_err());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_moves_from_one_part_to_the_next_is_another_list() {
+        assert_ne!(joined(&[b"ab", b"c"]), joined(&[b"a", b"bc"]));
+        assert_ne!(joined(&[b"a"]), joined(&[b"a", b""]));
+    }
+}
