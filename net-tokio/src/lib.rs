@@ -77,7 +77,7 @@ pub use server::{
     TunnelConnector, UpgradeService,
 };
 #[doc(hidden)]
-pub use session::Kept;
+pub use session::{Buffers, Kept};
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientAuthorities, ClientTls, ServerTls, TlsError};

@@ -173,11 +173,12 @@ impl Meter {
         self.received += bytes as u64;
     }
 
-    /// Reports what has changed since the last time.
-    pub(crate) fn observe(&mut self, core: &Session) {
+    /// Reports what has changed since the last time. The books of the session.
+    pub(crate) fn observe(&mut self, core: &Session) -> &Ledger {
         self.observe_bytes();
         self.observe_ledger(core.ledger());
         self.observe_round_trip(if core.ended().is_none() { core.rtt() } else { None });
+        &self.seen
     }
 
     fn observe_round_trip(&mut self, now: Option<Duration>) {

@@ -55,14 +55,14 @@ mod tests {
     use watertight_core::{Role, Session, SessionConfig};
 
     use super::*;
-    use crate::session::Clock;
+    use crate::session::{Buffers, Clock};
 
     /// Toward a remotedialer end, which is not asked whether a dial succeeds.
     fn session() -> Arc<Shared> {
         let clock = Clock::start();
         let config = SessionConfig::default();
         let core = Session::new(clock.now(), Role::Acceptor, Dialect::Base, config);
-        Shared::new(clock, core, Span::none(), Arc::default())
+        Shared::new(clock, core, Span::none(), Arc::default(), &Buffers::default())
     }
 
     fn ended() -> Arc<Shared> {

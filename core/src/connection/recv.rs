@@ -125,6 +125,12 @@ impl RecvBuffer {
         credit
     }
 
+    /// Takes back by how much the window has grown beyond `size`: no credit is given before as much was
+    /// read.
+    pub(crate) fn shrink(&mut self, size: u64) {
+        self.window.shrink(size);
+    }
+
     /// Whether half of the window is used up.
     pub(crate) fn grant_is_due(&self) -> bool {
         self.granted - self.consumed() <= self.window.size() / 2

@@ -96,6 +96,13 @@ impl Window {
         self.size
     }
 
+    /// Takes back what it has grown by, beyond `size`. It may grow again.
+    pub(super) fn shrink(&mut self, size: u64) {
+        if self.size > size {
+            *self = Self::new(size);
+        }
+    }
+
     /// Half of it is used up, for the first time or since the last grant; `hurried` if that took
     /// less than two round trips. `taken` bytes have been taken since the beginning.
     pub(super) fn adapt(&mut self, now: Instant, hurried: bool, taken: u64, bounds: Bounds) {

@@ -65,8 +65,8 @@ pub struct Limits {
     pub resume_below: usize,
     /// Toward a remotedialer end: unread bytes at which a connection that ignores Pause is reset.
     /// Less than `max_message` would reset one whose application writes much at once, and less than
-    /// what a path holds would reset one that obeys: the sockets' buffers on the way are tens of
-    /// MiB where the systems let them grow.
+    /// what a path holds would reset one that obeys: the sockets' buffers on the way are ten MiB where
+    /// the systems are set as they come, and more where their operator lets them grow.
     pub unread_cap: usize,
     /// Toward a remotedialer end: unread bytes of all connections together. Above a quarter of it
     /// a connection is paused that has more than `resume_below` unread, or more than its share of
@@ -93,8 +93,8 @@ impl Default for Limits {
             send_budget: 16 << 20,
             pause_above: 1 << 20,
             resume_below: 256 << 10,
-            unread_cap: 64 << 20,
-            unread_budget: 256 << 20,
+            unread_cap: 32 << 20,
+            unread_budget: 64 << 20,
         }
     }
 }

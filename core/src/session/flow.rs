@@ -74,9 +74,15 @@ impl Session {
         let bounds = Bounds {
             free: limits.free_window,
             max: limits.max_window,
-            left: limits.window_budget.saturating_sub(grown),
+            left: if self.short_of_memory { 0 } else { limits.window_budget.saturating_sub(grown) },
         };
-        let bytes = self.table.update(id, |row| row.recv.grant(now, rtt, bounds))?;
+        let (short, first) = (self.short_of_memory, limits.initial_window);
+        let bytes = self.table.update(id, |row| {
+            if short {
+                row.recv.shrink(first);
+            }
+            row.recv.grant(now, rtt, bounds)
+        })?;
         (bytes > 0).then_some(Body::Credit { bytes })
     }
 
@@ -96,7 +102,7 @@ impl Session {
     fn should_pause(&self, row: &Connection) -> bool {
         let (unread, pausing) = (row.recv.unread(), row.flag.holds());
         let limits = &self.config.limits;
-        let tight = self.table.totals().received > limits.unread_budget / 4;
+        let tight = self.short_of_memory || self.table.totals().received > limits.unread_budget / 4;
         let above = if tight {
             // However many connections there are, those that obey stay within the budget.
             limits.resume_below.min(limits.unread_budget / 8 / self.table.len().max(1))
@@ -126,7 +132,7 @@ impl Session {
 
     /// Wakes a blocked writer once there is room worth waking for: half of its buffer.
     pub(super) fn review_writer(&mut self, id: ConnectionId) {
-        let capacity = self.config.limits.send_buffer;
+        let capacity = self.send_buffer();
         let room = self.table.get(id).is_some_and(|row| {
             row.send.wants_room && row.send.queued() <= capacity / 2 && self.room_of(row) > 0
         });

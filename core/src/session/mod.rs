@@ -12,6 +12,7 @@ mod incoming;
 mod input;
 mod keepalive;
 mod lifecycle;
+mod memory;
 mod numbers;
 mod outbox;
 mod probe;
@@ -143,6 +144,7 @@ pub struct Session {
     trusts_routes: bool,
     /// Connections that wait for room in the send budget, in turn, each once.
     budget_waiters: Turns,
+    short_of_memory: bool,
     draining: bool,
     peer_going_away: bool,
     ended: Option<SessionEnd>,
@@ -173,6 +175,7 @@ impl Session {
             peer: None,
             trusts_routes: false,
             budget_waiters: Turns::default(),
+            short_of_memory: false,
             draining: false,
             peer_going_away: false,
             ended: None,

@@ -8,7 +8,7 @@ use crate::{ConnectionId, Instant};
 impl Session {
     /// Bytes that may be taken from the application now, the session's budget apart.
     pub(super) fn room_of(&self, row: &Connection) -> usize {
-        row.room(self.config.limits.send_buffer)
+        row.room(self.send_buffer())
     }
 
     /// A connection was stopped or may go on: it probes for as long as it is stopped.

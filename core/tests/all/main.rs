@@ -10,6 +10,7 @@ mod session_ending;
 mod session_flow_control;
 mod session_hostile;
 mod session_lifecycle;
+mod session_memory;
 mod session_pipe;
 mod session_reconcile;
 mod session_remotedialer;

@@ -20,6 +20,7 @@ use crate::handshake::ClientHello;
 use crate::kernel::Keepalive;
 use crate::policy::Policy;
 use crate::serve::{DialRefusal, Handler};
+use crate::session::Buffers;
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
 use crate::tls::ClientTls;
@@ -53,6 +54,7 @@ pub struct AgentBuilder {
     token: Option<TokenSource>,
     masking: Masking,
     write_buffer: usize,
+    buffers: Buffers,
 }
 
 impl Agent {
@@ -80,6 +82,7 @@ impl AgentBuilder {
             token: None,
             masking: Masking::ByRole,
             write_buffer: WRITE_BUFFER,
+            buffers: Buffers::default(),
         }
     }
 
@@ -190,6 +193,21 @@ impl AgentBuilder {
     #[must_use]
     pub fn session(mut self, config: SessionConfig) -> Self {
         self.session = config;
+        self
+    }
+
+    /// What the agent's sessions may hold, together with others that have this bound: 1 GiB unless set.
+    #[must_use]
+    pub fn buffers(mut self, buffers: Buffers) -> Self {
+        self.buffers = buffers;
+        self
+    }
+
+    /// Takes no session of a server that speaks the base dialect only, as remotedialer does: that one knows
+    /// no credit, so that a server's bytes are held by the bounds of a whole session.
+    #[must_use]
+    pub fn extended_only(mut self) -> Self {
+        self.hello.demand_extension();
         self
     }
 
@@ -305,6 +323,7 @@ impl AgentBuilder {
             status: home.status,
             hurry: home.hurry,
             limits: Arc::default(),
+            buffers: self.buffers,
             host: home.host,
         });
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(()));

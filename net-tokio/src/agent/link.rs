@@ -132,12 +132,12 @@ mod tests {
     use watertight_core::{Role, SessionConfig};
 
     use super::*;
-    use crate::session::Clock;
+    use crate::session::{Buffers, Clock};
 
     fn session() -> Arc<Shared> {
         let (clock, config) = (Clock::start(), SessionConfig::default());
         let core = Session::new(clock.now(), Role::Connector, Dialect::Extended, config);
-        Shared::new(clock, core, Span::none(), Arc::default())
+        Shared::new(clock, core, Span::none(), Arc::default(), &Buffers::default())
     }
 
     /// One that has added a connection, which somebody holds.

@@ -21,7 +21,7 @@ use crate::listener::Listener;
 use crate::log_limit::Limits;
 use crate::redial::dial_newest;
 use crate::serve::Handler;
-use crate::session::Kept;
+use crate::session::{Buffers, Kept};
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
@@ -80,6 +80,7 @@ struct Inner {
     hurry: Arc<Notify>,
     /// Of what the server may cause to be logged, in all of its sessions.
     limits: Arc<Limits>,
+    buffers: Buffers,
     /// Whoever keeps the sessions' books in place of the links.
     host: Option<Arc<dyn Host>>,
 }

@@ -107,6 +107,7 @@ impl Inner {
             span: info_span!("session", server = %self.connector.endpoint),
             peer: self.host.is_some(),
             limits: Arc::clone(&self.limits),
+            buffers: self.buffers.clone(),
         };
         let (link, task) = prepare(&self.tasks, transport, options, |children| LinkOwner {
             agent: Arc::clone(self),

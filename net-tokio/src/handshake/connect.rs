@@ -120,6 +120,7 @@ fn check_answer(
         return Err(wrong(&format!("has {chosen}, which was not offered")));
     }
     match headers.get(upgrade::PROTOCOL) {
+        None if hello.demands_extension() => Err(ConnectError::BaseDialect),
         None => Ok(Dialect::Base),
         Some(version) if *version == upgrade::VERSION && hello.offers_extension() => {
             Ok(Dialect::Extended)

@@ -56,6 +56,11 @@ pub enum ConnectError {
     /// The other end is not the peer server with this id, or has another token than the one it is known by.
     #[error("the server does not prove that it is the peer {0:?}: its token is another one")]
     Impostor(String),
+    /// The server speaks the base dialect, and the agent insists on the extended one.
+    #[error(
+        "the server speaks only the base dialect, as remotedialer does, and this agent insists on more"
+    )]
+    BaseDialect,
     /// The connection broke.
     #[error("connection broken: {0}")]
     Io(#[from] io::Error),

@@ -19,6 +19,7 @@ pub(crate) struct ClientHello {
     token: String,
     headers: HeaderMap,
     base_dialect: bool,
+    extended_only: bool,
     /// To whom, where the key is a server's id.
     peer: Option<PeerRemote>,
 }
@@ -40,6 +41,7 @@ impl ClientHello {
             token: String::new(),
             headers: HeaderMap::new(),
             base_dialect: false,
+            extended_only: false,
             peer: None,
         }
     }
@@ -65,6 +67,14 @@ impl ClientHello {
 
     pub(crate) fn set_base_dialect(&mut self) {
         self.base_dialect = true;
+    }
+
+    pub(crate) fn demand_extension(&mut self) {
+        self.extended_only = true;
+    }
+
+    pub(super) const fn demands_extension(&self) -> bool {
+        self.extended_only
     }
 
     pub(crate) fn client_key(&self) -> &str {

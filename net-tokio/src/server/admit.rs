@@ -179,6 +179,7 @@ impl Inner {
             span: span.clone(),
             peer: false,
             limits: Arc::clone(&limits),
+            buffers: self.buffers.clone(),
         };
         let tasks = self.tasks.child();
         let mut sessions = self.sessions();

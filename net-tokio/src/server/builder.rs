@@ -19,6 +19,7 @@ use crate::kernel::Keepalive;
 use crate::log_limit::{LogLimit, LogLimits};
 use crate::policy::Policy;
 use crate::serve::Handler;
+use crate::session::Buffers;
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
 use crate::transport::{Masking, WRITE_BUFFER, WebSocketOptions};
@@ -41,6 +42,7 @@ pub struct ServerBuilder {
     session_interval: Duration,
     connect_path: String,
     identity: Option<PeerIdentity>,
+    buffers: Buffers,
 }
 
 impl ServerBuilder {
@@ -59,6 +61,7 @@ impl ServerBuilder {
             session_interval: Duration::from_secs(1),
             connect_path: "/connect".to_string(),
             identity: None,
+            buffers: Buffers::default(),
         }
     }
 
@@ -93,6 +96,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
         self.keepalive = keepalive;
+        self
+    }
+
+    /// What the server's sessions may hold, together with others that have this bound: 1 GiB unless set.
+    #[must_use]
+    pub fn buffers(mut self, buffers: Buffers) -> Self {
+        self.buffers = buffers;
         self
     }
 
@@ -203,6 +213,7 @@ impl ServerBuilder {
             refusals: LogLimit::default(),
             takeovers: LogLimit::default(),
             limits: LogLimits::default(),
+            buffers: self.buffers,
             events: broadcast::Sender::new(EVENTS),
         };
         Server { inner: Arc::new(inner), _kill: kill }

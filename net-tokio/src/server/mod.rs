@@ -32,7 +32,7 @@ use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::log_limit::{LogLimit, LogLimits};
 use crate::serve::Handler;
-use crate::session::Kept;
+use crate::session::{Buffers, Kept};
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
@@ -86,6 +86,7 @@ struct Inner {
     takeovers: LogLimit,
     /// Of what clients and peers may cause to be logged.
     limits: LogLimits,
+    buffers: Buffers,
     events: broadcast::Sender<ServerEvent>,
 }
 

@@ -60,13 +60,13 @@ mod tests {
     use watertight_core::{Role, Session, SessionConfig};
 
     use super::*;
-    use crate::session::Clock;
+    use crate::session::{Buffers, Clock};
 
     /// A session with a connection that an application holds.
     fn session() -> Arc<Shared> {
         let (clock, config) = (Clock::start(), SessionConfig::default());
         let core = Session::new(clock.now(), Role::Acceptor, Dialect::Extended, config);
-        let session = Shared::new(clock, core, Span::none(), Arc::default());
+        let session = Shared::new(clock, core, Span::none(), Arc::default(), &Buffers::default());
         session.command(|core, now| core.open(now, "tcp/web:80", None)).unwrap();
         session
     }

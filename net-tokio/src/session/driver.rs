@@ -260,7 +260,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         let more_out = self.gather_and_transmit(cx);
         let due = self.keep_time(cx);
         self.pass_on_notices();
-        self.shared.lock().observe();
+        self.shared.observe();
         if more_in || more_out || due {
             cx.waker().wake_by_ref();
         }
@@ -332,9 +332,9 @@ impl<T: Transport, O: Owner> Drop for Driver<T, O> {
         let mut state = self.shared.lock();
         state.core.handle_transport_ended(now, "the session's task was dropped");
         state.dispatch();
-        state.observe();
         state.forget_driver();
         drop(state);
+        self.shared.observe();
         self.pass_on_notices();
     }
 }

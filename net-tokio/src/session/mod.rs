@@ -2,6 +2,7 @@
 //! session's connections, and the books of sessions that have ended.
 
 mod books;
+mod buffers;
 mod clock;
 mod driver;
 mod gather;
@@ -12,6 +13,7 @@ mod state;
 pub(crate) mod tests;
 
 pub(crate) use books::Books;
+pub use buffers::Buffers;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
 pub use kept::Kept;

@@ -6,6 +6,7 @@ use tracing::{Instrument, Span};
 use watertight_core::wire::Dialect;
 use watertight_core::{Role, Session, SessionConfig};
 
+use super::buffers::Buffers;
 use super::clock::Clock;
 use super::driver::{Driver, Owner};
 use super::state::Shared;
@@ -32,6 +33,8 @@ pub(crate) struct RunOptions {
     pub(crate) peer: bool,
     /// Of its lines in the log.
     pub(crate) limits: Arc<Limits>,
+    /// Of what it holds, with others.
+    pub(crate) buffers: Buffers,
 }
 
 /// Makes a session on a transport, and the task that drives it. `owner` is made with the group of
@@ -47,7 +50,8 @@ pub(crate) fn prepare<T: Transport + Unpin, O: Owner + Unpin>(
 ) -> (Arc<Shared>, SessionTask) {
     let clock = Clock::start();
     let core = Session::new(clock.now(), options.role, options.dialect, options.config);
-    let shared = Shared::new(clock, core, options.span.clone(), options.limits);
+    let (span, limits, buffers) = (options.span.clone(), options.limits, &options.buffers);
+    let shared = Shared::new(clock, core, span, limits, buffers);
     let (children, peer) = (tasks.child(), options.peer);
     let driver = Driver::new(Arc::clone(&shared), transport, owner(&children));
     let task = async move {

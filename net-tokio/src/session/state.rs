@@ -7,13 +7,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{Span, info_span};
+use tracing::{Span, info_span, warn};
 use watertight_core::registry::{RouteChange, says_no_such_client};
 use watertight_core::wire::{ClientRoute, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, SessionEnd};
 
+use super::buffers::{Account, Buffers};
 use super::clock::Clock;
-use crate::log_limit::{Limits, shortened_text};
+use crate::log_limit::{Limits, shortened_text, some};
 use crate::metrics::Meter;
 
 /// A session behind its lock. Handles lock, call and unlock; nobody holds it across an await.
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     span: Span,
     limits: Arc<Limits>,
+    pub(super) account: Account,
     state: Mutex<State>,
 }
 
@@ -81,7 +83,13 @@ pub(crate) enum Notice {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, core: Session, span: Span, limits: Arc<Limits>) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: Clock,
+        core: Session,
+        span: Span,
+        limits: Arc<Limits>,
+        buffers: &Buffers,
+    ) -> Arc<Self> {
         let state = State {
             core,
             handles: BTreeMap::new(),
@@ -91,7 +99,13 @@ impl Shared {
             notices: VecDeque::new(),
             meter: Meter::default(),
         };
-        Arc::new(Self { clock, span, limits, state: Mutex::new(state) })
+        Arc::new_cyclic(|itself| Self {
+            clock,
+            span,
+            limits,
+            account: buffers.open(itself.clone()),
+            state: Mutex::new(state),
+        })
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
@@ -113,9 +127,48 @@ impl Shared {
             state.wake_driver();
         } else {
             // After the session's end nobody else reports what the handles let go.
-            state.observe();
+            self.report(&mut state);
         }
         result
+    }
+
+    /// Brings metrics and accounts up to date, and keeps the bound of what all sessions hold.
+    pub(crate) fn observe(&self) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        self.report(&mut state);
+        state.core.set_short_of_memory(now, self.account.is_short());
+        drop(state);
+        self.account.keep_bound();
+    }
+
+    fn report(&self, state: &mut State) {
+        let State { meter, core, .. } = state;
+        self.account.update(meter.observe(core));
+    }
+
+    /// Gives memory back, for want of it: the connection with the most unread bytes ends, or the session
+    /// where most of its bytes wait for its transport.
+    pub(super) fn shed(&self, buffers: &Buffers) {
+        let limit = buffers.max();
+        let text = "this end holds more bytes than it may, and the most here";
+        let held = self.command(|core, now| {
+            let ledger = core.ledger();
+            let most = core.most_unread().filter(|_| ledger.bytes_received >= ledger.bytes_to_send);
+            match most {
+                Some((id, unread)) => {
+                    core.reset(now, id, ResetCode::LIMIT, text).map(|()| unread).ok()
+                }
+                None => {
+                    core.close(now, GoAwayCode::LIMIT, text);
+                    usize::try_from(ledger.bytes_to_send).ok()
+                }
+            }
+        });
+        self.report(&mut self.lock());
+        if let Some(left_out) = buffers.may_warn().map(some) {
+            self.span.in_scope(|| warn!(held, limit, left_out, "{text}: it is ended"));
+        }
     }
 
     /// Another session took over. One that drains takes no new dials, and its connections may run
@@ -245,11 +298,6 @@ impl State {
 
     pub(crate) fn meter(&mut self) -> &mut Meter {
         &mut self.meter
-    }
-
-    /// Brings the metrics up to date.
-    pub(crate) fn observe(&mut self) {
-        self.meter.observe(&self.core);
     }
 
     /// Whom to wake when there is something to transmit or a deadline has moved.

@@ -12,7 +12,7 @@ use tracing::Span;
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Role, SessionConfig};
 
-use super::{Books, Notice, Owner, RunOptions, Shared, prepare};
+use super::{Books, Buffers, Notice, Owner, RunOptions, Shared, prepare};
 use crate::copy::{KernelSocket, SimulatedSocket};
 use crate::kernel::TcpState;
 use crate::stream::TunnelStream;
@@ -108,6 +108,7 @@ fn options(role: Role) -> RunOptions {
         span: Span::none(),
         peer: false,
         limits: Arc::default(),
+        buffers: Buffers::default(),
     }
 }
 

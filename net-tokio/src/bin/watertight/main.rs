@@ -19,6 +19,7 @@ mod forward_spec;
 mod header_spec;
 mod keepalive_spec;
 mod log;
+mod max_buffered;
 mod output;
 mod peer_spec;
 mod proxy_spec;

@@ -15,7 +15,7 @@ use watertight_core::{Role, SessionConfig};
 
 use crate::copy::Socket;
 use crate::kernel::TcpState;
-use crate::session::{Notice, Owner, RunOptions, Shared, prepare};
+use crate::session::{Buffers, Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::{Incoming, TunnelStream, dial};
 use crate::tasks::Tasks;
 use crate::transport::ByteStream;
@@ -39,6 +39,7 @@ fn session(tasks: &Tasks, io: DuplexStream, role: Role, owner: Dialled) -> Arc<S
         span: Span::none(),
         peer: false,
         limits: Arc::default(),
+        buffers: Buffers::default(),
     };
     let transport = ByteStream::new(io, BytesMut::new(), 1 << 20);
     let (shared, task) = prepare(tasks, transport, options, |_| owner);

@@ -143,6 +143,7 @@ impl Inner {
             span: span.clone(),
             peer: true,
             limits: Arc::clone(&limits),
+            buffers: self.buffers.clone(),
         };
         let tasks = self.tasks.child();
         let mut sessions = self.sessions();

@@ -60,6 +60,7 @@ pub(super) fn start(
     let builder = AgentBuilder::new(peer.endpoint.clone(), hello)
         .handled_by(Handler::new(move |incoming| serve(Arc::clone(&serving), incoming)))
         .session(server.session.clone())
+        .buffers(server.buffers.clone())
         .masking(server.web_socket.masking)
         .at_address(peer.address)
         .by(peer.byte_streams.clone())

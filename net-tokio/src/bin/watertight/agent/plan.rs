@@ -11,6 +11,7 @@ use crate::cli::AgentOptions;
 use crate::failure::Failure;
 use crate::forward_spec::AgentForward;
 use crate::header_spec::HeaderSpec;
+use crate::max_buffered::MaxBuffered;
 use crate::session_config::session_config;
 use crate::signals::DRAIN_TIMEOUT;
 use crate::tls;
@@ -28,6 +29,8 @@ pub(crate) struct AgentPlan {
     pub(crate) proxy: Option<ProxyPolicy>,
     pub(crate) forwards: Vec<AgentForward>,
     pub(crate) session: SessionConfig,
+    pub(crate) max_buffered: MaxBuffered,
+    pub(crate) extended_only: bool,
     pub(crate) keepalive: Keepalive,
     pub(crate) reconnect: ReconnectConfig,
     pub(crate) drain_timeout: Duration,
@@ -84,6 +87,8 @@ impl AgentPlan {
             proxy,
             forwards: options.forward,
             session: session_config(options.max_connections, options.silence),
+            max_buffered: options.max_buffered.unwrap_or(MaxBuffered::OF_AGENT),
+            extended_only: options.extended_only == Some(true),
             keepalive: options.keepalive.map(|spec| spec.0).unwrap_or_default(),
             reconnect: reconnect(options.reconnect_spread),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
@@ -103,6 +108,8 @@ impl AgentPlan {
             proxy: None,
             forwards: Vec::new(),
             session: SessionConfig::default(),
+            max_buffered: MaxBuffered::OF_AGENT,
+            extended_only: false,
             keepalive: Keepalive::default(),
             reconnect: ReconnectConfig::default(),
             drain_timeout: DRAIN_TIMEOUT,

@@ -65,7 +65,8 @@ impl RunningAgent {
 fn start(plan: &AgentPlan) -> Agent {
     let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
     let builder = builder.session(plan.session.clone()).keepalive(plan.keepalive);
-    let builder = builder.reconnect(plan.reconnect);
+    let builder = builder.reconnect(plan.reconnect).buffers(plan.max_buffered.buffers());
+    let builder = if plan.extended_only { builder.extended_only() } else { builder };
     let builder = plan
         .headers
         .iter()

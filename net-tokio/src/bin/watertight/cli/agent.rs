@@ -12,6 +12,7 @@ use crate::config::text;
 use crate::forward_spec::AgentForward;
 use crate::header_spec::HeaderSpec;
 use crate::keepalive_spec::KeepaliveSpec;
+use crate::max_buffered::MaxBuffered;
 use crate::proxy_spec::ProxySpec;
 use crate::silence::Silence;
 
@@ -148,6 +149,24 @@ pub(crate) struct AgentOptions {
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_AGENT_MAX_CONNECTIONS", hide_env_values = true)]
     pub(crate) max_connections: Option<NonZeroUsize>,
+
+    /// How many bytes may wait in its sessions together, such as 512MiB [default: 256MiB]
+    ///
+    /// From half of it on, fewer bytes are asked for at once. At the limit the session that holds the most
+    /// loses the connection with the most unread bytes, or ends.
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_AGENT_MAX_BUFFERED", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) max_buffered: Option<MaxBuffered>,
+
+    /// Take no session of a server that speaks only remotedialer's protocol
+    ///
+    /// That protocol knows no credit: a server may send as much as a whole session may hold, and is only
+    /// asked to pause.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = LIMITS)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(env = "WATERTIGHT_AGENT_EXTENDED_ONLY", hide_env_values = true)]
+    pub(crate) extended_only: Option<bool>,
 }
 
 impl AgentOptions {
@@ -169,6 +188,8 @@ impl AgentOptions {
             reconnect_spread: self.reconnect_spread.or(others.reconnect_spread),
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_connections: self.max_connections.or(others.max_connections),
+            max_buffered: self.max_buffered.or(others.max_buffered),
+            extended_only: self.extended_only.or(others.extended_only),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::config::text;
 use crate::connect_path::ConnectPath;
 use crate::forward_spec::ServerForward;
 use crate::keepalive_spec::KeepaliveSpec;
+use crate::max_buffered::MaxBuffered;
 use crate::peer_spec::{PeerSpec, PeerUrl};
 use crate::silence::Silence;
 
@@ -262,6 +263,15 @@ pub(crate) struct ServerOptions {
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CONNECTIONS", hide_env_values = true)]
     pub(crate) max_connections: Option<NonZeroUsize>,
+
+    /// How many bytes may wait in all sessions together, such as 512MiB [default: 1GiB]
+    ///
+    /// From half of it on, fewer bytes are asked for at once. At the limit the session that holds the most
+    /// loses the connection with the most unread bytes, or ends.
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    #[arg(env = "WATERTIGHT_SERVER_MAX_BUFFERED", hide_env_values = true)]
+    #[serde(deserialize_with = "text::option")]
+    pub(crate) max_buffered: Option<MaxBuffered>,
 }
 
 impl ServerOptions {
@@ -296,6 +306,7 @@ impl ServerOptions {
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             max_clients: self.max_clients.or(others.max_clients),
             max_connections: self.max_connections.or(others.max_connections),
+            max_buffered: self.max_buffered.or(others.max_buffered),
         }
     }
 }

@@ -97,6 +97,7 @@ mod tests {
             drain-timeout = "1m30s"
             max-clients = 5
             max-connections = 6
+            max-buffered = "2GiB"
             [agent]
             connect = "ws://localhost:1/connect"
             ca = "ca.pem"
@@ -112,6 +113,8 @@ mod tests {
             reconnect-spread = "1m"
             drain-timeout = "5s"
             max-connections = 7
+            max-buffered = 1048576
+            extended-only = true
             "#,
         )
         .unwrap();

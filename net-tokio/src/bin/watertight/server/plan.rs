@@ -13,6 +13,7 @@ use crate::cli::ServerOptions;
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::forward_spec::ServerForward;
+use crate::max_buffered::MaxBuffered;
 use crate::session_config::session_config;
 use crate::signals::DRAIN_TIMEOUT;
 use crate::tls;
@@ -39,6 +40,7 @@ pub(crate) struct ServerPlan {
     /// The library's default if there is none.
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) max_handshakes: usize,
+    pub(crate) max_buffered: MaxBuffered,
     pub(crate) drain_timeout: Duration,
     pub(crate) peers: Option<PeerPlan>,
 }
@@ -96,6 +98,7 @@ impl ServerPlan {
             registry: registry(options.max_clients),
             handshake_timeout: options.handshake_timeout.map(|time| time.0),
             max_handshakes: options.max_handshakes.map_or_else(max_handshakes, NonZeroUsize::get),
+            max_buffered: options.max_buffered.unwrap_or(MaxBuffered::OF_SERVER),
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_TIMEOUT),
             peers,
             ..Self::new(options.listen, options.forward, options.admin, TokenBook::default())
@@ -123,6 +126,7 @@ impl ServerPlan {
             registry: RegistryLimits::default(),
             handshake_timeout: None,
             max_handshakes: max_handshakes(),
+            max_buffered: MaxBuffered::OF_SERVER,
             drain_timeout: DRAIN_TIMEOUT,
             peers: None,
         }

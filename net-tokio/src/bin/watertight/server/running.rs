@@ -181,6 +181,7 @@ fn build(plan: &ServerPlan, allow_dial: Policy) -> Server {
     let builder = Server::builder(move |request| ready(access.check(&request)));
     let builder = builder.session(plan.session.clone()).registry(plan.registry.clone());
     let builder = builder.keepalive(plan.keepalive).max_handshakes(plan.max_handshakes);
+    let builder = builder.buffers(plan.max_buffered.buffers());
     let builder = match plan.handshake_timeout {
         Some(timeout) => builder.handshake_deadline(timeout),
         None => builder,

@@ -1,0 +1,165 @@
+//! What all sessions of a process hold together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use watertight_core::Ledger;
+
+use super::state::Shared;
+use crate::log_limit::LogLimit;
+
+/// A bound for the bytes that sessions hold: those that wait for a transport, and those that were
+/// received and wait for whoever reads them. Clones are one bound, so that the servers and agents of a
+/// process can share one.
+///
+/// From half of it on, windows go back to their first size, remotedialer ends are paused sooner, and
+/// writers have room for one message more in each connection. At the bound the session that holds the most
+/// loses the connection with the most unread bytes, or ends where most of its bytes wait for its transport:
+/// the others go on. What sockets and transports hold themselves is not counted.
+#[derive(Clone)]
+pub struct Buffers(Arc<Inner>);
+
+struct Inner {
+    max: u64,
+    held: AtomicU64,
+    sessions: Mutex<Known>,
+    /// Whoever has it makes room.
+    relief: Mutex<()>,
+    warnings: LogLimit,
+}
+
+#[derive(Default)]
+struct Known {
+    last: u64,
+    sessions: BTreeMap<u64, Weak<Shared>>,
+}
+
+/// One session's part.
+#[derive(Debug)]
+pub(super) struct Account {
+    buffers: Buffers,
+    number: u64,
+    held: AtomicU64,
+}
+
+impl Buffers {
+    /// At most `max` bytes, which is at least one.
+    #[must_use]
+    pub fn new(max: u64) -> Self {
+        Self(Arc::new(Inner {
+            max: max.max(1),
+            held: AtomicU64::new(0),
+            sessions: Mutex::default(),
+            relief: Mutex::default(),
+            warnings: LogLimit::default(),
+        }))
+    }
+
+    /// How many bytes there may be.
+    #[must_use]
+    pub fn max(&self) -> u64 {
+        self.0.max
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.0.held.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(&self, session: Weak<Shared>) -> Account {
+        let mut known = self.known();
+        known.last += 1;
+        let number = known.last;
+        known.sessions.insert(number, session);
+        drop(known);
+        Account { buffers: self.clone(), number, held: AtomicU64::new(0) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.held() > self.max()
+    }
+
+    /// Ends what holds the most until the rest is within the bound. The caller holds no session's lock.
+    fn relieve(&self) {
+        // One at a time: who waits for the other one finds nothing left to do.
+        let Ok(_turn) = self.0.relief.try_lock() else { return };
+        while self.is_over() {
+            let (before, Some(heaviest)) = (self.held(), self.heaviest()) else { return };
+            heaviest.shed(self);
+            if self.held() >= before {
+                return;
+            }
+        }
+    }
+
+    fn heaviest(&self) -> Option<Arc<Shared>> {
+        // The last handle to a session may be among them, and closes the session's account.
+        let sessions: Vec<_> = self.known().sessions.values().filter_map(Weak::upgrade).collect();
+        sessions.into_iter().max_by_key(|session| session.account.held())
+    }
+
+    /// Whether one more line about it may be logged, and how many were not before it.
+    pub(super) fn may_warn(&self) -> Option<u64> {
+        self.0.warnings.pass()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Account {
+    fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The session's books say this now; the caller holds its lock.
+    pub(super) fn update(&self, ledger: &Ledger) {
+        self.set(ledger.bytes_to_send + ledger.bytes_received);
+    }
+
+    fn set(&self, now: u64) {
+        let before = self.held.swap(now, Ordering::Relaxed);
+        let all = &self.buffers.0.held;
+        if now >= before {
+            all.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            all.fetch_sub(before - now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether all sessions together hold so much that each should hold less.
+    pub(super) fn is_short(&self) -> bool {
+        self.buffers.held() > self.buffers.max() / 2
+    }
+
+    /// Keeps the bound. The caller holds no session's lock.
+    pub(super) fn keep_bound(&self) {
+        if self.buffers.is_over() {
+            self.buffers.relieve();
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.set(0);
+        self.buffers.known().sessions.remove(&self.number);
+    }
+}
+
+impl Default for Buffers {
+    /// 1 GiB.
+    fn default() -> Self {
+        Self::new(1 << 30)
+    }
+}
+
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers").field("max", &self.max()).field("held", &self.held()).finish()
+    }
+}

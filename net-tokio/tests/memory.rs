@@ -1,0 +1,110 @@
+//! Row S10: what sessions hold together stays within the bound that was set, whoever sends, and those that
+//! hold little go on.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use watertight::core::Cause;
+use watertight::core::wire::Dialect;
+use watertight::{Agent, AgentBuilder, AgentStatus, Buffers, ConnectError, TunnelStream};
+
+use support::{TOKEN, Target, agent, in_time, listen, loopback, server, until};
+
+/// The bound of the tests.
+const MAX: u64 = 8 << 20;
+
+/// What may arrive in one turn of a session before its books are looked at: a driver takes in as much as
+/// this, and each session may be in the middle of a turn.
+const TURN: u64 = 512 << 10;
+
+/// An agent whose targets send without end.
+fn pouring(at: SocketAddr, key: &str) -> AgentBuilder {
+    agent("ws", at, key).handler(|dial| async move {
+        let mut stream = dial.accept().unwrap();
+        while stream.write_all(&[7; 16 << 10]).await.is_ok() {}
+    })
+}
+
+async fn start(builder: AgentBuilder) -> Agent {
+    let agent = builder.start();
+    in_time(agent.connected()).await.unwrap();
+    agent
+}
+
+async fn echoes(stream: &mut TunnelStream) {
+    stream.write_all(b"hello").await.unwrap();
+    let mut answer = [0; 5];
+    in_time(stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"hello");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_sessions_that_are_made_to_hold_much_lose_connections() {
+    for dialect in [Dialect::Extended, Dialect::Base] {
+        let buffers = Buffers::new(MAX);
+        let server = server().buffers(buffers.clone()).build();
+        let at = listen(&server).await;
+        let target = Target::echo().await;
+        let good = start(agent("ws", at, "good").policy(loopback())).await;
+        let mut quiet = in_time(server.dial("good", &target.target())).await.unwrap();
+        let mut agents = vec![good];
+        let mut unread = Vec::new();
+        for key in ["a", "b", "c"] {
+            let builder = pouring(at, key);
+            let extended = dialect == Dialect::Extended;
+            agents.push(start(if extended { builder } else { builder.base_dialect() }).await);
+            for _ in 0..200 {
+                match in_time(server.dial(key, "anything/at all")).await {
+                    Ok(stream) => unread.push(stream),
+                    Err(error) => panic!("{dialect:?}: {error}"),
+                }
+                let held = buffers.held();
+                assert!(held <= MAX + 3 * TURN, "{dialect:?}: {held}");
+            }
+        }
+        let shed = || server.ledger().connections.removed.by(Cause::Aborted);
+        until(|| {
+            let held = buffers.held();
+            assert!(held <= MAX + 3 * TURN, "{dialect:?}: {held}");
+            shed() > 0
+        })
+        .await;
+        // Who holds little is not held back, and may come.
+        echoes(&mut quiet).await;
+        let mut later = in_time(server.dial("good", &target.target())).await.unwrap();
+        echoes(&mut later).await;
+        let ledger = server.ledger().connections;
+        assert!(ledger.live > 100, "no more than had to go: {dialect:?} {ledger:?}");
+        drop((unread, quiet, later));
+        until(|| server.ledger().connections.live == 0).await;
+        until(|| buffers.held() == 0).await;
+        for agent in agents {
+            agent.kill().await;
+        }
+        assert!(server.shutdown(Duration::ZERO).await.is_even());
+    }
+}
+
+#[tokio::test]
+async fn s10_an_agent_that_insists_takes_no_session_in_the_base_dialect() {
+    let server = server().build();
+    let at = listen(&server).await;
+    let insisting = || agent("ws", at, "edge").token(TOKEN).extended_only();
+    let agent = start(insisting()).await;
+    assert!(matches!(agent.status().borrow().clone(), AgentStatus::Connected { .. }));
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    // A server that would not know the extension answers an offer that was not made the same way.
+    let agent = insisting().base_dialect().start();
+    let mut status = agent.status();
+    let waits = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
+    let status = in_time(status.wait_for(waits)).await.unwrap().clone();
+    let AgentStatus::Waiting { reason, .. } = status else { panic!("{status:?}") };
+    assert_eq!(reason.to_string(), ConnectError::BaseDialect.to_string());
+    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
