@@ -137,7 +137,9 @@ impl Registry {
         sessions.map(|session| self.remove(session?)).into_iter().flatten()
     }
 
-    /// A peer announces a client. The newest announcement of a client is tried first.
+    /// A peer announces a client. The peer that announced it first is tried first, for as long as it
+    /// does, and keeps its place while another one does: a peer cannot draw the dials of another one's
+    /// client to itself.
     ///
     /// Beyond the limits, it is remembered instead of another route of this peer to the same client,
     /// if there is one, which the peer need not take back any more: whoever comes back to a full
@@ -183,7 +185,7 @@ impl Registry {
     }
 
     /// Where to dial a client, the best place first and each at most once: its session here, then
-    /// the peers that announced it, the latest announcement first.
+    /// the peers that announced it, the one that did so first in front.
     pub fn lookup(&self, client_key: &str) -> impl Iterator<Item = Candidate> {
         let local = self.lookup_local(client_key).map(Candidate::Local);
         let peers = self.routes.peers(client_key).into_iter().filter_map(|session| {

@@ -1,4 +1,4 @@
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -7,18 +7,33 @@ use super::{RegistryError, RegistryLimits, SessionKey};
 use crate::wire::ClientRoute;
 
 /// What peers announced, found by client and by peer.
-///
-/// A number that grows with each announcement tells which one is newer.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    by_client: BTreeMap<String, BTreeMap<u64, SessionKey>>,
-    by_peer: BTreeMap<SessionKey, BTreeMap<ClientRoute, u64>>,
+    by_client: BTreeMap<String, BTreeMap<SessionKey, Standing>>,
+    by_peer: BTreeMap<SessionKey, OfPeer>,
     last: u64,
     counter: Counter,
 }
 
+/// A peer among those that announced a client.
+#[derive(Debug)]
+struct Standing {
+    /// Tells which peer announced the client first. It stays for as long as another peer announces the
+    /// client: one that has lost its client for a moment has the same place as before.
+    since: u64,
+    /// Sessions of the client that it announces now.
+    routes: usize,
+}
+
+#[derive(Debug, Default)]
+struct OfPeer {
+    routes: BTreeSet<ClientRoute>,
+    /// Clients that it announced before, and others announce still.
+    former: BTreeSet<String>,
+}
+
 impl Routes {
-    /// Adds a route, or makes one that is there the newest.
+    /// Adds a route, if it is not there.
     ///
     /// Where there is no room, it takes the place of another route of this peer to the same client:
     /// one whose client came back is announced with its new session first, and the old route is
@@ -29,38 +44,37 @@ impl Routes {
         route: ClientRoute,
         limits: &RegistryLimits,
     ) -> Result<(), RegistryError> {
-        match self.number(peer, &route) {
-            Some(older) => self.unlink(&route.client_key, older),
-            None => {
-                self.make_room(peer, &route.client_key, limits)?;
-                self.counter.add();
-            }
+        if self.by_peer.get(&peer).is_some_and(|of_peer| of_peer.routes.contains(&route)) {
+            return Ok(());
         }
+        let replaced = self.room_for(peer, &route.client_key, limits)?;
         self.link(peer, route);
+        if let Some(replaced) = replaced {
+            self.remove(peer, &replaced);
+        }
         Ok(())
     }
 
     /// Removes exactly this route, if it is there.
     pub(super) fn remove(&mut self, peer: SessionKey, route: &ClientRoute) {
-        let Some(of_peer) = self.by_peer.get_mut(&peer) else {
-            return;
-        };
-        let number = of_peer.remove(route);
-        if of_peer.is_empty() {
-            self.by_peer.remove(&peer);
-        }
-        if let Some(number) = number {
-            self.counter.remove();
-            self.unlink(&route.client_key, number);
+        let of_peer = self.by_peer.get_mut(&peer);
+        if of_peer.is_some_and(|of_peer| of_peer.routes.remove(route)) {
+            self.unlink(peer, &route.client_key);
+            self.forget_peer_of_nothing(peer);
         }
     }
 
     /// Removes every route of a peer.
     pub(super) fn remove_peer(&mut self, peer: SessionKey) {
-        for (route, number) in self.by_peer.remove(&peer).unwrap_or_default() {
-            self.counter.remove();
-            self.unlink(&route.client_key, number);
+        let of_peer = self.by_peer.remove(&peer).unwrap_or_default();
+        for route in of_peer.routes {
+            self.unlink(peer, &route.client_key);
+            self.drop_standing(peer, &route.client_key);
         }
+        for client_key in of_peer.former {
+            self.drop_standing(peer, &client_key);
+        }
+        self.by_peer.remove(&peer);
     }
 
     /// Removes every route of a peer to one client.
@@ -71,16 +85,12 @@ impl Routes {
         }
     }
 
-    /// The peers that announced a client, each once, the latest announcement first.
+    /// The peers that announce a client, the one that did so first in front.
     pub(super) fn peers(&self, client_key: &str) -> Vec<SessionKey> {
-        let mut peers = Vec::new();
-        let routes = self.by_client.get(client_key).into_iter();
-        for &peer in routes.flat_map(|routes| routes.values().rev()) {
-            if !peers.contains(&peer) {
-                peers.push(peer);
-            }
-        }
-        peers
+        let standings = self.by_client.get(client_key).into_iter().flatten();
+        let mut live: Vec<_> = standings.filter(|(_, standing)| standing.routes > 0).collect();
+        live.sort_by_key(|(_, standing)| standing.since);
+        live.into_iter().map(|(peer, _)| *peer).collect()
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -89,15 +99,11 @@ impl Routes {
 
     /// How many routes a peer has.
     pub(super) fn of_peer(&self, peer: SessionKey) -> usize {
-        self.by_peer.get(&peer).map_or(0, BTreeMap::len)
+        self.by_peer.get(&peer).map_or(0, |of_peer| of_peer.routes.len())
     }
 
     fn live(&self) -> usize {
-        self.by_peer.values().map(BTreeMap::len).sum()
-    }
-
-    fn number(&self, peer: SessionKey, route: &ClientRoute) -> Option<u64> {
-        self.by_peer.get(&peer)?.get(route).copied()
+        self.by_peer.values().map(|of_peer| of_peer.routes.len()).sum()
     }
 
     /// A peer's routes to one client, in the order of their session keys.
@@ -105,21 +111,21 @@ impl Routes {
         let any = |session_key| ClientRoute { client_key: client_key.into(), session_key };
         let of_client = any(i64::MIN)..=any(i64::MAX);
         let of_peer = self.by_peer.get(&peer).into_iter();
-        of_peer.flat_map(move |routes| routes.range(of_client.clone())).map(|(route, _)| route)
+        of_peer.flat_map(move |of_peer| of_peer.routes.range(of_client.clone()))
     }
 
-    fn make_room(
-        &mut self,
+    /// Whether there is room for one route more of a peer to a client, and the route that has to go for
+    /// it.
+    fn room_for(
+        &self,
         peer: SessionKey,
         client_key: &str,
         limits: &RegistryLimits,
-    ) -> Result<(), RegistryError> {
-        let Err(full) = self.check_room(peer, limits) else { return Ok(()) };
+    ) -> Result<Option<ClientRoute>, RegistryError> {
+        let Err(full) = self.check_room(peer, limits) else { return Ok(None) };
         // Whichever it is: they all lead to the client through the peer, and the first one is found
         // at once, however many there are.
-        let other = self.to_client(peer, client_key).next().cloned().ok_or(full)?;
-        self.remove(peer, &other);
-        Ok(())
+        self.to_client(peer, client_key).next().cloned().map(Some).ok_or(full)
     }
 
     fn check_room(&self, peer: SessionKey, limits: &RegistryLimits) -> Result<(), RegistryError> {
@@ -133,19 +139,57 @@ impl Routes {
     }
 
     fn link(&mut self, peer: SessionKey, route: ClientRoute) {
-        self.last += 1;
-        let of_client = self.by_client.entry(route.client_key.clone()).or_default();
-        of_client.insert(self.last, peer);
-        self.by_peer.entry(peer).or_default().insert(route, self.last);
+        self.counter.add();
+        let standings = self.by_client.entry(route.client_key.clone()).or_default();
+        let standing = standings.entry(peer).or_insert_with(|| {
+            self.last += 1;
+            Standing { since: self.last, routes: 0 }
+        });
+        standing.routes += 1;
+        let of_peer = self.by_peer.entry(peer).or_default();
+        of_peer.former.remove(&route.client_key);
+        of_peer.routes.insert(route);
     }
 
-    fn unlink(&mut self, client_key: &str, number: u64) {
-        let Some(of_client) = self.by_client.get_mut(client_key) else {
+    /// A peer has one route less to a client.
+    fn unlink(&mut self, peer: SessionKey, client_key: &str) {
+        self.counter.remove();
+        let Some(standings) = self.by_client.get_mut(client_key) else { return };
+        let Some(standing) = standings.get_mut(&peer) else { return };
+        standing.routes -= 1;
+        if standing.routes == 0 {
+            let of_peer = self.by_peer.entry(peer).or_default();
+            of_peer.former.insert(client_key.into());
+        }
+        self.forget_client_of_nobody(client_key);
+    }
+
+    /// A peer that is gone has no place among those of a client.
+    fn drop_standing(&mut self, peer: SessionKey, client_key: &str) {
+        if let Some(standings) = self.by_client.get_mut(client_key) {
+            standings.remove(&peer);
+        }
+        self.forget_client_of_nobody(client_key);
+    }
+
+    /// Places are kept for as long as a peer announces the client.
+    fn forget_client_of_nobody(&mut self, client_key: &str) {
+        let Some(standings) = self.by_client.get(client_key) else { return };
+        if standings.values().any(|standing| standing.routes > 0) {
             return;
-        };
-        of_client.remove(&number);
-        if of_client.is_empty() {
-            self.by_client.remove(client_key);
+        }
+        for peer in self.by_client.remove(client_key).unwrap_or_default().into_keys() {
+            if let Some(of_peer) = self.by_peer.get_mut(&peer) {
+                of_peer.former.remove(client_key);
+            }
+            self.forget_peer_of_nothing(peer);
+        }
+    }
+
+    fn forget_peer_of_nothing(&mut self, peer: SessionKey) {
+        let of_peer = self.by_peer.get(&peer);
+        if of_peer.is_some_and(|it| it.routes.is_empty() && it.former.is_empty()) {
+            self.by_peer.remove(&peer);
         }
     }
 }
@@ -200,6 +244,36 @@ mod tests {
             routes.forget(peer, "a");
             routes.forget(peer, "b");
         }
+        assert_nothing_left(&routes);
+    }
+
+    #[test]
+    fn a_peer_that_lost_its_client_for_a_moment_has_its_place_again() {
+        let (mut routes, [first, second]) = filled();
+        assert_eq!(routes.peers("a"), [first, second]);
+        routes.remove(first, &route("a", 1));
+        assert_eq!(routes.peers("a"), [second]);
+        routes.add(first, route("a", 9), &RegistryLimits::default()).unwrap();
+        assert_eq!(routes.peers("a"), [first, second]);
+        // Not where nobody has announced it meanwhile.
+        routes.forget(first, "a");
+        routes.forget(second, "a");
+        routes.add(second, route("a", 3), &RegistryLimits::default()).unwrap();
+        routes.add(first, route("a", 9), &RegistryLimits::default()).unwrap();
+        assert_eq!(routes.peers("a"), [second, first]);
+        for peer in [first, second] {
+            routes.remove_peer(peer);
+        }
+        assert!(routes.by_client.is_empty() && routes.by_peer.is_empty(), "{routes:?}");
+    }
+
+    #[test]
+    fn a_place_goes_with_its_peer() {
+        let (mut routes, [first, second]) = filled();
+        routes.remove(first, &route("a", 1));
+        routes.remove_peer(first);
+        assert_eq!(routes.by_client["a"].len(), 1);
+        routes.remove_peer(second);
         assert_nothing_left(&routes);
     }
 }

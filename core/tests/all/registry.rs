@@ -51,13 +51,17 @@ fn the_end_of_a_replaced_session_does_not_harm_its_successor() {
 }
 
 #[test]
-fn agents_win_over_peers_and_newer_routes_over_older_ones() {
+fn s9_agents_win_over_peers_and_older_announcements_over_newer_ones() {
     let mut registry = registry();
     let (a, b) = (incoming(&mut registry, "a"), incoming(&mut registry, "b"));
     registry.peer_added_client(a, route("edge", 1)).unwrap();
     registry.peer_added_client(b, route("edge", 2)).unwrap();
-    assert_eq!(sessions(&registry, "edge"), [b, a]);
-    registry.peer_added_client(a, route("edge", 1)).unwrap();
+    assert_eq!(sessions(&registry, "edge"), [a, b]);
+    registry.peer_added_client(b, route("edge", 3)).unwrap();
+    assert_eq!(sessions(&registry, "edge"), [a, b]);
+    registry.peer_removed_client(a, &route("edge", 1)).unwrap();
+    assert_eq!(sessions(&registry, "edge"), [b]);
+    registry.peer_added_client(a, route("edge", 4)).unwrap();
     assert_eq!(sessions(&registry, "edge"), [a, b]);
     let local = agent(&mut registry, "edge");
     assert_eq!(sessions(&registry, "edge"), [local, a, b]);
@@ -243,7 +247,7 @@ fn planted_routes_have_an_end() {
     registry.peer_added_client(b, route("x", 1)).unwrap();
     let refused = registry.peer_added_client(b, route("y", 2));
     assert_eq!(refused, Err(RegistryError::TooManyRoutes { limit: 5 }));
-    assert_eq!(sessions(&registry, "x"), [b, a]);
+    assert_eq!(sessions(&registry, "x"), [a, b]);
 }
 
 #[test]
@@ -261,7 +265,7 @@ fn a_client_that_comes_back_is_found_at_a_full_peer() {
         registry.peer_removed_client(peer, &route("x", 1)).unwrap();
         assert_eq!(registry.routes_of(peer), before);
     }
-    assert_eq!(sessions(&registry, "x"), [b, a]);
+    assert_eq!(sessions(&registry, "x"), [a, b]);
     registry.peer_removed_client(a, &route("x", 2)).unwrap();
     assert_eq!(sessions(&registry, "x"), [b]);
 }

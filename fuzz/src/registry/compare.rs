@@ -67,14 +67,14 @@ impl Model {
         assert!(registry.agents().eq(agents), "the agents");
     }
 
-    /// The client's own session, then the peers that announced it, the latest first.
+    /// The client's own session, then the peers that announced it, by their places.
     fn lookup(&self, client_key: &str) -> Vec<SessionKey> {
         let mut found: Vec<_> = self.find(SessionKind::Agent, client_key).into_iter().collect();
-        for (peer, route) in self.routes.iter().rev() {
-            if route.client_key == client_key && !found.contains(peer) {
-                found.push(*peer);
-            }
-        }
+        let announces = |peer: SessionKey| {
+            self.routes.iter().any(|(of, route)| *of == peer && route.client_key == client_key)
+        };
+        let places = self.places.iter().filter(|(client, _)| client == client_key);
+        found.extend(places.map(|(_, peer)| *peer).filter(|peer| announces(*peer)));
         found
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Model {
     pub(super) history: Vec<SessionKey>,
     pub(super) live: Vec<Session>,
     pub(super) routes: Vec<(SessionKey, ClientRoute)>,
+    /// Who announced a client before whom: kept while anybody announces it.
+    pub(super) places: Vec<(String, SessionKey)>,
     pub(super) told: Vec<(SessionKey, ClientRoute)>,
 }
 
@@ -58,10 +60,12 @@ impl Model {
         self.live.retain(|session| session.key != key);
         self.routes.retain(|(peer, _)| *peer != key);
         self.told.retain(|(peer, _)| *peer != key);
+        self.tidy_places();
     }
 
     pub(super) fn forget(&mut self, peer: SessionKey, client_key: &str) {
         self.routes.retain(|(owner, route)| *owner != peer || route.client_key != client_key);
+        self.tidy_places();
     }
 
     /// A peer is told something.
@@ -84,6 +88,7 @@ impl Model {
     ) -> Result<(), RegistryError> {
         self.check_announcer(peer)?;
         self.routes.retain(|(owner, known)| *owner != peer || known != route);
+        self.tidy_places();
         Ok(())
     }
 
@@ -100,7 +105,19 @@ impl Model {
         }
         self.routes.retain(|other| *other != announced);
         self.routes.push(announced);
+        let place = (route.client_key.clone(), peer);
+        if !self.places.contains(&place) {
+            self.places.push(place);
+        }
         Ok(())
+    }
+
+    fn tidy_places(&mut self) {
+        let (live, routes) = (&self.live, &self.routes);
+        self.places.retain(|(client, peer)| {
+            let is_announced = routes.iter().any(|(_, route)| route.client_key == *client);
+            is_announced && live.iter().any(|session| session.key == *peer)
+        });
     }
 
     pub(super) fn count(&self, kind: SessionKind) -> usize {

@@ -12,9 +12,13 @@ use super::sessions::Way;
 use crate::redial::is_stale;
 use crate::stream::{DialError, TunnelStream, dial_client};
 
+/// How long a way has before the next one is tried. A client that has moved without its old server having
+/// noticed is found by then; a target that takes two lost packets has answered.
+const FIRST_SHARE: Duration = Duration::from_secs(4);
+
 impl Inner {
-    /// Dials the client here, or through the peers that announced it, the latest first. All of it
-    /// takes `within` at most.
+    /// Dials the client here, or through the peers that announced it, the one that did so first in front.
+    /// All of it takes `within` at most.
     ///
     /// Cancel safe: dropping the future gives the dial up on all ends.
     pub(super) async fn dial(
@@ -24,10 +28,12 @@ impl Inner {
         within: Option<Duration>,
     ) -> Result<TunnelStream, DialError> {
         let (started, within) = (Instant::now(), within.unwrap_or(self.session.timing.dial));
+        self.warn_of_contest();
         let mut tried = Vec::new();
         let mut failed = None;
         loop {
-            let Some(way) = self.sessions().way(key, &tried) else {
+            let way = self.sessions().way(key, &tried);
+            let Some(way) = way else {
                 return Err(failed.unwrap_or_else(|| DialError::NotConnected(key.to_string())));
             };
             let left = within.saturating_sub(started.elapsed());
@@ -38,7 +44,7 @@ impl Inner {
             tried.push(way.candidate.session());
             // A client or peer that has stalled leaves time for the next way.
             let shares = self.sessions().way(key, &tried).is_some();
-            let share = if shares { left / 2 } else { left };
+            let share = if shares { (left / 2).min(FIRST_SHARE) } else { left };
             match way.dial(key, target, share).await {
                 // The session's owner forgets the route.
                 Err(error) if way.has_no_client(&error) => {}

@@ -17,7 +17,7 @@ use watertight_core::wire::Dialect;
 use super::auth::{Credential, Grant};
 use super::crowd::Crowd;
 use super::pace::Pace;
-use super::peering::{PeerBook, PeerIdentity};
+use super::peering::{Contests, PeerBook, PeerIdentity};
 use super::turns::Turns;
 use crate::session::{Books, Kept, Shared};
 use crate::tasks::Tasks;
@@ -166,6 +166,7 @@ pub(crate) struct Sessions {
     /// Routes that the metrics tell of.
     pub(super) routes: u64,
     crowd: Crowd,
+    pub(super) contests: Contests,
     pub(super) turns: Turns,
     pub(super) pace: Pace,
     books: Books,
@@ -190,6 +191,7 @@ impl Sessions {
             registry: Registry::new(limits),
             running: BTreeMap::new(),
             crowd: Crowd::default(),
+            contests: Contests::default(),
             turns,
             pace,
             books: Books::default(),

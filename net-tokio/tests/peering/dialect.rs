@@ -74,9 +74,9 @@ async fn a_base_peer_that_lost_a_client_is_not_dialled_for_it_again() {
         }
     });
     let go = in_time(go).await.unwrap();
-    let speaker = a.speaker("edge", "at a").await;
-    b.finds("edge", &["a"]).await;
     go.announce("edge", 7);
+    b.finds("edge", &["go"]).await;
+    let speaker = a.speaker("edge", "at a").await;
     b.finds("edge", &["go", "a"]).await;
     let mut lost = in_time(b.server.dial("edge", "tcp/greeting:1")).await.unwrap();
     let error = in_time(lost.read_u8()).await.unwrap_err();

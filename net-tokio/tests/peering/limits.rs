@@ -94,13 +94,13 @@ async fn upgraded(socket: TcpStream) -> WebSocketStream<TcpStream> {
 async fn a_peer_that_answers_no_dial_leaves_time_for_another() {
     let (a, b) = (Host::start("a").await, Host::start("b").await);
     join(&a, &b).await;
-    let speaker = b.speaker("edge", "at b").await;
-    a.finds("edge", &["b"]).await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     a.server.add_peer(by_hand("c", nobody)).unwrap();
     let silent = HandPeer::connect(a.at, "c", Dialect::Extended, |_, _, _| {});
     let silent = in_time(silent).await.unwrap();
     silent.announce("edge", 1);
+    a.finds("edge", &["c"]).await;
+    let speaker = b.speaker("edge", "at b").await;
     a.finds("edge", &["c", "b"]).await;
     let dial = a.server.dial_within("edge", "tcp/greeting:1", Some(Duration::from_secs(2)));
     let mut greeting = String::new();

@@ -69,12 +69,13 @@ async fn an_agent_that_moves_is_found_where_it_is() {
     let first = a.speaker("edge", "at a").await;
     c.finds("edge", &["a"]).await;
     assert_eq!(says(&c, "edge").await, "at a");
-    // Both servers announce it for a while: the newer one wins.
+    // Both servers announce it for a while: the first one stays, for as long as it answers.
     let second = b.speaker("edge", "at b").await;
-    c.finds("edge", &["b", "a"]).await;
-    assert_eq!(says(&c, "edge").await, "at b");
+    c.finds("edge", &["a", "b"]).await;
+    assert_eq!(says(&c, "edge").await, "at a");
     end_all(vec![first], vec![]).await;
     c.finds("edge", &["b"]).await;
+    assert_eq!(says(&c, "edge").await, "at b");
     // Its own wins over all.
     let third = c.speaker("edge", "at c").await;
     until(|| c.server.client("edge").is_some()).await;
@@ -119,10 +120,10 @@ async fn a_stale_route_is_tried_once() {
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     b.server.add_peer(by_hand("liar", nobody)).unwrap();
     let liar = liar(&b, "liar").await;
-    let speaker = a.speaker("edge", "at a").await;
-    b.finds("edge", &["a"]).await;
     liar.announce("edge", 7);
     liar.announce("ghost", 8);
+    b.finds("edge", &["liar"]).await;
+    let speaker = a.speaker("edge", "at a").await;
     b.finds("edge", &["liar", "a"]).await;
     assert_eq!(says(&b, "edge").await, "at a");
     b.finds("edge", &["a"]).await;
@@ -176,6 +177,39 @@ async fn a_peer_that_ends_takes_its_routes_along_and_the_next_one_is_dialled() {
     end_all(vec![first], vec![a, c]).await;
 }
 
+/// It would get what is meant for the client.
+#[tokio::test]
+async fn s9_a_peer_that_announces_another_ones_client_gets_none_of_its_dials() {
+    let (a, b) = pair().await;
+    let nobody = ([127, 0, 0, 1], 1).into();
+    a.server.add_peer(by_hand("liar", nobody)).unwrap();
+    let (dialled, mut dials) = tokio::sync::mpsc::unbounded_channel();
+    let liar = HandPeer::connect(a.at, "liar", Dialect::Extended, move |core, now, event| {
+        if let Event::Incoming { id, target, .. } = event {
+            core.accept(now, id).unwrap();
+            dialled.send(target).unwrap();
+        }
+    });
+    let liar = in_time(liar).await.unwrap();
+    let speaker = b.speaker("edge", "at b").await;
+    a.finds("edge", &["b"]).await;
+    liar.announce("edge", 1);
+    a.finds("edge", &["b", "liar"]).await;
+    for number in 2..10 {
+        assert_eq!(says(&a, "edge").await, "at b");
+        liar.announce("edge", number);
+    }
+    // Nor when the client comes back.
+    assert!(in_time(speaker.shutdown(Duration::ZERO)).await.is_even());
+    a.finds("edge", &["liar"]).await;
+    let speaker = b.speaker("edge", "at b again").await;
+    a.finds("edge", &["b", "liar"]).await;
+    assert_eq!(says(&a, "edge").await, "at b again");
+    assert!(dials.try_recv().is_err(), "the liar was dialled");
+    drop(liar);
+    end_all(vec![speaker], vec![a, b]).await;
+}
+
 /// Its target was reached, or will not be: to dial it again by another way would be a second dial.
 #[tokio::test]
 async fn what_a_client_refuses_is_not_asked_of_another_server() {
@@ -196,15 +230,18 @@ async fn what_a_client_refuses_is_not_asked_of_another_server() {
     assert_eq!(error.to_string(), "not for you");
 
     // Nor of a peer.
-    let refusing_too = super::support::agent("ws", a.at, "edge").handler(|dial| async move {
+    let refusing_too = super::support::agent("ws", a.at, "other").handler(|dial| async move {
         dial.refuse(ResetCode::DIAL_REFUSED, "nor for you");
     });
     let refusing_too = refusing_too.start();
     in_time(refusing_too.connected()).await.unwrap();
-    c.finds("edge", &["a", "b"]).await;
-    let error = in_time(c.server.dial("edge", "greeting")).await.unwrap_err();
+    c.finds("other", &["a"]).await;
+    let speaker_too = b.speaker("other", "at b").await;
+    c.finds("other", &["a", "b"]).await;
+    let error = in_time(c.server.dial("other", "greeting")).await.unwrap_err();
     assert_eq!(error.to_string(), "nor for you");
-    end_all(vec![refusing, refusing_too, speaker], vec![a, b, c]).await;
+    let agents = vec![refusing, refusing_too, speaker, speaker_too];
+    end_all(agents, vec![a, b, c]).await;
 }
 
 #[tokio::test]

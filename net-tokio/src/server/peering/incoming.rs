@@ -230,6 +230,7 @@ impl PeerOwner {
         let client = route.client_key.clone();
         let result = self.server.sessions().peer_added_client(self.session, route);
         self.on_route(&client, result);
+        self.server.warn_of_contest();
     }
 
     fn on_removed(&self, route: &ClientRoute) {

@@ -6,6 +6,7 @@
 //! one of them.
 
 mod book;
+mod contest;
 mod discovery;
 mod error;
 mod incoming;
@@ -20,6 +21,7 @@ mod serve;
 use super::Server;
 
 pub(super) use book::{Claim, PeerBook};
+pub(super) use contest::Contests;
 pub use discovery::PeerDiscovery;
 pub use error::PeerError;
 pub(super) use incoming::{Claimed, PeerAdmission};
@@ -75,8 +77,8 @@ impl Server {
         self.inner.sessions().peers()
     }
 
-    /// The ids of the peers that announced this client, which are tried in this order where it is
-    /// not connected here.
+    /// The ids of the peers that announce this client, which are tried in this order where it is not
+    /// connected here: the one that announced it first is in front.
     #[must_use]
     pub fn peers_of(&self, key: &str) -> Vec<String> {
         self.inner.sessions().peers_of(key)

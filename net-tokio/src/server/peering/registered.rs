@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use watertight_core::registry::{Candidate, RegistryError, RouteChange, SessionKey, SessionKind};
@@ -92,8 +93,12 @@ impl Sessions {
             debug!(id = route.client_key, "a peer announces a server as its client");
             return Ok(());
         }
+        let client = route.client_key.clone();
         let added = self.registry.peer_added_client(peer, route);
         self.observe_routes();
+        if self.registry.lookup(&client).filter(is_peer).nth(1).is_some() {
+            self.contests.begin(&client, Instant::now());
+        }
         added
     }
 
@@ -138,9 +143,14 @@ impl Sessions {
 
     /// The peers through which a client can be dialled, the best one first.
     pub(super) fn peers_of(&self, client: &str) -> Vec<String> {
-        let peers = self.candidates(client).filter(|way| matches!(way, Candidate::Peer { .. }));
+        let peers = self.candidates(client).filter(is_peer);
         peers.filter_map(|way| Some(self.registry.get(way.session())?.name.clone())).collect()
     }
+}
+
+/// Whether it leads through a peer.
+fn is_peer(way: &Candidate) -> bool {
+    matches!(way, Candidate::Peer { .. })
 }
 
 impl Running {
