@@ -102,3 +102,41 @@ async fn half_greetings_of_one_address_keep_nobody_else_out() {
         drop(greeting);
     }
 }
+
+/// How long the answer to an upgrade with this token takes, in the runtime's time, and its status.
+async fn ask(server: &Server, from: [u8; 4], token: &str) -> (Duration, String) {
+    let (near, far) = tokio::io::duplex(4096);
+    server.serve_io(far, Some(SocketAddr::from((from, 1))));
+    let (mut read, mut write) = tokio::io::split(near);
+    let begun = tokio::time::Instant::now();
+    let request = format!(
+        "GET /connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         X-Tunnel-ID: {KEY}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    write.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    read.read_exact(&mut status).await.unwrap();
+    (begun.elapsed(), String::from_utf8(status.to_vec()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_guesses_tokens_waits_for_each_answer_and_right_ones_do_not() {
+    let server = server().build();
+    let (guesser, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let mut waits = Vec::new();
+    for number in 0..30 {
+        let (wait, status) = ask(&server, guesser, &format!("guess-{number}")).await;
+        assert_eq!(status, "HTTP/1.1 401");
+        waits.push(wait);
+    }
+    let second = Duration::from_secs(1);
+    assert!(waits[..10].iter().all(|wait| *wait < second), "{waits:?}");
+    let slowed = waits[10..].iter().filter(|wait| **wait >= 2 * second).count();
+    // It may give one more at once for each six seconds.
+    assert!(slowed >= 13, "{slowed} of {waits:?}");
+    for (from, token) in [(guesser, support::TOKEN), (other, "guess"), (other, support::TOKEN)] {
+        assert!(ask(&server, from, token).await.0 < second);
+    }
+    server.kill().await;
+}

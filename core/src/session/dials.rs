@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::ops::Bound;
 
 use crate::ConnectionId;
 
@@ -45,6 +46,11 @@ impl Dials {
         let pending = self.counts.get(target).copied()?;
         let share = limit.saturating_sub(self.targets.len()).max(LEAST_SHARE);
         (pending >= share).then_some(pending)
+    }
+
+    /// Those with a later id.
+    pub(super) fn after(&self, last: ConnectionId) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.targets.range((Bound::Excluded(last), Bound::Unbounded)).map(|(id, _)| *id)
     }
 
     pub(super) fn len(&self) -> usize {

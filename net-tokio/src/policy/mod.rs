@@ -32,11 +32,12 @@ use excluded::{Listeners, is_link_local};
 pub struct Policy {
     patterns: Vec<Pattern>,
     excluded: Listeners,
+    names_by_patterns_alone: bool,
 }
 
 impl FromIterator<Pattern> for Policy {
     fn from_iter<T: IntoIterator<Item = Pattern>>(patterns: T) -> Self {
-        Self { patterns: patterns.into_iter().collect(), excluded: Listeners::default() }
+        Self { patterns: patterns.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -45,6 +46,14 @@ impl Policy {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// Allows names only by patterns of names. Otherwise a pattern of addresses has every name looked up
+    /// that the other end asks for: it learns which names there are, and who looks them up.
+    #[must_use]
+    pub fn names_by_patterns_alone(mut self) -> Self {
+        self.names_by_patterns_alone = true;
+        self
     }
 
     /// Never dials what listens on this address, whatever the patterns allow and whichever of this
@@ -71,8 +80,8 @@ impl Policy {
             Target::Unix(path) => self.patterns.iter().any(|pattern| pattern.allows_path(path)),
             Target::Tcp { host: Host::Ip(ip), port } => self.allows_address(*ip, *port),
             Target::Tcp { host: Host::Name(name), port } => {
-                self.allows_name(name, *port)
-                    || self.patterns.iter().any(|pattern| pattern.is_of_addresses(*port))
+                let by_address = || self.patterns.iter().any(|it| it.is_of_addresses(*port));
+                self.allows_name(name, *port) || (!self.names_by_patterns_alone && by_address())
             }
         }
     }
@@ -183,5 +192,16 @@ mod tests {
         assert!(policy.allows_resolved(&target, "10.1.2.3".parse().unwrap()));
         assert!(!policy.allows_resolved(&target, "127.0.0.1".parse().unwrap()));
         assert!(!policy.may_allow(&"tcp/evil.example:81".parse().unwrap()));
+    }
+
+    #[test]
+    fn names_may_need_a_pattern_of_their_own() {
+        let policy = policy(&["tcp/10.0.0.0/8:80", "tcp/db:80"]).names_by_patterns_alone();
+        for (target, allowed) in
+            [("tcp/x:80", false), ("tcp/db:80", true), ("tcp/10.0.0.1:80", true)]
+        {
+            assert_eq!(policy.may_allow(&target.parse().unwrap()), allowed, "{target}");
+        }
+        assert!(policy.allows_resolved(&"tcp/db:80".parse().unwrap(), [192, 0, 2, 1].into()));
     }
 }

@@ -10,6 +10,7 @@ use watertight_core::registry::SessionKind;
 use watertight_core::{Role, Session};
 
 use super::auth::{AuthRequest, Grant};
+use super::handshakes::Source;
 use super::owner::{Leaving, SessionOwner};
 use super::peering::Claim;
 use super::sessions::{Added, Admission, Newcomer, Place};
@@ -23,6 +24,9 @@ use crate::transport::Transport;
 
 /// How long a session has for a sign of life, before another one may take over from it.
 const PROBE: Duration = Duration::from_secs(2);
+
+/// How long a source that has given ten wrong tokens within a minute waits for the answer to the next one.
+const WRONG_TOKEN: Duration = Duration::from_secs(2);
 
 /// How often it is looked for.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -44,11 +48,21 @@ impl Inner {
             }
             Err(refusal) => {
                 handshake_refused("authentication");
+                self.slow_down(remote).await;
                 Err(refusal)
             }
         };
         let place = place.map_err(|refusal| claim.explain(refusal));
         place.inspect_err(|refusal| self.log_refused(key.as_deref(), remote, refusal))
+    }
+
+    /// Whoever guesses tokens waits for each answer; an agent that knows its token does not, wherever it
+    /// comes from.
+    async fn slow_down(&self, remote: Option<SocketAddr>) {
+        let guessed = self.sessions().guesses.take(Source::of(remote));
+        if guessed.is_err() {
+            tokio::time::sleep(WRONG_TOKEN.min(self.handshake_deadline / 2)).await;
+        }
     }
 
     /// Anybody can be refused all day.
@@ -67,7 +81,7 @@ impl Inner {
     }
 
     async fn place(&self, grant: Grant, checks: u64) -> Result<Place, Refusal> {
-        self.sessions().pace.take(&grant.key).map_err(|wait| {
+        self.sessions().pace.take(grant.key.clone()).map_err(|wait| {
             Refusal::unavailable("this client key connects too often").retry_after(wait)
         })?;
         match self.incumbent(&grant.key).await {

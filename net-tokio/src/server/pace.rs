@@ -1,49 +1,49 @@
-//! How often a client may begin a session. Each one costs handshakes and lines of the log, whatever
-//! becomes of it.
+//! How often somebody may do what costs something: a client may begin a session, which costs handshakes
+//! and lines of the log, and a source may give a wrong token.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Sessions that may come at once: a link that breaks again and again, an agent that is restarted.
+/// What may come at once: a link that breaks again and again, an agent that is restarted.
 const BURST: u32 = 10;
 
-/// Clients that are remembered before those are looked for that need not be.
+/// Those that are remembered before those are looked for that need not be.
 const FEW: usize = 1024;
 
-/// A bucket for each client, as the generic cell rate algorithm has it (ITU-T I.371).
+/// A bucket for each of them, as the generic cell rate algorithm has it (ITU-T I.371).
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Pace<K> {
     interval: Duration,
-    /// When the bucket of a client is full again.
-    full: BTreeMap<String, Instant>,
-    /// So many clients are remembered when it is worth a look which of them need not be.
+    /// When the bucket of each is full again.
+    full: BTreeMap<K, Instant>,
+    /// So many are remembered when it is worth a look which of them need not be.
     sweep: usize,
 }
 
-impl Pace {
+impl<K: Ord> Pace<K> {
     /// So often on average.
     pub(super) const fn new(interval: Duration) -> Self {
         Self { interval, full: BTreeMap::new(), sweep: FEW }
     }
 
-    /// A client wants a session.
+    /// One comes once more.
     ///
     /// # Errors
     /// It comes too often; how long it is to wait.
-    pub(super) fn take(&mut self, client: &str) -> Result<(), Duration> {
+    pub(super) fn take(&mut self, who: K) -> Result<(), Duration> {
         let now = Instant::now();
         if self.full.len() >= self.sweep {
             self.full.retain(|_, full| *full > now);
             self.sweep = FEW.max(2 * self.full.len());
         }
-        let full = self.full.get(client).copied().unwrap_or(now).max(now) + self.interval;
+        let full = self.full.get(&who).copied().unwrap_or(now).max(now) + self.interval;
         let wait = (full - now).saturating_sub(self.interval * BURST);
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.full.insert(client.to_string(), full);
+        self.full.insert(who, full);
         Ok(())
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     async fn clients_that_have_been_away_are_forgotten() {
         let mut pace = Pace::new(SECOND);
         for number in 0..10 * FEW {
-            pace.take(&number.to_string()).unwrap();
+            pace.take(number.to_string()).unwrap();
             advance(SECOND / 100).await;
         }
         assert!(pace.full.len() < 2 * FEW, "{}", pace.full.len());

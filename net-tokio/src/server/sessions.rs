@@ -16,11 +16,15 @@ use watertight_core::wire::Dialect;
 
 use super::auth::{Credential, Grant};
 use super::crowd::Crowd;
+use super::handshakes::Source;
 use super::pace::Pace;
 use super::peering::{Contests, PeerBook, PeerIdentity};
 use super::turns::Turns;
 use crate::session::{Books, Kept, Shared};
 use crate::tasks::Tasks;
+
+/// How often a source may give a wrong token, on average, and is answered at once.
+const GUESS: Duration = Duration::from_secs(6);
 
 /// A connected client.
 #[derive(Clone, Debug)]
@@ -168,7 +172,9 @@ pub(crate) struct Sessions {
     crowd: Crowd,
     pub(super) contests: Contests,
     pub(super) turns: Turns,
-    pub(super) pace: Pace,
+    pub(super) pace: Pace<String>,
+    /// Of wrong tokens.
+    pub(super) guesses: Pace<Source>,
     books: Books,
     places: Arc<Places>,
     max_agents: usize,
@@ -182,7 +188,7 @@ impl Sessions {
         limits: RegistryLimits,
         identity: Option<PeerIdentity>,
         turns: Turns,
-        pace: Pace,
+        pace: Pace<String>,
     ) -> Self {
         Self {
             max_agents: limits.agents,
@@ -194,6 +200,7 @@ impl Sessions {
             contests: Contests::default(),
             turns,
             pace,
+            guesses: Pace::new(GUESS),
             books: Books::default(),
             places: Arc::default(),
             checks: 0,

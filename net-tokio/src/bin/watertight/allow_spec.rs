@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use watertight::Pattern;
+use watertight::{Pattern, Policy};
 
 /// A pattern. `tcp/` may be left out, and a Unix socket may be written as for listening.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,12 @@ impl FromStr for AllowSpec {
             )
         })
     }
+}
+
+/// What `patterns` permit; a pattern of addresses permits names, too, unless they are not to be looked up.
+pub(crate) fn policy(patterns: Vec<AllowSpec>, resolve_names: Option<bool>) -> Policy {
+    let policy: Policy = patterns.into_iter().map(|pattern| pattern.0).collect();
+    if resolve_names == Some(false) { policy.names_by_patterns_alone() } else { policy }
 }
 
 #[cfg(test)]

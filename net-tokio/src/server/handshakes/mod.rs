@@ -17,7 +17,7 @@ use crate::log_limit::LogLimit;
 use crate::metrics::{handshake_refused, handshakes_changed};
 
 use queue::{Limits, Moved, Press, Queue};
-use shares::Source;
+pub(super) use shares::Source;
 
 /// Sockets that wait for each handshake that may run. They cost a descriptor and a small task each,
 /// and hold what a fleet sends that comes back at once.

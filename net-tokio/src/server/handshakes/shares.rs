@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Where a socket comes from. An IPv6 network of 64 bits is one source: whoever has one address of it
 /// has them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
+pub(in crate::server) enum Source {
     /// A Unix socket, or a byte stream whose remote has no address.
     Local,
     V4(Ipv4Addr),
@@ -15,7 +15,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn of(remote: Option<SocketAddr>) -> Self {
+    pub(in crate::server) fn of(remote: Option<SocketAddr>) -> Self {
         match remote.map(|remote| remote.ip().to_canonical()) {
             None => Self::Local,
             Some(IpAddr::V4(address)) => Self::V4(address),

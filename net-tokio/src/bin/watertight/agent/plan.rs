@@ -7,6 +7,7 @@ use tracing::warn;
 use watertight::core::{ReconnectConfig, SessionConfig};
 use watertight::{ClientTls, Endpoint, Keepalive, Policy, ProxyPolicy};
 
+use crate::allow_spec::policy;
 use crate::cli::AgentOptions;
 use crate::failure::Failure;
 use crate::forward_spec::AgentForward;
@@ -44,7 +45,7 @@ impl AgentPlan {
                  --connect wss://tunnel.example.com/connect",
             )
         })?;
-        let policy: Policy = options.allow.into_iter().map(|allow| allow.0).collect();
+        let policy = policy(options.allow, options.resolve_names);
         if policy.is_empty() && options.forward.is_empty() {
             warn!("the server may dial nothing here: permit targets with --allow PATTERN");
         }

@@ -99,6 +99,14 @@ pub(crate) struct AgentOptions {
     #[serde(deserialize_with = "text::list")]
     pub(crate) allow: Vec<AllowSpec>,
 
+    /// Look up names that only a network in --allow can permit [default: true]
+    ///
+    /// The server learns by it which names there are here. With =false a name needs a pattern of names.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = DIALS)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(env = "WATERTIGHT_AGENT_RESOLVE_NAMES", hide_env_values = true)]
+    pub(crate) resolve_names: Option<bool>,
+
     /// A local port or socket whose connections are dialled by the server; repeatable
     ///
     /// The server must permit the target with --allow-dial. LISTEN is HOST:PORT or unix:/path;
@@ -182,6 +190,7 @@ impl AgentOptions {
             client_cert: self.client_cert.or(others.client_cert),
             client_key: self.client_key.or(others.client_key),
             allow: first(self.allow, others.allow),
+            resolve_names: self.resolve_names.or(others.resolve_names),
             forward: first(self.forward, others.forward),
             silence: self.silence.or(others.silence),
             keepalive: self.keepalive.or(others.keepalive),

@@ -99,6 +99,14 @@ pub(crate) struct ServerOptions {
     #[serde(deserialize_with = "text::list")]
     pub(crate) allow_dial: Vec<AllowSpec>,
 
+    /// Look up names that only a network in --allow-dial can permit [default: true]
+    ///
+    /// An agent learns by it which names there are here. With =false a name needs a pattern of names.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = FORWARDING)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(env = "WATERTIGHT_SERVER_RESOLVE_NAMES", hide_env_values = true)]
+    pub(crate) resolve_names: Option<bool>,
+
     /// A local port or socket whose connections are dialled at an agent; repeatable
     ///
     /// LISTEN is HOST:PORT or unix:/path. KEY is the agent's --key. TARGET is what the agent
@@ -287,6 +295,7 @@ impl ServerOptions {
             client_key_from: self.client_key_from.or(others.client_key_from),
             token_file: self.token_file.or(others.token_file),
             allow_dial: first(self.allow_dial, others.allow_dial),
+            resolve_names: self.resolve_names.or(others.resolve_names),
             forward: first(self.forward, others.forward),
             admin: self.admin.or(others.admin),
             admin_forwarded: self.admin_forwarded.or(others.admin_forwarded),

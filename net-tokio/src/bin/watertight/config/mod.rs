@@ -111,6 +111,7 @@ mod tests {
             silence = "10s"
             keepalive = "1m"
             reconnect-spread = "1m"
+            resolve-names = false
             drain-timeout = "5s"
             max-connections = 7
             max-buffered = 1048576

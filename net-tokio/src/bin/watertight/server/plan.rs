@@ -9,6 +9,7 @@ use super::peers::PeerPlan;
 use crate::access::Access;
 use crate::address::{AdminAddr, ListenAddr};
 use crate::admin::ProxyOptions;
+use crate::allow_spec::policy;
 use crate::cli::ServerOptions;
 use crate::descriptors;
 use crate::failure::Failure;
@@ -88,7 +89,7 @@ impl ServerPlan {
             connect_path: options.connect_path.map(|path| path.0),
             access: Access { tokens, key_source, tls: tls.clone() },
             tls,
-            allow_dial: options.allow_dial.into_iter().map(|allow| allow.0).collect(),
+            allow_dial: policy(options.allow_dial, options.resolve_names),
             proxy: ProxyOptions {
                 forwarded: options.admin_forwarded.unwrap_or_default(),
                 pages: options.admin_pages.unwrap_or_default(),

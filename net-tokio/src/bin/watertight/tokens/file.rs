@@ -1,5 +1,6 @@
 //! Token files.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tracing::warn;
@@ -12,11 +13,12 @@ use crate::text_file;
 /// Reads a server's file: `TOKEN` or `KEY TOKEN` a line.
 pub(super) fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
     let content = text_file::read(path, "the token file", "--token-file")?;
-    let tokens = parse_tokens(&content).map_err(|problem| bad(path, &problem))?;
+    let (tokens, weak) = parse_tokens(&content).map_err(|problem| bad(path, &problem))?;
     if tokens.len() == 0 {
         warn!(path = %path.display(), "there is no token in the file: no agent can connect");
     }
     warn_if_exposed(path, "the token file");
+    warn_if_weak(path, weak);
     Ok(tokens)
 }
 
@@ -27,6 +29,7 @@ pub(crate) fn read_token(path: &Path, option: &str) -> Result<String, Failure> {
         bad(path, &Problem { line: None, text: "there is no token in it: put one on a line" })
     })?;
     check_token(line).map_err(|text| bad(path, &problem(number, text)))?;
+    warn_if_weak(path, usize::from(is_weak(line)));
     Ok(line.to_string())
 }
 
@@ -56,8 +59,9 @@ pub(super) fn lines(content: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
-fn parse_tokens(content: &str) -> Result<Tokens, Problem> {
-    let mut tokens = Tokens::default();
+/// The tokens, and how many of them are weak.
+fn parse_tokens(content: &str) -> Result<(Tokens, usize), Problem> {
+    let (mut tokens, mut weak) = (Tokens::default(), 0);
     for (number, line) in lines(content) {
         let problem = |text| problem(number, text);
         let mut words = line.split_whitespace();
@@ -72,9 +76,31 @@ fn parse_tokens(content: &str) -> Result<Tokens, Problem> {
             _ => return Err(problem("expected `TOKEN` or `KEY TOKEN`, found more words")),
         };
         check_token(token).map_err(problem)?;
+        weak += usize::from(is_weak(token));
         tokens.add(key, token);
     }
-    Ok(tokens)
+    Ok((tokens, weak))
+}
+
+/// Characters of a token below which it can be guessed: 64 bits in hexadecimal digits.
+const SHORT: usize = 16;
+
+/// Whether a token is short, or is made of few characters.
+pub(super) fn is_weak(token: &str) -> bool {
+    let characters: BTreeSet<_> = token.bytes().collect();
+    token.len() < SHORT || characters.len() < SHORT / 2
+}
+
+/// Says that tokens can be guessed, and not which.
+pub(super) fn warn_if_weak(path: &Path, weak: usize) {
+    if weak > 0 {
+        let path = path.display();
+        warn!(
+            %path,
+            weak,
+            "tokens in the file are short enough to be guessed: make each with `openssl rand -hex 32`"
+        );
+    }
 }
 
 /// A token travels in an HTTP header.
@@ -92,11 +118,15 @@ mod tests {
 
     #[test]
     fn lines_are_entries() {
-        let tokens = parse_tokens("# mine\n\n  secret\nedge\tother \n").unwrap();
+        let (tokens, weak) = parse_tokens("# mine\n\n  secret\nedge\tother \n").unwrap();
+        assert_eq!(weak, 2);
         assert_eq!(tokens.len(), 2);
         assert_eq!(tokens.check(Some("lab"), Some("secret")).unwrap().0, "lab");
         assert_eq!(tokens.check(Some("edge"), Some("other")).unwrap().0, "edge");
-        assert_eq!(parse_tokens("# nothing\n").unwrap().len(), 0);
+        assert_eq!(parse_tokens("# nothing\n").unwrap().0.len(), 0);
+        let strong = "edge 0123456789abcdef0123456789abcdef\n";
+        assert_eq!(parse_tokens(strong).unwrap().1, 0);
+        assert_eq!(parse_tokens("edge aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n").unwrap().1, 1);
     }
 
     #[test]

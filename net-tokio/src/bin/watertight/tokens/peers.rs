@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::file::{bad, check_token, lines, problem};
+use super::file::{bad, check_token, is_weak, lines, problem, warn_if_weak};
 use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
 use crate::text_file;
@@ -47,7 +47,7 @@ impl fmt::Debug for PeerTokens {
 /// Reads a file of `ID TOKEN` lines.
 pub(crate) fn read_shared(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let content = text_file::read(path, "the file of the peers' tokens", "--peer-tokens")?;
-    let mut shared = BTreeMap::new();
+    let (mut shared, mut weak) = (BTreeMap::new(), 0);
     for (number, line) in lines(&content) {
         let wrong = |text| bad(path, &problem(number, text));
         let words: Vec<_> = line.split_whitespace().collect();
@@ -55,10 +55,12 @@ pub(crate) fn read_shared(path: &Path) -> Result<BTreeMap<String, String>, Failu
             return Err(wrong("expected `ID TOKEN`, the --peer-id of another server and a token"));
         };
         check_token(token).map_err(wrong)?;
+        weak += usize::from(is_weak(token));
         if shared.insert(id.to_string(), token.to_string()).is_some() {
             return Err(wrong("this id has a line already"));
         }
     }
     warn_if_exposed(path, "the file of the peers' tokens");
+    warn_if_weak(path, weak);
     Ok(shared)
 }
