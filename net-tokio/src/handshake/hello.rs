@@ -5,6 +5,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use watertight_core::wire::Hello;
+use zeroize::Zeroizing;
 
 use super::preface::VERSION;
 use super::proof::{Exchange, Party};
@@ -16,7 +17,7 @@ const AGENT: &str = concat!("watertight/", env!("CARGO_PKG_VERSION"));
 #[derive(Clone)]
 pub(crate) struct ClientHello {
     key: String,
-    token: String,
+    token: Zeroizing<String>,
     headers: HeaderMap,
     base_dialect: bool,
     extended_only: bool,
@@ -29,7 +30,7 @@ pub(crate) struct ClientHello {
 pub(crate) struct PeerRemote {
     pub(crate) id: String,
     /// With which it proves its id.
-    pub(crate) token: String,
+    pub(crate) token: Zeroizing<String>,
     /// Whether tokens are proved, and not sent.
     pub(crate) proves: bool,
 }
@@ -38,7 +39,7 @@ impl ClientHello {
     pub(crate) fn new(key: &str) -> Self {
         Self {
             key: key.to_string(),
-            token: String::new(),
+            token: Zeroizing::default(),
             headers: HeaderMap::new(),
             base_dialect: false,
             extended_only: false,
@@ -48,7 +49,7 @@ impl ClientHello {
 
     /// That of a server toward its peer. Byte streams have no words for it.
     pub(crate) fn of_peer(id: &str, token: &str, remote: PeerRemote) -> Self {
-        Self { token: token.to_string(), peer: Some(remote), ..Self::new(id) }
+        Self { token: token.to_string().into(), peer: Some(remote), ..Self::new(id) }
     }
 
     /// The same, which sends its token.
@@ -58,7 +59,7 @@ impl ClientHello {
     }
 
     pub(crate) fn set_token(&mut self, token: &str) {
-        self.token = token.to_string();
+        self.token = token.to_string().into();
     }
 
     pub(crate) fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
@@ -105,7 +106,7 @@ impl ClientHello {
     }
 
     pub(super) fn preface(&self) -> Hello {
-        Hello { version: VERSION, client_key: self.key.clone(), token: self.token.clone() }
+        Hello { version: VERSION, client_key: self.key.clone(), token: self.token.to_string() }
     }
 
     /// The upgrade request. Headers of the embedder's never replace those of the upgrade itself. `nonce`
@@ -145,7 +146,7 @@ impl ClientHello {
         }
         headers.insert(upgrade::CLIENT_KEY, header(&self.key, "the client key")?);
         if !self.token.is_empty() {
-            headers.insert(AUTHORIZATION, secret(&format!("Bearer {}", self.token))?);
+            headers.insert(AUTHORIZATION, secret(&format!("Bearer {}", *self.token))?);
         }
         Ok(())
     }
@@ -174,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_peer_sends_its_token_only_where_it_proves_nothing() {
-        let remote = PeerRemote { id: "b".into(), token: "theirs".into(), proves: true };
+        let remote =
+            PeerRemote { id: "b".into(), token: "theirs".to_string().into(), proves: true };
         let hello = ClientHello::of_peer("10.0.0.7", "secret", remote);
         let request = |hello: &ClientHello| {
             hello.request("host:1", "/connect", "dGhlIHNhbXBsZSBub25jZQ==", "nonce").unwrap()

@@ -139,7 +139,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<String, BadPeer> {
-        let tokens = PeerTokens::new(Some("ours".into()), [("c".into(), "pair".into())].into());
+        let tokens = PeerTokens::new(
+            Some("ours".to_string().into()),
+            [("c".to_string(), "pair".to_string().into())].into(),
+        );
         let peer = PeerSpec(text.to_string()).read(&tokens);
         peer.map(|peer| format!("{peer:?}"))
     }

@@ -7,6 +7,7 @@ use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use watertight_core::registry::RegistryLimits;
+use zeroize::Zeroizing;
 
 use super::error::check_id;
 use super::{Peer, PeerError, PeerIdentity};
@@ -42,7 +43,7 @@ pub(in crate::server) struct Known {
 pub(in crate::server) struct Proof {
     /// Of the peer in the book.
     pub(in crate::server) number: u64,
-    pub(in crate::server) token: String,
+    pub(in crate::server) token: Zeroizing<String>,
     /// This server's own.
     pub(in crate::server) own: PeerIdentity,
 }

@@ -104,7 +104,8 @@ impl Inner {
         let Claimed { id, nonces: [theirs, ours], remote, dialect } = claimed;
         let proof = self.sessions().book().proof(&id);
         // A token that nobody knows.
-        let unknown = || (nonce(Masking::ByRole), PeerIdentity::new("", &nonce(Masking::ByRole)));
+        let unknown =
+            || (nonce(Masking::ByRole).into(), PeerIdentity::new("", &nonce(Masking::ByRole)));
         let number = proof.as_ref().map(|proof| proof.number);
         let (token, own) = proof.map_or_else(unknown, |proof| (proof.token, proof.own));
         let exchange = Exchange {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use watertight_core::ReconnectConfig;
+use zeroize::Zeroizing;
 
 use crate::agent::ByteStreams;
 use crate::endpoint::{Endpoint, ProxyPolicy};
@@ -15,7 +16,7 @@ use crate::transport::Io;
 #[derive(Clone)]
 pub struct PeerIdentity {
     pub(super) id: String,
-    pub(super) token: String,
+    pub(super) token: Zeroizing<String>,
 }
 
 impl PeerIdentity {
@@ -23,7 +24,7 @@ impl PeerIdentity {
     /// none of [its own](Peer::own_token).
     #[must_use]
     pub fn new(id: &str, token: &str) -> Self {
-        Self { id: id.to_string(), token: token.to_string() }
+        Self { id: id.to_string(), token: token.to_string().into() }
     }
 }
 
@@ -39,9 +40,9 @@ impl fmt::Debug for PeerIdentity {
 pub struct Peer {
     pub(super) endpoint: Endpoint,
     pub(super) id: String,
-    pub(super) token: String,
+    pub(super) token: Zeroizing<String>,
     /// In place of the identity's.
-    pub(super) own_token: Option<String>,
+    pub(super) own_token: Option<Zeroizing<String>>,
     pub(super) remotedialer: bool,
     pub(super) address: Option<IpAddr>,
     pub(super) tls: Option<ClientTls>,
@@ -61,7 +62,7 @@ impl Peer {
         Self {
             endpoint,
             id: id.to_string(),
-            token: token.to_string(),
+            token: token.to_string().into(),
             own_token: None,
             remotedialer: false,
             address: None,
@@ -85,7 +86,7 @@ impl Peer {
     /// only a token for each two servers keeps one of them from taking another one's id.
     #[must_use]
     pub fn own_token(mut self, token: &str) -> Self {
-        self.own_token = Some(token.to_string());
+        self.own_token = Some(token.to_string().into());
         self
     }
 

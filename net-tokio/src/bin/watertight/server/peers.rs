@@ -10,7 +10,7 @@ use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
 use crate::peer_spec::{PeerSpec, PeerUrl};
 use crate::tls;
-use crate::tokens::{PeerTokens, read_shared, read_token};
+use crate::tokens::{PeerTokens, is_weak, read_shared, read_token, warn_if_weak};
 
 /// The other servers, and who this one is to them.
 #[derive(Clone, Debug)]
@@ -149,6 +149,7 @@ impl TokenFiles {
         let own = self.own.as_deref().map(|path| {
             let token = read_token(path, "--peer-token-file")?;
             warn_if_exposed(path, "the peer token file");
+            warn_if_weak(path, usize::from(is_weak(&token)));
             Ok(token)
         });
         let shared = self.shared.as_deref().map(read_shared);

@@ -1,9 +1,11 @@
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use tracing::warn;
+use zeroize::Zeroizing;
 
-use super::file::read_token;
+use super::file::{is_weak, read_token, warn_if_weak};
 use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
 
@@ -11,22 +13,22 @@ const OPTION: &str = "--token-file";
 
 /// An agent's token. A file is read again before each connection, so that the token can be changed
 /// without a restart.
-#[derive(Debug)]
 pub(crate) struct AgentToken {
     file: Option<PathBuf>,
     /// The last good one.
-    token: Mutex<String>,
+    token: Mutex<Zeroizing<String>>,
 }
 
 impl AgentToken {
     pub(crate) fn of_file(file: PathBuf) -> Result<Self, Failure> {
-        let token = Mutex::new(read_token(&file, OPTION)?);
+        let token = read_token(&file, OPTION)?;
         warn_if_exposed(&file, "the token file");
-        Ok(Self { file: Some(file), token })
+        warn_if_weak(&file, usize::from(is_weak(&token)));
+        Ok(Self { file: Some(file), token: Mutex::new(token) })
     }
 
     pub(crate) fn fixed(token: &str) -> Self {
-        Self { file: None, token: Mutex::new(token.to_string()) }
+        Self { file: None, token: Mutex::new(token.to_string().into()) }
     }
 
     /// The token for the next connection. Reads the file, which may block.
@@ -38,7 +40,14 @@ impl AgentToken {
                 Err(failure) => warn!(%failure, "the token stays what it was"),
             }
         }
-        token.clone()
+        token.to_string()
+    }
+}
+
+impl fmt::Debug for AgentToken {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentToken").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
@@ -60,5 +69,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         assert_eq!(token.current(), "second");
         assert_eq!(AgentToken::fixed("mine").current(), "mine");
+        let shown = format!("{token:?} {:?}", AgentToken::fixed("mine"));
+        assert!(!shown.contains("second") && !shown.contains("mine"), "{shown}");
     }
 }

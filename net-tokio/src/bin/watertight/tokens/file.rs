@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use tracing::warn;
+use zeroize::Zeroizing;
 
 use super::Tokens;
 use crate::exposure::warn_if_exposed;
@@ -12,7 +13,7 @@ use crate::text_file;
 
 /// Reads a server's file: `TOKEN` or `KEY TOKEN` a line.
 pub(super) fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
-    let content = text_file::read(path, "the token file", "--token-file")?;
+    let content = Zeroizing::new(text_file::read(path, "the token file", "--token-file")?);
     let (tokens, weak) = parse_tokens(&content).map_err(|problem| bad(path, &problem))?;
     if tokens.len() == 0 {
         warn!(path = %path.display(), "there is no token in the file: no agent can connect");
@@ -23,14 +24,13 @@ pub(super) fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
 }
 
 /// Reads the file of one token, which the operator gave with `option`: the first line that counts.
-pub(crate) fn read_token(path: &Path, option: &str) -> Result<String, Failure> {
-    let content = text_file::read(path, "the token file", option)?;
+pub(crate) fn read_token(path: &Path, option: &str) -> Result<Zeroizing<String>, Failure> {
+    let content = Zeroizing::new(text_file::read(path, "the token file", option)?);
     let (number, line) = lines(&content).next().ok_or_else(|| {
         bad(path, &Problem { line: None, text: "there is no token in it: put one on a line" })
     })?;
     check_token(line).map_err(|text| bad(path, &problem(number, text)))?;
-    warn_if_weak(path, usize::from(is_weak(line)));
-    Ok(line.to_string())
+    Ok(Zeroizing::new(line.to_string()))
 }
 
 /// What is wrong with a file, and where.
@@ -86,13 +86,13 @@ fn parse_tokens(content: &str) -> Result<(Tokens, usize), Problem> {
 const SHORT: usize = 16;
 
 /// Whether a token is short, or is made of few characters.
-pub(super) fn is_weak(token: &str) -> bool {
+pub(crate) fn is_weak(token: &str) -> bool {
     let characters: BTreeSet<_> = token.bytes().collect();
     token.len() < SHORT || characters.len() < SHORT / 2
 }
 
 /// Says that tokens can be guessed, and not which.
-pub(super) fn warn_if_weak(path: &Path, weak: usize) {
+pub(crate) fn warn_if_weak(path: &Path, weak: usize) {
     if weak > 0 {
         let path = path.display();
         warn!(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::file::{bad, check_token, is_weak, lines, problem, warn_if_weak};
 use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
@@ -12,23 +14,26 @@ use crate::text_file;
 /// This server's own token, and those that it shares with one peer each.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PeerTokens {
-    ours: Option<String>,
-    shared: BTreeMap<String, String>,
+    ours: Option<Zeroizing<String>>,
+    shared: Shared,
 }
 
+/// By the ids of the peers.
+pub(crate) type Shared = BTreeMap<String, Zeroizing<String>>;
+
 impl PeerTokens {
-    pub(crate) const fn new(ours: Option<String>, shared: BTreeMap<String, String>) -> Self {
+    pub(crate) const fn new(ours: Option<Zeroizing<String>>, shared: Shared) -> Self {
         Self { ours, shared }
     }
 
     /// The token toward every peer that has none with this server alone.
     pub(crate) fn ours(&self) -> Option<&str> {
-        self.ours.as_deref()
+        self.ours.as_ref().map(|ours| &***ours)
     }
 
     /// The token that this server and the peer with this id prove themselves with to each other.
     pub(crate) fn shared_with(&self, id: &str) -> Option<&str> {
-        self.shared.get(id).map(String::as_str)
+        self.shared.get(id).map(|shared| &***shared)
     }
 
     /// The ids of the peers that have one.
@@ -45,8 +50,9 @@ impl fmt::Debug for PeerTokens {
 }
 
 /// Reads a file of `ID TOKEN` lines.
-pub(crate) fn read_shared(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+pub(crate) fn read_shared(path: &Path) -> Result<Shared, Failure> {
     let content = text_file::read(path, "the file of the peers' tokens", "--peer-tokens")?;
+    let content = Zeroizing::new(content);
     let (mut shared, mut weak) = (BTreeMap::new(), 0);
     for (number, line) in lines(&content) {
         let wrong = |text| bad(path, &problem(number, text));
@@ -56,7 +62,7 @@ pub(crate) fn read_shared(path: &Path) -> Result<BTreeMap<String, String>, Failu
         };
         check_token(token).map_err(wrong)?;
         weak += usize::from(is_weak(token));
-        if shared.insert(id.to_string(), token.to_string()).is_some() {
+        if shared.insert(id.to_string(), token.to_string().into()).is_some() {
             return Err(wrong("this id has a line already"));
         }
     }
