@@ -68,7 +68,8 @@ pub(crate) struct ServerOptions {
     /// Certificates that their authorities have revoked: lists (PEM), one of each authority in --client-ca
     ///
     /// An agent whose certificate is on one is refused. A list that has expired lets nobody in: it
-    /// says nothing of what was revoked since. On SIGHUP the file is read again.
+    /// says nothing of what was revoked since. On SIGHUP the file is read again, and sessions end whose
+    /// certificate would be refused now: all of them, where the list has expired.
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_CLIENT_CRL", hide_env_values = true)]
     pub(crate) client_crl: Option<PathBuf>,
