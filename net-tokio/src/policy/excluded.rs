@@ -8,12 +8,23 @@ use std::os::unix::fs::MetadataExt;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Addresses of one link, where clouds serve each machine its credentials.
-const LINK_LOCAL: [IpNet; 3] = [
+const LINK_LOCAL: [IpNet; 9] = [
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16)),
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
-    // The one of Amazon's that is no link-local address by its number.
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128)),
+    // By their numbers these are unique local addresses: Amazon's and that of its Kubernetes, Google's,
+    // Oracle's, Akamai's, Scaleway's and Alibaba's.
+    address([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]),
+    address([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23]),
+    address([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]),
+    address([0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]),
+    address([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1]),
+    address([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42]),
+    address([0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200]),
 ];
+
+const fn address([a, b, c, d, e, f, g, h]: [u16; 8]) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), 128))
+}
 
 /// Whether an address is of such a kind.
 pub(super) fn is_link_local(ip: IpAddr) -> bool {
