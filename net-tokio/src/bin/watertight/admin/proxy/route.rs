@@ -116,12 +116,13 @@ fn authority(host: &str) -> Result<Authority, Problem> {
 
 fn port(authority: &Authority, https: bool) -> Result<u16, Problem> {
     let text = authority.as_str();
-    match text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
-        None => Ok(default_port(https)),
-        Some(port) => match port.parse() {
-            Ok(port) if port != 0 => Ok(port),
-            _ => Err(malformed(&format!("{port:?} is not a port"))),
-        },
+    let rest = text.strip_prefix(authority.host()).unwrap_or(text);
+    if rest.is_empty() {
+        return Ok(default_port(https));
+    }
+    match rest.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        Some(port) if port != 0 => Ok(port),
+        _ => Err(malformed(&format!("{rest:?} is not a port"))),
     }
 }
 
@@ -196,6 +197,8 @@ mod tests {
             "/client/k/http/user@web/",
             "/client/k/http/web:0/",
             "/client/k/http/web:99999/",
+            "/client/k/http/%5B::1%5Dx/",
+            "/client/k/http/%5B::1%5Dx:80/",
             "/client/k/http/web%20site/",
             "/client/%ff/http/web/",
         ] {
