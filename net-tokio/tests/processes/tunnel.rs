@@ -131,6 +131,12 @@ impl TunnelBuilder {
         self
     }
 
+    /// The patterns of what may be dialled, in place of any port of 127.0.0.1.
+    pub(crate) fn allow_only(mut self, patterns: &[&str]) -> Self {
+        self.allow = patterns.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// More arguments of the server.
     pub(crate) fn server<const N: usize>(mut self, args: [&str; N]) -> Self {
         self.server_args.extend(args.map(String::from));

@@ -1,0 +1,8 @@
+//! Attackers as small programs against the built program: each tries one kind of attack in many
+//! forms, and reaches nothing, learns nothing and disturbs nobody.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic here fails the test")]
+
+mod addresses;
+#[path = "../processes/mod.rs"]
+mod processes;
