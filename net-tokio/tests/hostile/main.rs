@@ -4,5 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic here fails the test")]
 
 mod addresses;
+mod canary;
 #[path = "../processes/mod.rs"]
 mod processes;
+mod rebinding;
