@@ -1,18 +1,21 @@
-//! Names of targets that have no answer, on the system's own resolver: an agent in a mount namespace
-//! whose resolv.conf names a server that swallows what it is asked. Row N5 of the list of broken tunnels.
+//! Names of targets on the system's own resolver: an agent in a mount namespace whose resolv.conf names
+//! a server that swallows what it is asked (row N5 of the list of broken tunnels), or one whose answers
+//! change.
 //!
 //! `cargo test -p watertight --test names -- --ignored --nocapture` as root, with util-linux.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 mod support;
 
+use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use support::{KEY, TOKEN, Target, in_time, listen, server, until};
@@ -23,11 +26,15 @@ const NAMES: usize = 600;
 /// Where nobody answers.
 const SILENT: &str = "127.94.0.53";
 
+/// Where an attacker answers.
+const HOSTILE: &str = "127.94.0.54";
+
 /// An agent in a mount namespace of its own.
 struct Jailed(Child);
 
 impl Jailed {
-    fn start(server: u16) -> (Self, tempfile::TempDir) {
+    /// Asks `names` for its targets' addresses.
+    fn start(server: u16, names: &str, allow: &[&str]) -> (Self, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: String| {
             let path = folder.path().join(name);
@@ -35,7 +42,7 @@ impl Jailed {
             path
         };
         // So long that nothing of it is over within this test.
-        let resolv = format!("nameserver {SILENT}\noptions timeout:30 attempts:2\n");
+        let resolv = format!("nameserver {names}\noptions timeout:30 attempts:2\n");
         let resolv = write("resolv.conf", resolv);
         let token = write("token", TOKEN.into());
         let child = Command::new("unshare")
@@ -46,7 +53,8 @@ impl Jailed {
             .args(["agent", "--connect", &format!("ws://localhost:{server}"), "--key", KEY])
             .arg("--token-file")
             .arg(token)
-            .args(["--allow", "*:*", "--log", "warn"])
+            .args(["--log", "warn", "--allow"])
+            .args(allow)
             .spawn()
             .unwrap();
         (Self(child), folder)
@@ -66,7 +74,7 @@ async fn n5_names_that_hang_starve_neither_other_targets_nor_the_agent() {
     let silent = UdpSocket::bind((SILENT, 53)).unwrap();
     let server = server().build();
     let port = listen(&server).await.port();
-    let (agent, _folder) = Jailed::start(port);
+    let (agent, _folder) = Jailed::start(port, SILENT, &["*:*"]);
     until(|| !server.clients().is_empty()).await;
 
     let mut hanging = JoinSet::new();
@@ -106,4 +114,77 @@ async fn n5_names_that_hang_starve_neither_other_targets_nor_the_agent() {
     drop(agent);
     let ledger = in_time(server.shutdown(Duration::ZERO)).await;
     assert!(ledger.is_even(), "{ledger:?}");
+}
+
+/// What a name has for addresses, each time that it is asked for.
+type Turns = (&'static str, &'static [&'static [[u8; 4]]]);
+
+/// What the attacker answers. The policy allows the second address alone.
+const TURNS: [Turns; 3] = [
+    ("rebound", &[&[[127, 0, 0, 2]], &[[127, 0, 0, 1]]]),
+    ("both", &[&[[127, 0, 0, 1], [127, 0, 0, 2]]]),
+    ("cloud", &[&[[169, 254, 169, 254]]]),
+];
+
+/// Answers questions of DNS (RFC 1035, 4.1) for as long as the process lives. No name has an IPv6
+/// address.
+fn answer_names(socket: &UdpSocket) {
+    let (mut asked, mut question) = ([0; TURNS.len()], [0; 512]);
+    while let Ok((length, from)) = socket.recv_from(&mut question) {
+        let label = &question[13..13 + usize::from(question[12])];
+        let index = TURNS.iter().position(|(name, _)| name.as_bytes() == label).unwrap();
+        let is_v4 = question[..length].ends_with(&[0, 1, 0, 1]);
+        let turns = TURNS[index].1;
+        let addresses = if is_v4 { turns[asked[index] % turns.len()] } else { &[] };
+        asked[index] += usize::from(is_v4);
+        let count = u8::try_from(addresses.len()).unwrap();
+        let header = [0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
+        let mut answer = [&question[..2], &header, &question[12..length]].concat();
+        for address in addresses {
+            // The name of the question, A, IN, no time to live, four bytes.
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+            answer.extend(address);
+        }
+        socket.send_to(&answer, from).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "makes a mount namespace, as root and with util-linux"]
+async fn a_name_that_is_rebound_leads_only_where_the_policy_allows() {
+    let hostile = UdpSocket::bind((HOSTILE, 53)).unwrap();
+    std::thread::spawn(move || answer_names(&hostile));
+    let allowed = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let port = allowed.local_addr().unwrap().port();
+    let forbidden = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    forbidden.set_nonblocking(true).unwrap();
+    let server = server().build();
+    let at = listen(&server).await.port();
+    let (agent, _folder) = Jailed::start(at, HOSTILE, &["127.0.0.2:*", "cloud.test:*"]);
+    until(|| !server.clients().is_empty()).await;
+
+    let dial = async |name: &str| {
+        let target = format!("tcp/{name}.test:{port}");
+        in_time(server.dial(KEY, &target)).await.map_err(|error| error.to_string())
+    };
+    let refused = |name: &str| format!("tcp/{name}.test:{port} is not allowed here");
+    let mut dialled = 0;
+    for _ in 0..10 {
+        // The address that was checked is the one that is dialled: a second look-up has another answer.
+        match dial("rebound").await {
+            Ok(_) => dialled += 1,
+            Err(error) => assert_eq!(error, refused("rebound")),
+        }
+        dial("both").await.unwrap();
+        // A name that is allowed is no way to the credentials of the machine.
+        let cloud = dial("cloud").await.unwrap_err();
+        assert!(cloud.starts_with(&refused("cloud")) && cloud.contains("link-local"), "{cloud}");
+    }
+    assert_eq!(forbidden.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert!((1..10).contains(&dialled), "{dialled} of 10");
+    for _ in 0..dialled + 10 {
+        in_time(allowed.accept()).await.unwrap();
+    }
+    drop(agent);
+    assert!(in_time(server.shutdown(Duration::ZERO)).await.is_even());
 }
