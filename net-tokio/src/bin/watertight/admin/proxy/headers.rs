@@ -24,6 +24,16 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(UPGRADE).filter(|_| wanted).cloned()
 }
 
+/// Whether a message has a transfer coding other than chunked (RFC 9112, 6.1). Its next hop is not told of
+/// it and would take the coded bytes for the content.
+pub(super) fn is_coded(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = values
+        .next()
+        .is_some_and(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    first || values.next().is_some()
+}
+
 /// Removes what was meant for this hop.
 pub(super) fn strip(headers: &mut HeaderMap) {
     // A length beside chunks does not count (RFC 9112, 6.3), and the chunks end here.
@@ -194,6 +204,26 @@ mod tests {
         assert!(!headers.contains_key(CONTENT_LENGTH));
         let connection: Vec<_> = headers.get_all(CONNECTION).iter().collect();
         assert_eq!(connection, ["close", "te"]);
+    }
+
+    #[test]
+    fn only_chunks_are_no_coding_of_their_own() {
+        for (codings, expected) in [
+            (&[][..], false),
+            (&["chunked"], false),
+            (&[" Chunked\t"], false),
+            (&["gzip, chunked"], true),
+            (&["identity", "chunked"], true),
+            (&["chunked", "chunked"], true),
+            (&["gzip"], true),
+            (&[""], true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_static(coding));
+            }
+            assert_eq!(is_coded(&headers), expected, "{codings:?}");
+        }
     }
 
     #[test]

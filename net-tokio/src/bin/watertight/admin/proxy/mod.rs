@@ -76,6 +76,9 @@ async fn pass_on(
         To::Path => Route::of(request.uri())?,
         To::Page(host) => Route::of_page(host, request.uri())?,
     };
+    if headers::is_coded(request.headers()) {
+        return Err(Problem::Coding);
+    }
     let wanted = headers::upgrade(request.headers());
     let downstream = hyper::upgrade::on(&mut request);
     let io = upstream::connect(state, &route).await?;
@@ -85,6 +88,9 @@ async fn pass_on(
     let (answer, target) = upstream::send(state, io, request, &route, client).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade::switch(state, answer, downstream, wanted, client, target);
+    }
+    if headers::is_coded(answer.headers()) {
+        return Err(Problem::AnswerCoding { target: route.target });
     }
     let (mut parts, incoming) = answer.into_parts();
     headers::strip(&mut parts.headers);

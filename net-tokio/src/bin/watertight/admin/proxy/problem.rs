@@ -29,6 +29,10 @@ pub(super) enum Problem {
     TlsTimeout { name: String },
     #[error("the request's body was cut, or is malformed: {error}")]
     Body { error: hyper::Error },
+    #[error("only the transfer coding chunked is passed on")]
+    Coding,
+    #[error("{target} answers in a transfer coding other than chunked, which is not passed on")]
+    AnswerCoding { target: String },
     #[error("{target} broke the connection or does not speak HTTP: {error}")]
     Http { target: String, error: hyper::Error },
     #[error("{target} switched to a protocol that was not asked for")]
@@ -51,11 +55,14 @@ impl Problem {
         match self {
             Self::Malformed(_) | Self::Body { .. } => StatusCode::BAD_REQUEST,
             Self::UnknownClient { .. } => StatusCode::NOT_FOUND,
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Dial { error, .. } => dial_status(error),
             Self::TlsTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::NoTrust { .. } | Self::Tls { .. } | Self::Http { .. } | Self::Upgrade { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::NoTrust { .. }
+            | Self::Tls { .. }
+            | Self::AnswerCoding { .. }
+            | Self::Http { .. }
+            | Self::Upgrade { .. } => StatusCode::BAD_GATEWAY,
         }
     }
 }
