@@ -33,6 +33,8 @@ pub(super) enum Problem {
     Coding,
     #[error("{target} answers in a transfer coding other than chunked, which is not passed on")]
     AnswerCoding { target: String },
+    #[error("{target} sends interim answers (1xx) without end")]
+    Interim { target: String },
     #[error("{target} broke the connection or does not speak HTTP: {error}")]
     Http { target: String, error: hyper::Error },
     #[error("{target} switched to a protocol that was not asked for")]
@@ -61,6 +63,7 @@ impl Problem {
             Self::NoTrust { .. }
             | Self::Tls { .. }
             | Self::AnswerCoding { .. }
+            | Self::Interim { .. }
             | Self::Http { .. }
             | Self::Upgrade { .. } => StatusCode::BAD_GATEWAY,
         }

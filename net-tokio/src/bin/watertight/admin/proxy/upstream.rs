@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use http::{Request, Response, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use watertight::{BoxIo, ResetCode, StreamControl};
 
@@ -20,6 +22,10 @@ use super::problem::Problem;
 use super::route::Route;
 use super::target::{RequestBody, Target};
 use crate::tasks::Tied;
+
+/// Interim answers (1xx) that a target may send: one every few seconds for an hour. They are not passed on,
+/// and a target that sends nothing else would keep a processor busy for as long as the client waits.
+const MAX_INTERIM: usize = 1000;
 
 /// How long the target's TLS may take.
 const TLS_DEADLINE: Duration = Duration::from_secs(15);
@@ -106,9 +112,24 @@ pub(super) async fn send(
         }
     });
     let tunnelled = Tunnelled { control, task: Some(task) };
-    let request = request.map(|body| RequestBody::new(body, target));
-    let answer = sender.send_request(request).await.map_err(broken)?;
-    Ok((answer, tunnelled))
+    let mut request = request.map(|body| RequestBody::new(body, target));
+    let too_many = limit_interim(&mut request);
+    tokio::select! {
+        answer = sender.send_request(request) => Ok((answer.map_err(broken)?, tunnelled)),
+        () = too_many.cancelled() => Err(Problem::Interim { target: route.target.clone() }),
+    }
+}
+
+/// Counts the interim answers to a request. The token says that there are too many.
+fn limit_interim<B>(request: &mut Request<B>) -> CancellationToken {
+    let (too_many, count) = (CancellationToken::new(), AtomicUsize::new(0));
+    let exceeded = too_many.clone();
+    hyper::ext::on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) >= MAX_INTERIM {
+            exceeded.cancel();
+        }
+    });
+    too_many
 }
 
 /// The body of an answer. The connection that it comes from ends with it: in good order once the
