@@ -5,6 +5,8 @@
 
 mod addresses;
 mod canary;
+mod message;
 #[path = "../processes/mod.rs"]
 mod processes;
 mod rebinding;
+mod smuggling;

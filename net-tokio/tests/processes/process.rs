@@ -137,8 +137,18 @@ impl Process {
 
     /// Bytes of memory that are its alone: heap and stacks, without the program's file.
     pub(crate) fn resident(&self) -> u64 {
+        self.status("RssAnon:")
+    }
+
+    /// The most memory that it ever had, the program's file included.
+    pub(crate) fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// Bytes that the kernel tells under this name.
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let kib = line.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
         kib * 1024
     }

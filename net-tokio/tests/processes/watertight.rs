@@ -152,6 +152,10 @@ impl Watertight {
         self.process.resident()
     }
 
+    pub(crate) fn peak(&self) -> u64 {
+        self.process.peak()
+    }
+
     pub(crate) fn fds(&self) -> usize {
         self.process.fds()
     }
