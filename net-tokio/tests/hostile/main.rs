@@ -5,6 +5,7 @@
 
 mod addresses;
 mod canary;
+mod flood;
 mod message;
 #[path = "../processes/mod.rs"]
 mod processes;
