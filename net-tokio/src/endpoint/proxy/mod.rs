@@ -132,6 +132,9 @@ impl Proxy {
             return through.map_err(|error| failed(&name, error));
         }
         match exchange(io, request).await.map_err(|error| failed(&name, error))? {
+            Answer::Switched { head, .. } if !head.status.is_success() => {
+                Err(failed(name, refusal(head.status, "")))
+            }
             Answer::Switched { io, leftover, .. } if leftover.is_empty() => Ok(io),
             Answer::Switched { .. } => Err(failed(name, "it speaks before the server is asked")),
             Answer::Refused { head, text } => Err(failed(name, refusal(head.status, &text))),
