@@ -32,6 +32,10 @@ pub struct Observed {
     pub errors_logged: Vec<String>,
     /// What does not work though everything is healed.
     pub stuck: Vec<String>,
+    /// Agents that strangers keep out.
+    pub kept_out: Vec<String>,
+    /// What strangers were allowed that they should not have been.
+    pub strangers: Vec<String>,
 }
 
 /// The books of one host.
@@ -81,6 +85,8 @@ pub struct Kept {
     pub streams: u64,
     /// Permits of clients' sessions that are out.
     pub permits: u64,
+    /// Sockets that are no sessions yet.
+    pub handshakes: u64,
     /// Sessions of which some task is there.
     pub sessions: u64,
     /// Sessions that have ended and have something for an application.
@@ -98,6 +104,10 @@ pub struct Bounds {
     pub bytes_received: u64,
     /// Control messages that the transports have not taken.
     pub queued_control: u64,
+    /// Sockets that are no sessions yet, of the whole host.
+    pub handshakes: u64,
+    /// Sockets.
+    pub sockets: u64,
 }
 
 /// One dialled stream.

@@ -179,6 +179,27 @@ situations! {
     /// A hostile end used an id that is not its own, or never was.
     HostileId = "a hostile end used an id out of turn" in Both;
 
+    /// A stranger's socket says nothing, and its time runs out.
+    StrangerSilent = "the socket of a silent stranger was closed in time" in Turmoil;
+    /// A stranger's socket says half of a greeting, and its time runs out.
+    StrangerHalf = "the socket of a stranger with half a greeting was closed in time" in Turmoil;
+    /// A stranger said what is no greeting, and had an answer.
+    StrangerGarbage = "a stranger's garbage was answered" in Turmoil;
+    /// A stranger had a wrong token, and had an answer.
+    StrangerRefused = "a stranger with a wrong token was refused" in Turmoil;
+    /// Somebody with a right token sent broken frames, and lost his session.
+    StrangerFrames = "a session ended with broken frames" in Turmoil;
+    /// A stranger's socket was closed before its time, because of others.
+    StrangerCrowdedOut = "a stranger's socket had to go for another one" in Turmoil;
+    /// An agent had a session in the middle of a crowd.
+    AdmittedInCrowd = "an agent was let in where the handshakes were all taken" in Turmoil;
+    /// Somebody in the place of a server said nothing until the agent had enough.
+    ImpostorSilent = "an agent gave up a silent end in its server's place" in Turmoil;
+    /// Somebody in the place of a server answered wrongly until the agent had enough.
+    ImpostorWrong = "an agent gave up an end with a wrong answer in its server's place" in Turmoil;
+    /// Somebody in the place of a server let an agent in, and sent broken frames.
+    ImpostorFrames = "an agent gave up an end with broken frames in its server's place" in Turmoil;
+
     /// A dial went through a peer server.
     DialThroughPeer = "a dial went through a peer server" in Turmoil;
     /// A peer server no longer had the client that was dialled through it.

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use watertight_sim::schedule::{
-    Action, Agent, AgentKind, Answer, Cast, Finale, Host, HostileMessage, Hosts, Knobs, Limits,
-    Link, Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
-    Transport, VERSION,
+    Action, Agent, AgentKind, Answer, BrokenFrames, Cast, Finale, Host, HostileMessage, Hosts,
+    Knobs, Limits, Link, Opening, Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide,
+    TargetWrites, Timing, Transport, VERSION,
 };
 use watertight_sim::{Outcome, Schedule, Seen, Situation, Trace, World};
 
@@ -161,6 +161,82 @@ fn garbage_costs_its_sender_the_session_and_nobody_else() {
             &schedule(1, agents, steps),
             &[Situation::HostileGarbage, Situation::SessionPeerMisbehaved],
         );
+    }
+}
+
+const BROKEN: [BrokenFrames; 7] = [
+    BrokenFrames::Opcode,
+    BrokenFrames::ReservedBits,
+    BrokenFrames::Length,
+    BrokenFrames::Unfinished,
+    BrokenFrames::Fragments,
+    BrokenFrames::LongControl,
+    BrokenFrames::Masked,
+];
+
+/// Strangers connect to a server with few handshakes, and an agent comes back in the middle of it.
+fn crowd(transport: Transport, opening: Opening) -> Schedule {
+    let strangers = Action::StrangersConnect {
+        server: 0,
+        sockets: 20,
+        transport,
+        opening,
+        leave_after: None,
+        again_for: 0,
+    };
+    let steps = vec![
+        (60, strangers),
+        (20, Action::Disconnect { agent: 0 }),
+        (300, dial(SERVER, TargetPlan::ECHO)),
+        (0, Action::Write { stream: S0, bytes: 500 }),
+    ];
+    let mut schedule = schedule(1, vec![watertight()], steps);
+    (schedule.knobs.hosts.max_handshakes, schedule.knobs.hosts.stranger_addresses) = (3, 1);
+    schedule
+}
+
+#[test]
+fn strangers_are_closed_in_time_and_keep_no_agent_out() {
+    let garbage = Opening::Garbage { bytes: b"HELO\r\n\r\n".to_vec() };
+    let part = Opening::Part { bytes: 30 };
+    for transport in [Transport::WebSocket, Transport::ByteStream] {
+        let crowded = [Situation::StrangerCrowdedOut, Situation::AdmittedInCrowd];
+        let silent = crowd(transport, Opening::Silence);
+        reaches(&silent, &[Situation::StrangerSilent, Situation::StrangerCrowdedOut]);
+        reaches(&crowd(transport, part.clone()), &crowded);
+        reaches(&crowd(transport, part.clone()), &[Situation::StrangerHalf]);
+        reaches(&crowd(transport, garbage.clone()), &[Situation::StrangerGarbage]);
+        reaches(&crowd(transport, Opening::Wrong), &[Situation::StrangerRefused]);
+        for frames in BROKEN {
+            let mut broken = crowd(transport, Opening::Frames { frames: frames.clone() });
+            broken.steps.push(Step { after: 1000, action: Action::Idle });
+            reaches(&broken, &[Situation::StrangerFrames]);
+        }
+    }
+}
+
+#[test]
+fn an_agent_finds_its_server_again_whatever_was_in_its_place() {
+    let garbage = Opening::Garbage { bytes: b"220 ready\r\n\r\n".to_vec() };
+    let broken = BROKEN.map(|frames| (Opening::Frames { frames }, Situation::ImpostorFrames));
+    let openings = [
+        (Opening::Silence, Situation::ImpostorSilent),
+        (Opening::Part { bytes: 5 }, Situation::ImpostorWrong),
+        (garbage, Situation::ImpostorWrong),
+        (Opening::Wrong, Situation::ImpostorWrong),
+    ];
+    for transport in [Transport::WebSocket, Transport::ByteStream] {
+        for (opening, situation) in openings.iter().chain(&broken) {
+            let opening = opening.clone();
+            let agents = vec![agent(AgentKind::Watertight, transport, TargetSide::Handler)];
+            let steps = vec![
+                (60, Action::Impersonate { server: 0, opening, within: 900 }),
+                (0, Action::Disconnect { agent: 0 }),
+                (1300, dial(SERVER, TargetPlan::ECHO)),
+                (0, Action::Write { stream: S0, bytes: 500 }),
+            ];
+            reaches(&schedule(1, agents, steps), &[*situation]);
+        }
     }
 }
 

@@ -254,8 +254,8 @@ impl Server {
     #[doc(hidden)]
     #[must_use]
     pub fn kept(&self) -> Kept {
-        let kept = self.inner.sessions().kept();
-        Kept { permits: kept.permits + self.inner.handshakes.len(), ..kept }
+        let handshakes = self.inner.handshakes.len();
+        Kept { handshakes, ..self.inner.sessions().kept() }
     }
 
     /// What happens to clients from now on. A receiver that lags loses the oldest events and is

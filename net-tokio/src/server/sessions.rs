@@ -351,6 +351,7 @@ impl Sessions {
             permits: lock(&self.places).values().sum(),
             sessions: self.crowd.sessions(),
             held: held.len(),
+            ..Kept::default()
         }
     }
 

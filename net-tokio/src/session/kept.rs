@@ -8,6 +8,8 @@ pub struct Kept {
     pub streams: usize,
     /// Permits of clients' sessions that are out: those of handshakes that are under way.
     pub permits: usize,
+    /// Sockets that are no sessions yet: handshakes that run, and those that wait.
+    pub handshakes: usize,
     /// Sessions of clients and of peers that connected of which some task is there.
     pub sessions: usize,
     /// Sessions that have ended, and whose books an application holds open.

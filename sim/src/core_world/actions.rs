@@ -133,6 +133,7 @@ impl<T: Tunnel> World<'_, T> {
         match host {
             Host::Agent(agent) => self.restart_agent(usize::from(agent), within),
             Host::Server(server) => self.restart_server(usize::from(server), within),
+            Host::Strangers => {}
         }
     }
 
@@ -193,6 +194,7 @@ impl<T: Tunnel> World<'_, T> {
                     server.up = true;
                 }
             }
+            Host::Strangers => {}
         }
     }
 
@@ -203,6 +205,7 @@ impl<T: Tunnel> World<'_, T> {
                 (agent..agent + 1, Situation::AgentCrashDuringTransfer)
             }
             Host::Server(_) => (0..self.agents.len(), Situation::ServerCrashDuringTransfer),
+            Host::Strangers => return,
         };
         if agents.into_iter().any(|agent| self.is_transferring(agent)) {
             self.stage.note(situation);

@@ -167,6 +167,8 @@ fn bounds(config: &SessionConfig, base: bool) -> Bounds {
         bytes_to_send: limits.send_budget as u64,
         bytes_received,
         queued_control: answers as u64 + 2 * connections + 4,
+        handshakes: 0,
+        sockets: 0,
     }
 }
 

@@ -167,6 +167,7 @@ impl<T: Tunnel> World<'_, T> {
                     server.sessions = Vec::new();
                 }
             }
+            Host::Strangers => {}
         }
         self.forget_books(host);
     }

@@ -105,6 +105,7 @@ impl Stage {
         let place = match host {
             schedule::Host::Server(number) => u64::from(number),
             schedule::Host::Agent(number) => 256 + u64::from(number),
+            schedule::Host::Strangers => 512,
         };
         self.schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place << 32) ^ start
     }
@@ -116,7 +117,7 @@ impl Stage {
     /// The connection between two addresses: of who connected, and whom.
     pub(super) fn line(&self, (connector, acceptor): (SocketAddr, SocketAddr)) -> Arc<Line> {
         let mut state = self.lock();
-        let stranger = schedule::Host::Agent(u8::MAX);
+        let stranger = schedule::Host::Strangers;
         let host = |at: SocketAddr| state.addresses.get(&at.ip()).copied().unwrap_or(stranger);
         let (by, to) = (host(connector), host(acceptor));
         let capacity = self.schedule.knobs.link.capacity.max(1) as usize;

@@ -9,6 +9,8 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
             ("bytes to send", held.bytes_to_send, bounds.bytes_to_send),
             ("bytes received", held.bytes_received, bounds.bytes_received),
             ("control messages", held.queued_control, bounds.queued_control),
+            ("sockets without a session", books.kept.handshakes, bounds.handshakes),
+            ("sockets", books.sockets, bounds.sockets),
         ];
         for (what, held, bound) in quantities {
             if held > bound {
@@ -31,28 +33,38 @@ mod tests {
     use crate::observed::Bounds;
 
     /// As much as the bounds allow, and one more of one of them.
-    fn holds(more: [u64; 4]) -> Observed {
+    fn holds(more: [u64; 6]) -> Observed {
         host(|books| {
-            books.bounds =
-                Bounds { connections: 1, bytes_to_send: 2, bytes_received: 3, queued_control: 4 };
-            let [connections, to_send, received, control] = more;
+            books.bounds = Bounds {
+                connections: 1,
+                bytes_to_send: 2,
+                bytes_received: 3,
+                queued_control: 4,
+                handshakes: 5,
+                sockets: 6,
+            };
+            let [connections, to_send, received, control, handshakes, sockets] = more;
             books.connections.live = 1 + connections;
             books.connections.bytes_to_send = 2 + to_send;
             books.connections.bytes_received = 3 + received;
             books.connections.queued_control = 4 + control;
+            books.kept.handshakes = 5 + handshakes;
+            books.sockets = 6 + sockets;
         })
     }
 
     #[test]
     fn each_quantity_has_its_bound() {
         let beyond = [
-            ([1, 0, 0, 0], "agent0: 2 connections held, at most 1 allowed"),
-            ([0, 1, 0, 0], "agent0: 3 bytes to send held, at most 2 allowed"),
-            ([0, 0, 1, 0], "agent0: 4 bytes received held, at most 3 allowed"),
-            ([0, 0, 0, 1], "agent0: 5 control messages held, at most 4 allowed"),
+            ([1, 0, 0, 0, 0, 0], "agent0: 2 connections held, at most 1 allowed"),
+            ([0, 1, 0, 0, 0, 0], "agent0: 3 bytes to send held, at most 2 allowed"),
+            ([0, 0, 1, 0, 0, 0], "agent0: 4 bytes received held, at most 3 allowed"),
+            ([0, 0, 0, 1, 0, 0], "agent0: 5 control messages held, at most 4 allowed"),
+            ([0, 0, 0, 0, 1, 0], "agent0: 6 sockets without a session held, at most 5 allowed"),
+            ([0, 0, 0, 0, 0, 1], "agent0: 7 sockets held, at most 6 allowed"),
         ];
         for when in ALWAYS {
-            assert_eq!(check(when, &holds([0; 4])), Ok(()));
+            assert_eq!(check(when, &holds([0; 6])), Ok(()));
             for (more, what) in beyond {
                 assert_eq!(check(when, &holds(more)), Err(what.into()));
             }

@@ -1,6 +1,7 @@
 //! What must hold, one file each.
 
 mod adds_equal_removes;
+mod agents_let_in;
 mod bytes_intact;
 mod closed_once;
 mod delivered;
@@ -19,6 +20,7 @@ mod nothing_kept;
 mod progress;
 mod sessions_in_step;
 mod sockets_closed;
+mod strangers_kept_out;
 
 use std::fmt;
 
@@ -78,6 +80,8 @@ macro_rules! invariants {
 invariants! {
     /// Whatever was added was removed: connections, sessions, routes, on every host.
     AddsEqualRemoves = adds_equal_removes;
+    /// An agent that may connect has a session in time, however many strangers are there.
+    AgentsLetIn = agents_let_in;
     /// What was read is what was written, in its place and on its stream; all of it at a clean end.
     BytesIntact = bytes_intact;
     /// Every end of a session is reported once.
@@ -110,6 +114,8 @@ invariants! {
     SessionsInStep = sessions_in_step;
     /// No socket outlives its session.
     SocketsClosed = sockets_closed;
+    /// A stranger has no session, and a socket for no longer than a handshake may take.
+    StrangersKeptOut = strangers_kept_out;
 }
 
 impl fmt::Display for Invariant {

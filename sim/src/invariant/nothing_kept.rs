@@ -3,7 +3,7 @@ use crate::observed::{Kept, Observed};
 
 pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
     each_host(observed, |books| {
-        let Kept { streams, permits, sessions, held } = books.kept;
+        let Kept { streams, permits, handshakes, sessions, held } = books.kept;
         match when {
             When::Running => Ok(()),
             When::Quiet if streams > 0 => {
@@ -13,6 +13,7 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
                 Err(format!("{held} sessions that have ended are kept for nobody"))
             }
             _ if permits > 0 => Err(format!("{permits} permits were never given back")),
+            _ if handshakes > 0 => Err(format!("{handshakes} sockets without a session are kept")),
             When::Quiet if sessions > books.sessions.live => {
                 let live = books.sessions.live;
                 Err(format!("{sessions} sessions are kept, of which {live} are up"))
@@ -41,6 +42,16 @@ mod tests {
         for when in [When::Quiet, When::Over] {
             let kept = "agent0: 1 permits were never given back";
             assert_eq!(check(when, &permits), Err(kept.into()));
+        }
+    }
+
+    #[test]
+    fn at_rest_no_handshake_is_left() {
+        let handshakes = host(|books| books.kept.handshakes = 3);
+        assert_eq!(check(When::Running, &handshakes), Ok(()));
+        for when in [When::Quiet, When::Over] {
+            let kept = "agent0: 3 sockets without a session are kept";
+            assert_eq!(check(when, &handshakes), Err(kept.into()));
         }
     }
 

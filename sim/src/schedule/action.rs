@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Host, HostileMessage, StreamId, TargetPlan};
+use super::knobs::is_zero;
+use super::{Host, HostileMessage, Opening, StreamId, TargetPlan, Transport};
 
 /// What can happen. An action that finds nothing to act on, because the dial before it failed or a
 /// fault came in between, does nothing.
@@ -154,6 +155,33 @@ pub enum Action {
         /// What it says.
         message: HostileMessage,
     },
+    /// Strangers open sockets to a server, all at once, and greet it in one way. In the turmoil world
+    /// only.
+    StrangersConnect {
+        /// Which server.
+        server: u8,
+        /// How many sockets.
+        sockets: u16,
+        /// What they speak.
+        transport: Transport,
+        /// What they say.
+        opening: Opening,
+        /// Milliseconds after which they close; without, they stay until the server closes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leave_after: Option<u32>,
+        /// For so many milliseconds, those whose socket is closed connect again.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        again_for: u32,
+    },
+    /// Strangers answer in a server's place whoever connects to it meanwhile. In the turmoil world only.
+    Impersonate {
+        /// Which server.
+        server: u8,
+        /// What they answer.
+        opening: Opening,
+        /// For so many milliseconds.
+        within: u32,
+    },
     /// Nothing happens.
     Idle,
 }
@@ -197,6 +225,8 @@ names! {
     Latency: "latency",
     Cut: "cut",
     Say: "say",
+    StrangersConnect: "strangers_connect",
+    Impersonate: "impersonate",
     Idle: "idle",
 }
 

@@ -6,6 +6,8 @@ use super::{Action, Host, HostileMessage, Knobs, Schedule, Timing};
 const HOUR: u32 = 3_600_000;
 /// Milliseconds of the slowest link.
 const SLOW: u32 = 10_000;
+/// Sockets that strangers open at once. turmoil queues fewer than a thousand.
+const SOCKETS: u32 = 200;
 /// Bytes of a flood: it is in memory all at once, where it counts as the tunnel's.
 const FLOOD: u32 = 1 << 20;
 
@@ -63,6 +65,16 @@ impl Schedule {
                 self.check_host(a)?;
                 self.check_host(b)
             }
+            Action::StrangersConnect { server, sockets, leave_after, again_for, .. } => {
+                within("the sockets of strangers", sockets.into(), 1..=SOCKETS)?;
+                within("the stay of strangers", leave_after.unwrap_or(0), 0..=HOUR)?;
+                within("the time of strangers", again_for, 0..=HOUR)?;
+                self.check_host(Host::Server(server))
+            }
+            Action::Impersonate { server, within: time, .. } => {
+                within("an impersonation", time, 0..=HOUR)?;
+                self.check_host(Host::Server(server))
+            }
             Action::Write { .. }
             | Action::Read { .. }
             | Action::ReadAll { .. }
@@ -77,6 +89,7 @@ impl Schedule {
         let there = match host {
             Host::Server(number) => number < self.cast.servers,
             Host::Agent(number) => usize::from(number) < self.cast.agents.len(),
+            Host::Strangers => false,
         };
         if there { Ok(()) } else { Err(format!("there is no {host} in the cast")) }
     }
@@ -99,6 +112,7 @@ impl Knobs {
         // A message of the largest size arrives within minutes.
         within("link.rate", self.link.rate, 0..=1 << 20)?;
         within("hosts.tick", self.hosts.tick, 1..=100)?;
+        within("hosts.stranger_addresses", self.hosts.stranger_addresses, 0..=1 << 16)?;
         within("hosts.shutdown", self.hosts.shutdown, 0..=HOUR)
     }
 }

@@ -95,6 +95,12 @@ pub struct Hosts {
     pub agents_first: bool,
     /// Where the hosts would shut down while everything is still open, they lose power instead.
     pub lose_power: bool,
+    /// How many handshakes may run at once in a server; 0 is as many as it takes by itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_handshakes: u32,
+    /// How many addresses strangers come from, in turn; 0 counts as 1.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stranger_addresses: u32,
 }
 
 impl Limits {
@@ -157,7 +163,7 @@ impl Timing {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_zero(number: &u32) -> bool {
+pub(super) const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
@@ -217,6 +223,13 @@ impl Link {
 
 impl Hosts {
     /// They stop at once, the servers first.
-    pub const USUAL: Self =
-        Self { tick: 10, patient: false, shutdown: 0, agents_first: false, lose_power: false };
+    pub const USUAL: Self = Self {
+        tick: 10,
+        patient: false,
+        shutdown: 0,
+        agents_first: false,
+        lose_power: false,
+        max_handshakes: 0,
+        stranger_addresses: 0,
+    };
 }

@@ -7,6 +7,7 @@ mod generate;
 mod hostile;
 mod knobs;
 mod place;
+mod strangers;
 mod target;
 mod told;
 
@@ -20,6 +21,7 @@ pub(crate) use knobs::millis;
 pub use knobs::{Hosts, Knobs, Limits, Link, Timing};
 pub(crate) use place::HANGING;
 pub use place::{Host, StreamId};
+pub use strangers::{BrokenFrames, Opening};
 pub use target::{Answer, TargetEnd, TargetPlan, TargetReads, TargetWrites};
 
 /// The version of the format. A file of another one is refused: it would mean something else.
@@ -44,6 +46,16 @@ pub struct Schedule {
     pub steps: Vec<Step>,
     /// How the applications end what is still open when the steps are over.
     pub finale: Finale,
+}
+
+impl Schedule {
+    /// Whether strangers connect, or answer.
+    pub(crate) fn has_strangers(&self) -> bool {
+        let is_theirs = |action: &Action| {
+            matches!(action, Action::StrangersConnect { .. } | Action::Impersonate { .. })
+        };
+        self.steps.iter().any(|step| is_theirs(&step.action))
+    }
 }
 
 /// One thing that happens.

@@ -16,6 +16,8 @@ pub enum Host {
     Server(u8),
     /// An agent.
     Agent(u8),
+    /// Somebody unknown, from many addresses. No step is about it.
+    Strangers,
 }
 
 /// The target that all streams share whose dials are never answered.
@@ -53,6 +55,7 @@ impl fmt::Display for Host {
         match self {
             Self::Server(number) => f.pad(&format!("server{number}")),
             Self::Agent(number) => f.pad(&format!("agent{number}")),
+            Self::Strangers => f.pad("strangers"),
         }
     }
 }

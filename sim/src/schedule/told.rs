@@ -41,6 +41,24 @@ impl fmt::Display for Action {
             Self::Latency { a, b, millis } => write!(f, "{a} and {b} are {millis} ms apart"),
             Self::Cut { by } => write!(f, "the connections that {by} has made are cut"),
             Self::Say { agent, message } => write!(f, "agent{agent} says {message:?}"),
+            Self::StrangersConnect {
+                server,
+                sockets,
+                transport,
+                opening,
+                leave_after,
+                again_for,
+            } => {
+                let leave = leave_after.map(|after| format!(", and close after {after} ms"));
+                let leave = leave.unwrap_or_default();
+                let again = format!(", and again for {again_for} ms");
+                let again = if *again_for == 0 { "" } else { &again };
+                write!(f, "strangers open {sockets} {transport:?} sockets to server{server}")?;
+                write!(f, " with {opening:?}{leave}{again}")
+            }
+            Self::Impersonate { server, opening, within } => {
+                write!(f, "strangers answer for server{server} with {opening:?} for {within} ms")
+            }
             Self::Idle => f.write_str("nothing"),
         }
     }

@@ -142,7 +142,7 @@ fn move_up(action: &mut Action, gone: u8) {
     let number = |number: &mut u8| *number -= u8::from(*number > gone);
     let host = |host: &mut Host| match host {
         Host::Agent(agent) => number(agent),
-        Host::Server(_) => {}
+        Host::Server(_) | Host::Strangers => {}
     };
     match action {
         Action::Dial { from, to, .. } => {
@@ -172,6 +172,8 @@ fn move_up(action: &mut Action, gone: u8) {
         | Action::Finish { .. }
         | Action::Reset { .. }
         | Action::Drop { .. }
+        | Action::StrangersConnect { .. }
+        | Action::Impersonate { .. }
         | Action::Idle => {}
     }
 }
@@ -199,6 +201,9 @@ fn mentions_agent(action: &Action, number: u8) -> bool {
 fn mentions(action: &Action, host: Host) -> bool {
     match action {
         Action::Dial { from, .. } => *from == host,
+        Action::StrangersConnect { server, .. } | Action::Impersonate { server, .. } => {
+            Host::Server(*server) == host
+        }
         Action::Restart { host: named, .. }
         | Action::Crash { host: named }
         | Action::Bounce { host: named }
@@ -219,6 +224,11 @@ fn halve(action: &mut Action) {
         Action::Drain { within, .. } | Action::Restart { within, .. } => *within /= 2,
         Action::Latency { millis, .. } => *millis /= 2,
         Action::Dial { target, .. } => halve_target(target),
+        Action::StrangersConnect { sockets, leave_after, again_for, .. } => {
+            (*sockets, *again_for) = (sockets.div_ceil(2), *again_for / 2);
+            leave_after.iter_mut().for_each(|after| *after /= 2);
+        }
+        Action::Impersonate { within, .. } => *within /= 2,
         _ => {}
     }
 }

@@ -19,7 +19,7 @@ macro_rules! specimens {
 
 specimens! {
     "W1" "accept_waits": "a handshake without a deadline inside the accept loop", [NoTaskSurvives, SessionsInStep, SocketsClosed], AcceptWaits;
-    "R14" "socket_stays": "the socket of a session that has ended is never closed", [SocketsClosed], SocketStays;
+    "R14" "socket_stays": "the socket of a session that has ended is never closed", [MemoryBounded, SocketsClosed], SocketStays;
     "F1" "login_waits": "a session that died silently is never done, and its client locked out", [NoTaskSurvives, Progress, SessionsInStep],
         LoginWaits;
     "R20" "dial_goes_on": "a dial that is given up goes on, and nobody owns its stream", [AddsEqualRemoves], DialGoesOn;
@@ -38,5 +38,12 @@ specimens! {
         ProbesNothing;
     "N2" "asks_no_kernel": "bytes wait for a machine that has vanished, for ever", [NoTaskSurvives, Progress], AsksNoKernel;
     "N5" "looks_up_all": "names that hang take every thread, and the agent cannot look its server up", [Progress, SessionsInStep], LooksUpAll;
+    "S1" "shares_ignored": "sockets without a session are all of one source, and a crowd keeps agents out", [AgentsLetIn], SharesIgnored;
+    "S1" "newcomers_refused": "where strangers have taken all handshakes, whoever comes next is refused", [AgentsLetIn], NewcomersRefused;
+    "S1" "handshakes_unbounded": "sockets without a session have no bound", [MemoryBounded], HandshakesUnbounded;
+    "S1" "handshakes_last": "a handshake that stands still has no deadline", [AgentsLetIn, NoTaskSurvives, NothingKept, StrangersKeptOut],
+        HandshakesLast;
+    "S2" "token_ignored": "any token is right", [StrangersKeptOut], TokenIgnored;
+    "W1" "answer_awaited": "an agent waits for the answer of its server for ever", [AgentsLetIn, Progress, SessionsInStep], AnswerAwaited;
     "C2" "abort_closes": "a target's socket is closed where it should be reset", [BytesIntact], AbortCloses;
 }

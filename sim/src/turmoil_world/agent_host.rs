@@ -12,6 +12,8 @@ use super::books::Desk;
 use super::command::Command;
 use super::connect::connect;
 use super::death::until_death;
+use super::deviation::Deviation;
+use super::greeting::TOKEN;
 use super::names::Names;
 use super::plan::KEEPALIVE;
 use super::stage::Stage;
@@ -95,7 +97,7 @@ impl Process {
                 Command::Replace => self.succeed(true, Duration::ZERO)?,
                 Command::Restart(within) => return Ok((within, true)),
                 Command::Stop(within) => return Ok((within, false)),
-                Command::Disconnect(_) | Command::Say(_) | Command::HangUp => {}
+                Command::Disconnect(_) | Command::Say(_) | Command::Visit(_) | Command::HangUp => {}
             }
         }
         Ok((Duration::ZERO, false))
@@ -177,14 +179,14 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Agent> {
     let home = agent.home;
     let (reaching, answering) = (Arc::clone(stage), Arc::clone(stage));
     let builder = Agent::builder(endpoint(agent)?, &key(number))
-        .token("secret")
+        .token(TOKEN)
         .unmasked()
         .write_buffer(stage.write_buffer())
         .seed(stage.seed(host, start))
         .session(stage.agent_session())
         .reconnect(stage.reconnect())
         .keepalive(Keepalive::after(KEEPALIVE))
-        .connect_deadline(stage.handshake())
+        .connect_deadline(deadline(stage))
         .connect_with(move || {
             let connecting = connect(Arc::clone(&reaching), host, home);
             async move { connecting.await.map(SimulatedSocket::new) }
@@ -199,6 +201,13 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Agent> {
     };
     let base = agent.kind.is_base();
     Ok(if base { builder.base_dialect() } else { builder }.start())
+}
+
+fn deadline(stage: &Stage) -> Duration {
+    match stage.deviation {
+        Deviation::AnswerAwaited => Duration::from_secs(3600),
+        _ => stage.handshake(),
+    }
 }
 
 fn endpoint(agent: &schedule::Agent) -> turmoil::Result<Endpoint> {

@@ -70,6 +70,8 @@ impl Desk {
         match host {
             Host::Server(_) => self.server_books(stage, host),
             Host::Agent(number) => self.agent_books(stage, number),
+            // Nothing of the library runs there.
+            Host::Strangers => HostBooks::new(host, Bounds::default()),
         }
     }
 
@@ -80,6 +82,7 @@ impl Desk {
             stage.contradict(format!("{host}: {overdue}"));
         }
         let ledger = desk.server.ledger();
+        let kept = kept(desk.server.kept());
         let (agents, peers) = (ledger.registry.agents, ledger.registry.peers);
         let sessions = Tally {
             added: agents.added + peers.added,
@@ -100,9 +103,16 @@ impl Desk {
             tasks: tasks(&self.runtime, ledger.tasks),
             // One keeps each peer's session up.
             tasks_at_rest: sessions.live + u64::from(stage.schedule.cast.servers) - 1,
-            kept: kept(desk.server.kept()),
+            kept,
             blamed: self.blamed.clone(),
-            ..HostBooks::new(host, bounds(&stage.server_session(), sockets, readers))
+            ..HostBooks::new(
+                host,
+                Bounds {
+                    handshakes: stage.handshakes_allowed(),
+                    sockets: explained(&kept, stage.schedule.cast.servers),
+                    ..bounds(&stage.server_session(), sockets, readers)
+                },
+            )
         }
     }
 
@@ -152,6 +162,11 @@ impl Desk {
         self.server.as_ref().map_or(0, |desk| desk.roll.replaced())
     }
 
+    /// Sockets of a server that are no sessions yet.
+    pub(super) fn handshakes(&self) -> usize {
+        self.server.as_ref().map_or(0, |desk| desk.server.kept().handshakes)
+    }
+
     /// Whether a client was not logged in, and is now.
     pub(super) fn log_in(&mut self, key: &str) -> bool {
         self.server.as_mut().is_none_or(|desk| desk.logged_in.insert(key.to_string()))
@@ -195,6 +210,7 @@ fn kept(kept: watertight::Kept) -> Kept {
     Kept {
         streams: kept.streams as u64,
         permits: kept.permits as u64,
+        handshakes: kept.handshakes as u64,
         sessions: kept.sessions as u64,
         held: kept.held as u64,
     }
@@ -212,5 +228,13 @@ fn bounds(config: &SessionConfig, sockets: u64, readers: u64) -> Bounds {
         bytes_to_send: sockets * limits.send_budget as u64,
         bytes_received: (sockets + readers) * base.max(extended),
         queued_control: sockets * (limits.max_queued_control as u64 + 4 * connections + 16),
+        handshakes: 0,
+        sockets: u64::MAX,
     }
+}
+
+/// Sockets that a server has a reason for: those without a session, and those of sessions. To its peers it
+/// has others, which are in no table when they say goodbye.
+const fn explained(kept: &Kept, servers: u8) -> u64 {
+    if servers > 1 { u64::MAX } else { kept.handshakes + kept.permits + kept.sessions }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::strangers::Visitors;
 use super::stream::Stream;
 use crate::schedule::HostileMessage;
 
@@ -21,6 +22,8 @@ pub(super) enum Command {
     Stop(Duration),
     /// A hostile agent says something.
     Say(HostileMessage),
-    /// A hostile agent goes.
+    /// Strangers connect to a server.
+    Visit(Visitors),
+    /// A hostile agent goes, and a stranger who has a session.
     HangUp,
 }

@@ -41,4 +41,16 @@ pub(crate) enum Deviation {
     LooksUpAll,
     /// A dial of a target that does not exist panics.
     StrangersPanic,
+    /// Sockets without a session are all of one source.
+    SharesIgnored,
+    /// Where the bound of sockets without a session is reached, new ones are refused.
+    NewcomersRefused,
+    /// Sockets without a session have no bound.
+    HandshakesUnbounded,
+    /// Handshakes have no deadline.
+    HandshakesLast,
+    /// Any token is right.
+    TokenIgnored,
+    /// An agent waits for the answer of its server for ever.
+    AnswerAwaited,
 }

@@ -65,6 +65,7 @@ impl Runner {
         stage.trace.step(network.now(), || "everything is healed");
         self.heap.count(|| {
             network.heal_all();
+            stage.door().heal();
             for host in stage.hosts() {
                 if stage.at(host, |desk| desk.is_crashed).unwrap_or(false) {
                     bounce(network, stage, host);

@@ -7,7 +7,7 @@ use turmoil::Sim;
 
 use super::simulation::{heal_links, simulation};
 use super::stage::Stage;
-use super::{agent_host, hostile, server_host};
+use super::{agent_host, hostile, server_host, strangers};
 use crate::schedule::{Host, millis};
 
 /// The simulated hosts and the links between them.
@@ -35,6 +35,9 @@ impl Network {
                         hostile::run(Arc::clone(&running), number, running.open(host))
                     });
                 }
+                Host::Strangers => sim.host(name.as_str(), move || {
+                    strangers::run(Arc::clone(&running), running.open(host))
+                }),
             }
             stage.set_address(sim.lookup(name.as_str()), host);
         }

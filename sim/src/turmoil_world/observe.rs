@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::stage::Stage;
 use super::standing::out_of_step;
+use super::strangers::length;
 use super::stream::Stream;
 use crate::Heap;
 use crate::invariant::When;
@@ -41,7 +42,21 @@ pub(super) fn at_rest(stage: &Stage) -> u64 {
 
 /// What may be held while it runs.
 fn working(stage: &Stage) -> u64 {
-    WORKING + ATTEMPT * stage.attempts()
+    let portion = u64::from(stage.schedule.knobs.link.portion.max(1));
+    let under_way = strangers_say(&stage.schedule);
+    WORKING + ATTEMPT * stage.attempts() + under_way + SEGMENT * under_way / portion
+}
+
+/// The most that strangers have under way: each of their sockets what it says, and in a server's place
+/// two for each agent, of which one has ended.
+fn strangers_say(schedule: &Schedule) -> u64 {
+    let agents = schedule.cast.agents.len() as u64;
+    let said = schedule.steps.iter().map(|step| match &step.action {
+        Action::StrangersConnect { sockets, opening, .. } => u64::from(*sockets) * length(opening),
+        Action::Impersonate { opening, .. } => 2 * agents * length(opening),
+        _ => 0,
+    });
+    said.sum()
 }
 
 /// What the applications write: for a host that is dead, turmoil queues all of it, whatever a socket
@@ -80,6 +95,8 @@ pub(super) fn observe(when: When, stage: &Stage, heap: Heap) -> Observed {
         crowded_out: Vec::new(),
         errors_logged: stage.errors(),
         stuck: overdue(stage, &streams).into_iter().collect(),
+        kept_out: stage.kept_out().into_iter().collect(),
+        strangers: stage.door().allowed_too_much(stage.now()).into_iter().collect(),
     }
 }
 

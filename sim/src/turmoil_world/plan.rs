@@ -62,13 +62,14 @@ impl Stage {
     /// Whether an agent always hears why its session ends.
     pub(super) fn is_told_of_ends(&self, agent: u8) -> bool {
         let breaks = |action: &Action| {
-            use Action::{Bounce, Crash, Cut, Hold, Partition, PartitionOneWay};
+            use Action::{Bounce, Crash, Cut, Hold, Impersonate, Partition, PartitionOneWay};
             matches!(
                 action,
                 Bounce { .. }
                     | Crash { .. }
                     | Cut { .. }
                     | Hold { .. }
+                    | Impersonate { .. }
                     | Partition { .. }
                     | PartitionOneWay { .. }
             )
@@ -80,28 +81,20 @@ impl Stage {
 
     /// Whether no session has ended by now.
     fn is_calm(&self) -> bool {
-        let is_about_a_stream = |action: &Action| {
-            use Action::{Dial, Drop, Finish, Idle, Read, ReadAll, Reset, Write};
-            matches!(
-                action,
-                Dial { .. }
-                    | Write { .. }
-                    | Read { .. }
-                    | ReadAll { .. }
-                    | Finish { .. }
-                    | Reset { .. }
-                    | Drop { .. }
-                    | Idle
-            )
-        };
         let steps = &self.schedule.steps;
         !self.shuts_down()
             && !self.parts()
-            && steps.iter().all(|step| is_about_a_stream(&step.action))
+            && steps.iter().all(|step| touches_no_session(&step.action))
+    }
+
+    /// Whether strangers are in the place of a server at some time.
+    pub(super) fn has_impostors(&self) -> bool {
+        let impersonates = |action: &Action| matches!(action, Action::Impersonate { .. });
+        self.schedule.steps.iter().any(|step| impersonates(&step.action))
     }
 
     /// Whether everybody shuts down with everything still open.
-    fn shuts_down(&self) -> bool {
+    pub(super) fn shuts_down(&self) -> bool {
         let schedule = &self.schedule;
         schedule.finale == Finale::Shutdown && self.steps() >= schedule.steps.len()
     }
@@ -165,6 +158,7 @@ impl Stage {
         let host = match host {
             Host::Server(number) => u64::from(number),
             Host::Agent(number) => 256 + u64::from(number),
+            Host::Strangers => 512,
         };
         self.schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (host << 32) ^ start
     }
@@ -210,7 +204,33 @@ impl Stage {
         if any { KEEPALIVE + Duration::from_secs(8) } else { Duration::ZERO }
     }
 
+    /// How many sockets of a server may be no sessions yet: for each handshake that runs, four wait.
+    pub(super) fn handshakes_allowed(&self) -> u64 {
+        let running = match self.schedule.knobs.hosts.max_handshakes {
+            0 => 1024,
+            max => max,
+        };
+        5 * u64::from(running)
+    }
+
     pub(super) fn handshake(&self) -> Duration {
         millis(self.schedule.knobs.timing.handshake)
     }
+}
+
+/// Whether an action leaves all sessions as they are: one about a stream, or of strangers at the door.
+pub(super) const fn touches_no_session(action: &Action) -> bool {
+    use Action::{Dial, Drop, Finish, Idle, Read, ReadAll, Reset, StrangersConnect, Write};
+    matches!(
+        action,
+        Dial { .. }
+            | Write { .. }
+            | Read { .. }
+            | ReadAll { .. }
+            | Finish { .. }
+            | Reset { .. }
+            | Drop { .. }
+            | StrangersConnect { .. }
+            | Idle
+    )
 }

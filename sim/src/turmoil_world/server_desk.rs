@@ -10,6 +10,7 @@ use super::books::blame;
 use super::deviation::Deviation;
 use super::roll::{Roll, With};
 use super::stage::Stage;
+use super::strangers::UNKNOWN;
 use crate::schedule::{Action, Host, millis};
 use crate::situation::Situation;
 
@@ -52,6 +53,9 @@ impl ServerDesk {
     ) -> Result<(), String> {
         match event {
             ServerEvent::Connected { key, session, .. } => {
+                if key == UNKNOWN {
+                    stage.door().intrude("a stranger has a session".into());
+                }
                 self.roll.began(stage.now(), session, With::Client(key))
             }
             ServerEvent::PeerConnected { id, session, direction, .. } => {
@@ -73,7 +77,8 @@ impl ServerDesk {
                 self.roll.ended(session)
             }
             ServerEvent::PeerGone { session, end, .. } => {
-                *blamed = blamed.take().or_else(|| blame(&end));
+                let fault = blame(&end).filter(|_| !stage.has_impostors());
+                *blamed = blamed.take().or(fault);
                 let passes = |stream: &super::stream::Stream| {
                     stream.is_moving() && stage.goes_through_peer(stream)
                 };

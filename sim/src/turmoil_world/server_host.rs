@@ -16,10 +16,14 @@ use super::command::Command;
 use super::connect::{accept, connect, listen};
 use super::death::until_death;
 use super::deviation::Deviation;
+use super::greeting::TOKEN;
 use super::server_desk::ServerDesk;
 use super::stage::Stage;
 use super::target::handle;
 use crate::schedule::Host;
+
+/// Sockets that wait for each handshake that may run.
+const WAITING: usize = 4;
 
 /// Runs a server, until it is stopped or dies.
 pub(super) async fn run(
@@ -62,18 +66,42 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Server> 
         .unmasked()
         .write_buffer(stage.write_buffer())
         .session(stage.server_session())
-        .handshake_deadline(stage.handshake())
+        .handshake_deadline(deadline(stage))
         .min_turn(stage.handshake())
         .session_interval(Duration::from_millis(1))
         .peering(PeerIdentity::new(&host.to_string(), &token(host)))
         .allow_dials(move |client, incoming| {
             handle(Arc::clone(&handling), host, Some(client), incoming)
         });
+    let builder = match max_handshakes(stage) {
+        Some(max) => builder.max_handshakes(max),
+        None => builder,
+    };
     let server = builder.build();
     for other in (0..stage.schedule.cast.servers).filter(|other| *other != number) {
         server.add_peer(peer(stage, number, other, start)?)?;
     }
     Ok(server)
+}
+
+fn max_handshakes(stage: &Stage) -> Option<usize> {
+    match stage.schedule.knobs.hosts.max_handshakes as usize {
+        0 => None,
+        _ if stage.deviation == Deviation::HandshakesUnbounded => Some(usize::MAX),
+        max => Some(max),
+    }
+}
+
+fn deadline(stage: &Stage) -> Duration {
+    match stage.deviation {
+        Deviation::HandshakesLast => Duration::from_secs(3600),
+        _ => stage.handshake(),
+    }
+}
+
+/// Whether as many sockets wait as may.
+fn is_full(stage: &Stage, server: &Server) -> bool {
+    max_handshakes(stage).is_some_and(|max| server.kept().handshakes >= WAITING * max)
 }
 
 async fn authenticate(
@@ -87,7 +115,7 @@ async fn authenticate(
             sleep(Duration::from_millis(10)).await;
         }
     }
-    if !request.token_is("secret") {
+    if !request.token_is(TOKEN) && stage.deviation != Deviation::TokenIgnored {
         return Err(Refusal::unauthorized("wrong token"));
     }
     Ok(key.to_string())
@@ -111,16 +139,19 @@ fn peer(stage: &Arc<Stage>, number: u8, other: u8, start: u64) -> turmoil::Resul
 async fn accept_all(stage: Arc<Stage>, host: Host, server: Server) -> turmoil::Result {
     let listener = listen().await?;
     loop {
-        let socket = accept(&stage, host, &listener).await?;
+        let (socket, remote) = accept(&stage, host, &listener).await?;
+        let remote = Some(remote);
         match stage.deviation {
             Deviation::AcceptWaits => {
                 // Otherwise it is gone.
                 if let Ok(socket) = await_first_byte(socket).await {
-                    server.serve_io(socket, None);
+                    server.serve_io(socket, remote);
                 }
             }
-            Deviation::SocketStays => server.serve_io(Held::new(&stage, socket), None),
-            _ => server.serve_io(SimulatedSocket::new(socket), None),
+            Deviation::SocketStays => server.serve_io(Held::new(&stage, socket), remote),
+            Deviation::SharesIgnored => server.serve_io(SimulatedSocket::new(socket), None),
+            Deviation::NewcomersRefused if is_full(&stage, &server) => drop(socket),
+            _ => server.serve_io(SimulatedSocket::new(socket), remote),
         }
     }
 }
@@ -148,7 +179,7 @@ async fn obey(
             }
             Command::Restart(within) => return (within, true),
             Command::Stop(within) => return (within, false),
-            Command::Replace | Command::Say(_) | Command::HangUp => {}
+            Command::Replace | Command::Say(_) | Command::Visit(_) | Command::HangUp => {}
         }
     }
     (Duration::ZERO, false)

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::books::Desk;
 use super::command::Command;
 use super::deviation::Deviation;
+use super::door::Door;
 use super::line::{Line, Lines};
 use super::socket::Socket;
 use super::stream::Stream;
@@ -27,6 +28,7 @@ pub(super) struct Stage {
     pub(super) trace: Trace,
     pub(super) deviation: Deviation,
     lines: Mutex<Lines>,
+    door: Mutex<Door>,
     streams: Mutex<BTreeMap<StreamId, Arc<Stream>>>,
     hosts: BTreeMap<Host, Mutex<Desk>>,
     addresses: Mutex<BTreeMap<IpAddr, Host>>,
@@ -53,12 +55,15 @@ impl Stage {
     pub(super) fn new(schedule: &Schedule, trace: &Trace, deviation: Deviation) -> Self {
         let servers = (0..schedule.cast.servers).map(Host::Server);
         let agents = (0_u8..).zip(&schedule.cast.agents).map(|(number, _)| Host::Agent(number));
+        let strangers = schedule.has_strangers().then_some(Host::Strangers);
+        let hosts = servers.chain(agents).chain(strangers);
         Self {
-            hosts: servers.chain(agents).map(|host| (host, Mutex::default())).collect(),
+            hosts: hosts.map(|host| (host, Mutex::default())).collect(),
             schedule: schedule.clone(),
             trace: trace.clone(),
             deviation,
             lines: Mutex::default(),
+            door: Mutex::default(),
             streams: Mutex::default(),
             addresses: Mutex::default(),
             closed: Mutex::default(),
@@ -87,6 +92,7 @@ impl Stage {
         match host {
             Host::Server(_) => true,
             Host::Agent(number) => self.agent(number).is_some_and(|agent| agent.kind.is_honest()),
+            Host::Strangers => false,
         }
     }
 
@@ -140,6 +146,10 @@ impl Stage {
 
     pub(super) fn lines(&self) -> MutexGuard<'_, Lines> {
         lock(&self.lines)
+    }
+
+    pub(super) fn door(&self) -> MutexGuard<'_, Door> {
+        lock(&self.door)
     }
 
     pub(super) fn line(&self, by: Host, to: Host) -> Line {

@@ -1,6 +1,7 @@
 //! What agents tell of their sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use watertight::{AgentStatus, ConnectError, WaitReason};
@@ -22,16 +23,25 @@ pub(super) struct Account {
     pub(super) reasons: u64,
     /// Attempts that came to nothing, as far as the agent knows, and agents that were stopped in one.
     failed: u64,
+    /// When the last of them ended, or the agent started.
+    down_since: Option<Duration>,
 }
 
 impl Account {
-    fn note(&mut self, was_up: bool, now: &AgentStatus) {
+    fn note(&mut self, at: Duration, was_up: bool, now: &AgentStatus) {
         let is_up = matches!(now, AgentStatus::Connected { .. });
         let has_reason = matches!(now, AgentStatus::Waiting { .. } | AgentStatus::Stopped);
         self.begun += u64::from(is_up);
         self.ended += u64::from(was_up);
         self.reasons += u64::from(was_up && has_reason);
         self.failed += u64::from(!was_up && has_reason);
+        let is_down = !is_up && !matches!(now, AgentStatus::Stopped);
+        self.down_since = is_down.then(|| self.down_since.unwrap_or(at));
+    }
+
+    /// Since when there is no session that there should be.
+    pub(super) const fn down_since(&self) -> Option<Duration> {
+        self.down_since
     }
 }
 
@@ -44,8 +54,10 @@ pub(super) async fn watch_over(
     let (mut is_up, mut was_up) = (false, false);
     loop {
         let now = status.borrow_and_update().clone();
-        stage.at(host, |desk| desk.account.note(is_up, &now));
+        let at = stage.now();
+        stage.at(host, |desk| desk.account.note(at, is_up, &now));
         is_up = matches!(now, AgentStatus::Connected { .. });
+        stage.note_if(is_up && is_home_crowded(&stage, host), Situation::AdmittedInCrowd);
         stage.note_if(is_up && was_up, Situation::Reconnected);
         was_up |= is_up;
         match &now {
@@ -59,6 +71,11 @@ pub(super) async fn watch_over(
     }
 }
 
+fn is_home_crowded(stage: &Stage, host: Host) -> bool {
+    let Host::Agent(agent) = host else { return false };
+    stage.agent(agent).is_some_and(|agent| stage.is_crowded(agent.home))
+}
+
 fn note_reason(stage: &Stage, host: Host, reason: &WaitReason) {
     stage.tale(host, || format!("is not connected: {reason}"));
     match reason {
@@ -67,7 +84,8 @@ fn note_reason(stage: &Stage, host: Host, reason: &WaitReason) {
             if let Some(situation) = Situation::of_session(end) {
                 stage.note(situation);
             }
-            let (blamed, untold) = (blame(end), stage.untold(host, end));
+            let blamed = blame(end).filter(|_| !stage.has_impostors());
+            let untold = stage.untold(host, end);
             stage.at(host, |desk| {
                 desk.blamed = desk.blamed.take().or(blamed);
                 desk.untold = desk.untold.take().or(untold);
@@ -77,7 +95,7 @@ fn note_reason(stage: &Stage, host: Host, reason: &WaitReason) {
             // Its server takes it, or is not there.
             let wrong =
                 matches!(**error, ConnectError::NotATunnel(_) | ConnectError::NotAHeader(_));
-            let blamed = wrong.then(|| error.to_string());
+            let blamed = (wrong && !stage.has_impostors()).then(|| error.to_string());
             stage.at(host, |desk| desk.blamed = desk.blamed.take().or(blamed));
         }
         _ => {}
@@ -85,10 +103,12 @@ fn note_reason(stage: &Stage, host: Host, reason: &WaitReason) {
 }
 
 /// An agent and its server that do not agree how many sessions they have had. Books that a process
-/// took with it say nothing.
+/// took with it say nothing, and
+/// neither do those of sessions with who was in the server's place.
 pub(super) fn out_of_step(stage: &Stage) -> Option<String> {
     let takes_books = |action: &Action| {
-        matches!(action, Action::Restart { .. } | Action::Crash { .. } | Action::Bounce { .. })
+        use Action::{Bounce, Crash, Impersonate, Restart};
+        matches!(action, Restart { .. } | Crash { .. } | Bounce { .. } | Impersonate { .. })
     };
     if stage.schedule.steps.iter().any(|step| takes_books(&step.action)) {
         return None;
@@ -108,8 +128,6 @@ pub(super) fn out_of_step(stage: &Stage) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use watertight::Dialect;
 
     use super::*;
@@ -121,11 +139,11 @@ mod tests {
         let waits = AgentStatus::Waiting { retry_in: Duration::ZERO, reason };
         let mut account = Account::default();
         for (was_up, now) in [(false, &up), (true, &waits), (false, &up), (true, &up)] {
-            account.note(was_up, now);
+            account.note(Duration::ZERO, was_up, now);
         }
-        let Account { begun, ended, reasons, failed } = account;
+        let Account { begun, ended, reasons, failed, .. } = account;
         assert_eq!((begun, ended, reasons, failed), (3, 2, 1, 0));
-        account.note(false, &waits);
+        account.note(Duration::ZERO, false, &waits);
         assert_eq!(account.failed, 1);
     }
 }

@@ -3,6 +3,7 @@
 use super::command::Command;
 use super::network::Network;
 use super::stage::Stage;
+use super::strangers::Visitors;
 use super::stream::{Stream, Terms};
 use crate::Player;
 use crate::schedule::{Action, Host, StreamId, TargetPlan, millis};
@@ -49,6 +50,24 @@ pub(super) fn perform(network: &mut Network, stage: &Stage, action: &Action) {
         Action::Cut { by } => cut(stage, by),
         Action::Say { agent, ref message } => {
             stage.tell(Host::Agent(agent), Command::Say(message.clone()));
+        }
+        Action::StrangersConnect {
+            server,
+            sockets,
+            transport,
+            ref opening,
+            leave_after,
+            again_for,
+        } => {
+            let until = stage.now() + millis(again_for);
+            stage.door().connects(until);
+            let opening = opening.clone();
+            let visitors = Visitors { server, sockets, transport, opening, leave_after, until };
+            stage.tell(Host::Strangers, Command::Visit(visitors));
+        }
+        Action::Impersonate { server, ref opening, within } => {
+            let until = stage.now() + millis(within);
+            stage.door().impersonate(server, opening.clone(), until);
         }
         Action::Idle => {}
         ref link => break_link(network, stage, link),
@@ -104,6 +123,7 @@ fn takes_part(stage: &Stage, stream: &Stream, host: Host) -> bool {
             stream.from == host
                 || stage.agent(stream.agent).is_some_and(|agent| agent.home == server)
         }
+        Host::Strangers => false,
     }
 }
 
@@ -123,6 +143,7 @@ fn crash(network: &mut Network, stage: &Stage, host: Host) {
     let situation = match host {
         Host::Server(_) => Situation::ServerCrashDuringTransfer,
         Host::Agent(_) => Situation::AgentCrashDuringTransfer,
+        Host::Strangers => return,
     };
     stage.note_if(moves(stage, host), situation);
     if stage.at(host, |desk| desk.is_crashed).unwrap_or(true) {
@@ -183,6 +204,7 @@ fn cut(stage: &Stage, host: Host) {
                 && takes_part(stage, stream, host)
                 && stream.from != host
         }
+        Host::Strangers => false,
     };
     let moves = stage.any_stream(|stream| stream.is_moving() && is_on_them(stream));
     stage.note_if(moves, Situation::CutDuringTransfer);

@@ -98,5 +98,7 @@ fn hosts(dice: &mut Dice<'_>) -> Hosts {
         shutdown: dice.weighted(&[(1, 0), (1, 50), (1, 100)]),
         agents_first: dice.percent(50),
         lose_power: dice.percent(20),
+        max_handshakes: 0,
+        stranger_addresses: 0,
     }
 }

@@ -42,6 +42,9 @@ pub(super) struct Swarm {
     // What links carry, and how many dials hang at once.
     pub(super) crawl: bool,
     pub(super) crowd: Option<Crowd>,
+    // Who else connects, or answers.
+    pub(super) strangers: bool,
+    pub(super) impostors: bool,
 }
 
 /// Dials that hang.
@@ -117,10 +120,18 @@ impl Swarm {
                 World::Core => Crowd::OfOneTarget,
                 World::Turmoil => Crowd::OfNames,
             }),
+            strangers: false,
+            impostors: false,
         };
         if swarm.crawl && dice.percent(75) {
             // So much that the queues of a slow link fill.
             swarm.sizes = Sizes::Large;
+        }
+        // The last throws, so that what was drawn before them is as it was. A handshake on a link that
+        // crawls takes longer than one may.
+        if world == World::Turmoil && !swarm.crawl {
+            swarm.strangers = dice.percent(4);
+            swarm.impostors = dice.percent(2);
         }
         swarm
     }

@@ -1,6 +1,5 @@
 //! The software of a hostile agent: says what it is told to, and reads what comes, or not.
 
-mod greeting;
 mod wire;
 
 use std::io;
@@ -11,8 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
+use super::application::key;
 use super::command::Command;
 use super::connect::connect;
+use super::greeting;
 use super::socket::Socket;
 use super::stage::Stage;
 use crate::schedule::{AgentKind, Host, HostileMessage, Transport};
@@ -65,7 +66,7 @@ async fn visit(
     let (home, transport, base) = (agent.home, agent.transport, agent.kind.is_base());
     let opening = async {
         let mut socket = connect(Arc::clone(stage), Host::Agent(number), home).await?;
-        greeting::exchange(&mut socket, number, transport, base).await?;
+        greeting::exchange(&mut socket, &key(number), transport, base).await?;
         io::Result::Ok(socket)
     };
     let mut socket = match timeout(stage.handshake(), opening).await {
