@@ -99,7 +99,9 @@ fn s8_two_servers_prove_who_they_are_by_a_token_of_their_own() {
     for server in [a, b] {
         let ended = server.stop();
         assert_eq!(ended.code, 0, "{}", ended.stderr);
-        assert!(!ended.stderr.contains("between-a-and-b") && !ended.stderr.contains("another-word"));
+        assert!(
+            !ended.stderr.contains("between-a-and-b") && !ended.stderr.contains("another-word")
+        );
     }
 }
 
