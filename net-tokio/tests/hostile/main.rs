@@ -7,6 +7,7 @@ mod addresses;
 mod canary;
 mod flood;
 mod message;
+mod middle;
 #[path = "../processes/mod.rs"]
 mod processes;
 mod rebinding;
