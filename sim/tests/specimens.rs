@@ -7,7 +7,7 @@ use watertight_sim::specimen::{self, Hunt, Specimen};
 const fn limit(world: World) -> u64 {
     match world {
         World::Core => 60_000,
-        World::Turmoil => 4000,
+        World::Turmoil => 20_000,
     }
 }
 
