@@ -183,6 +183,7 @@ fn crowd(transport: Transport, opening: Opening) -> Schedule {
         opening,
         leave_after: None,
         again_for: 0,
+        hold_on: false,
     };
     let steps = vec![
         (60, strangers),

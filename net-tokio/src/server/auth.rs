@@ -31,6 +31,11 @@ impl Origin {
     pub(super) fn authenticates(&self) {
         self.place.iter().for_each(|place| place.authenticates());
     }
+
+    /// The hook has refused it.
+    pub(super) fn refused(&self) {
+        self.place.iter().for_each(|place| place.refused());
+    }
 }
 
 /// What the authentication hook sees of an end that wants a session.

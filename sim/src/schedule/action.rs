@@ -172,6 +172,9 @@ pub enum Action {
         /// For so many milliseconds, those whose socket is closed connect again.
         #[serde(default, skip_serializing_if = "is_zero")]
         again_for: u32,
+        /// They keep their ends open when the server has said that it says nothing more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hold_on: bool,
     },
     /// Strangers answer in a server's place whoever connects to it meanwhile. In the turmoil world only.
     Impersonate {

@@ -162,6 +162,14 @@ impl Timing {
     }
 }
 
+impl Knobs {
+    /// How long an agent takes to connect that nobody keeps out: there and back twice, a tick or two each
+    /// way, and a look at both ends.
+    pub(crate) const fn connection(&self) -> Duration {
+        millis(4 * (self.link.max_latency + 2 * self.hosts.tick) + 60)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 pub(super) const fn is_zero(number: &u32) -> bool {
     *number == 0

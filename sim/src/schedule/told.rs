@@ -48,13 +48,15 @@ impl fmt::Display for Action {
                 opening,
                 leave_after,
                 again_for,
+                hold_on,
             } => {
                 let leave = leave_after.map(|after| format!(", and close after {after} ms"));
                 let leave = leave.unwrap_or_default();
                 let again = format!(", and again for {again_for} ms");
                 let again = if *again_for == 0 { "" } else { &again };
+                let hold_on = if *hold_on { ", and hold on" } else { "" };
                 write!(f, "strangers open {sockets} {transport:?} sockets to server{server}")?;
-                write!(f, " with {opening:?}{leave}{again}")
+                write!(f, " with {opening:?}{leave}{again}{hold_on}")
             }
             Self::Impersonate { server, opening, within } => {
                 write!(f, "strangers answer for server{server} with {opening:?} for {within} ms")

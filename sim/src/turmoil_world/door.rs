@@ -155,8 +155,8 @@ impl Stage {
                 )
         };
         let steps = &self.schedule.steps;
-        let fits = 4 * (knobs.link.max_latency + 2 * knobs.hosts.tick) < knobs.timing.handshake;
-        if !fits
+        let connection = knobs.connection();
+        if connection > self.handshake()
             || self.parts()
             || self.shuts_down()
             || !steps.iter().all(|step| strangers_only(&step.action))
@@ -169,7 +169,8 @@ impl Stage {
             // What has begun comes to its end first, the agent's own attempt as well.
             return Some((3 * attempt + LATE, last.unwrap_or_default()));
         }
-        Some((attempt + LATE, Duration::ZERO))
+        // Nobody's time has to run out for it, however long a handshake may take.
+        Some((self.reconnect().max + connection + LATE, Duration::ZERO))
     }
 
     /// Whether every source may run a handshake, and one of them two.

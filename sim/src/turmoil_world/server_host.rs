@@ -22,6 +22,9 @@ use super::stage::Stage;
 use super::target::handle;
 use crate::schedule::Host;
 
+/// How long a session stays at most, where two agents take turns: a world waits for each of them.
+const TURN: Duration = Duration::from_millis(300);
+
 /// Sockets that wait for each handshake that may run.
 const WAITING: usize = 4;
 
@@ -67,7 +70,7 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Server> 
         .write_buffer(stage.write_buffer())
         .session(stage.server_session())
         .handshake_deadline(deadline(stage))
-        .min_turn(stage.handshake())
+        .min_turn(stage.handshake().min(TURN))
         .session_interval(Duration::from_millis(1))
         .peering(PeerIdentity::new(&host.to_string(), &token(host)))
         .allow_dials(move |client, incoming| {

@@ -58,11 +58,13 @@ pub(super) fn perform(network: &mut Network, stage: &Stage, action: &Action) {
             ref opening,
             leave_after,
             again_for,
+            hold_on,
         } => {
             let until = stage.now() + millis(again_for);
             stage.door().connects(until);
             let opening = opening.clone();
-            let visitors = Visitors { server, sockets, transport, opening, leave_after, until };
+            let visitors =
+                Visitors { server, sockets, transport, opening, leave_after, until, hold_on };
             stage.tell(Host::Strangers, Command::Visit(visitors));
         }
         Action::Impersonate { server, ref opening, within } => {

@@ -203,6 +203,12 @@ impl Handshake {
         self.all.lock().queue.authenticate(self.number);
     }
 
+    /// The remote was refused. It is told so, and may take its time to hear it: only while nobody else
+    /// needs the place.
+    pub(super) fn refused(&self) {
+        self.all.lock().queue.refuse(self.number, Instant::now());
+    }
+
     /// Waits until the socket has to go for another one. Cancel safe.
     pub(super) async fn evicted(&self) {
         self.signal.evicted.cancelled().await;

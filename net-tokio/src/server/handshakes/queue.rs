@@ -128,6 +128,14 @@ impl Queue {
         }
     }
 
+    /// The remote is refused. What is still to do is for its sake, and it may have to go again.
+    pub(super) fn refuse(&mut self, number: u64, now: Instant) {
+        if let Some((source, Stage::Authenticating)) = self.sockets.get(&number).copied() {
+            self.take_out(number);
+            self.put(number, source, Stage::Running(now));
+        }
+    }
+
     /// A socket goes. Who runs instead.
     pub(super) fn leave(&mut self, number: u64, now: Instant) -> Option<u64> {
         self.take_out(number);
@@ -314,6 +322,32 @@ mod tests {
         let latest = later + PRESSED;
         assert_eq!(queue.press(latest), Press::Until(latest + PRESSED));
         assert_eq!(queue.leave(2, later), Some(3));
+    }
+
+    #[test]
+    fn who_was_refused_goes_for_others_though_the_hook_was_asked() {
+        let (now, mut queue) = (Instant::now(), queue(2, 9));
+        let [crowd, other] = [source(1), source(2)];
+        for number in 1..=2 {
+            queue.enter(crowd);
+            assert_eq!(queue.speak(number, now), RUNS);
+            queue.authenticate(number);
+        }
+        queue.enter(other);
+        assert_eq!(queue.speak(3, now), WAITS);
+        assert_eq!(queue.press(now), Press::Until(now + PRESSED));
+        queue.refuse(1, now);
+        assert_eq!(queue.press(now + PRESSED), Press::Swap { evicted: 1, next: 3 });
+
+        queue.refuse(2, now);
+        queue.leave(3, now);
+        queue.enter(crowd);
+        assert_eq!(queue.speak(4, now), RUNS);
+        queue.enter(other);
+        assert_eq!(queue.speak(5, now), Moved { result: true, evicted: Some(2) });
+        // It has gone already.
+        queue.refuse(2, now);
+        assert_eq!(queue.len(), 2);
     }
 
     #[test]

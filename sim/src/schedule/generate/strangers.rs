@@ -10,9 +10,9 @@ pub(super) fn conditions(bag: Bag<'_>, swarm: &Swarm, knobs: &mut Knobs) {
         return;
     }
     let dice = &mut bag.dice(Actor::Door);
-    // An agent that nobody keeps out connects in time: there and back twice, and a tick each way.
-    let slowest = 4 * (knobs.link.max_latency + 2 * knobs.hosts.tick) + 60;
-    knobs.timing.handshake = slowest + dice.weighted(&[(6, 0), (3, 300), (2, 9000)]);
+    // An agent that nobody keeps out connects in time.
+    let connection = u32::try_from(knobs.connection().as_millis()).unwrap_or(u32::MAX / 2);
+    knobs.timing.handshake = connection + dice.weighted(&[(6, 0), (3, 300), (2, 9000)]);
     if !swarm.strangers {
         return;
     }
@@ -85,6 +85,7 @@ impl Crowd<'_, '_> {
             opening,
             leave_after: leaves.then(|| dice.range(0..=self.knobs.timing.handshake)),
             again_for: if dice.percent(60) { dice.range(self.lasts / 2..=self.lasts) } else { 0 },
+            hold_on: dice.percent(40),
         }
     }
 
@@ -130,8 +131,9 @@ fn impersonate(
 
 /// One that takes a place among the handshakes for long.
 fn lasting(dice: &mut Dice<'_>) -> Opening {
-    match dice.range(0..=4) {
+    match dice.range(0..=6) {
         0 | 1 => Opening::Silence,
+        4 | 5 => Opening::Wrong,
         2 | 3 => Opening::Part { bytes: u16::try_from(dice.range(1..=300)).unwrap_or(1) },
         _ => opening(dice),
     }

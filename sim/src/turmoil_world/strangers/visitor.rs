@@ -28,6 +28,8 @@ pub(in crate::turmoil_world) struct Visitors {
     pub(in crate::turmoil_world) leave_after: Option<u32>,
     /// Until when they connect again where the server closes.
     pub(in crate::turmoil_world) until: Duration,
+    /// They close late, when the server has closed.
+    pub(in crate::turmoil_world) hold_on: bool,
 }
 
 /// The client key of those whose token is wrong: nobody has it.
@@ -64,7 +66,7 @@ async fn visit(
     visitors: &Visitors,
     healed: &CancellationToken,
 ) -> bool {
-    let Visitors { server, transport, ref opening, leave_after, .. } = *visitors;
+    let Visitors { server, transport, ref opening, leave_after, hold_on, .. } = *visitors;
     let connecting = connect(Arc::clone(&stage), Host::Strangers, server);
     // The server may be away.
     let Ok(Ok(mut socket)) = timeout(stage.handshake(), connecting).await else { return false };
@@ -88,6 +90,10 @@ async fn visit(
         stage.door().intrude(format!("a stranger is let in with {opening:?}"));
     }
     note(&stage, server, opening, &answer, &visit);
+    drop(visit);
+    if hold_on {
+        sleep(stage.handshake()).await;
+    }
     true
 }
 
