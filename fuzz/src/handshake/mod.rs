@@ -1,10 +1,11 @@
-//! Anything instead of a handshake: toward a real server that waits for an upgrade or a preface, and toward a
-//! real agent that waits for the answer. Whatever comes, in whatever pieces, they come to an end in time, say
+//! Anything instead of a handshake: toward a real server that waits for an upgrade or a preface, on one socket or
+//! on many, and toward a real agent that waits for the answer. Whatever comes, in whatever pieces, they come to an end in time, say
 //! no more than a little, and keep nothing.
 //!
 //! Time is the runtime's own and jumps: a deadline costs nothing.
 
 mod agent;
+mod crowd;
 mod preface;
 mod server;
 
@@ -23,14 +24,17 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Bytes of the sockets' buffers.
 const SOCKET: usize = 4096;
 
+/// The server takes nobody without this token.
+const TOKEN: &str = "open";
+
 /// Who gets what.
 #[derive(Debug)]
 pub struct Case<'a> {
     /// Who gets it.
     pub toward: Toward,
-    /// The length of the pieces in which it comes; 0 is all at once.
+    /// The length of the pieces in which it comes; 0 is all at once. With a crowd, how many handshakes may run.
     pub piece: u8,
-    /// The connection stays open afterwards.
+    /// The connections stay open afterwards.
     pub stays: bool,
     /// What comes.
     pub bytes: &'a [u8],
@@ -50,18 +54,30 @@ pub enum Toward {
     BaseAgent,
     /// An agent that sent its preface.
     ByteStreamAgent,
+    /// A server that has sockets from many sources, and agents. The bytes say what happens.
+    Crowd,
 }
 
 impl Toward {
-    /// All of them.
-    pub const ALL: [Self; 5] =
+    /// Those that get the bytes themselves.
+    pub const ALONE: [Self; 5] =
         [Self::Decoder, Self::Server, Self::WebSocketAgent, Self::BaseAgent, Self::ByteStreamAgent];
+
+    /// The first byte of a crowd. A lower one is a place among the others, again and again: so it was before
+    /// there were crowds.
+    pub const CROWD: u8 = 224;
+
+    fn of_byte(byte: u8) -> Self {
+        let place = usize::from(byte) % Self::ALONE.len();
+        let alone = Self::ALONE.get(place).filter(|_| byte < Self::CROWD);
+        alone.copied().unwrap_or(Self::Crowd)
+    }
 }
 
 impl<'a> Arbitrary<'a> for Case<'a> {
     fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         Ok(Self {
-            toward: *input.choose(&Toward::ALL)?,
+            toward: Toward::of_byte(input.arbitrary()?),
             piece: input.arbitrary()?,
             stays: input.arbitrary()?,
             bytes: input.bytes(input.len())?,
@@ -80,6 +96,9 @@ pub fn run(input: &[u8]) {
 #[must_use]
 pub fn explain(input: &[u8]) -> String {
     let Ok(case) = Case::arbitrary(&mut Unstructured::new(input)) else { return "nothing".into() };
+    if case.toward == Toward::Crowd {
+        return crowd::explain(&case);
+    }
     let (Case { toward, piece, stays, .. }, bytes) = (&case, case.bytes.escape_ascii());
     format!("toward {toward:?}, in pieces of {piece}, stays: {stays}: {bytes}")
 }
@@ -96,6 +115,7 @@ pub fn check(case: &Case<'_>) {
             block_on(case.bytes.len(), agent::web_socket(case));
         }
         Toward::ByteStreamAgent => block_on(case.bytes.len(), agent::byte_stream(case)),
+        Toward::Crowd => block_on_within(crowd::room(case), case.bytes.len(), crowd::check(case)),
     }
 }
 
@@ -113,15 +133,24 @@ const AMPLIFIED: usize = 32;
 
 /// An end has answered, and not much.
 fn check_length(answer: &[u8], case: &Case<'_>) {
-    let (length, most) = (answer.len(), SAID + AMPLIFIED * case.bytes.len());
-    assert!(length <= most, "{length} bytes for {}", case.bytes.len());
+    check_length_of(answer.len(), case.bytes.len());
+}
+
+fn check_length_of(answer: usize, said: usize) {
+    let most = SAID + AMPLIFIED * said;
+    assert!(answer <= most, "{answer} bytes for {said}");
 }
 
 /// Runs a case until its end, within its time and its room.
 fn block_on(bytes: usize, case: impl Future<Output = ()>) {
+    block_on_within(0, bytes, case);
+}
+
+/// The same, with more room.
+fn block_on_within(room: u64, bytes: usize, case: impl Future<Output = ()>) {
     let (most, ()) = heap::most(|| block_on_in_time(case));
     // What was said is in two buffers of sockets, in that of the parser and in what it understood.
-    let explained = ROOM + 8 * bytes as u64;
+    let explained = ROOM + room + 8 * bytes as u64;
     assert!(most <= explained, "{most} bytes of heap for {bytes}");
 }
 

@@ -6,10 +6,7 @@ use tokio::io::duplex;
 use watertight::{AuthRequest, Refusal, Server, ServerBuilder};
 use watertight_core::wire::{HelloReply, PrefaceLimits};
 
-use super::{Case, SOCKET, check_length, talk};
-
-/// The server takes nobody without this token.
-const TOKEN: &str = "open";
+use super::{Case, SOCKET, TOKEN, check_length, talk};
 
 pub(super) async fn check(case: &Case<'_>) {
     let welcomed = Arc::new(AtomicUsize::new(0));
@@ -43,7 +40,7 @@ fn server(welcomed: Arc<AtomicUsize>) -> ServerBuilder {
 }
 
 /// It says that there is a session only where there may be one.
-fn check_answer(answer: &[u8], welcomed: bool) {
+pub(super) fn check_answer(answer: &[u8], welcomed: bool) {
     let switched = answer.starts_with(b"HTTP/1.1 101 ");
     let mut rest = answer.into();
     let reply = HelloReply::decode(&mut rest, &PrefaceLimits::default());

@@ -102,6 +102,7 @@ fn handshakes() -> Vec<Vec<u8>> {
     let switched = |extra: &str| format!("{SWITCHED}{extra}\r\n");
     let refused = "HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nno!\n";
     let chunked = "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlater\r\n0\r\n\r\n";
+    let later = "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
     let extended = "Watertight-Protocol: 1\r\n";
     let bytes = [
         (Toward::Decoder, hello.encode().to_vec()),
@@ -115,6 +116,7 @@ fn handshakes() -> Vec<Vec<u8>> {
         (Toward::WebSocketAgent, switched(extended).into()),
         (Toward::WebSocketAgent, [switched(extended).as_bytes(), &unmasked(&settings)].concat()),
         (Toward::WebSocketAgent, refused.into()),
+        (Toward::WebSocketAgent, later.into()),
         (Toward::BaseAgent, switched("").into()),
         (Toward::BaseAgent, chunked.into()),
         (Toward::ByteStreamAgent, [&*reply(0, "").encode(), &framed(&settings)].concat()),
@@ -124,7 +126,7 @@ fn handshakes() -> Vec<Vec<u8>> {
     let ends = bytes
         .into_iter()
         .flat_map(|(toward, bytes)| [false, true].map(|stays| handshake(toward, stays, &bytes)));
-    ends.collect()
+    ends.chain(crowds()).collect()
 }
 
 /// Settings of an end that bears no silence: it is pinged as often as anybody may ask for.
@@ -150,9 +152,67 @@ fn unmasked(message: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// The numbers of the steps of a crowd, and of its greetings.
+const OPEN: u8 = 0;
+const SAY: u8 = 2;
+const GREET: u8 = 4;
+const FINISH: u8 = 6;
+const CLOSE: u8 = 7;
+const WAIT: u8 = 8;
+const AGENT: u8 = 9;
+const UPGRADED: u8 = 0;
+const WRONG_UPGRADE: u8 = 1;
+const PREFACE: u8 = 2;
+const WRONG_PREFACE: u8 = 3;
+const WHOLE: u8 = 255;
+
+/// Many sockets at one server: more than there is room for, in the stages of a handshake, of one source and of
+/// several; and one client that comes again and again.
+fn crowds() -> Vec<Vec<u8>> {
+    let open = |sources: u8| (0..12).flat_map(move |socket: u8| [OPEN, socket % sources]);
+    let greet = |greeting: u8, bytes: u8| {
+        (0..12).flat_map(move |socket: u8| [GREET, socket, greeting, bytes])
+    };
+    let agent = [AGENT, 1];
+    let wait = |millis: u16| {
+        let [low, high] = millis.to_le_bytes();
+        [WAIT, low, high]
+    };
+    let silent: Vec<u8> = open(1).chain(agent).chain(wait(5000)).chain(agent).collect();
+    let halves: Vec<u8> =
+        open(2).chain(greet(UPGRADED, 60)).chain(agent).chain(wait(3500)).chain(agent).collect();
+    let strangers: Vec<u8> = open(4)
+        .chain(greet(WRONG_PREFACE, WHOLE))
+        .chain(open(3))
+        .chain(greet(WRONG_UPGRADE, WHOLE))
+        .chain(agent)
+        .collect();
+    let leaving: Vec<u8> = open(3)
+        .chain([SAY, 3, 1, 0, FINISH, 2, CLOSE, 1, CLOSE, 5])
+        .chain(greet(PREFACE, 9))
+        .chain(agent)
+        .collect();
+    let one_client = |greeting: u8| -> Vec<u8> {
+        let come = (0..3).flat_map(|socket| [OPEN, 0, GREET, socket, greeting, WHOLE, WAIT, 9, 0]);
+        // The next one has to wait: the one before it is asked for a sign of life, and pings.
+        let waits = [OPEN, 0, GREET, 3, greeting, WHOLE, SAY, 2, 6, 0x89, 0x80, 0, 0, 0, 0];
+        // The last one finds nobody who answers.
+        let comes = [WAIT, 232, 3, OPEN, 0, GREET, 4, greeting, WHOLE];
+        come.chain(waits).chain(comes).chain(agent).collect()
+    };
+    let all = [silent, halves, strangers, leaving, one_client(UPGRADED), one_client(PREFACE)];
+    let cases = all.iter().flat_map(|steps| {
+        [(0, true), (1, false), (4, true)].map(|(handshakes, stays)| {
+            let head = [Toward::CROWD, handshakes, u8::from(stays)];
+            [head.as_slice(), steps].concat()
+        })
+    });
+    cases.collect()
+}
+
 /// All at once; then the connection ends, or it stays.
 fn handshake(toward: Toward, stays: bool, bytes: &[u8]) -> Vec<u8> {
-    let place = Toward::ALL.iter().position(|other| *other == toward);
+    let place = Toward::ALONE.iter().position(|other| *other == toward);
     let toward = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0);
     let mut seed = vec![toward, 0, stays.into()];
     seed.extend_from_slice(bytes);
