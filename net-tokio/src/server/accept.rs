@@ -151,8 +151,9 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
             }
             Err(error) => debug!(%error, "gone before the session began"),
         },
-        Err(Refusal { status, reason, .. }) => {
-            origin.refused();
+        Err(refusal) => {
+            server.slow_down(&origin, &refusal).await;
+            let Refusal { status, reason, .. } = refusal;
             // The other end may be gone; it was refused all the same.
             pending.refuse(status.as_u16(), &reason).await.ok();
         }

@@ -9,7 +9,7 @@ use tracing::{debug, info, info_span, warn};
 use watertight_core::registry::SessionKind;
 use watertight_core::{Role, Session};
 
-use super::auth::{AuthRequest, Grant};
+use super::auth::{AuthRequest, Grant, Origin};
 use super::handshakes::Source;
 use super::owner::{Leaving, SessionOwner};
 use super::peering::Claim;
@@ -48,7 +48,6 @@ impl Inner {
             }
             Err(refusal) => {
                 handshake_refused("authentication");
-                self.slow_down(remote).await;
                 Err(refusal)
             }
         };
@@ -57,10 +56,11 @@ impl Inner {
     }
 
     /// Whoever guesses tokens waits for each answer; an agent that knows its token does not, wherever it
-    /// comes from.
-    async fn slow_down(&self, remote: Option<SocketAddr>) {
-        let guessed = self.sessions().guesses.take(Source::of(remote));
-        if guessed.is_err() {
+    /// comes from. Meanwhile others may have the socket's place among the handshakes.
+    pub(super) async fn slow_down(&self, origin: &Origin, refusal: &Refusal) {
+        origin.refused();
+        let is_guess = refusal.status.is_client_error();
+        if is_guess && self.sessions().guesses.take(Source::of(origin.remote)).is_err() {
             tokio::time::sleep(WRONG_TOKEN.min(self.handshake_deadline / 2)).await;
         }
     }

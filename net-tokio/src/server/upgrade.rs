@@ -96,7 +96,13 @@ impl UpgradeService {
             claim => {
                 origin.authenticates();
                 let request = AuthRequest::of_upgrade(parts, &origin);
-                let place = welcome_in_time(&self.server, request, &claim).await?;
+                let place = match welcome_in_time(&self.server, request, &claim).await {
+                    Ok(place) => place,
+                    Err(refusal) => {
+                        self.server.slow_down(&origin, &refusal).await;
+                        return Err(refusal);
+                    }
+                };
                 Welcome::Client(Admission { place, remote, dialect })
             }
         };
