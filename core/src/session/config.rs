@@ -1,7 +1,7 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use crate::wire::Settings;
+use crate::wire::{Dialect, Settings};
 
 /// What a session may hold. Each bound keeps one thing finite that the other end could otherwise
 /// make grow.
@@ -143,6 +143,24 @@ impl SessionConfig {
 }
 
 impl Limits {
+    /// Bytes of one incoming message in this dialect. A watertight end has no reason for a long one: its
+    /// longest is a reconciliation list. What a transport holds of a message that is incomplete is in no
+    /// ledger.
+    #[must_use]
+    pub fn max_message_in(&self, dialect: Dialect) -> usize {
+        let longest = (self.max_data + MAX_HEADER).max(self.max_ids().saturating_mul(BYTES_OF_ID));
+        match dialect {
+            Dialect::Base => self.max_message,
+            Dialect::Extended => self.max_message.min(longest),
+        }
+    }
+
+    /// Ids in a reconciliation list. The remote may hold more connections than we would, and lists what we
+    /// are about to open.
+    pub(super) fn max_ids(&self) -> usize {
+        self.max_connections.saturating_mul(2).max(65_536)
+    }
+
     fn within_bounds(mut self) -> Self {
         self.initial_window = nearest(self.initial_window, &Settings::INITIAL_WINDOW);
         // No window is smaller than the first one.
@@ -157,6 +175,10 @@ impl Limits {
         self
     }
 }
+
+/// An id in a reconciliation list takes one byte mostly, and three where thousands lie between it and the one
+/// before it.
+const BYTES_OF_ID: usize = 4;
 
 /// No header of a message is longer, with the transport's frame around it.
 const MAX_HEADER: usize = 64;
@@ -209,6 +231,17 @@ impl SessionConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s10_a_message_of_a_watertight_end_is_not_long() {
+        let limits = Limits::default();
+        assert_eq!(limits.max_message_in(Dialect::Base), 4 << 20);
+        assert_eq!(limits.max_message_in(Dialect::Extended), 256 << 10);
+        let large = Limits { max_data: 1 << 20, ..Limits::default() };
+        assert!(large.max_message_in(Dialect::Extended) > 1 << 20);
+        let small = Limits { max_message: 1000, ..Limits::default() };
+        assert_eq!(small.max_message_in(Dialect::Extended), 1000);
+    }
 
     #[test]
     fn no_window_may_become_smaller_than_the_first_one() {

@@ -162,7 +162,7 @@ impl Session {
         let mut session = Self {
             role,
             dialect,
-            decode_limits: decode_limits(&config.limits),
+            decode_limits: decode_limits(&config.limits, dialect),
             now,
             numbers: Numbers::new(role, dialect),
             table: Table::default(),
@@ -324,13 +324,12 @@ impl Session {
     }
 }
 
-fn decode_limits(limits: &Limits) -> DecodeLimits {
+fn decode_limits(limits: &Limits, dialect: Dialect) -> DecodeLimits {
     DecodeLimits {
-        message: limits.max_message,
+        message: limits.max_message_in(dialect),
         text: limits.max_text,
         target: limits.max_target,
         client_key: limits.max_client_key,
-        // The other end may hold more than we would, and lists what we are about to open.
-        ids: limits.max_connections.saturating_mul(2).max(65_536),
+        ids: limits.max_ids(),
     }
 }

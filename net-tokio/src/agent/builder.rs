@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
+use watertight_core::wire::Dialect;
 use watertight_core::{Reconnect, ReconnectConfig, SessionConfig};
 
 use super::connector::{ByteStreams, Connector, TokenSource};
@@ -308,6 +309,7 @@ impl AgentBuilder {
             token: self.token,
             web_socket: WebSocketOptions {
                 max_message: session.limits.max_message,
+                max_extended: session.limits.max_message_in(Dialect::Extended),
                 masking: self.masking,
                 write_buffer: self.write_buffer,
             },

@@ -135,7 +135,7 @@ impl Connector {
             Some((authority, path)) => {
                 connect_web_socket(io, &authority, &path, hello, self.web_socket).await
             }
-            None => connect_byte_stream(io, hello, self.web_socket.max_message).await,
+            None => connect_byte_stream(io, hello, self.web_socket.max_extended).await,
         }
     }
 

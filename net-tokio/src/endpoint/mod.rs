@@ -154,7 +154,10 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::WebSocket { tls, host, port, path } => {
-                write!(f, "{}://{host}:{port}{path}", if *tls { "wss" } else { "ws" })
+                // What stands behind a question mark may be a secret.
+                let (path, query) =
+                    path.split_once('?').map_or((&**path, ""), |(path, _)| (path, "?…"));
+                write!(f, "{}://{host}:{port}{path}{query}", if *tls { "wss" } else { "ws" })
             }
             Kind::ByteStream { tls, host, port } => {
                 write!(f, "{}://{host}:{port}", if *tls { "tls" } else { "tcp" })

@@ -49,7 +49,8 @@ pub(crate) async fn connect_web_socket<I: Io>(
     match exchange(io, request).await? {
         Answer::Switched { head, io, leftover } => {
             let dialect = check_answer(&head.headers, &key, hello)?;
-            let mut socket = WebSocket::new(io, leftover, Role::Connector, options).await;
+            let mut socket =
+                WebSocket::new(io, leftover, Role::Connector, options.of(dialect)).await;
             if hello.proving().is_some() {
                 prove_peer(&mut socket, &head.headers, &ours, hello).await?;
             }
@@ -80,7 +81,8 @@ async fn prove_peer<I: Io>(
     ours: &str,
     hello: &ClientHello,
 ) -> Result<(), ConnectError> {
-    let theirs = answer.get(upgrade::PEER_NONCE).and_then(|nonce| nonce.to_str().ok());
+    let theirs = answer.get(upgrade::PEER_NONCE).filter(|nonce| upgrade::is_key(nonce.as_bytes()));
+    let theirs = theirs.and_then(|nonce| nonce.to_str().ok());
     let Some(exchange) = theirs.and_then(|theirs| hello.exchange(ours, theirs)) else {
         return Err(ConnectError::NoProof("it asks for none".to_string()));
     };

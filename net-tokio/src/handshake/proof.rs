@@ -159,6 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn the_proofs_of_the_protocol_s_example() {
+        let (first, second) = ("AAAAAAAAAAAAAAAAAAAAAA==", "AQEBAQEBAQEBAQEBAQEBAQ==");
+        let exchange = Exchange {
+            connector: Party { nonce: first, ..CONNECTOR },
+            acceptor: Party { nonce: second, ..ACCEPTOR },
+        };
+        for (role, expected) in [
+            (Role::Connector, "d728abcbbea123845475b6013d2ac83181f12a4d8b1ea62aa167734e4a5a020c"),
+            (Role::Acceptor, "82d28874bcd7e3787a29c073edea13fa823362f45e991edc43097a121a6faa82"),
+        ] {
+            let proof = exchange.prove(role).unwrap();
+            let digits: Vec<_> = proof.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digits.concat(), expected);
+        }
+    }
+
+    #[test]
     fn what_moves_from_one_part_to_the_next_is_another_list() {
         assert_ne!(joined(&[b"ab", b"c"]), joined(&[b"a", b"bc"]));
         assert_ne!(joined(&[b"a"]), joined(&[b"a", b""]));

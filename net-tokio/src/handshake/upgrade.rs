@@ -80,7 +80,7 @@ pub(crate) fn accept(parts: &Parts) -> Result<Accepted, Refusal> {
 }
 
 /// 16 bytes in base 64 are 22 digits and padding.
-fn is_key(key: &[u8]) -> bool {
+pub(super) fn is_key(key: &[u8]) -> bool {
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
     key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(digit))
 }

@@ -28,7 +28,22 @@ const fn address([a, b, c, d, e, f, g, h]: [u16; 8]) -> IpNet {
 
 /// Whether an address is of such a kind.
 pub(super) fn is_link_local(ip: IpAddr) -> bool {
-    LINK_LOCAL.iter().any(|network| network.contains(&ip))
+    let is_listed = |ip: IpAddr| LINK_LOCAL.iter().any(|network| network.contains(&ip));
+    is_listed(ip) || embedded(ip).is_some_and(|ip| is_listed(IpAddr::V4(ip)))
+}
+
+/// The IPv4 address that a translator on the way makes of an IPv6 one: NAT64 (RFC 6052) and 6to4
+/// (RFC 3056).
+fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let of = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(Ipv4Addr::new(a, b, c, d))
+    };
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => of(high, low),
+        _ => None,
+    }
 }
 
 /// Whether a network has such addresses alone: it was meant, not just included.

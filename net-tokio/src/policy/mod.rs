@@ -171,6 +171,9 @@ mod tests {
         assert!(
             !allows(&["tcp/*:*"], "tcp/[fe80::1]:80")
                 && !allows(&["tcp/*:*"], "tcp/[fd00:ec2::254]:80")
+                && !allows(&["tcp/*:*"], "tcp/[64:ff9b::a9fe:a9fe]:80")
+                && !allows(&["tcp/*:*"], "tcp/[2002:a9fe:a9fe::1]:80")
+                && allows(&["tcp/*:*"], "tcp/[64:ff9b::a00:1]:80")
         );
         for pattern in ["tcp/169.254.169.254:80", "tcp/169.254.0.0/16:*"] {
             assert!(allows(&["tcp/*:*", pattern], metadata), "{pattern}");

@@ -130,7 +130,7 @@ async fn http(server: &Arc<Inner>, io: Prefixed<BoxIo>, origin: Origin) {
 
 /// Runs the preface of a byte stream.
 async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
-    let (hello, pending) = match receive_hello(io, server.web_socket.max_message).await {
+    let (hello, pending) = match receive_hello(io, server.web_socket.max_extended).await {
         Ok(received) => received,
         Err(error) => {
             handshake_refused("preface");

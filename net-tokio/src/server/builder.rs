@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use watertight_core::SessionConfig;
 use watertight_core::registry::RegistryLimits;
+use watertight_core::wire::Dialect;
 
 use super::auth::Authenticator;
 use super::handshakes::Handshakes;
@@ -199,6 +200,7 @@ impl ServerBuilder {
             keepalive: self.keepalive,
             web_socket: WebSocketOptions {
                 max_message: session.limits.max_message,
+                max_extended: session.limits.max_message_in(Dialect::Extended),
                 masking: self.masking,
                 write_buffer: self.write_buffer,
             },

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 use tracing::{Instrument, debug};
 use watertight_core::Role;
+use watertight_core::wire::Dialect;
 
 use super::Inner;
 use super::auth::{AuthRequest, Origin};
@@ -131,6 +132,16 @@ enum Welcome {
     Claimed(Claimed, Option<Arc<Handshake>>),
 }
 
+impl Welcome {
+    const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Client(admission) => admission.dialect,
+            Self::Peer(admission) => admission.dialect,
+            Self::Claimed(claimed, _) => claimed.dialect,
+        }
+    }
+}
+
 /// The embedder's hook may wait for somebody who never answers.
 async fn welcome_in_time(
     server: &Inner,
@@ -154,11 +165,20 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
         Ok(Err(error)) => return debug!(%error, "gone before the session began"),
         Err(_) => return debug!("the HTTP server did not hand the socket over in time"),
     };
-    let transport = WebSocket::new(io, leftover, Role::Acceptor, server.web_socket).await;
+    let options = server.web_socket.of(welcome.dialect());
     let admitted = match welcome {
-        Welcome::Client(admission) => server.admit(transport, admission),
-        Welcome::Peer(admission) => server.admit_peer(transport, &admission),
+        Welcome::Client(admission) => {
+            let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
+            server.admit(transport, admission)
+        }
+        Welcome::Peer(admission) => {
+            let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
+            server.admit_peer(transport, &admission)
+        }
         Welcome::Claimed(claimed, place) => {
+            // Anybody can get so far: he has room for a proof.
+            let options = options.for_proof();
+            let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
             return start_claimed(&server, transport, claimed, place).await;
         }
     };
@@ -189,10 +209,14 @@ async fn start_claimed(
         proved = proving => proved,
     };
     let refusal = match proved {
-        Ok(Ok(admission)) => match server.admit_peer(transport, &admission) {
-            Ok(()) => return,
-            Err(refusal) => return server.log_refused(Some(&id), remote, &refusal),
-        },
+        Ok(Ok(admission)) => {
+            let (io, options) = (transport.into_io(), server.web_socket.of(admission.dialect));
+            let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, options).await;
+            return match server.admit_peer(transport, &admission) {
+                Ok(()) => {}
+                Err(refusal) => server.log_refused(Some(&id), remote, &refusal),
+            };
+        }
         Ok(Err(refusal)) => {
             handshake_refused("authentication");
             refusal

@@ -151,23 +151,21 @@ impl Shared {
     /// where most of its bytes wait for its transport.
     pub(super) fn shed(&self, buffers: &Buffers) {
         let limit = buffers.max();
-        let text = "this end holds more bytes than it may, and the most here";
-        let held = self.command(|core, now| {
+        let text = "this end holds more bytes than it may, and the most of them here";
+        let (ended, held) = self.command(|core, now| {
             let ledger = core.ledger();
             let most = core.most_unread().filter(|_| ledger.bytes_received >= ledger.bytes_to_send);
-            match most {
-                Some((id, unread)) => {
-                    core.reset(now, id, ResetCode::LIMIT, text).map(|()| unread).ok()
-                }
-                None => {
-                    core.close(now, GoAwayCode::LIMIT, text);
-                    usize::try_from(ledger.bytes_to_send).ok()
-                }
+            if let Some((id, unread)) = most {
+                core.reset(now, id, ResetCode::LIMIT, text).ok();
+                (format!("connection {id}"), unread as u64)
+            } else {
+                core.close(now, GoAwayCode::LIMIT, text);
+                ("the session".to_string(), ledger.bytes_to_send)
             }
         });
         self.report(&mut self.lock());
         if let Some(left_out) = buffers.may_warn().map(some) {
-            self.span.in_scope(|| warn!(held, limit, left_out, "{text}: it is ended"));
+            self.span.in_scope(|| warn!(ended, held, limit, left_out, "{text}"));
         }
     }
 

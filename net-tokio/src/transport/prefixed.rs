@@ -20,6 +20,11 @@ impl<I> Prefixed<I> {
         Self { prefix, io }
     }
 
+    /// What is below, once what was read is read again.
+    pub(crate) fn into_io(self) -> I {
+        self.io
+    }
+
     /// What is below.
     pub(crate) const fn io(&self) -> &I {
         &self.io

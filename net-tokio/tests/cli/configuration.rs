@@ -200,3 +200,23 @@ fn a_file_that_others_can_read_or_change_is_warned_of() {
     write(&folder.path().join("config.toml"), "[agent]\nheader = \"Authorization: x\"\n");
     assert_eq!(warnings("config.toml", 0o644), [true, false]);
 }
+
+#[test]
+fn a_password_in_a_url_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    std::fs::write(&file, "[agent]\nkey = \"a\"\nconnect = \"ws://me:secret@b:1\"\n").unwrap();
+    let file = file.display().to_string();
+    let given = ["agent", "--connect", "ws://me:secret@b:1", "--key", "a"];
+    let found = ["agent", "--config", &file];
+    for failed in [run(&given), run(&found)] {
+        assert_eq!(failed.code, 2);
+        assert!(failed.stderr.contains("give the token as a token"), "{}", failed.stderr);
+        assert!(!failed.stderr.contains("secret"), "{}", failed.stderr);
+    }
+    let proxy =
+        ["agent", "--connect", "ws://b", "--key", "a", "--proxy", "http://me:secret@b:99999"];
+    let failed = run(&proxy);
+    assert_eq!(failed.code, 2, "{}", failed.stderr);
+    assert!(!failed.stderr.contains("secret"), "{}", failed.stderr);
+}

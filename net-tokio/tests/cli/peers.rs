@@ -144,12 +144,13 @@ fn what_is_missing_or_wrong_is_named_without_the_token() {
     write(&folder.path().join("bad-pairs"), "b secret\nc\n");
     let shared =
         |file: &str, peer: &str| owned(&["--peer-id", "a", "--peer-tokens", file, "--peer", peer]);
-    let cases: [(Vec<String>, &str); 19] = [
+    let cases: [(Vec<String>, &str); 20] = [
         (shared(&bad_pairs, "ws://b:1,b"), "bad-pairs:2: expected `ID TOKEN`"),
         (shared(&pairs, "ws://c:1,c"), "for \"b\", which is the id of no --peer"),
         (shared(&pairs, "ws://b:1,b,secret"), "leave one out"),
         ([shared(&pairs, "ws://b:1,b"), owned(&["--peer", "ws://c:1,c"])].concat(), "has no token"),
         (shared(&none, "ws://b:1,b"), "with --peer-tokens"),
+        (with(&["--peer-dns", "ws://me:secret@b:1/connect"]), "not in the URL"),
         (owned(&["--peer-dns", "ws://b:1"]), "--peer-id"),
         (with(&["--peer-dns", "tcp://b:1"]), "ws:// or wss://"),
         (with(&["--peer-dns", "ws://b:1"]), "is no IP address"),

@@ -133,6 +133,9 @@ const FLOODS: &[Flood] = &[
         side.opened(n, data(side.own, 10_000))
     }),
     ("data in one long message", 1, Some("longer than allowed"), |side, n| {
+        side.opened(n, data(side.own, 100_000))
+    }),
+    ("a message that is too long", 1, Some("the limit is 262144"), |side, n| {
         side.opened(n, data(side.own, 1 << 20))
     }),
     ("data for a connection that never was", 1, Some("never opened"), |side, _| {
@@ -165,7 +168,7 @@ const FLOODS: &[Flood] = &[
         vec![message(side.own, kind::ERROR, &[], b"EOF")]
     }),
     ("lists of the other dialect", 1, Some("not allowed here"), |_, _| {
-        vec![message(0, kind::SYNC_CONNECTIONS, &[], &[7; 8 * 60_000])]
+        vec![message(0, kind::SYNC_CONNECTIONS, &[], &[7; 8 * 30_000])]
     }),
     ("a list that is too long", 1, Some("invalid message"), |_, _| {
         vec![message(0, kind::SYNC, &[0; 70_000], b"")]

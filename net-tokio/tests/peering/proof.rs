@@ -120,11 +120,37 @@ async fn s8_a_wrong_proof_gets_no_session_and_learns_nothing() {
     let (mut socket, _) = claim(&b, "stranger").await;
     assert!(is_refused(&answer(&mut socket, vec![0; 32]).await));
     // What is no proof at all.
-    for proof in [vec![], vec![0; 31], vec![0; 5000]] {
+    for proof in [vec![], vec![0; 31], vec![0; 64], vec![0; 5000]] {
         let (mut socket, _) = claim(&b, "a").await;
         assert!(is_refused(&answer(&mut socket, proof).await));
     }
     assert!(b.peer("a").incoming.is_none());
+    end_all(vec![], vec![b]).await;
+}
+
+/// Anybody can get so far.
+#[tokio::test]
+async fn s8_an_end_that_has_proved_nothing_makes_this_one_hold_nothing() {
+    let b = Host::start("b").await;
+    // Where there are no peers, it is not asked for a proof.
+    let mut request = format!("ws://{}/connect", b.at).into_client_request().unwrap();
+    request.headers_mut().insert("X-API-Tunnel-ID", "a".parse().unwrap());
+    request.headers_mut().insert("Watertight-Peer", NONCE.parse().unwrap());
+    let refused = client_async(request, TcpStream::connect(b.at).await.unwrap()).await;
+    let Err(Error::Http(answer)) = refused else { panic!("it is asked for a proof") };
+    assert_eq!(answer.status().as_u16(), 401);
+    assert_eq!(answer.headers()["watertight-peer"], "refused");
+
+    b.server.add_peer(peer("a", ([127, 0, 0, 1], 1).into())).unwrap();
+    let (socket, _) = claim(&b, "a").await;
+    let mut socket = socket.into_inner();
+    // The header of a masked frame of 4 MB, which is refused before any of it has come.
+    let header = [0x82, 0xff, 0, 0, 0, 0, 0, 0x3d, 9, 0, 1, 2, 3, 4];
+    socket.write_all(&header).await.unwrap();
+    let mut answer = [0; 4];
+    in_time(socket.read_exact(&mut answer)).await.unwrap();
+    assert_eq!((answer[0], u16::from_be_bytes([answer[2], answer[3]])), (0x88, 1008));
+    drop(socket);
     end_all(vec![], vec![b]).await;
 }
 

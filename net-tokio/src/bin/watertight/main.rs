@@ -33,6 +33,7 @@ mod text_file;
 mod tls;
 mod tokens;
 mod unix_socket;
+mod url_spec;
 
 use std::future::Future;
 use std::io::{self, Write};

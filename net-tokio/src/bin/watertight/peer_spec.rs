@@ -56,7 +56,12 @@ pub(crate) enum BadPeer {
 impl PeerSpec {
     /// Whether a token stands in it.
     pub(crate) fn has_token(&self) -> bool {
-        self.0.splitn(3, ',').nth(2).is_some()
+        self.token().is_some()
+    }
+
+    /// The token that stands in it.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.0.splitn(3, ',').nth(2).map(str::trim)
     }
 
     /// The peer. Where its token is left out it is that of `tokens`.

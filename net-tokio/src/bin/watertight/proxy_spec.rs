@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
+use http::uri::Authority;
 use watertight::ProxyPolicy;
 
 /// `none`, or an `http://`, `https://` or `socks5://` URL, as it was given: read later, so that no
@@ -26,13 +27,24 @@ impl ProxySpec {
         let uri: Option<Uri> = text.parse().ok();
         let usable = uri.is_some_and(|uri| {
             let schemes = ["http", "https", "socks5", "socks5h"];
-            uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) && uri.host().is_some()
+            let is_known = uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
+            is_known && uri.authority().is_some_and(has_port_or_none)
         });
         usable.then(|| ProxyPolicy::Url(text.to_string())).ok_or(
             "expected `none` or a URL such as http://user:password@proxy.example.com:3128 or \
              socks5://proxy.example.com:1080",
         )
     }
+}
+
+/// Whether there is a host, and behind it nothing or a port. The library takes a port that is out of range for
+/// none.
+fn has_port_or_none(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let host_and_port = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    let rest = host_and_port.strip_prefix(authority.host()).unwrap_or(host_and_port);
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    !authority.host().is_empty() && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 impl FromStr for ProxySpec {
@@ -66,6 +78,9 @@ mod tests {
         read("https://u:p@proxy:3128").unwrap();
         read("socks5://u:p@proxy:1080").unwrap();
         read("socks5h://proxy").unwrap();
+        for port in ["0", "99999", "x", "-1", "80x", ""] {
+            read(&format!("http://u:p@proxy:{port}")).unwrap_err();
+        }
         for text in ["", "proxy:3128", "ftp://proxy", "socks4://proxy:1080"] {
             read(text).unwrap_err();
         }

@@ -114,7 +114,18 @@ impl Proxy {
             }
         };
         let host = uri.host().unwrap_or_default().to_string();
-        Ok(Self { kind, host, port: uri.port_u16().unwrap_or(port) })
+        // The library takes a port that is out of range for none.
+        let authority = uri.authority().map_or("", Authority::as_str);
+        let after_host = authority.rsplit_once('@').map_or(authority, |(_, rest)| rest);
+        let after_host = after_host.strip_prefix(&*host).unwrap_or_default();
+        let port = match after_host.strip_prefix(':') {
+            None => port,
+            Some(text) => match text.parse() {
+                Ok(port) if port != 0 => port,
+                _ => return Err(failed(&host, "its port is no number from 1 to 65535")),
+            },
+        };
+        Ok(Self { kind, host, port })
     }
 
     /// A connection to the server through the proxy. The caller sets the deadline. Cancel safe.

@@ -162,6 +162,11 @@ impl PeerBook {
         own || self.peers.contains_key(id)
     }
 
+    /// Whether there is no peer.
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
     /// In the order of their ids.
     pub(in crate::server) fn iter(&self) -> impl Iterator<Item = &Known> {
         self.peers.values()

@@ -22,7 +22,7 @@ use crate::server::sessions::{Added, Newcomer};
 use crate::server::{Inner, ServerEvent};
 use crate::session::{Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
-use crate::transport::{Io, Masking, Transport, WebSocket};
+use crate::transport::{Io, Masking, Transport, TransportError, WebSocket};
 
 /// A peer that has proved who it is, and is to have a session.
 #[derive(Clone, Debug)]
@@ -88,6 +88,9 @@ impl Inner {
         };
         let id = id.to_string();
         let is_own = book.identity().is_some_and(|own| own.id == id);
+        if book.is_empty() {
+            return Ok(Claim::Unproved(id));
+        }
         Ok(if is_own { Claim::Oneself(id) } else { Claim::Proves { id, nonce: nonce.to_string() } })
     }
 
@@ -114,9 +117,11 @@ impl Inner {
         };
         match (proof::challenge(socket, &exchange).await, number) {
             (Ok(()), Some(number)) => Ok(PeerAdmission { id, number, remote, dialect }),
-            (Err(Unproved::Transport(error)), _) => Err(Refusal::unauthorized(error.to_string())),
+            (Err(Unproved::Transport(TransportError::Io(error))), _) => {
+                Err(Refusal::unauthorized(error.to_string()))
+            }
             (Err(Unproved::Refused(reason)), _) => Err(Refusal::unauthorized(reason)),
-            (Ok(()) | Err(Unproved::Wrong), _) => {
+            (Ok(()) | Err(Unproved::Wrong | Unproved::Transport(_)), _) => {
                 let id = shortened(&id);
                 Err(Refusal::unauthorized(format!(
                     "no peer {id:?} is known, or one of the two tokens is wrong"

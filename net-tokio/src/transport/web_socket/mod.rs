@@ -39,7 +39,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, protocol};
 use watertight_core::Role;
-use watertight_core::wire::Encoded;
+use watertight_core::wire::{Dialect, Encoded};
 
 use super::closing::Closing;
 use super::{Io, Prefixed, Received, Transport, TransportError, poll_drain};
@@ -50,6 +50,9 @@ use outgoing::{MAX_WRITE_BUFFER, Outgoing};
 /// One read takes at most this much. The library holds as much for each session, used or not, and
 /// clears it before each read: two Data messages are the middle between that and system calls.
 const READ_BUFFER: usize = 32 * 1024;
+
+/// Bytes of a message of an end that has not proved who it is: a proof has fewer.
+const MAX_PROOF: usize = 64;
 
 /// Whether a connector masks what it sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,8 +68,10 @@ pub(crate) enum Masking {
 /// What a WebSocket allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WebSocketOptions {
-    /// The longest message that the other end may send.
+    /// The longest message that the other end may send in the base dialect.
     pub(crate) max_message: usize,
+    /// The same in the extended one.
+    pub(crate) max_extended: usize,
     /// Who masks.
     pub(crate) masking: Masking,
     /// What waits in the library before it writes by itself.
@@ -77,7 +82,22 @@ impl WebSocketOptions {
     /// Messages of at most `max_message` bytes, masked by role.
     #[cfg(test)]
     pub(crate) const fn new(max_message: usize) -> Self {
-        Self { max_message, masking: Masking::ByRole, write_buffer: WRITE_BUFFER }
+        let (masking, write_buffer) = (Masking::ByRole, WRITE_BUFFER);
+        Self { max_message, max_extended: max_message, masking, write_buffer }
+    }
+
+    /// What it allows in this dialect.
+    pub(crate) fn of(self, dialect: Dialect) -> Self {
+        let max_message = match dialect {
+            Dialect::Base => self.max_message,
+            Dialect::Extended => self.max_extended,
+        };
+        Self { max_message, ..self }
+    }
+
+    /// What it allows an end that is to prove who it is.
+    pub(crate) const fn for_proof(self) -> Self {
+        Self { max_message: MAX_PROOF, ..self }
     }
 
     pub(crate) fn config(self) -> WebSocketConfig {
@@ -127,6 +147,11 @@ impl<I: Io> WebSocket<I> {
             code: CloseCode::Normal,
             closed: false,
         }
+    }
+
+    /// The stream below, of which nothing is left in the WebSocket: the remote has had nothing to say.
+    pub(crate) fn into_io(self) -> I {
+        self.stream.into_inner().into_io()
     }
 
     /// Queues one binary message.

@@ -79,11 +79,12 @@ fn is_this_machine(host: &[u8]) -> bool {
 /// Pages of other ports are other pages: a forward may show those of an agent's network. Old
 /// browsers send the origin alone; programs send neither.
 fn is_of_another_page(headers: &HeaderMap) -> bool {
-    if let Some(site) = headers.get(SITE) {
+    let mut sites = headers.get_all(SITE).iter().peekable();
+    if sites.peek().is_some() {
         // `none` is what a browser says of an address that its user typed.
-        return site != "same-origin" && site != "none";
+        return sites.any(|site| site != "same-origin" && site != "none");
     }
-    headers.get(ORIGIN).is_some_and(|origin| {
+    headers.get_all(ORIGIN).iter().any(|origin| {
         let host = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
         host.map(|(_, host)| host.as_bytes()) != headers.get(HOST).map(|host| host.as_bytes())
     })

@@ -39,12 +39,13 @@ pub(crate) struct AgentPlan {
 
 impl AgentPlan {
     pub(crate) fn of(options: AgentOptions) -> Result<Self, Failure> {
-        let endpoint = options.connect.ok_or_else(|| {
+        let connect = options.connect.ok_or_else(|| {
             Failure::configuration(
                 "no server to connect to: give --connect URL, such as \
                  --connect wss://tunnel.example.com/connect",
             )
         })?;
+        let endpoint: Endpoint = connect.read("--connect")?;
         let policy = policy(options.allow, options.resolve_names);
         if policy.is_empty() && options.forward.is_empty() {
             warn!("the server may dial nothing here: permit targets with --allow PATTERN");

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use watertight::Endpoint;
 
 use super::{duration, first};
 use crate::allow_spec::AllowSpec;
@@ -15,6 +14,7 @@ use crate::keepalive_spec::KeepaliveSpec;
 use crate::max_buffered::MaxBuffered;
 use crate::proxy_spec::ProxySpec;
 use crate::silence::Silence;
+use crate::url_spec::UrlSpec;
 
 const SERVER: &str = "The server";
 const IDENTITY: &str = "Who this agent is";
@@ -32,7 +32,7 @@ pub(crate) struct AgentOptions {
     #[arg(long, value_name = "URL", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_CONNECT", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
-    pub(crate) connect: Option<Endpoint>,
+    pub(crate) connect: Option<UrlSpec>,
 
     /// Authorities (PEM) that the server's certificate is checked against, instead of the system's
     ///

@@ -13,8 +13,9 @@ use crate::connect_path::ConnectPath;
 use crate::forward_spec::ServerForward;
 use crate::keepalive_spec::KeepaliveSpec;
 use crate::max_buffered::MaxBuffered;
-use crate::peer_spec::{PeerSpec, PeerUrl};
+use crate::peer_spec::PeerSpec;
 use crate::silence::Silence;
+use crate::url_spec::UrlSpec;
 
 const LISTENING: &str = "Listening";
 const ACCESS: &str = "Who may connect, and what they may do";
@@ -178,7 +179,7 @@ pub(crate) struct ServerOptions {
     #[arg(long, value_name = "URL", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_DNS", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
-    pub(crate) peer_dns: Option<PeerUrl>,
+    pub(crate) peer_dns: Option<UrlSpec>,
 
     /// The name by which the peers know this server
     #[arg(long, value_name = "ID", help_heading = PEERS)]

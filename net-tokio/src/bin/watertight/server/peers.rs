@@ -23,7 +23,8 @@ pub(crate) struct PeerPlan {
 impl PeerPlan {
     /// `None` if there are no peers. Takes the peers' options.
     pub(crate) fn of(options: &mut ServerOptions) -> Result<Option<Self>, Failure> {
-        let who = Who { given: std::mem::take(&mut options.peer), found: options.peer_dns.take() };
+        let found = options.peer_dns.take().map(|url| url.read("--peer-dns")).transpose()?;
+        let who = Who { given: std::mem::take(&mut options.peer), found };
         let id = options.peer_id.take();
         let token_files =
             TokenFiles { own: options.peer_token_file.take(), shared: options.peer_tokens.take() };
@@ -85,6 +86,13 @@ impl Who {
         }
         let tls = tls::of_client(files.ca, files.certificate, files.key, TLS_OPTIONS)?;
         let read = |spec: PeerSpec| {
+            if spec.token().is_some_and(is_weak) {
+                let id = spec.id();
+                warn!(
+                    id,
+                    "the token of this --peer can be guessed: make one with `openssl rand -hex 32`"
+                );
+            }
             let peer = spec.read(tokens);
             let peer =
                 peer.map_err(|error| Failure::configuration(format_args!("--peer: {error}")));

@@ -1,9 +1,10 @@
 //! The tokens with which servers prove to each other who they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::file::{bad, check_token, is_weak, lines, problem, warn_if_weak};
@@ -65,6 +66,12 @@ pub(crate) fn read_shared(path: &Path) -> Result<Shared, Failure> {
         if shared.insert(id.to_string(), token.to_string().into()).is_some() {
             return Err(wrong("this id has a line already"));
         }
+    }
+    let different: BTreeSet<&str> =
+        shared.values().map(|token: &Zeroizing<String>| &***token).collect();
+    if different.len() < shared.len() {
+        let path = path.display();
+        warn!(%path, "peers in the file have the same token: each of them can take the id of another one");
     }
     warn_if_exposed(path, "the file of the peers' tokens");
     warn_if_weak(path, weak);
