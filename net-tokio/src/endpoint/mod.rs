@@ -201,7 +201,7 @@ mod tests {
         for (text, shown) in [
             ("ws://host", "ws://host:80/connect"),
             ("wss://host/", "wss://host:443/connect"),
-            ("wss://host:8443/v3/connect?x=1", "wss://host:8443/v3/connect?x=1"),
+            ("wss://host:8443/v3/connect?x=1", "wss://host:8443/v3/connect?…"),
             ("ws://[::1]:1", "ws://[::1]:1/connect"),
             ("tcp://host:1", "tcp://host:1"),
             ("tls://10.0.0.1:1/", "tls://10.0.0.1:1"),
