@@ -90,6 +90,40 @@ async fn s10_sessions_that_are_made_to_hold_much_lose_connections() {
     }
 }
 
+/// A little less than what is worth a message of credit, so that no turn of the session follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_session_whose_bytes_were_read_holds_none() {
+    let buffers = Buffers::new(MAX);
+    let server = server().buffers(buffers.clone()).build();
+    let at = listen(&server).await;
+    let saying = agent("ws", at, "read").handler(|dial| async move {
+        let mut stream = dial.accept().unwrap();
+        stream.write_all(&[7; 15_000]).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let agents = [start(saying).await, start(pouring(at, "unread")).await];
+    let mut read = Vec::new();
+    for _ in 0..300 {
+        read.push(in_time(server.dial("read", "anything/at all")).await.unwrap());
+    }
+    for stream in &mut read {
+        in_time(stream.read_exact(&mut [0; 15_000])).await.unwrap();
+    }
+    until(|| buffers.held() == 0).await;
+    let mut unread = Vec::new();
+    for _ in 0..300 {
+        unread.push(in_time(server.dial("unread", "anything/at all")).await.unwrap());
+    }
+    until(|| server.client("unread").unwrap().ledger.removed.by(Cause::Aborted) > 0).await;
+    let ledger = server.client("read").unwrap().ledger;
+    assert_eq!((ledger.live, ledger.removed.total()), (300, 0), "{ledger:?}");
+    drop((read, unread));
+    for agent in agents {
+        agent.kill().await;
+    }
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
 #[tokio::test]
 async fn s10_an_agent_that_insists_takes_no_session_in_the_base_dialect() {
     let server = server().build();

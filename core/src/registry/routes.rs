@@ -77,11 +77,18 @@ impl Routes {
         self.by_peer.remove(&peer);
     }
 
-    /// Removes every route of a peer to one client.
+    /// Removes every route of a peer to one client, and its place with them: it said that it does not have
+    /// the client.
     pub(super) fn forget(&mut self, peer: SessionKey, client_key: &str) {
         let stale: Vec<_> = self.to_client(peer, client_key).cloned().collect();
         for route in stale {
             self.remove(peer, &route);
+        }
+        if let Some(of_peer) = self.by_peer.get_mut(&peer)
+            && of_peer.former.remove(client_key)
+        {
+            self.drop_standing(peer, client_key);
+            self.forget_peer_of_nothing(peer);
         }
     }
 

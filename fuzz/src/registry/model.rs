@@ -65,6 +65,7 @@ impl Model {
 
     pub(super) fn forget(&mut self, peer: SessionKey, client_key: &str) {
         self.routes.retain(|(owner, route)| *owner != peer || route.client_key != client_key);
+        self.places.retain(|(client, owner)| *owner != peer || client != client_key);
         self.tidy_places();
     }
 

@@ -113,6 +113,10 @@ impl Host {
         }
         self.check_totals();
         bounds::check(self, &ledger);
+        assert_eq!(self.session.most_unread().is_some(), ledger.bytes_received > 0);
+        // An adapter finds its memory short by what its sessions hold.
+        let is_short = ledger.bytes_received + ledger.bytes_to_send > self.limits().initial_window;
+        self.session.set_short_of_memory(self.newest, is_short);
     }
 
     /// What a connection has sent and may send only grows; one of the newest is the one that was changed.

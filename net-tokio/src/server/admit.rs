@@ -81,11 +81,15 @@ impl Inner {
     }
 
     async fn place(&self, grant: Grant, checks: u64) -> Result<Place, Refusal> {
-        self.sessions().pace.take(grant.key.clone()).map_err(|wait| {
-            Refusal::unavailable("this client key connects too often").retry_after(wait)
-        })?;
         match self.incumbent(&grant.key).await {
-            None => self.reserve(grant, checks),
+            None => {
+                // Only what begins a session counts: an impostor that is refused takes nothing from the
+                // right agent.
+                self.sessions().pace.take(grant.key.clone()).map_err(|wait| {
+                    Refusal::unavailable("this client key connects too often").retry_after(wait)
+                })?;
+                self.reserve(grant, checks)
+            }
             Some(stays) => Err(Refusal::unavailable(
                 "another agent with this client key took over a moment ago, and is connected: give \
                  each agent a key of its own",

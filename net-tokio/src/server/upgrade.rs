@@ -18,7 +18,6 @@ use watertight_core::wire::Dialect;
 
 use super::Inner;
 use super::auth::{AuthRequest, Origin};
-use super::handshakes::Handshake;
 use super::peering::{Claim, Claimed, PeerAdmission};
 use super::sessions::{Admission, Place};
 use crate::handshake::{Refusal, nonce, upgrade};
@@ -92,7 +91,7 @@ impl UpgradeService {
                 let header = header.map_err(|error| Refusal::unavailable(error.to_string()))?;
                 accepted.response.headers_mut().insert(upgrade::PEER_NONCE, header);
                 let claimed = Claimed { id, nonces: [theirs, ours], remote, dialect };
-                Welcome::Claimed(claimed, origin.place.clone())
+                Welcome::Claimed(claimed, origin)
             }
             claim => {
                 origin.authenticates();
@@ -129,7 +128,7 @@ enum Welcome {
     Client(Admission),
     Peer(PeerAdmission),
     /// Its place among the handshakes stays taken until it has proved who it is.
-    Claimed(Claimed, Option<Arc<Handshake>>),
+    Claimed(Claimed, Origin),
 }
 
 impl Welcome {
@@ -175,11 +174,11 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
             let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
             server.admit_peer(transport, &admission)
         }
-        Welcome::Claimed(claimed, place) => {
+        Welcome::Claimed(claimed, origin) => {
             // Anybody can get so far: he has room for a proof.
             let options = options.for_proof();
             let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
-            return start_claimed(&server, transport, claimed, place).await;
+            return start_claimed(&server, transport, claimed, origin).await;
         }
     };
     if let Err(refusal) = admitted {
@@ -187,28 +186,37 @@ async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
     }
 }
 
-/// Starts the session of a peer once it has proved that it is one.
+/// Starts the session of a peer once it has proved that it is one. For as long as this takes, the
+/// refusal included, the socket has a place among the handshakes, which may go to another one.
 async fn start_claimed(
     server: &Arc<Inner>,
-    mut transport: WebSocket<BoxIo>,
+    transport: WebSocket<BoxIo>,
     claimed: Claimed,
-    place: Option<Arc<Handshake>>,
+    origin: Origin,
 ) {
-    let (id, remote) = (claimed.id.clone(), claimed.remote);
+    let id = claimed.id.clone();
     let evicted = async {
-        match &place {
+        match &origin.place {
             Some(place) => place.evicted().await,
             None => std::future::pending().await,
         }
     };
-    let proving =
-        tokio::time::timeout(server.handshake_deadline, server.challenge(&mut transport, claimed));
-    let proved = tokio::select! {
+    tokio::select! {
         biased;
-        () = evicted => return debug!(id, "closed before it proved that it is a peer"),
-        proved = proving => proved,
-    };
-    let refusal = match proved {
+        () = evicted => debug!(id, "closed before it proved that it is a peer"),
+        () = prove_or_refuse(server, transport, claimed, &origin) => {}
+    }
+}
+
+async fn prove_or_refuse(
+    server: &Arc<Inner>,
+    mut transport: WebSocket<BoxIo>,
+    claimed: Claimed,
+    origin: &Origin,
+) {
+    let (id, remote) = (claimed.id.clone(), claimed.remote);
+    let proving = server.challenge(&mut transport, claimed);
+    let refusal = match tokio::time::timeout(server.handshake_deadline, proving).await {
         Ok(Ok(admission)) => {
             let (io, options) = (transport.into_io(), server.web_socket.of(admission.dialect));
             let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, options).await;
@@ -227,6 +235,7 @@ async fn start_claimed(
         }
     };
     server.log_refused(Some(&id), remote, &refusal);
+    server.slow_down(origin, &refusal).await;
     // It may be gone; it was refused all the same.
     let refusing = transport.refuse(&refusal.reason);
     tokio::time::timeout(server.handshake_deadline, refusing).await.ok();

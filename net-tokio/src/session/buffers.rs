@@ -87,9 +87,14 @@ impl Buffers {
         // One at a time: who waits for the other one finds nothing left to do.
         let Ok(_turn) = self.0.relief.try_lock() else { return };
         while self.is_over() {
-            let (before, Some(heaviest)) = (self.held(), self.heaviest()) else { return };
+            let Some(heaviest) = self.heaviest() else { return };
+            let before = heaviest.account.held();
+            // What was reported may have been read since.
+            if heaviest.report_held() < before {
+                continue;
+            }
             heaviest.shed(self);
-            if self.held() >= before {
+            if heaviest.account.held() >= before {
                 return;
             }
         }
@@ -112,13 +117,19 @@ impl Buffers {
 }
 
 impl Account {
-    fn held(&self) -> u64 {
+    pub(super) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 
     /// The session's books say this now; the caller holds its lock.
     pub(super) fn update(&self, ledger: &Ledger) {
         self.set(ledger.bytes_to_send + ledger.bytes_received);
+    }
+
+    /// So many bytes were read; the caller holds the session's lock. Not all of them may have been reported.
+    pub(super) fn has_read(&self, bytes: usize) {
+        let held = self.held();
+        self.set(held.saturating_sub(bytes as u64));
     }
 
     fn set(&self, now: u64) {

@@ -142,6 +142,18 @@ impl Shared {
         self.account.keep_bound();
     }
 
+    /// Brings the account up to date. What the session holds.
+    pub(super) fn report_held(&self) -> u64 {
+        let mut state = self.lock();
+        self.report(&mut state);
+        self.account.held()
+    }
+
+    /// The application has read so many bytes; the caller holds the lock.
+    pub(crate) fn has_read(&self, bytes: usize) {
+        self.account.has_read(bytes);
+    }
+
     fn report(&self, state: &mut State) {
         let State { meter, core, .. } = state;
         self.account.update(meter.observe(core));
@@ -158,13 +170,17 @@ impl Shared {
             if let Some((id, unread)) = most {
                 core.reset(now, id, ResetCode::LIMIT, text).ok();
                 (format!("connection {id}"), unread as u64)
-            } else {
+            } else if ledger.bytes_to_send > 0 {
                 core.close(now, GoAwayCode::LIMIT, text);
                 ("the session".to_string(), ledger.bytes_to_send)
+            } else {
+                (String::new(), 0)
             }
         });
         self.report(&mut self.lock());
-        if let Some(left_out) = buffers.may_warn().map(some) {
+        if held > 0
+            && let Some(left_out) = buffers.may_warn().map(some)
+        {
             self.span.in_scope(|| warn!(ended, held, limit, left_out, "{text}"));
         }
     }

@@ -58,7 +58,10 @@ impl Handle {
         // Nothing read means the end, so that nothing must not be what was asked for.
         let read = state.core.read(now, self.id, max.max(1));
         let result = match read {
-            Ok(data) => Ok(data),
+            Ok(data) => {
+                self.shared.has_read(data.len());
+                Ok(data)
+            }
             Err(ReadError::Blocked) => {
                 return self.wait(state, Direction::Read, cx, timer).map(Err);
             }
