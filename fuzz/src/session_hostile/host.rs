@@ -15,6 +15,9 @@ use super::scenario::Scenario;
 use super::traffic::Traffic;
 use crate::heap::Heap;
 
+/// Bytes of a session that are many where there is little memory.
+const FEW: u64 = 100;
+
 /// A session and its surroundings.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -115,7 +118,7 @@ impl Host {
         bounds::check(self, &ledger);
         assert_eq!(self.session.most_unread().is_some(), ledger.bytes_received > 0);
         // An adapter finds its memory short by what its sessions hold.
-        let is_short = ledger.bytes_received + ledger.bytes_to_send > self.limits().initial_window;
+        let is_short = ledger.bytes_received + ledger.bytes_to_send > FEW;
         self.session.set_short_of_memory(self.newest, is_short);
     }
 
