@@ -2,6 +2,7 @@
 //! meant to reach.
 
 use std::fs::Metadata;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 
@@ -101,9 +102,13 @@ fn is_reached(listener: SocketAddr, to: SocketAddr) -> bool {
     }
 }
 
-/// Only addresses of this machine can be bound to.
+/// Only addresses of this machine can be bound to. One of which that cannot be found out, for want of a
+/// descriptor, counts as one.
 fn is_of_this_machine(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    match UdpSocket::bind((ip, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::AddrNotAvailable,
+    }
 }
 
 #[cfg(test)]

@@ -67,9 +67,7 @@ impl Sockets {
         let forwards = self.forwards.iter().flatten();
         for bound in self.agents.iter().chain(forwards).chain(&self.admin) {
             match &bound.address {
-                ListenAddr::Tcp(at) => {
-                    at.parse().into_iter().for_each(|at| policy.exclude_address(at))
-                }
+                ListenAddr::Tcp(at) => policy.exclude_address(at.parse().map_err(Failure::start)?),
                 ListenAddr::Unix(socket) => {
                     policy.exclude_socket(&socket.path).map_err(Failure::start)?;
                 }
