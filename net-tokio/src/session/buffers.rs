@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use watertight_core::Ledger;
 
@@ -84,8 +84,13 @@ impl Buffers {
 
     /// Ends what holds the most until the rest is within the bound. The caller holds no session's lock.
     fn relieve(&self) {
-        // One at a time: who waits for the other one finds nothing left to do.
-        let Ok(_turn) = self.0.relief.try_lock() else { return };
+        // One at a time: a second one would find nothing left to do.
+        let _turn = match self.0.relief.try_lock() {
+            Ok(turn) => turn,
+            // It guards no data.
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
         while self.is_over() {
             let Some(heaviest) = self.heaviest() else { return };
             let before = heaviest.account.held();
