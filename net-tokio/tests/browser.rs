@@ -5,6 +5,7 @@
 mod processes;
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -15,7 +16,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use processes::{KEY, PATIENCE, Process, Tunnel, eventually, found, quiet_command};
+use processes::{
+    Authority, KEY, PATIENCE, Process, Tunnel, Watertight, eventually, found, quiet_command, run,
+};
 
 /// What a site was asked: method, path and cookies.
 type Asked = Arc<Mutex<Vec<(Method, String, String)>>>;
@@ -103,15 +106,71 @@ async fn answer(
 /// A browser with its own profile, which it keeps between visits.
 struct Browser(TempDir);
 
+/// Without it, the browser would end once the page is loaded.
+const STAYS: &str = "--remote-debugging-port=0";
+
 impl Browser {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
     fn visit(&self, url: &str) -> Process {
-        let profile = format!("--user-data-dir={}", self.0.path().display());
-        let mut command = quiet_command("chromium");
+        Process::spawn(self.starts("chromium").arg(STAYS).args(self.arguments(url)))
+    }
+
+    /// Ends when the page is loaded, and writes what it then shows.
+    fn dump(&self, url: &str) -> Process {
+        Process::spawn(self.starts("chromium").arg("--dump-dom").args(self.arguments(url)))
+    }
+
+    fn starts(&self, program: &str) -> Command {
+        let mut command = quiet_command(program);
+        command.env("HOME", self.0.path());
+        command
+    }
+
+    fn arguments(&self, url: &str) -> Vec<String> {
+        let profile = format!("--user-data-dir={}", self.path("profile"));
         // Not as another user than root, and with no more memory than a small machine has.
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-        command.args(["--no-first-run", "--disable-background-networking", &profile]);
-        command.args(["--remote-debugging-port=0", url]);
+        let fixed = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
+        let quiet = ["--no-first-run", "--disable-background-networking"];
+        [&fixed[..], &quiet, &[&profile, url]].concat().into_iter().map(String::from).collect()
+    }
+
+    /// Gives it a certificate of its user, and trust in the authority that has signed it.
+    async fn imports(&self, authority: &Authority, [cert, key]: &[String; 2]) {
+        let (store, bundle) = (self.path(".pki/nssdb"), self.path("bundle.p12"));
+        std::fs::create_dir_all(&store).unwrap();
+        let store = format!("sql:{store}");
+        let ask = async |program: &str, args: &[&str]| {
+            run(quiet_command(program).args(args)).await;
+        };
+        let bundling = ["pkcs12", "-export", "-passout", "pass:", "-in", cert, "-inkey", key];
+        ask("openssl", &[&bundling[..], &["-out", &bundle]].concat()).await;
+        ask("certutil", &["-N", "--empty-password", "-d", &store]).await;
+        let ca = authority.ca();
+        ask("certutil", &["-A", "-d", &store, "-n", "ca", "-t", "C,,", "-i", &ca]).await;
+        ask("pk12util", &["-d", &store, "-i", &bundle, "-W", ""]).await;
+    }
+
+    /// A visit of a user who lets the browser show his certificate at `site`. That is a matter of the
+    /// machine's configuration, which only this browser sees.
+    fn visit_with_certificate(&self, url: &str, site: &str) -> Process {
+        let rule = format!(r#"{{\"pattern\":\"{site}\",\"filter\":{{}}}}"#);
+        let policy = format!(r#"{{"AutoSelectCertificateForUrls":["{rule}"]}}"#);
+        std::fs::write(self.path("policy.json"), policy).unwrap();
+        let script = format!(
+            "mount -t tmpfs none /etc/chromium && mkdir -p /etc/chromium/policies/managed && \
+             cp {} /etc/chromium/policies/managed && exec chromium \"$@\"",
+            self.path("policy.json")
+        );
+        let mut command = self.starts("unshare");
+        command.args(["--mount", "sh", "-c", &script, "sh", STAYS]).args(self.arguments(url));
         Process::spawn(&mut command)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
     }
 }
 
@@ -126,7 +185,7 @@ async fn s2_a_page_behind_an_agent_reaches_nothing_behind_another_one() {
         return;
     }
     let tunnel = Tunnel::over("tcp").server(["--admin-pages"]).start().await;
-    let (admin, browser) = (tunnel.server.admin(), Browser(tempfile::tempdir().unwrap()));
+    let (admin, browser) = (tunnel.server.admin(), Browser::new());
     let (evil, evil_page) = Site::start().await;
     let (good, good_page) = Site::start().await;
     let (evil_at, good_at) = (page(KEY, evil.at, admin), page(KEY, good.at, admin));
@@ -196,19 +255,53 @@ async fn s2_a_browser_is_told_where_to_go_instead_of_below_client() {
         return;
     }
     let tunnel = Tunnel::over("tcp").start().await;
-    let (admin, browser) = (tunnel.server.admin(), Browser(tempfile::tempdir().unwrap()));
+    let (admin, browser) = (tunnel.server.admin(), Browser::new());
     let (site, _) = Site::start().await;
     let (hostile, _) = Site::start().await;
     // One click leads to a hostile site, and that on to the admin server.
     let target = format!("http://{admin}/client/{KEY}/http/{}/clicked", site.at);
-    let profile = format!("--user-data-dir={}", browser.0.path().display());
     let url = format!("http://{}/away?{target}", hostile.at);
-    let mut command = quiet_command("chromium");
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-    command.args([&profile, "--dump-dom", &url]);
-    let shown = Process::spawn(&mut command).finish(PATIENCE).await.out;
+    let shown = browser.dump(&url).finish(PATIENCE).await.out;
     assert!(shown.contains("/client/ is for programs"), "{shown}");
     assert!(shown.contains("--forward") && shown.contains("--admin-pages"), "{shown}");
     assert!(site.asked("/").is_empty());
     tunnel.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs root, to configure a browser of its own"]
+async fn s5_a_web_page_is_no_agent_whose_certificate_the_browser_has() {
+    let programs =
+        [("chromium", "chromium"), ("certutil", "libnss3-tools"), ("openssl", "openssl")];
+    if !found(&programs) {
+        return;
+    }
+    let (authority, browser) = (Authority::new(), Browser::new());
+    let [cert, key] = authority.sign("localhost");
+    let ca = authority.ca();
+    let args = ["server", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--client-key-from=san"];
+    let tls = ["--tls-cert", &cert, "--tls-key", &key, "--client-ca", &ca];
+    let server = Watertight::start([&args[..], &tls].concat()).await;
+    browser.imports(&authority, &authority.sign(KEY)).await;
+
+    let (evil, page) = Site::start().await;
+    let at = format!("localhost:{}", server.address("agents").port());
+    *page.lock().unwrap() = format!(
+        "<script>(async () => {{
+            const reached = await fetch('https://{at}/', {{mode: 'no-cors', credentials: 'include'}})
+                .then(() => 'reached', () => 'unreachable');
+            const socket = new WebSocket('wss://{at}/connect');
+            socket.onopen = () => fetch('/done?' + reached + '-open');
+            socket.onclose = () => fetch('/done?' + reached + '-refused');
+        }})()</script>"
+    );
+    let visit =
+        browser.visit_with_certificate(&format!("http://{}/", evil.at), &format!("https://{at}"));
+    let done = evil.is_asked("/done").await;
+    // The certificate was shown: without one nothing is reached.
+    assert_eq!(done[0].1, "/done?reached-refused", "{}", server.log());
+    server.logs("no web page is an agent").await;
+    assert!(server.clients().await.is_empty());
+    drop(visit);
+    server.terminate().await.is_even();
 }

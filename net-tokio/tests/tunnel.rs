@@ -432,6 +432,23 @@ async fn a_mounted_service_does_not_wait_for_its_hook_for_ever() {
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
 
+/// A hook that lets in by certificate or cookie would let in whoever controls a page.
+#[tokio::test]
+async fn a_browser_gets_no_session_whatever_the_hook_says() {
+    let server = Server::builder(|_| async { Ok::<_, Refusal>("edge".to_string()) }).build();
+    for (name, value) in [("origin", "null"), ("sec-fetch-mode", "websocket"), ("x-other", "a")] {
+        let request = Request::get("/tunnel")
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header(name, value);
+        let response = server.upgrade_service().call(request.body(()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), if name == "x-other" { 101 } else { 403 }, "{name}");
+    }
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}
+
 #[tokio::test]
 async fn silent_clients_do_not_stop_the_listener() {
     let builder = server().max_handshakes(4).handshake_deadline(Duration::from_millis(200));

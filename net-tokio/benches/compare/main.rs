@@ -18,6 +18,7 @@ mod part;
 mod report;
 mod results;
 mod service;
+mod silence;
 mod soak;
 mod yamux_crate;
 
@@ -71,6 +72,11 @@ enum Command {
         #[arg(default_values_t = [1, 500, 1000, 2000])]
         agents: Vec<usize>,
     },
+    /// How long an agent takes to get in beside so many sockets that say nothing
+    Silence {
+        #[arg(default_value_t = 10_000)]
+        sockets: usize,
+    },
     /// What this program starts itself as
     #[command(hide = true, subcommand)]
     Part(Part),
@@ -114,6 +120,11 @@ enum Part {
         server: String,
         agents: usize,
     },
+    Silence {
+        at: SocketAddr,
+        sockets: usize,
+        sources: usize,
+    },
     YamuxNear,
     YamuxFar {
         near: SocketAddr,
@@ -137,6 +148,7 @@ fn main() -> Result<()> {
         Some(Command::Part(part)) => runtime.block_on(part.play()),
         Some(Command::Soak { length, contender }) => runtime.block_on(soak::run(contender, length)),
         Some(Command::Crowd { agents }) => runtime.block_on(crowd::run(&agents)),
+        Some(Command::Silence { sockets }) => runtime.block_on(silence::run(sockets)),
         Some(Command::Report) => report::write(&Results::read(&results_in(&run.out))?, &run.out),
         None => runtime.block_on(compare(run)),
     }
@@ -195,6 +207,7 @@ impl Part {
             Self::Service => service::run().await,
             Self::Hop { to } => hop::run(to).await,
             Self::Crowd { server, agents } => crowd::agents(&server, agents).await,
+            Self::Silence { at, sockets, sources } => silence::hold(at, sockets, sources).await,
             Self::YamuxNear => yamux_crate::near().await,
             Self::YamuxFar { near, to } => yamux_crate::far(near, to).await,
         }

@@ -1,8 +1,8 @@
 //! The server's side of the WebSocket upgrade (RFC 6455 section 4.2).
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    AUTHORIZATION, CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -90,6 +90,11 @@ pub(crate) fn expect_in(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.append(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+}
+
+/// Whether a browser has sent a request. For a WebSocket it always names the page's origin.
+pub(crate) fn is_of_browser(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name == ORIGIN || name.as_str().starts_with("sec-fetch-"))
 }
 
 /// The client key in the headers, if it is text.

@@ -20,10 +20,11 @@ pub enum TargetError {
     /// The policy allows it, but it is a socket of this program itself.
     #[error("{0} is not allowed here: this program listens there itself")]
     Own(Target),
-    /// It is at a link-local address, which the policy does not allow by itself.
+    /// It is at a link-local address, or another one of a cloud's metadata, which the policy does not allow
+    /// by itself.
     #[error(
-        "{0} is not allowed here: it is at a link-local address, where clouds keep credentials, \
-         which has to be allowed by itself"
+        "{0} is not allowed here: it is at a link-local or metadata address, where clouds keep \
+         credentials, which has to be allowed by itself"
     )]
     LinkLocal(Target),
     /// The name has no address.

@@ -9,9 +9,13 @@ use std::os::unix::fs::MetadataExt;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Addresses of one link, where clouds serve each machine its credentials.
-const LINK_LOCAL: [IpNet; 9] = [
+const LINK_LOCAL: [IpNet; 12] = [
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16)),
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
+    // By their numbers these are shared, public and reserved addresses: Alibaba's, Azure's and Oracle's.
+    address_v4(Ipv4Addr::new(100, 100, 100, 200)),
+    address_v4(Ipv4Addr::new(168, 63, 129, 16)),
+    address_v4(Ipv4Addr::new(192, 0, 0, 192)),
     // By their numbers these are unique local addresses: Amazon's and that of its Kubernetes, Google's,
     // Oracle's, Akamai's, Scaleway's and Alibaba's.
     address([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]),
@@ -22,6 +26,10 @@ const LINK_LOCAL: [IpNet; 9] = [
     address([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42]),
     address([0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200]),
 ];
+
+const fn address_v4(ip: Ipv4Addr) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(ip, 32))
+}
 
 const fn address([a, b, c, d, e, f, g, h]: [u16; 8]) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), 128))

@@ -26,8 +26,8 @@ use excluded::{Listeners, is_link_local};
 /// then dialled: a name cannot smuggle in an address that the patterns do not allow. A pattern of
 /// names trusts the resolver for these names.
 ///
-/// Link-local addresses, at which clouds serve each machine its credentials, are allowed only by a
-/// pattern of such addresses alone, such as `tcp/169.254.169.254:80`.
+/// Link-local addresses, and others at which clouds serve each machine its credentials, are allowed only
+/// by a pattern of such addresses alone, such as `tcp/169.254.169.254:80`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     patterns: Vec<Pattern>,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tracing::field::{Empty, display};
 use tracing::{debug, info, info_span, warn};
 use watertight_core::registry::SessionKind;
@@ -16,7 +17,7 @@ use super::peering::Claim;
 use super::sessions::{Added, Admission, Newcomer, Place};
 use super::turns::{Addresses, Warning};
 use super::{Inner, ServerEvent};
-use crate::handshake::Refusal;
+use crate::handshake::{Refusal, upgrade};
 use crate::log_limit::{shortened, some};
 use crate::metrics::{handshake_refused, session_replaced};
 use crate::session::{RunOptions, prepare};
@@ -63,6 +64,21 @@ impl Inner {
         if is_guess && self.sessions().guesses.take(Source::of(origin.remote)).is_err() {
             tokio::time::sleep(WRONG_TOKEN.min(self.handshake_deadline / 2)).await;
         }
+    }
+
+    /// A browser shows a certificate, or sends a cookie, for whatever page asks it to connect.
+    pub(super) fn refuse_browser(
+        &self,
+        headers: &HeaderMap,
+        remote: Option<SocketAddr>,
+    ) -> Result<(), Refusal> {
+        if !upgrade::is_of_browser(headers) {
+            return Ok(());
+        }
+        handshake_refused("browser");
+        let refusal = Refusal::forbidden("no web page is an agent: a browser gets no session");
+        self.log_refused(None, remote, &refusal);
+        Err(refusal)
     }
 
     /// Anybody can be refused all day.

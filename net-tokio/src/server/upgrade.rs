@@ -27,6 +27,9 @@ use crate::transport::{BoxIo, Prefixed, WebSocket};
 /// Answers WebSocket upgrades with sessions, and everything else with an error that says what is
 /// expected. Made by [`Server::upgrade_service`](crate::Server::upgrade_service).
 ///
+/// A browser's request, which has `Origin` or `Sec-Fetch-*`, is answered with 403 before the hook is asked: the
+/// browser shows a client certificate, and sends cookies, for whatever page wants to connect.
+///
 /// Where the authentication hook takes longer than the
 /// [`handshake_deadline`](crate::ServerBuilder::handshake_deadline), the answer is 503.
 ///
@@ -81,6 +84,7 @@ impl UpgradeService {
             ..Origin::default()
         });
         let (remote, dialect) = (origin.remote, accepted.dialect);
+        self.server.refuse_browser(&parts.headers, remote)?;
         let admission = match self.server.claim(&parts.headers, remote, origin.tls)? {
             Claim::Proved { id, number } => {
                 Welcome::Peer(PeerAdmission { id, number, remote, dialect })

@@ -333,6 +333,9 @@ async fn no_spelling_gets_the_credentials_of_a_cloud_from_an_agent_that_may_dial
         "[::ffff:169.254.169.254]",
         "[::ffff:a9fe:a9fe]",
         "[0:0:0:0:0:FFFF:A9FE:A9FE]",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
         "[fe80::1]",
         "[fe80::a9fe:a9fe]",
         "[febf::1]",
@@ -401,4 +404,22 @@ async fn an_agent_that_may_dial_everything_does_not_reach_the_servers_own_socket
     }
     assert!(in_time("a shutdown", agent.shutdown(Duration::ZERO)).await.is_even());
     server.terminate().await.is_even();
+}
+
+#[tokio::test]
+async fn a_server_that_may_dial_everything_does_not_reach_the_agents_own_sockets() {
+    let server = Server::builder(|request| async move { Ok(request.client_key.unwrap()) }).build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    server.listen(listener, None);
+    let args = ["agent", "--connect", &url, "--key", KEY, "--allow", "*:*", "--forward"];
+    let agent = Watertight::start(args.iter().chain(&["127.0.0.1:0=web:80"])).await;
+    let forward = agent.address("forward");
+    for host in ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]"] {
+        let target = format!("tcp/{host}:{}", forward.port());
+        let error = in_time("an answer", server.dial(KEY, &target)).await.unwrap_err().to_string();
+        assert!(error.contains("this program listens there itself"), "{target}: {error}");
+    }
+    agent.terminate().await.is_even();
+    assert!(in_time("a shutdown", server.shutdown(Duration::ZERO)).await.is_even());
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic here fails the test")]
 
 mod addresses;
+mod buffered;
 mod canary;
 mod flood;
 mod message;
@@ -11,4 +12,6 @@ mod middle;
 #[path = "../processes/mod.rs"]
 mod processes;
 mod rebinding;
+mod session;
+mod silence;
 mod smuggling;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpSocket};
-use watertight::Listener;
+use watertight::{Listener, Policy};
 
 use crate::address::{AdminAddr, ListenAddr};
 use crate::failure::Failure;
@@ -26,6 +26,22 @@ pub(crate) struct Bound {
     pub(crate) address: ListenAddr,
     /// Removes the socket's file once nothing listens any more.
     pub(crate) file: Option<SocketFile>,
+}
+
+impl Bound {
+    /// Takes the socket out of what the other end may dial: through it that end could do more.
+    ///
+    /// # Errors
+    /// It cannot be found out what the socket is.
+    pub(crate) fn exclude_from(&self, policy: &mut Policy) -> Result<(), Failure> {
+        match &self.address {
+            ListenAddr::Tcp(at) => policy.exclude_address(at.parse().map_err(Failure::start)?),
+            ListenAddr::Unix(socket) => {
+                policy.exclude_socket(&socket.path).map_err(Failure::start)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is listened on together.

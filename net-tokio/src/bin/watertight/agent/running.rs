@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::info;
-use watertight::{Agent, Forward};
+use watertight::{Agent, Forward, Policy};
 
 use super::AgentPlan;
 use crate::address::ListenAddr;
@@ -26,13 +26,15 @@ pub(crate) struct RunningAgent {
 impl RunningAgent {
     pub(crate) async fn start(plan: &AgentPlan) -> Result<Self, Failure> {
         let binder = Binder::of(plan.forwards.iter().map(|forward| &forward.listen));
-        let mut sockets = Vec::new();
+        let (mut sockets, mut policy) = (Vec::new(), plan.policy.clone());
         for forward in &plan.forwards {
-            let bound = binder.bind(&forward.listen, "--forward").await?;
-            sockets.extend(bound.into_iter().map(|bound| (forward, bound)));
+            for bound in binder.bind(&forward.listen, "--forward").await? {
+                bound.exclude_from(&mut policy)?;
+                sockets.push((forward, bound));
+            }
         }
         let mut running = Self {
-            agent: start(plan),
+            agent: start(plan, policy),
             _forwards: Vec::new(),
             addresses: Vec::new(),
             _files: Vec::new(),
@@ -62,8 +64,8 @@ impl RunningAgent {
     }
 }
 
-fn start(plan: &AgentPlan) -> Agent {
-    let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(plan.policy.clone());
+fn start(plan: &AgentPlan, policy: Policy) -> Agent {
+    let builder = Agent::builder(plan.endpoint.clone(), &plan.key).policy(policy);
     let builder = builder.session(plan.session.clone()).keepalive(plan.keepalive);
     let builder = builder.reconnect(plan.reconnect).buffers(plan.max_buffered.buffers());
     let builder = if plan.extended_only { builder.extended_only() } else { builder };

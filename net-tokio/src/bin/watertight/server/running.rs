@@ -61,17 +61,12 @@ impl Sockets {
         Ok(sockets)
     }
 
-    /// What agents may dial: through these sockets they could do more than that.
+    /// What agents may dial.
     fn allowed(&self, plan: &ServerPlan) -> Result<Policy, Failure> {
         let mut policy = plan.allow_dial.clone();
         let forwards = self.forwards.iter().flatten();
         for bound in self.agents.iter().chain(forwards).chain(&self.admin) {
-            match &bound.address {
-                ListenAddr::Tcp(at) => policy.exclude_address(at.parse().map_err(Failure::start)?),
-                ListenAddr::Unix(socket) => {
-                    policy.exclude_socket(&socket.path).map_err(Failure::start)?;
-                }
-            }
+            bound.exclude_from(&mut policy)?;
         }
         Ok(policy)
     }
