@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use watertight::Agent;
 
 use crate::Result;
@@ -13,8 +13,10 @@ use crate::contender::ours;
 use crate::contender::programs::Programs;
 use crate::part::Part;
 
-/// Agents that connect, one after the other.
+/// Agents that connect, one after the other, and the pause between them: together longer than a socket may
+/// be silent, so that some come as others go.
 const AGENTS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long each of them may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,7 +31,7 @@ const REPLACING: (Duration, usize) = (Duration::from_millis(100), 100);
 pub(crate) async fn run(sockets: usize) -> Result<()> {
     let programs = Programs::new(None);
     println!(
-        "| silent sockets | from | the agents are | in after, p50 ms | longest | not in after 20 s |"
+        "| silent sockets | from addresses | the agents are | in after, p50 ms | longest | not in after 20 s |"
     );
     println!("| --- | --- | --- | --- | --- | --- |");
     for (sockets, sources) in [(0, 1), (sockets, 1), (sockets, 100)] {
@@ -44,7 +46,7 @@ pub(crate) async fn run(sockets: usize) -> Result<()> {
             let (median, longest) = (times.get(times.len() / 2), times.last());
             let show = |time: Option<&f64>| time.map_or("-".into(), |time| format!("{time:.1}"));
             println!(
-                "| {sockets} | {sources} addresses | {place} | {} | {} | {} |",
+                "| {sockets} | {sources} | {place} | {} | {} | {} |",
                 show(median),
                 show(longest),
                 AGENTS - times.len()
@@ -66,6 +68,7 @@ async fn agents(at: SocketAddr, from: Ipv4Addr) -> Result<Vec<f64>> {
             times.push(started.elapsed().as_secs_f64() * 1e3);
         }
         agent.shutdown(Duration::ZERO).await;
+        sleep(PAUSE).await;
     }
     times.sort_by(f64::total_cmp);
     Ok(times)
