@@ -79,6 +79,9 @@ impl crate::server::sessions::Sessions {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "cli")]
+    use watertight_core::wire::{ClientRoute, Dialect};
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -95,6 +98,48 @@ mod tests {
         tokio::time::advance(LONG).await;
         assert_eq!(contests.due(Instant::now(), one), None);
         assert!(contests.0.is_empty());
+    }
+
+    /// Each line of a log.
+    #[cfg(feature = "cli")]
+    struct Lines(std::sync::mpsc::Sender<String>);
+
+    #[cfg(feature = "cli")]
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.send(String::from_utf8_lossy(line).into_owned()).ok();
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[tokio::test(start_paused = true)]
+    async fn the_log_names_those_who_say_that_they_have_one_client_for_long() {
+        let (sender, lines) = std::sync::mpsc::channel();
+        let log = tracing_subscriber::fmt().with_ansi(false);
+        let log = log.with_writer(move || Lines(sender.clone())).finish();
+        let _logging = tracing::subscriber::set_default(log);
+        let server = crate::Server::builder(|_| async { Ok(String::new()) }).build();
+        for (peer, session_key) in [("b", 1), ("c", 2)] {
+            let mut sessions = server.inner.sessions();
+            let session =
+                sessions.registry.insert_incoming_peer(peer, Dialect::Base).unwrap().session;
+            let route = ClientRoute { client_key: "edge".to_string(), session_key };
+            sessions.peer_added_client(session, route).unwrap();
+        }
+        server.inner.warn_of_contest();
+        assert_eq!(lines.try_iter().count(), 0);
+        tokio::time::advance(LONG).await;
+        server.inner.warn_of_contest();
+        let said: Vec<_> = lines.try_iter().collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+        for part in ["WARN", "client=\"edge\"", "peers=[\"b\", \"c\"]", "first=\"b\""] {
+            assert!(said[0].contains(part), "{part}: {said:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
