@@ -95,7 +95,7 @@ impl Reconnect {
             self.ceiling = self.config.initial.min(self.config.max);
         }
         self.connected = None;
-        self.jittered(self.config.spread.min(self.config.max))
+        self.jittered(self.config.spread.max(self.config.initial).min(self.config.max))
     }
 
     fn was_stable(&self, now: Instant) -> bool {
@@ -206,6 +206,13 @@ mod tests {
         let delay = reconnect.disconnected(Instant::EPOCH + CONFIG.stable_after);
         assert!(delay <= CONFIG.spread);
         assert_eq!(reconnect.ceiling(), 2 * CONFIG.initial);
+    }
+
+    #[test]
+    fn who_was_replaced_waits_though_no_others_come_back_with_it() {
+        let mut reconnect = Reconnect::new(ReconnectConfig { spread: Duration::ZERO, ..CONFIG }, 1);
+        let delays: Duration = (0..100).map(|_| reconnect.replaced(Instant::EPOCH)).sum();
+        assert!(delays > 30 * CONFIG.initial && delays < 70 * CONFIG.initial, "{delays:?}");
     }
 
     #[test]

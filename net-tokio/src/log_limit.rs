@@ -9,6 +9,10 @@ use tokio::time::Instant;
 /// causes them in a loop must not fill a disk.
 const MOST: u32 = 10;
 
+/// How many lines of the kinds that have a limit for each name are logged in [`WITHIN`] of all names
+/// together: a thousand clients that come back at once, and no more of one that takes name after name.
+const MOST_OF_ALL: u32 = 2000;
+
 /// Characters of a name.
 const SHOWN: usize = 80;
 
@@ -21,8 +25,13 @@ const FEW: usize = 1024;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Keeps what other ends cause from flooding the log.
-#[derive(Debug, Default)]
-pub(crate) struct LogLimit(Mutex<State>);
+#[derive(Debug)]
+pub(crate) struct LogLimit {
+    most: u32,
+    /// The limit of several together.
+    all: Option<Arc<LogLimit>>,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,26 +40,48 @@ struct State {
     left_out: u64,
 }
 
+impl Default for LogLimit {
+    fn default() -> Self {
+        Self::new(MOST)
+    }
+}
+
 impl LogLimit {
+    /// At most so many lines in [`WITHIN`].
+    pub(crate) const fn new(most: u32) -> Self {
+        let state = State { since: None, logged: 0, left_out: 0 };
+        Self { most, all: None, state: Mutex::new(state) }
+    }
+
+    /// One of several that have a limit together.
+    fn of(all: &Arc<Self>) -> Self {
+        Self { all: Some(Arc::clone(all)), ..Self::default() }
+    }
+
     /// Whether one more line may be logged now; if so, how many were left out before it.
     pub(crate) fn pass(&self) -> Option<u64> {
         let now = Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.since.is_none_or(|since| now - since >= WITHIN) {
             state.since = Some(now);
             state.logged = 0;
         }
-        if state.logged == MOST {
+        if state.logged >= self.most {
             state.left_out += 1;
             return None;
         }
+        let of_others = match &self.all {
+            // It counts there those that it leaves out.
+            Some(all) => all.pass()?,
+            None => 0,
+        };
         state.logged += 1;
-        Some(std::mem::take(&mut state.left_out))
+        Some(std::mem::take(&mut state.left_out) + of_others)
     }
 
     /// Whether it remembers a line of the last minute.
     fn is_recent(&self) -> bool {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.since.is_some_and(|since| since.elapsed() < WITHIN)
     }
 }
@@ -61,8 +92,11 @@ pub(crate) const fn some(left_out: u64) -> Option<u64> {
 }
 
 /// The limits of those that are known by a name, such as clients.
-#[derive(Debug, Default)]
-pub(crate) struct LogLimits(Mutex<Named>);
+#[derive(Debug)]
+pub(crate) struct LogLimits {
+    named: Mutex<Named>,
+    all: Arc<LogLimit>,
+}
 
 /// Limits of one name. Those that are somebody's business only while he is connected have one of their
 /// own, which stands as long as he is remembered: connecting again gives no more lines.
@@ -80,9 +114,15 @@ struct Named {
     sweep: usize,
 }
 
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { named: Mutex::default(), all: Arc::new(LogLimit::new(MOST_OF_ALL)) }
+    }
+}
+
 impl LogLimits {
     pub(crate) fn of(&self, name: &str) -> Arc<Limits> {
-        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = named.limits.get(name) {
             return Arc::clone(known);
         }
@@ -95,7 +135,10 @@ impl LogLimits {
             named.limits.retain(|_, limits| is_used(limits));
             named.sweep = 2 * named.limits.len();
         }
-        Arc::clone(named.limits.entry(name.to_string()).or_default())
+        let [sessions, dials] = [(); 2].map(|()| LogLimit::of(&self.all));
+        let limits = Arc::new(Limits { sessions, dials });
+        named.limits.insert(name.to_string(), Arc::clone(&limits));
+        limits
     }
 }
 
@@ -130,7 +173,18 @@ mod tests {
             limits.of(&number.to_string()).dials.pass();
             tokio::time::advance(WITHIN / 100).await;
         }
-        assert!(limits.0.lock().unwrap().limits.len() <= 2 * FEW);
+        assert!(limits.named.lock().unwrap().limits.len() <= 2 * FEW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_name_after_name_fills_no_log() {
+        let limits = LogLimits::default();
+        let mut lines = (0..10_000).map(|number| limits.of(&number.to_string()).sessions.pass());
+        assert_eq!(lines.by_ref().flatten().count() as u64, u64::from(MOST_OF_ALL));
+        tokio::time::advance(WITHIN).await;
+        let left_out = 10_000 - u64::from(MOST_OF_ALL);
+        assert_eq!(limits.of("next").sessions.pass(), Some(left_out));
+        assert_eq!(limits.of("next").sessions.pass(), Some(0));
     }
 
     #[test]

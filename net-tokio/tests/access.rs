@@ -132,19 +132,9 @@ async fn s7_an_agent_that_reconnects_all_the_time_writes_few_lines() {
     let tunnel = Tunnel::over("tcp").start().await;
     let at = tunnel.server.address("agents");
     let key = "\u{202e}".to_string() + &"k".repeat(400);
-    let hello = Hello { version: 1, client_key: key, token: TOKEN.into() }.encode();
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..500 {
-        let mut socket = TcpStream::connect(at).await.unwrap();
-        socket.write_all(&hello).await.unwrap();
-        let mut reply = BytesMut::new();
-        let reply = loop {
-            if let Some(reply) = HelloReply::decode(&mut reply, &PrefaceLimits::default()).unwrap()
-            {
-                break reply;
-            }
-            assert!(in_time("an answer", socket.read_buf(&mut reply)).await.unwrap() > 0);
-        };
+        let reply = greet(at, key.clone(), TOKEN).await;
         if reply.status == HelloReply::ACCEPTED { accepted += 1 } else { refused += 1 }
     }
     assert!(accepted >= 10 && refused > 400, "{accepted} accepted, {refused} refused");
@@ -154,6 +144,46 @@ async fn s7_an_agent_that_reconnects_all_the_time_writes_few_lines() {
     for line in lines {
         assert!(line.len() < 1000 && !line.contains('\u{202e}'), "{line}");
     }
+    tunnel.end().await;
+}
+
+/// What an end was told that greeted with this key and token.
+async fn greet(at: SocketAddr, key: String, token: &str) -> HelloReply {
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    let hello = Hello { version: 1, client_key: key, token: token.into() }.encode();
+    socket.write_all(&hello).await.unwrap();
+    let mut reply = BytesMut::new();
+    loop {
+        if let Some(reply) = HelloReply::decode(&mut reply, &PrefaceLimits::default()).unwrap() {
+            return reply;
+        }
+        assert!(in_time("an answer", socket.read_buf(&mut reply)).await.unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn s7_an_agent_that_takes_key_after_key_or_long_ones_writes_few_lines() {
+    let tunnel = Tunnel::over("tcp").start().await;
+    let at = tunnel.server.address("agents");
+    for number in 0..1500 {
+        let reply = greet(at, format!("kkk-{number}"), TOKEN).await;
+        assert_eq!(reply.status, HelloReply::ACCEPTED);
+    }
+    // Shown, each of its characters is eight.
+    let long = "\u{200b}".repeat(10_000);
+    for _ in 0..20 {
+        assert_ne!(greet(at, long.clone(), LAB_TOKEN).await.status, HelloReply::ACCEPTED);
+    }
+    clients(&tunnel.server, &[KEY]).await;
+    let log = tunnel.server.log();
+    let lines = log.lines().count();
+    // A session has two lines, and there were 1,500.
+    assert!((1000..=2100).contains(&lines), "{lines} lines");
+    assert!(
+        log.lines().all(|line| line.len() < 4000),
+        "{}",
+        log.lines().map(str::len).max().unwrap()
+    );
     tunnel.end().await;
 }
 

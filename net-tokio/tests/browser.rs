@@ -258,12 +258,19 @@ async fn s2_a_browser_is_told_where_to_go_instead_of_below_client() {
     let (admin, browser) = (tunnel.server.admin(), Browser::new());
     let (site, _) = Site::start().await;
     let (hostile, _) = Site::start().await;
-    // One click leads to a hostile site, and that on to the admin server.
-    let target = format!("http://{admin}/client/{KEY}/http/{}/clicked", site.at);
-    let url = format!("http://{}/away?{target}", hostile.at);
+    let path = format!("/client/{KEY}/http/{}/clicked", site.at);
+    for host in ["127.0.0.1", "localhost"] {
+        // One click leads to a hostile site, and that on to the admin server.
+        let url = format!("http://{}/away?http://{host}:{}{path}", hostile.at, admin.port());
+        let shown = browser.dump(&url).finish(PATIENCE).await.out;
+        assert!(shown.contains("/client/ is for programs"), "{host}: {shown}");
+        assert!(shown.contains("--forward") && shown.contains("--admin-pages"), "{host}: {shown}");
+    }
+    // A name of this machine for which a browser says nothing about the page.
+    let url =
+        format!("http://{}/away?http://[::ffff:127.0.0.1]:{}{path}", hostile.at, admin.port());
     let shown = browser.dump(&url).finish(PATIENCE).await.out;
-    assert!(shown.contains("/client/ is for programs"), "{shown}");
-    assert!(shown.contains("--forward") && shown.contains("--admin-pages"), "{shown}");
+    assert!(shown.contains("the admin server answers requests for localhost"), "{shown}");
     assert!(site.asked("/").is_empty());
     tunnel.end().await;
 }

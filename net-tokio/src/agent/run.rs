@@ -1,16 +1,17 @@
 //! Keeps a session up: connects, waits for its end, backs off, connects again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tracing::{info, info_span, warn};
+use tracing::{debug, info, info_span, warn};
 use watertight_core::wire::Dialect;
 use watertight_core::{Reconnect, Role};
 
 use super::connector::Connector;
 use super::{AgentStatus, Inner, WaitReason};
 use crate::handshake::Connected;
-use crate::log_limit::shortened_text;
+use crate::log_limit::{shortened_text, some};
 use crate::session::{Clock, Notice, Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
@@ -52,7 +53,7 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
         if inner.stop.is_cancelled() {
             return;
         }
-        warn!(reason = &*shortened_text(&reason.to_string()), retry_in = ?delay, "not connected");
+        inner.log_wait(&reason, delay);
         inner.status.send_replace(AgentStatus::Waiting { retry_in: delay, reason });
         tokio::select! {
             biased;
@@ -77,6 +78,16 @@ impl Inner {
             "{what} go to the server in clear text: anybody on the way can read and change them; use \
              wss:// or tls://"
         );
+    }
+
+    /// A server that ends each session at once fills no log.
+    fn log_wait(&self, reason: &WaitReason, delay: Duration) {
+        let text = reason.to_string();
+        let reason = &*shortened_text(&text);
+        match self.limits.sessions.pass().map(some) {
+            Some(left_out) => warn!(reason, retry_in = ?delay, left_out, "not connected"),
+            None => debug!(reason, retry_in = ?delay, "not connected"),
+        }
     }
 
     async fn connect(
@@ -116,7 +127,11 @@ impl Inner {
         });
         // An agent that was shut down meanwhile drops the task, which ends the session.
         if self.links.add(&link) && self.is_wanted(&link, dialect) {
-            info!(server = %self.connector.endpoint, ?dialect, "connected");
+            let server = &self.connector.endpoint;
+            match self.limits.sessions.pass().map(some) {
+                Some(left_out) => info!(%server, ?dialect, left_out, "connected"),
+                None => debug!(%server, ?dialect, "connected"),
+            }
             self.status.send_replace(AgentStatus::Connected { dialect });
             self.tasks.spawn(task);
         }

@@ -47,7 +47,11 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         parse(text).map(Self).map_err(|reason| {
             // Whoever put a secret into the URL does not want to see it in a log.
-            let text = text.rsplit_once('@').map_or(text, |(_, host)| host).to_string();
+            let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
+            let text = match text.split_once('?') {
+                Some((text, _)) => format!("{text}?…"),
+                None => text.to_string(),
+            };
             InvalidEndpoint { text, reason }
         })
     }

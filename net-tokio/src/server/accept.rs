@@ -138,6 +138,7 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
             return;
         }
     };
+    server.slow_down(&origin).await;
     origin.authenticates();
     let request = AuthRequest::of_hello(&hello, &origin);
     match server.welcome(request, &Claim::None).await {
@@ -152,7 +153,7 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
             Err(error) => debug!(%error, "gone before the session began"),
         },
         Err(refusal) => {
-            server.slow_down(&origin, &refusal).await;
+            server.count_guess(&origin, &refusal);
             let Refusal { status, reason, .. } = refusal;
             // The other end may be gone; it was refused all the same.
             pending.refuse(status.as_u16(), &reason).await.ok();

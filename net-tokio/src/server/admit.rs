@@ -18,7 +18,7 @@ use super::sessions::{Added, Admission, Newcomer, Place};
 use super::turns::{Addresses, Warning};
 use super::{Inner, ServerEvent};
 use crate::handshake::{Refusal, upgrade};
-use crate::log_limit::{shortened, some};
+use crate::log_limit::{shortened, shortened_text, some};
 use crate::metrics::{handshake_refused, session_replaced};
 use crate::session::{RunOptions, prepare};
 use crate::transport::Transport;
@@ -26,7 +26,7 @@ use crate::transport::Transport;
 /// How long a session has for a sign of life, before another one may take over from it.
 const PROBE: Duration = Duration::from_secs(2);
 
-/// How long a source that has given ten wrong tokens within a minute waits for the answer to the next one.
+/// How long a source that has given ten wrong tokens within a minute waits until the next one is looked at.
 const WRONG_TOKEN: Duration = Duration::from_secs(2);
 
 /// How often it is looked for.
@@ -56,13 +56,20 @@ impl Inner {
         place.inspect_err(|refusal| self.log_refused(key.as_deref(), remote, refusal))
     }
 
-    /// Whoever guesses tokens waits for each answer; an agent that knows its token does not, wherever it
-    /// comes from. Meanwhile others may have the socket's place among the handshakes.
-    pub(super) async fn slow_down(&self, origin: &Origin, refusal: &Refusal) {
-        origin.refused();
-        let is_guess = refusal.status.is_client_error();
-        if is_guess && self.sessions().guesses.take(Source::of(origin.remote)).is_err() {
+    /// Whoever has guessed tokens waits before the next one is looked at: one that does not wait for the answer
+    /// learns nothing. An agent that shares his address waits with him, and gets in. Meanwhile others may
+    /// have the socket's place among the handshakes.
+    pub(super) async fn slow_down(&self, origin: &Origin) {
+        if self.sessions().guesses.is_empty(&Source::of(origin.remote)) {
             tokio::time::sleep(WRONG_TOKEN.min(self.handshake_deadline / 2)).await;
+        }
+    }
+
+    /// An end was refused, which may be for a wrong token.
+    pub(super) fn count_guess(&self, origin: &Origin, refusal: &Refusal) {
+        origin.refused();
+        if refusal.status.is_client_error() {
+            self.sessions().guesses.take(Source::of(origin.remote)).ok();
         }
     }
 
@@ -89,10 +96,11 @@ impl Inner {
         refusal: &Refusal,
     ) {
         let client = client.map(shortened);
-        let client = client.as_deref();
+        let (client, refusal) = (client.as_deref(), refusal.to_string());
+        let refusal = &*shortened_text(&refusal);
         match self.refusals.pass().map(some) {
-            Some(left_out) => info!(client, ?remote, %refusal, left_out, "session refused"),
-            None => debug!(client, ?remote, %refusal, "session refused"),
+            Some(left_out) => info!(client, ?remote, refusal, left_out, "session refused"),
+            None => debug!(client, ?remote, refusal, "session refused"),
         }
     }
 
@@ -101,7 +109,8 @@ impl Inner {
             None => {
                 // Only what begins a session counts: an impostor that is refused takes nothing from the
                 // right agent.
-                self.sessions().pace.take(grant.key.clone()).map_err(|wait| {
+                let client = (SessionKind::Agent, grant.key.clone());
+                self.sessions().pace.take(client).map_err(|wait| {
                     Refusal::unavailable("this client key connects too often").retry_after(wait)
                 })?;
                 self.reserve(grant, checks)
@@ -143,7 +152,12 @@ impl Inner {
             None => "a Unix socket".to_string(),
         });
         let (client, within_seconds) = (&*shortened(client), within.as_secs());
-        let Some(left_out) = self.takeovers.pass() else { return };
+        let Some(left_out) = self.takeovers.pass() else {
+            return debug!(
+                client,
+                remote, replaced, turns, "the session of a client was taken over"
+            );
+        };
         if warning.is_contest() {
             warn!(
                 client,

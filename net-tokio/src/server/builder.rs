@@ -28,6 +28,10 @@ use crate::transport::{Masking, WRITE_BUFFER, WebSocketOptions};
 /// Events that a slow subscriber can be behind before it loses the oldest.
 const EVENTS: usize = 1024;
 
+/// Warnings a minute about clients whose sessions replace each other. Whoever has a token for many keys
+/// can cause as many; those that are left out are counted, and each is in the metrics.
+const TAKEOVERS: u32 = 100;
+
 /// What a [`Server`] can be told before it starts. Everything has a default.
 pub struct ServerBuilder {
     authenticator: Authenticator,
@@ -213,7 +217,7 @@ impl ServerBuilder {
             stop: CancellationToken::new(),
             sessions: Mutex::new(sessions),
             refusals: LogLimit::default(),
-            takeovers: LogLimit::default(),
+            takeovers: LogLimit::new(TAKEOVERS),
             limits: LogLimits::default(),
             buffers: self.buffers,
             events: broadcast::Sender::new(EVENTS),

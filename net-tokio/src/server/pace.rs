@@ -28,6 +28,12 @@ impl<K: Ord> Pace<K> {
         Self { interval, full: BTreeMap::new(), sweep: FEW }
     }
 
+    /// Whether the next one would come too often.
+    pub(super) fn is_empty(&self, who: &K) -> bool {
+        let full = self.full.get(who).copied();
+        full.is_some_and(|full| full + self.interval > Instant::now() + self.interval * BURST)
+    }
+
     /// One comes once more.
     ///
     /// # Errors

@@ -172,7 +172,7 @@ pub(crate) struct Sessions {
     crowd: Crowd,
     pub(super) contests: Contests,
     pub(super) turns: Turns,
-    pub(super) pace: Pace<String>,
+    pub(super) pace: Pace<(SessionKind, String)>,
     /// Of wrong tokens.
     pub(super) guesses: Pace<Source>,
     books: Books,
@@ -188,7 +188,7 @@ impl Sessions {
         limits: RegistryLimits,
         identity: Option<PeerIdentity>,
         turns: Turns,
-        pace: Pace<String>,
+        pace: Pace<(SessionKind, String)>,
     ) -> Self {
         Self {
             max_agents: limits.agents,

@@ -78,10 +78,7 @@ impl Turns {
     pub(super) fn take(&mut self, client: &str, addresses: Addresses) -> Option<Warning> {
         let now = Instant::now();
         if self.clients.len() >= CLIENTS && !self.clients.contains_key(client) {
-            self.clients.retain(|_, client| client.is_recent(now));
-            if self.clients.len() >= CLIENTS {
-                return None;
-            }
+            self.forget_oldest(now);
         }
         let fresh = || Client { turns: 0, first: now, last: now, warned: None };
         let client = self.clients.entry(client.to_string()).or_insert_with(fresh);
@@ -97,6 +94,17 @@ impl Turns {
         }
         client.warned = Some(now);
         Some(warning)
+    }
+
+    /// Makes room for a client.
+    fn forget_oldest(&mut self, now: Instant) {
+        self.clients.retain(|_, client| client.is_recent(now));
+        if self.clients.len() >= CLIENTS {
+            let oldest = self.clients.iter().min_by_key(|(_, client)| client.last);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.clients.remove(&oldest);
+            }
+        }
     }
 
     /// How much longer the session of `client` stays, if two agents take turns and it is alive.
@@ -187,9 +195,12 @@ mod tests {
         let mut turns = Turns::new(STAY);
         for number in 0..CLIENTS + 10 {
             assert_eq!(turns.take(&number.to_string(), SAME), None);
+            advance(Duration::from_millis(1)).await;
         }
         assert_eq!(turns.clients.len(), CLIENTS);
-        assert!(turns.take("0", SAME).is_some());
+        // Those that were there last are known, whoever fills the table.
+        assert!(turns.take(&(CLIENTS + 9).to_string(), SAME).is_some());
+        assert!(!turns.clients.contains_key("9") && turns.clients.contains_key("10"));
         advance(WITHIN + Duration::from_secs(1)).await;
         turns.take("late", SAME);
         assert_eq!(turns.clients.len(), 1);

@@ -85,6 +85,7 @@ impl UpgradeService {
         });
         let (remote, dialect) = (origin.remote, accepted.dialect);
         self.server.refuse_browser(&parts.headers, remote)?;
+        self.server.slow_down(&origin).await;
         let admission = match self.server.claim(&parts.headers, remote, origin.tls)? {
             Claim::Proved { id, number } => {
                 Welcome::Peer(PeerAdmission { id, number, remote, dialect })
@@ -103,7 +104,7 @@ impl UpgradeService {
                 let place = match welcome_in_time(&self.server, request, &claim).await {
                     Ok(place) => place,
                     Err(refusal) => {
-                        self.server.slow_down(&origin, &refusal).await;
+                        self.server.count_guess(&origin, &refusal);
                         return Err(refusal);
                     }
                 };
@@ -199,16 +200,23 @@ async fn start_claimed(
     origin: Origin,
 ) {
     let id = claimed.id.clone();
-    let evicted = async {
-        match &origin.place {
-            Some(place) => place.evicted().await,
-            None => std::future::pending().await,
+    let is_embedders = origin.place.is_none();
+    let place =
+        origin.place.clone().or_else(|| server.handshakes.enter(origin.remote).map(Arc::new));
+    let Some(place) = place else {
+        return debug!(id, "one socket too many that is no session yet");
+    };
+    let origin = Origin { place: Some(Arc::clone(&place)), ..origin };
+    let proving = async {
+        if is_embedders {
+            place.turn().await;
         }
+        prove_or_refuse(server, transport, claimed, &origin).await;
     };
     tokio::select! {
         biased;
-        () = evicted => debug!(id, "closed before it proved that it is a peer"),
-        () = prove_or_refuse(server, transport, claimed, &origin) => {}
+        () = place.evicted() => debug!(id, "closed before it proved that it is a peer"),
+        () = proving => {}
     }
 }
 
@@ -239,7 +247,7 @@ async fn prove_or_refuse(
         }
     };
     server.log_refused(Some(&id), remote, &refusal);
-    server.slow_down(origin, &refusal).await;
+    server.count_guess(origin, &refusal);
     // It may be gone; it was refused all the same.
     let refusing = transport.refuse(&refusal.reason);
     tokio::time::timeout(server.handshake_deadline, refusing).await.ok();

@@ -43,9 +43,10 @@ struct State {
 }
 
 /// What the files had in them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Contents {
     ca: Ca,
+    /// Certificates and private key.
     identity: Option<[Vec<u8>; 2]>,
 }
 

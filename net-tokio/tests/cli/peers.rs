@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -102,6 +103,55 @@ fn s8_two_servers_prove_who_they_are_by_a_token_of_their_own() {
         assert!(
             !ended.stderr.contains("between-a-and-b") && !ended.stderr.contains("another-word")
         );
+    }
+}
+
+#[test]
+fn s6_a_peer_whose_token_is_gone_or_changed_loses_its_sessions() {
+    let folder = folder();
+    let (at_a, at_b) = (free_port(), free_port());
+    let start = |at: u16, id: &str, tokens: &str, peer: &str| {
+        write(&folder.path().join(id), tokens);
+        let listen = format!("127.0.0.1:{at}");
+        let (agents, pairs) = (path(&folder, "tokens"), path(&folder, id));
+        let common = ["server", "--listen", &listen, "--token-file", &agents, "--admin", "0"];
+        let peering = ["--peer-id", id, "--peer-tokens", &pairs, "--peer", peer];
+        Process::ready(&[&common[..], &peering].concat())
+    };
+    let a = start(at_a, "a", "b between-a-and-b\n", &format!("ws://127.0.0.1:{at_b},b"));
+    let b = start(at_b, "b", "a between-a-and-b\n", &format!("ws://127.0.0.1:{at_a},a"));
+    let is_up = |server: &Process| {
+        let peer = &peers(server)["peers"][0];
+        peer["outgoing"]["state"] == "connected" && !peer["incoming"].is_null()
+    };
+    let both = || eventually("both ways", || (is_up(&a) && is_up(&b)).then_some(()));
+    both();
+    // What cannot be read changes nothing.
+    write(&folder.path().join("a"), "b\n");
+    a.signal(Signal::HUP);
+    eventually("a complaint", || {
+        a.log().contains("the peers' tokens from before stay in force").then_some(())
+    });
+    both();
+    // Another token: both have to have it.
+    write(&folder.path().join("a"), "b a-new-one\n");
+    a.signal(Signal::HUP);
+    eventually("no session", || {
+        let [of_a, of_b] = [&a, &b].map(|server| peers(server)["peers"][0].clone());
+        (of_a["incoming"].is_null() && of_b["incoming"].is_null()).then_some(())
+    });
+    write(&folder.path().join("b"), "a a-new-one\n");
+    b.signal(Signal::HUP);
+    both();
+    // No token: no peer.
+    write(&folder.path().join("a"), "");
+    a.signal(Signal::HUP);
+    eventually("no peer", || peers(&a)["peers"].as_array().unwrap().is_empty().then_some(()));
+    eventually("the end at the other one", || {
+        peers(&b)["peers"][0]["incoming"].is_null().then_some(())
+    });
+    for server in [a, b] {
+        assert_eq!(server.stop().code, 0);
     }
 }
 

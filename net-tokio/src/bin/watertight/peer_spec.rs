@@ -29,6 +29,8 @@ pub(crate) struct PeerSpec(String);
 pub(crate) enum BadPeer {
     #[error("expected URL,ID or URL,ID,TOKEN, such as wss://b.example.com/connect,b")]
     NoId,
+    #[error("what stands before the first comma is no URL: expected URL,ID or URL,ID,TOKEN")]
+    NoUrl,
     #[error("no id after the URL {0}: give the other server's --peer-id")]
     EmptyId(Endpoint),
     #[error("no token after the second comma of peer {0:?}: leave the comma out if it is ours")]
@@ -68,6 +70,10 @@ impl PeerSpec {
     pub(crate) fn read(&self, tokens: &PeerTokens) -> Result<Peer, BadPeer> {
         let mut parts = self.0.splitn(3, ',').map(str::trim);
         let (url, id) = (parts.next().unwrap_or_default(), parts.next().ok_or(BadPeer::NoId)?);
+        if !url.contains(':') {
+            // It may be the token.
+            return Err(BadPeer::NoUrl);
+        }
         let PeerUrl { endpoint, is_remotedialer } = url.parse()?;
         if !endpoint.to_string().starts_with("ws") {
             return Err(BadPeer::NotAWebSocket(endpoint));
@@ -85,7 +91,7 @@ impl PeerSpec {
             (None, Some(shared)) => Peer::new(endpoint, id, shared).own_token(shared),
             (token, None) => {
                 let ours = tokens.ours().ok_or_else(|| BadPeer::NoToken(id.to_string()))?;
-                Peer::new(endpoint, id, token.unwrap_or(ours))
+                Peer::new(endpoint, id, token.unwrap_or(ours)).own_token(ours)
             }
         };
         Ok(if is_remotedialer { peer.remotedialer() } else { peer })
@@ -169,6 +175,8 @@ mod tests {
         for (text, why) in [
             ("ws://b:1", "URL,ID"),
             ("", "URL,ID"),
+            ("secret,b", "no URL"),
+            ("ws://b:99999/?token=secret,b", "the port"),
             ("ws://b:1,,secret", "--peer-id"),
             ("ws://b:1,b,", "second comma"),
             ("b:1,b,secret", "ws://"),

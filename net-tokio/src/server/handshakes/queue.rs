@@ -269,6 +269,16 @@ mod tests {
     }
 
     #[test]
+    fn of_many_sources_with_one_socket_each_the_oldest_goes() {
+        let mut queue = queue(1, 3);
+        for number in [9, 5, 7] {
+            queue.enter(source(number));
+        }
+        let entered = [1, 8].map(|number| queue.enter(source(number)));
+        assert_eq!(entered.map(|moved| moved.evicted), [Some(1), Some(2)]);
+    }
+
+    #[test]
     fn who_has_spoken_waits_in_line_and_only_those_of_the_crowd_are_refused() {
         let (now, mut queue) = (Instant::now(), queue(1, 2));
         let [crowd, other] = [source(1), source(2)];

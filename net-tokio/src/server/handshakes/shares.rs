@@ -1,5 +1,6 @@
 //! Sockets by the source that they come from, so that none of the sources keeps the others out.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -45,9 +46,16 @@ impl fmt::Display for Source {
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     by_source: BTreeMap<Source, BTreeSet<u64>>,
-    /// The same sources by how many sockets they have.
-    by_size: BTreeSet<(usize, Source)>,
+    by_weight: BTreeSet<(Weight, Source)>,
     len: usize,
+}
+
+/// How many sockets a source has. Of two that have as many, the one with the oldest socket weighs more: where
+/// each has one, a newcomer stays.
+type Weight = (usize, Reverse<Option<u64>>);
+
+fn weight(sockets: &BTreeSet<u64>) -> Weight {
+    (sockets.len(), Reverse(sockets.first().copied()))
 }
 
 impl Shares {
@@ -61,25 +69,25 @@ impl Shares {
 
     pub(super) fn insert(&mut self, source: Source, number: u64) {
         let sockets = self.by_source.entry(source).or_default();
-        self.by_size.remove(&(sockets.len(), source));
+        self.by_weight.remove(&(weight(sockets), source));
         let is_new = sockets.insert(number);
         debug_assert!(is_new, "a socket is inserted once");
-        self.by_size.insert((sockets.len(), source));
+        self.by_weight.insert((weight(sockets), source));
         self.len += 1;
     }
 
     /// Whether it was there.
     pub(super) fn remove(&mut self, source: Source, number: u64) -> bool {
         let Some(sockets) = self.by_source.get_mut(&source) else { return false };
-        let before = sockets.len();
+        let before = weight(sockets);
         if !sockets.remove(&number) {
             return false;
         }
-        self.by_size.remove(&(before, source));
-        if before == 1 {
+        self.by_weight.remove(&(before, source));
+        if sockets.is_empty() {
             self.by_source.remove(&source);
         } else {
-            self.by_size.insert((before - 1, source));
+            self.by_weight.insert((weight(sockets), source));
         }
         self.len -= 1;
         true
@@ -87,7 +95,7 @@ impl Shares {
 
     /// The source with the most sockets, and how many these are.
     pub(super) fn heaviest(&self) -> Option<(Source, usize)> {
-        self.by_size.last().map(|(size, source)| (*source, *size))
+        self.by_weight.last().map(|((size, _), source)| (*source, *size))
     }
 
     pub(super) fn oldest(&self, source: Source) -> Option<u64> {
@@ -136,12 +144,15 @@ mod tests {
         assert_eq!(shares.heaviest(), Some((a, 2)));
         assert_eq!((shares.oldest(a), shares.newest(a)), (Some(1), Some(3)));
         assert_eq!(shares.first_of_each().collect::<Vec<_>>(), [(a, 1), (b, 2)]);
+        shares.insert(b, 4);
+        assert_eq!(shares.heaviest(), Some((a, 2)), "its first one is older");
+        shares.remove(b, 4);
 
         assert!(shares.remove(a, 1) && !shares.remove(a, 1) && !shares.remove(b, 3));
         assert!(shares.remove(a, 3));
         assert_eq!((shares.len(), shares.heaviest()), (1, Some((b, 1))));
         assert!(shares.remove(b, 2));
         assert_eq!((shares.len(), shares.heaviest(), shares.oldest(b)), (0, None, None));
-        assert!(shares.by_source.is_empty() && shares.by_size.is_empty());
+        assert!(shares.by_source.is_empty() && shares.by_weight.is_empty());
     }
 }

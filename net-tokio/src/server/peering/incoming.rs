@@ -160,6 +160,9 @@ impl Inner {
             return Err(Refusal::unauthorized("this server is no peer any more"));
         }
         let kind = SessionKind::IncomingPeer;
+        sessions.pace.take((kind, id.clone())).map_err(|wait| {
+            Refusal::unavailable("this peer connects too often").retry_after(wait)
+        })?;
         let grant = Grant::new(id);
         let newcomer = Newcomer { kind, grant: &grant, remote: *remote, dialect: *dialect };
         let Added { session, replaced, task, .. } = sessions

@@ -3,12 +3,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use tracing::warn;
-use watertight::{Peer, PeerDiscovery, PeerIdentity};
+use watertight::{ClientTls, Peer, PeerDiscovery, PeerIdentity, Server};
 
 use crate::cli::ServerOptions;
 use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
-use crate::peer_spec::{PeerSpec, PeerUrl};
+use crate::peer_spec::{BadPeer, PeerSpec, PeerUrl};
 use crate::tls;
 use crate::tokens::{PeerTokens, is_weak, read_shared, read_token, warn_if_weak};
 
@@ -18,6 +18,53 @@ pub(crate) struct PeerPlan {
     pub(crate) identity: PeerIdentity,
     pub(crate) peers: Vec<Peer>,
     pub(crate) discovery: Option<PeerDiscovery>,
+    pub(crate) source: PeerSource,
+}
+
+/// Where the peers and their tokens come from.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerSource {
+    id: String,
+    files: TokenFiles,
+    given: Vec<PeerSpec>,
+    tls: Option<ClientTls>,
+}
+
+impl PeerSource {
+    /// Reads the tokens again. A peer whose token is another one now, or gone, loses its sessions; files
+    /// that are missing or bad change nothing. Blocks.
+    pub(crate) fn reload(&self, server: &Server) {
+        let keep =
+            |failure: Failure| warn!(%failure, "the peers' tokens from before stay in force");
+        let tokens = match self.files.read() {
+            Ok(tokens) => tokens,
+            Err(failure) => return keep(failure),
+        };
+        if let Err(failure) = check_ids(&self.id, &self.given, &tokens) {
+            return keep(failure);
+        }
+        for spec in &self.given {
+            let changed = match self.peer(spec, &tokens) {
+                Ok(peer) => server.add_peer(peer).map_err(Failure::configuration),
+                Err(BadPeer::NoToken(id)) => {
+                    if server.remove_peer(&id) {
+                        warn!(id, "this peer has no token any more");
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(Failure::configuration(format_args!("--peer: {error}"))),
+            };
+            changed.unwrap_or_else(keep);
+        }
+    }
+
+    fn peer(&self, spec: &PeerSpec, tokens: &PeerTokens) -> Result<Peer, BadPeer> {
+        let peer = spec.read(tokens)?;
+        Ok(match &self.tls {
+            Some(tls) => peer.tls(tls.clone()),
+            None => peer,
+        })
+    }
 }
 
 impl PeerPlan {
@@ -35,8 +82,8 @@ impl PeerPlan {
         };
         files.check_use(&who)?;
         who.check()?;
-        match identity(id, token_files, !who.is_nobody())? {
-            Some((id, tokens)) => who.plan(&id, &tokens, files).map(Some),
+        match identity(id, &token_files, !who.is_nobody())? {
+            Some((id, tokens)) => who.plan(id, &tokens, token_files, files).map(Some),
             None => Ok(None),
         }
     }
@@ -73,11 +120,17 @@ impl Who {
         }
     }
 
-    fn plan(self, id: &str, tokens: &PeerTokens, files: TlsFiles) -> Result<PeerPlan, Failure> {
+    fn plan(
+        self,
+        id: String,
+        tokens: &PeerTokens,
+        token_files: TokenFiles,
+        files: TlsFiles,
+    ) -> Result<PeerPlan, Failure> {
         if self.is_nobody() {
             warn!("there are no peers: name the other servers with --peer URL,ID");
         }
-        check_ids(id, &self.given, tokens)?;
+        check_ids(&id, &self.given, tokens)?;
         if self.found.is_some() && id.parse::<IpAddr>().is_err() {
             return Err(Failure::configuration(format_args!(
                 "--peer-id {id:?} is no IP address: with --peer-dns each server's id is the address \
@@ -85,7 +138,8 @@ impl Who {
             )));
         }
         let tls = tls::of_client(files.ca, files.certificate, files.key, TLS_OPTIONS)?;
-        let read = |spec: PeerSpec| {
+        let source = PeerSource { id, files: token_files, given: self.given, tls };
+        let read = |spec: &PeerSpec| {
             if spec.token().is_some_and(is_weak) {
                 let id = spec.id();
                 warn!(
@@ -93,15 +147,10 @@ impl Who {
                     "the token of this --peer can be guessed: make one with `openssl rand -hex 32`"
                 );
             }
-            let peer = spec.read(tokens);
-            let peer =
-                peer.map_err(|error| Failure::configuration(format_args!("--peer: {error}")));
-            peer.map(|peer| match &tls {
-                Some(tls) => peer.tls(tls.clone()),
-                None => peer,
-            })
+            let peer = source.peer(spec, tokens);
+            peer.map_err(|error| Failure::configuration(format_args!("--peer: {error}")))
         };
-        let peers = self.given.into_iter().map(read).collect::<Result<_, _>>()?;
+        let peers = source.given.iter().map(read).collect::<Result<_, _>>()?;
         // Toward peers that have a token of their own this one is not used.
         let ours = tokens.ours().unwrap_or_default();
         let discovery = self.found.map(|PeerUrl { endpoint, is_remotedialer }| {
@@ -114,13 +163,14 @@ impl Who {
             if is_remotedialer {
                 discovery = discovery.remotedialer();
             }
-            Ok(match &tls {
+            Ok(match &source.tls {
                 Some(tls) => discovery.tls(tls.clone()),
                 None => discovery,
             })
         });
         let discovery = discovery.transpose()?;
-        Ok(PeerPlan { identity: PeerIdentity::new(id, ours), peers, discovery })
+        let identity = PeerIdentity::new(&source.id, ours);
+        Ok(PeerPlan { identity, peers, discovery, source })
     }
 }
 
@@ -147,6 +197,7 @@ impl TlsFiles {
 }
 
 /// Where the tokens are.
+#[derive(Clone, Debug)]
 struct TokenFiles {
     own: Option<PathBuf>,
     shared: Option<PathBuf>,
@@ -168,7 +219,7 @@ impl TokenFiles {
 /// Id and tokens; `None` if there is neither, and nobody to prove the id to.
 fn identity(
     id: Option<String>,
-    files: TokenFiles,
+    files: &TokenFiles,
     wanted: bool,
 ) -> Result<Option<(String, PeerTokens)>, Failure> {
     let has_tokens = files.own.is_some() || files.shared.is_some();

@@ -5,6 +5,7 @@ use tracing::info;
 use watertight::{Forward, Listener, Policy, Server};
 
 use super::ServerPlan;
+use super::peers::PeerSource;
 use crate::access::Access;
 use crate::address::{AdminAddr, ListenAddr};
 use crate::admin::Admin;
@@ -21,6 +22,7 @@ use crate::unix_socket::SocketFile;
 pub(crate) struct RunningServer {
     pub(crate) server: Server,
     access: Access,
+    peers: Option<PeerSource>,
     admin: Option<Admin>,
     /// A forward ends when its handle is dropped.
     _forwards: Vec<Forward>,
@@ -79,6 +81,7 @@ impl RunningServer {
         let mut running = Self {
             server: server.clone(),
             access: plan.access.clone(),
+            peers: plan.peers.as_ref().map(|peers| peers.source.clone()),
             admin: None,
             _forwards: Vec::new(),
             addresses: Vec::new(),
@@ -144,7 +147,11 @@ impl RunningServer {
     /// more. Blocks.
     pub(crate) fn reload(&self) -> impl FnOnce() + use<> {
         let (access, server) = (self.access.clone(), self.server.clone());
+        let peers = self.peers.clone();
         move || {
+            if let Some(peers) = peers {
+                peers.reload(&server);
+            }
             access.reload();
             let ended = server.recheck(|client| access.recheck(client));
             if ended > 0 {

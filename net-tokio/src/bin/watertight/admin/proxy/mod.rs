@@ -85,7 +85,10 @@ async fn pass_on(
     let origin = Origin::of(client.address(), request.headers(), &route.prefix);
     let mut request = outgoing(request, &route, wanted.as_ref());
     origin.tell(state.forwarded, request.headers_mut());
-    let (answer, target) = upstream::send(state, io, request, &route, client).await?;
+    let (mut answer, target) = upstream::send(state, io, request, &route, client).await?;
+    if route.is_page {
+        headers::for_page(answer.headers_mut(), &route.host, route.https);
+    }
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade::switch(state, answer, downstream, wanted, client, target);
     }
@@ -94,9 +97,6 @@ async fn pass_on(
     }
     let (mut parts, incoming) = answer.into_parts();
     headers::strip(&mut parts.headers);
-    if route.is_page {
-        headers::for_page(&mut parts.headers, &route.host, route.https);
-    }
     parts.version = Version::HTTP_11;
     let incoming = upstream::TiedBody::new(incoming, target, client.clone());
     Ok(Response::from_parts(parts, incoming.boxed_unsync()))
