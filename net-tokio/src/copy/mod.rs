@@ -24,6 +24,7 @@ use tokio::time::{Instant, Sleep};
 use watertight_core::wire::ResetCode;
 
 use crate::kernel::Keepalive;
+use crate::session::InHand;
 use crate::stream::TunnelStream;
 
 pub use simulated::{KernelSocket, SimulatedSocket};
@@ -32,6 +33,9 @@ use socket::{PIECES, poll_shutdown, read, write};
 
 /// How much is taken out of the tunnel before the socket has taken it.
 const IN_HAND: usize = 64 << 10;
+
+/// The same where the process has little memory left.
+const LESS_IN_HAND: usize = 16 << 10;
 
 /// How many rounds a copy may go on before it lets other tasks run.
 const ROUNDS: usize = 4;
@@ -92,6 +96,7 @@ pub(crate) fn copy<S: Socket>(
     keepalive: Keepalive,
 ) -> impl Future<Output = io::Result<Copied>> + Send {
     let mut copy = Copy {
+        in_hand: stream.in_hand(),
         socket,
         stream,
         on_eof,
@@ -120,6 +125,7 @@ pub(crate) fn copy<S: Socket>(
 }
 
 struct Copy<S: Socket> {
+    in_hand: InHand,
     socket: S,
     stream: TunnelStream,
     on_eof: OnEof,
@@ -173,6 +179,26 @@ enum Failure {
 }
 
 impl<S: Socket> Copy<S> {
+    fn poll_rounds(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        for _ in 0..ROUNDS {
+            let mut moves = false;
+            if self.up == Up::Flowing && self.poll_up(cx)?.is_ready() {
+                moves = true;
+            }
+            if self.down != Down::Done && self.poll_down(cx)?.is_ready() {
+                moves = true;
+            }
+            if self.up != Up::Flowing && self.down == Down::Done {
+                return Poll::Ready(Ok(()));
+            }
+            if !moves {
+                return self.poll_blocked(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.up_waits = true;
         if !self.up_in_hand.is_empty() {
@@ -239,9 +265,10 @@ impl<S: Socket> Copy<S> {
     }
 
     fn take_in_hand(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let mut held = self.down_in_hand.iter().map(Bytes::len).sum::<usize>();
-        while held < IN_HAND && self.down_in_hand.len() < PIECES {
-            match self.stream.poll_read_bytes(cx, IN_HAND - held) {
+        let mut held = self.down_held();
+        let most = if self.in_hand.is_short() { LESS_IN_HAND } else { IN_HAND };
+        while held < most && self.down_in_hand.len() < PIECES {
+            match self.stream.poll_read_bytes(cx, most - held) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(data)) if data.is_empty() => {
                     self.down = Down::Finishing;
@@ -257,6 +284,10 @@ impl<S: Socket> Copy<S> {
             }
         }
         Ok(())
+    }
+
+    fn down_held(&self) -> usize {
+        self.down_in_hand.iter().map(Bytes::len).sum()
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
@@ -489,22 +520,8 @@ impl<S: Socket> Future for Copy<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let copy = &mut *self;
-        for _ in 0..ROUNDS {
-            let mut moves = false;
-            if copy.up == Up::Flowing && copy.poll_up(cx)?.is_ready() {
-                moves = true;
-            }
-            if copy.down != Down::Done && copy.poll_down(cx)?.is_ready() {
-                moves = true;
-            }
-            if copy.up != Up::Flowing && copy.down == Down::Done {
-                return Poll::Ready(Ok(()));
-            }
-            if !moves {
-                return copy.poll_blocked(cx);
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        let polled = copy.poll_rounds(cx);
+        copy.in_hand.set(copy.up_in_hand.len() + copy.down_held());
+        polled
     }
 }

@@ -94,7 +94,7 @@ async fn handshake(server: &Arc<Inner>, io: BoxIo, mut origin: Origin, tls: Opti
         }
         Err(error) => {
             handshake_refused("tls");
-            return debug!(%error, "TLS handshake failed");
+            return server.log_tls_failure(origin.remote, &error);
         }
     };
     match Prefixed::peek(io).await {

@@ -1,5 +1,6 @@
 //! From an end that wants a session to the session.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::handshake::{Refusal, upgrade};
 use crate::log_limit::{shortened, shortened_text, some};
 use crate::metrics::{handshake_refused, session_replaced};
 use crate::session::{RunOptions, prepare};
+use crate::tls;
 use crate::transport::Transport;
 
 /// How long a session has for a sign of life, before another one may take over from it.
@@ -101,6 +103,16 @@ impl Inner {
         match self.refusals.pass().map(some) {
             Some(left_out) => info!(client, ?remote, refusal, left_out, "session refused"),
             None => debug!(client, ?remote, refusal, "session refused"),
+        }
+    }
+
+    /// Whoever runs an agent whose certificate has expired looks here for the reason.
+    pub(super) fn log_tls_failure(&self, remote: Option<SocketAddr>, error: &io::Error) {
+        match tls::of_client(error).map(|reason| (reason, self.certificates.pass().map(some))) {
+            Some((reason, Some(left_out))) => {
+                info!(?remote, left_out, "agent refused: its certificate {reason}");
+            }
+            _ => debug!(?remote, %error, "TLS handshake failed"),
         }
     }
 

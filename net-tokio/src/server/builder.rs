@@ -217,6 +217,7 @@ impl ServerBuilder {
             stop: CancellationToken::new(),
             sessions: Mutex::new(sessions),
             refusals: LogLimit::default(),
+            certificates: LogLimit::default(),
             takeovers: LogLimit::new(TAKEOVERS),
             limits: LogLimits::default(),
             buffers: self.buffers,

@@ -83,6 +83,7 @@ struct Inner {
     stop: CancellationToken,
     sessions: Mutex<Sessions>,
     refusals: LogLimit,
+    certificates: LogLimit,
     takeovers: LogLimit,
     /// Of what clients and peers may cause to be logged.
     limits: LogLimits,

@@ -10,14 +10,14 @@ use watertight_core::Ledger;
 use super::state::Shared;
 use crate::log_limit::LogLimit;
 
-/// A bound for the bytes that sessions hold: those that wait for a transport, and those that were
-/// received and wait for whoever reads them. Clones are one bound, so that the servers and agents of a
+/// A bound for the bytes that sessions hold: those that wait for a transport, those that were received and
+/// wait for whoever reads them, and those that are on their way between a session and a socket. Clones are one bound, so that the servers and agents of a
 /// process can share one.
 ///
 /// From half of it on, windows go back to their first size, remotedialer ends are paused sooner, and
 /// writers have room for one message more in each connection. At the bound the session that holds the most
 /// loses the connection with the most unread bytes, or ends where most of its bytes wait for its transport:
-/// the others go on. What sockets and transports hold themselves is not counted.
+/// the others go on. What sockets and transports hold themselves is not counted, nor are control messages.
 #[derive(Clone)]
 pub struct Buffers(Arc<Inner>);
 
@@ -41,7 +41,50 @@ struct Known {
 pub(super) struct Account {
     buffers: Buffers,
     number: u64,
+    /// By the session's books.
     held: AtomicU64,
+    in_hand: AtomicU64,
+}
+
+/// Bytes on their way between a session and a socket: neither has them. Dropped, it has none.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    session: Arc<Shared>,
+    bytes: u64,
+}
+
+impl InHand {
+    pub(crate) const fn new(session: Arc<Shared>) -> Self {
+        Self { session, bytes: 0 }
+    }
+
+    /// So many are there now.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        let (now, before) = (bytes as u64, self.bytes);
+        if now == before {
+            return;
+        }
+        self.bytes = now;
+        let account = &self.session.account;
+        for counter in [&account.in_hand, &account.buffers.0.held] {
+            if now > before {
+                counter.fetch_add(now - before, Ordering::Relaxed);
+            } else {
+                counter.fetch_sub(before - now, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether there should be few.
+    pub(crate) fn is_short(&self) -> bool {
+        self.session.account.is_short()
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 impl Buffers {
@@ -75,7 +118,8 @@ impl Buffers {
         let number = known.last;
         known.sessions.insert(number, session);
         drop(known);
-        Account { buffers: self.clone(), number, held: AtomicU64::new(0) }
+        let [held, in_hand] = [(); 2].map(|()| AtomicU64::new(0));
+        Account { buffers: self.clone(), number, held, in_hand }
     }
 
     fn is_over(&self) -> bool {
@@ -123,7 +167,7 @@ impl Buffers {
 
 impl Account {
     pub(super) fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed) + self.in_hand.load(Ordering::Relaxed)
     }
 
     /// The session's books say this now; the caller holds its lock.
@@ -133,7 +177,7 @@ impl Account {
 
     /// So many bytes were read; the caller holds the session's lock. Not all of them may have been reported.
     pub(super) fn has_read(&self, bytes: usize) {
-        let held = self.held();
+        let held = self.held.load(Ordering::Relaxed);
         self.set(held.saturating_sub(bytes as u64));
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod tests;
 
 pub(crate) use books::Books;
 pub use buffers::Buffers;
+pub(crate) use buffers::InHand;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
 pub use kept::Kept;

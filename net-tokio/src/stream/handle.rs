@@ -12,7 +12,7 @@ use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Dialect, ResetCode};
 use watertight_core::{Cause, ConnectionEnd, ConnectionId};
 
-use crate::session::{Locked, Shared, State};
+use crate::session::{InHand, Locked, Shared, State};
 
 /// Which direction of a connection a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,10 @@ impl Handle {
 
     pub(super) fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    pub(super) fn in_hand(&self) -> InHand {
+        InHand::new(Arc::clone(&self.shared))
     }
 
     pub(super) fn half_closes(&self) -> bool {

@@ -17,7 +17,7 @@ use tracing::Span;
 use watertight_core::ConnectionId;
 use watertight_core::wire::ResetCode;
 
-use crate::session::Shared;
+use crate::session::{InHand, Shared};
 
 pub use dial::DialError;
 pub(crate) use dial::{dial, dial_client};
@@ -97,6 +97,11 @@ impl TunnelStream {
         data: &mut Bytes,
     ) -> Poll<io::Result<usize>> {
         self.write.poll_write_bytes(cx, data)
+    }
+
+    /// The books of a copy between this stream and a socket.
+    pub(crate) fn in_hand(&self) -> InHand {
+        self.read.in_hand()
     }
 
     /// Whether the other end can be told that one direction is finished.

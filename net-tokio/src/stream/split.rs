@@ -12,7 +12,7 @@ use watertight_core::ConnectionId;
 use watertight_core::wire::ResetCode;
 
 use super::handle::{Direction, Handle, Timer};
-use crate::session::Shared;
+use crate::session::{InHand, Shared};
 
 /// The reading half of a [`TunnelStream`](crate::TunnelStream).
 #[derive(Debug)]
@@ -67,6 +67,10 @@ impl ReadHalf {
     /// Whether nothing more travels, and then whether everything had arrived.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
         self.handle.poll_ended(cx)
+    }
+
+    pub(super) fn in_hand(&self) -> InHand {
+        self.handle.in_hand()
     }
 
     pub(super) fn half_closes(&self) -> bool {

@@ -25,7 +25,7 @@ use crate::transport::BoxIo;
 use pem::Pem;
 
 pub use client::ClientTls;
-pub(crate) use words::{in_words, is_of_tls};
+pub(crate) use words::{in_words, is_of_tls, of_client};
 
 /// Sessions start as HTTP/1.1 upgrades.
 const ALPN: &[u8] = b"http/1.1";

@@ -16,6 +16,18 @@ pub(crate) fn in_words(error: io::Error) -> io::Error {
     }
 }
 
+/// Why a client's certificate is not accepted, as the end of a sentence about it; `None` if that is not what
+/// failed.
+pub(crate) fn of_client(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref()? {
+        Error::NoCertificatesPresented => Some("is missing: it is asked for here".to_string()),
+        Error::InvalidCertificate(error) => {
+            Some(certificate(error).unwrap_or_else(|| format!("is not accepted: {error}")))
+        }
+        _ => None,
+    }
+}
+
 /// Whether TLS is what failed.
 pub(crate) fn is_of_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|source| source.is::<Error>())
@@ -51,6 +63,14 @@ pub(super) fn certificate(error: &CertificateError) -> Option<String> {
         CertificateError::UnknownIssuer => {
             "is of an authority that is not trusted here, or a certificate between the two is missing"
                 .to_string()
+        }
+        CertificateError::Revoked => "was revoked".to_string(),
+        CertificateError::UnknownRevocationStatus => {
+            "is of an authority of which there is no list of revoked certificates here".to_string()
+        }
+        CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => {
+            "cannot be checked: the list of revoked certificates has expired".to_string()
         }
         CertificateError::BadSignature => {
             "is not signed by the authority of that name that is trusted here".to_string()

@@ -55,6 +55,17 @@ fn an_unknown_key_in_the_file_is_named() {
 }
 
 #[test]
+fn a_number_that_cannot_be_is_explained() {
+    for option in ["--max-handshakes", "--max-clients", "--max-connections"] {
+        for number in ["0", "-1", "many", "1.5", "99999999999999999999999"] {
+            fails(&[option, number], 2, &[option, "a whole number of at least 1"]);
+        }
+    }
+    fails(&["--max-buffered", "0"], 2, &["--max-buffered", "at least 1MiB"]);
+    fails(&["--handshake-timeout", "0s"], 2, &["--handshake-timeout", "cannot be zero"]);
+}
+
+#[test]
 fn what_is_missing_is_named() {
     for (arguments, text) in [
         (vec!["server"], "--listen"),
@@ -167,7 +178,7 @@ fn other_mistakes_are_explained() {
     fails(&["--log", "inf"], 2, &["--log", "\"inf\" is not one of", "debug"]);
     fails(&["--drain-timeout", "30"], 2, &["30s"]);
     fails(&["--allow-dial", "localhost"], 2, &["localhost:80"]);
-    fails(&["--max-clients", "0"], 2, &["--max-clients", "zero"]);
+    fails(&["--max-clients", "0"], 2, &["--max-clients", "at least 1"]);
     fails(&["--handshake-timeout", "0s"], 2, &["--handshake-timeout", "zero", "10s"]);
     fails(&["--silence", "0s"], 2, &["--silence", "at least 1s"]);
     fails(&["--silence", "999ms"], 2, &["--silence", "at least 1s"]);

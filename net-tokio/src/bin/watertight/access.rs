@@ -1,11 +1,11 @@
 //! Who may connect to a server: by token, by certificate, or by both.
 
 use rustls_pki_types::CertificateDer;
-use watertight::{AuthRequest, ClientInfo, Grant, Refusal, ServerTls};
+use watertight::{AuthRequest, ClientInfo, Grant, Refusal};
 
 use crate::certificate;
 use crate::cli::KeySource;
-use crate::tls;
+use crate::tls::Identity;
 use crate::tokens::{TokenBook, TokenDigest};
 
 /// What decides, and where it comes from. Clones are the same one.
@@ -15,7 +15,7 @@ pub(crate) struct Access {
     pub(crate) tokens: Option<TokenBook>,
     /// Where a certificate names the client keys that it is for, if it has to.
     pub(crate) key_source: Option<KeySource>,
-    pub(crate) tls: Option<ServerTls>,
+    pub(crate) identity: Option<Identity>,
 }
 
 /// What an agent was let in with.
@@ -27,7 +27,7 @@ struct Credential {
 impl Access {
     /// By tokens alone.
     pub(crate) fn by_tokens(tokens: TokenBook) -> Self {
-        Self { tokens: Some(tokens), key_source: None, tls: None }
+        Self { tokens: Some(tokens), key_source: None, identity: None }
     }
 
     /// As whom the end that sent `request` is let in.
@@ -63,8 +63,8 @@ impl Access {
         {
             return Err("its token is not good any more".to_string());
         }
-        let verified =
-            self.tls.iter().try_for_each(|tls| tls.verify_client(&credential.certificates));
+        let verify = |identity: &Identity| identity.tls.verify_client(&credential.certificates);
+        let verified = self.identity.iter().try_for_each(verify);
         verified.map_err(|error| format!("its certificate is not good any more: {error}"))
     }
 
@@ -73,8 +73,8 @@ impl Access {
         if let Some(tokens) = &self.tokens {
             tokens.reload();
         }
-        if let Some(tls) = &self.tls {
-            tls::reload(tls);
+        if let Some(identity) = &self.identity {
+            identity.reload();
         }
     }
 }

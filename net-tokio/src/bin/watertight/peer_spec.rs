@@ -7,7 +7,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use watertight::{Endpoint, InvalidEndpoint, Peer};
 
-use crate::tokens::PeerTokens;
+use crate::tokens::{PeerTokens, check_token};
 
 /// In front of the URL of a remotedialer server.
 const REMOTEDIALER: &str = "remotedialer+";
@@ -42,6 +42,8 @@ pub(crate) enum BadPeer {
     NotAnId(String),
     #[error("the token of peer {0:?} has a URL in it: is it another peer?")]
     NotAToken(String),
+    #[error("the token of peer {0:?}: {1}")]
+    BadToken(String, &'static str),
     #[error("peers are reached by ws:// or wss://, not by {0}")]
     NotAWebSocket(Endpoint),
     #[error("peer {0:?} has a token both here and in the file of --peer-tokens: leave one out")]
@@ -87,6 +89,9 @@ impl PeerSpec {
         let peer = match (parts.next(), tokens.shared_with(id)) {
             (Some(token), _) if is_list(token) => return Err(BadPeer::NotAToken(id.to_string())),
             (Some(""), _) => return Err(BadPeer::EmptyToken(id.to_string())),
+            (Some(token), _) if let Err(why) = check_token(token) => {
+                return Err(BadPeer::BadToken(id.to_string(), why));
+            }
             (Some(_), Some(_)) => return Err(BadPeer::TwoTokens(id.to_string())),
             (None, Some(shared)) => Peer::new(endpoint, id, shared).own_token(shared),
             (token, None) => {
@@ -179,6 +184,7 @@ mod tests {
             ("ws://b:99999/?token=secret,b", "the port"),
             ("ws://b:1,,secret", "--peer-id"),
             ("ws://b:1,b,", "second comma"),
+            ("ws://b:1,b,sec ret", "no blanks"),
             ("b:1,b,secret", "ws://"),
             ("tls://b:1,b,secret", "not by tls://b:1"),
             ("remotedialer+tls://b:1,b,secret", "not by tls://b:1"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::{duration, first};
+use super::{count, duration, first};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
 use crate::forward_spec::AgentForward;
@@ -154,8 +154,10 @@ pub(crate) struct AgentOptions {
     /// How many connections the session may carry at once [default: 8192]
     ///
     /// The smaller limit of the two ends counts. Each connection takes a file descriptor.
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", value_parser = count, help_heading = LIMITS)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(env = "WATERTIGHT_AGENT_MAX_CONNECTIONS", hide_env_values = true)]
+    #[serde(deserialize_with = "text::count")]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
     /// How many bytes may wait in its sessions together, such as 512MiB [default: 256MiB]

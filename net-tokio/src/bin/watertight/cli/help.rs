@@ -45,10 +45,10 @@ Examples:
       --peer wss://b.example.com/connect,b
 
 The token file:
-  # any agent may use this one
-  6b1f0c5e9a
-  # only edge-7 may use this one
-  edge-7 77d2c9e04b
+  # only edge-7 may use this one: openssl rand -hex 32
+  edge-7 6b1f0c5e9a77d2c9e04b51f2a38cd0e7
+  # any agent may use this one, with a key that has no line
+  8e13c4f7055bd92a61c0f3e8b7a94d26
 
 The same as a file for --config:
   [server]

@@ -18,7 +18,7 @@ pub(crate) use agent::AgentOptions;
 pub(crate) use demo::DemoOptions;
 pub(crate) use environment::parse;
 pub(crate) use server::ServerOptions;
-pub(crate) use value::{NonZeroTime, duration};
+pub(crate) use value::{NonZeroTime, count, duration};
 
 /// A reverse tunnel whose connections, tasks and buffers cannot leak.
 ///

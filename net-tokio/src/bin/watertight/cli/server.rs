@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::{ForwardedRule, KeySource, NonZeroTime, duration, first};
+use super::{ForwardedRule, KeySource, NonZeroTime, count, duration, first};
 use crate::address::{AdminAddr, ListenAddr};
 use crate::allow_spec::AllowSpec;
 use crate::config::text;
@@ -232,8 +232,10 @@ pub(crate) struct ServerOptions {
     /// Four times as many wait, for their first byte or their turn. Where there are more, the oldest go of
     /// the address (or the IPv6 network of 64 bits) with the most of them, so that nobody keeps the
     /// others out. The default is a sixteenth of the open files that the system allows, if that is less.
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", value_parser = count, help_heading = LIMITS)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_HANDSHAKES", hide_env_values = true)]
+    #[serde(deserialize_with = "text::count")]
     pub(crate) max_handshakes: Option<NonZeroUsize>,
 
     /// How long an agent may be silent before its session is over [default: 30s]
@@ -265,13 +267,17 @@ pub(crate) struct ServerOptions {
     ///
     /// A peer may announce as many, or 100000 if that is more; all peers together, five times as
     /// many.
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", value_parser = count, help_heading = LIMITS)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CLIENTS", hide_env_values = true)]
+    #[serde(deserialize_with = "text::count")]
     pub(crate) max_clients: Option<NonZeroUsize>,
 
     /// How many connections each agent's or peer's session may carry at once [default: 8192]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", value_parser = count, help_heading = LIMITS)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(env = "WATERTIGHT_SERVER_MAX_CONNECTIONS", hide_env_values = true)]
+    #[serde(deserialize_with = "text::count")]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
     /// How many bytes may wait in all sessions together, such as 512MiB [default: 1GiB]

@@ -72,6 +72,13 @@ pub(super) fn line_of(content: &str, offset: usize) -> usize {
     content.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
+/// The key that a line gives a value to.
+pub(super) fn key_of(content: &str, line: usize) -> Option<&str> {
+    let (key, _) = content.lines().nth(line.checked_sub(1)?)?.split_once('=')?;
+    let is_key = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    Some(key.trim()).filter(is_key)
+}
+
 fn hint(unknown: &str, known: &[String]) -> String {
     let likeness = |name: &&String| strsim::jaro_winkler(unknown, name);
     let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));

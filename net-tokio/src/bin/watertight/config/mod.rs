@@ -50,11 +50,18 @@ impl FileOptions {
     }
 }
 
-/// What is wrong, and where. The library would show the line, which may have a secret in it.
+/// What is wrong, and where. The library would show the line and the value, which may be a secret.
 fn explain(content: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    let expected = message.strip_prefix("invalid type: ").and_then(|text| text.rsplit_once(", "));
+    let message = expected.map_or(message, |(_, expected)| expected);
     match error.span() {
-        Some(span) => format!("line {}: {}", keys::line_of(content, span.start), error.message()),
-        None => error.message().to_string(),
+        Some(span) => {
+            let line = keys::line_of(content, span.start);
+            let key = keys::key_of(content, line).map(|key| format!("{key}: ")).unwrap_or_default();
+            format!("line {line}: {key}{message}")
+        }
+        None => message.to_string(),
     }
 }
 
@@ -172,6 +179,22 @@ mod tests {
         ] {
             let error = FileOptions::parse(content).unwrap_err();
             assert!(error.contains("line 2") && !error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named_by_its_option_and_not_shown() {
+        for (value, why) in [
+            (
+                "max-handshakes = \"s3cret\"",
+                "max-handshakes: expected a whole number of at least 1",
+            ),
+            ("max-clients = 0", "max-clients: expected a whole number of at least 1"),
+            ("max-connections = -1", "max-connections: expected a whole number of at least 1"),
+            ("admin-pages = \"s3cret\"", "admin-pages: expected a boolean"),
+        ] {
+            let error = FileOptions::parse(&format!("[server]\n{value}\n")).unwrap_err();
+            assert!(error.contains(why) && !error.contains("s3cret"), "{error}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -27,6 +28,18 @@ where
 enum TextOrNumber {
     Text(String),
     Number(i64),
+}
+
+/// How many there may be.
+pub(crate) fn count<'de, D>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = match TextOrNumber::deserialize(deserializer)? {
+        TextOrNumber::Text(text) => text,
+        TextOrNumber::Number(number) => number.to_string(),
+    };
+    crate::cli::count(&text).map(Some).map_err(de::Error::custom)
 }
 
 /// A duration such as `30s`.

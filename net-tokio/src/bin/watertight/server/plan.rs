@@ -78,7 +78,7 @@ impl ServerPlan {
                  `KEY TOKEN`, or `TOKEN` for all other keys",
             ));
         }
-        let tls = tls::of_server(
+        let identity = tls::of_server(
             options.tls_cert,
             options.tls_key,
             options.client_ca,
@@ -87,8 +87,8 @@ impl ServerPlan {
         let tokens = options.token_file.map(TokenBook::of_file).transpose()?;
         Ok(Self {
             connect_path: options.connect_path.map(|path| path.0),
-            access: Access { tokens, key_source, tls: tls.clone() },
-            tls,
+            tls: identity.as_ref().map(|identity| identity.tls.clone()),
+            access: Access { tokens, key_source, identity },
             allow_dial: policy(options.allow_dial, options.resolve_names),
             proxy: ProxyOptions {
                 forwarded: options.admin_forwarded.unwrap_or_default(),

@@ -59,9 +59,25 @@ pub(super) fn lines(content: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
+/// A file that is being written may be cut behind a key, which is no secret, and would be a token for all.
+fn check_whole(content: &str) -> Result<(), Problem> {
+    let words = |line: &str| line.split_whitespace().count();
+    let has_keys = lines(content).any(|(_, line)| words(line) == 2);
+    match lines(content).last() {
+        Some((number, line)) if has_keys && words(line) == 1 && !content.ends_with('\n') => {
+            Err(problem(
+                number,
+                "the last line is one word and has no end: the file was cut, or end the line of a token",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The tokens, and how many of them are weak.
 fn parse_tokens(content: &str) -> Result<(Tokens, usize), Problem> {
     let (mut tokens, mut weak) = (Tokens::default(), 0);
+    check_whole(content)?;
     for (number, line) in lines(content) {
         let problem = |text| problem(number, text);
         let mut words = line.split_whitespace();
@@ -104,7 +120,7 @@ pub(crate) fn warn_if_weak(path: &Path, weak: usize) {
 }
 
 /// A token travels in an HTTP header.
-pub(super) fn check_token(token: &str) -> Result<(), &'static str> {
+pub(crate) fn check_token(token: &str) -> Result<(), &'static str> {
     if token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(())
     } else {
@@ -137,5 +153,10 @@ mod tests {
             assert!(problem(comment).text.contains("a line of its own"));
         }
         assert_eq!(problem("a\n\nk\u{e9}y t\u{f6}ken\n").line, Some(3));
+        // Cut behind a key.
+        assert_eq!(problem("edge-7 secret\nedge-8").line, Some(2));
+        for whole in ["edge-7 secret\nshared\n", "edge-7 secret", "secret"] {
+            assert!(parse_tokens(whole).is_ok(), "{whole}");
+        }
     }
 }

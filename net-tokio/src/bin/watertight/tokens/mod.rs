@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use watertight::Refusal;
 
 pub(crate) use agent::AgentToken;
-pub(crate) use file::{is_weak, read_token, warn_if_weak};
+pub(crate) use file::{check_token, is_weak, read_token, warn_if_weak};
 pub(crate) use peers::{PeerTokens, read_shared};
 pub(crate) use reload::TokenBook;
 
