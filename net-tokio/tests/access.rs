@@ -6,13 +6,14 @@ mod processes;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use watertight::core::wire::{Hello, HelloReply, PrefaceLimits};
-use watertight::{Agent, AgentStatus};
+use watertight::{Agent, AgentStatus, ReconnectConfig};
 
 use processes::{
     Answer, Authority, KEY, LAB_TOKEN, PATIENCE, TOKEN, Target, Tunnel, Watertight, eventually,
@@ -84,6 +85,35 @@ async fn s3_a_takeover_from_another_address_is_a_warning_with_both_and_counted()
     let counted = metrics.lines().find(|line| line.starts_with("watertight_sessions_replaced{"));
     assert!(counted.is_some_and(|line| line.contains("elsewhere")), "{metrics}");
     other.shutdown(PATIENCE).await;
+    tunnel.end().await;
+}
+
+#[tokio::test]
+async fn s3_of_two_agents_with_one_key_the_one_that_is_there_stays_for_a_while() {
+    let tunnel = Tunnel::over("tcp").start().await;
+    let url = format!("tcp://{}", tunnel.server.address("agents"));
+    let soon = Duration::from_millis(10);
+    let reconnect = ReconnectConfig { initial: soon, spread: soon, ..ReconnectConfig::default() };
+    let agents = [(); 2].map(|()| {
+        let agent = Agent::builder(url.parse().unwrap(), "both").token(TOKEN);
+        agent.reconnect(reconnect).start()
+    });
+    let is_refused = |status: &AgentStatus| match status {
+        AgentStatus::Waiting { reason, .. } => reason.to_string().contains("a moment ago"),
+        _ => false,
+    };
+    let [mut first, mut second] = agents.each_ref().map(Agent::status);
+    in_time("a refusal", async {
+        tokio::select! {
+            refused = first.wait_for(is_refused) => drop(refused.unwrap()),
+            refused = second.wait_for(is_refused) => drop(refused.unwrap()),
+        }
+    })
+    .await;
+    clients(&tunnel.server, &["both", KEY]).await;
+    for agent in agents {
+        agent.shutdown(PATIENCE).await;
+    }
     tunnel.end().await;
 }
 

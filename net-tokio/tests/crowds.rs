@@ -76,7 +76,7 @@ async fn silent_sockets_of_one_address_keep_nobody_out() {
         assert!(agent.shutdown(Duration::ZERO).await.is_even());
     }
     // The newest ones wait for their first byte.
-    until(|| server.kept().permits <= 4 * MAX).await;
+    until(|| server.kept().handshakes <= 4 * MAX).await;
     assert!(open(&mut silent[..900]).await == 0 && open(&mut silent[999..]).await == 1);
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }

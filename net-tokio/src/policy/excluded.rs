@@ -41,8 +41,8 @@ pub(super) fn is_link_local(ip: IpAddr) -> bool {
     is_listed(ip) || embedded(ip).is_some_and(|ip| is_listed(IpAddr::V4(ip)))
 }
 
-/// The IPv4 address that a translator on the way makes of an IPv6 one: NAT64 (RFC 6052) and 6to4
-/// (RFC 3056).
+/// The IPv4 address that a translator on the way makes of an IPv6 one: NAT64 (RFC 6052, RFC 8215), 6to4
+/// (RFC 3056) and what was there before them (RFC 4291, 2.5.5.1).
 fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     let of = |high: u16, low: u16| {
@@ -50,7 +50,10 @@ fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
         Some(Ipv4Addr::new(a, b, c, d))
     };
     match ip.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => of(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0, 0, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => of(high, low),
         _ => None,
     }
 }

@@ -336,6 +336,11 @@ async fn no_spelling_gets_the_credentials_of_a_cloud_from_an_agent_that_may_dial
         "100.100.100.200",
         "168.63.129.16",
         "192.0.0.192",
+        // What translators make of it.
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]",
+        "[::169.254.169.254]",
         "[fe80::1]",
         "[fe80::a9fe:a9fe]",
         "[febf::1]",
