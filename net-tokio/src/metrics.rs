@@ -78,6 +78,11 @@ pub(crate) fn handshake_refused(reason: &'static str) {
     counter!(HANDSHAKES_REFUSED, "reason" => reason).increment(1);
 }
 
+/// A copy between a connection and a socket holds other bytes than before.
+pub(crate) fn buffered_changed(before: u64, now: u64) {
+    change(BUFFERED_BYTES, before, now);
+}
+
 /// A client's session has taken over from another one of the same client.
 pub(crate) fn session_replaced(from_elsewhere: bool) {
     let from = if from_elsewhere { "elsewhere" } else { "same address" };

@@ -195,7 +195,7 @@ async fn greet(at: SocketAddr, key: String, token: &str) -> HelloReply {
 async fn s7_an_agent_that_takes_key_after_key_or_long_ones_writes_few_lines() {
     let tunnel = Tunnel::over("tcp").start().await;
     let at = tunnel.server.address("agents");
-    for number in 0..1500 {
+    for number in 0..2500 {
         let reply = greet(at, format!("kkk-{number}"), TOKEN).await;
         assert_eq!(reply.status, HelloReply::ACCEPTED);
     }
@@ -207,8 +207,8 @@ async fn s7_an_agent_that_takes_key_after_key_or_long_ones_writes_few_lines() {
     clients(&tunnel.server, &[KEY]).await;
     let log = tunnel.server.log();
     let lines = log.lines().count();
-    // A session has two lines, and there were 1,500.
-    assert!((1000..=2100).contains(&lines), "{lines} lines");
+    // A session has two lines, and there were 2,500, within two minutes at most.
+    assert!((2000..=4100).contains(&lines), "{lines} lines");
     assert!(
         log.lines().all(|line| line.len() < 4000),
         "{}",

@@ -142,3 +142,41 @@ async fn s10_an_agent_that_insists_takes_no_session_in_the_base_dialect() {
     assert!(agent.shutdown(Duration::ZERO).await.is_even());
     assert!(server.shutdown(Duration::ZERO).await.is_even());
 }
+
+/// A copy takes bytes out of its session before its target takes them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_what_copies_hold_counts_and_is_given_up_with_its_connections() {
+    let buffers = Buffers::new(MAX);
+    let server = server().build();
+    let at = listen(&server).await;
+    let deaf = Target::start(|socket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let agent = agent("tcp", at, "edge").policy(loopback()).buffers(buffers.clone());
+    let agent = start(agent).await;
+    let mut pouring = tokio::task::JoinSet::new();
+    let pour = async |pouring: &mut tokio::task::JoinSet<()>| {
+        let mut stream = in_time(server.dial("edge", &deaf.target())).await.unwrap();
+        pouring.spawn(async move { while stream.write_all(&[7; 16 << 10]).await.is_ok() {} });
+    };
+    pour(&mut pouring).await;
+    // By the session's own books there are fewer.
+    let in_hand = || {
+        let ledger = agent.ledger().connections;
+        buffers.held().saturating_sub(ledger.bytes_received + ledger.bytes_to_send)
+    };
+    until(|| in_hand() >= 16 << 10).await;
+    for _ in 0..400 {
+        pour(&mut pouring).await;
+        assert!(buffers.held() <= MAX + TURN, "{}", buffers.held());
+    }
+    let shed = || agent.ledger().connections.removed.by(Cause::Aborted);
+    until(|| shed() > 100).await;
+    assert!(shed() < 400, "no more than had to go: {}", shed());
+    drop(pouring);
+    until(|| agent.ledger().connections.live == 0 && buffers.held() == 0).await;
+    agent.kill().await;
+    assert!(server.shutdown(Duration::ZERO).await.is_even());
+}

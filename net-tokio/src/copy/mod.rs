@@ -351,6 +351,9 @@ impl<S: Socket> Copy<S> {
 
     /// How long the connection may go on without a movement; `None` where that is nobody's business.
     fn limit(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
+        if self.in_hand.is_written_off() {
+            return Some(Duration::ZERO);
+        }
         if self.broken.is_some() {
             return Some(if self.up_waits { LAST_BYTES } else { READ_ON });
         }
@@ -521,7 +524,7 @@ impl<S: Socket> Future for Copy<S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let copy = &mut *self;
         let polled = copy.poll_rounds(cx);
-        copy.in_hand.set(copy.up_in_hand.len() + copy.down_held());
+        copy.in_hand.set(copy.up_in_hand.len() + copy.down_held(), cx);
         polled
     }
 }

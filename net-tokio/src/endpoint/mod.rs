@@ -47,10 +47,12 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         parse(text).map(Self).map_err(|reason| {
             // Whoever put a secret into the URL does not want to see it in a log.
-            let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
-            let text = match text.split_once('?') {
-                Some((text, _)) => format!("{text}?…"),
-                None => text.to_string(),
+            let text = match (text.split_once('?'), text.rsplit_once('@')) {
+                // Where the password ends, and where the query begins, cannot be told.
+                (Some((_, query)), Some(_)) if query.contains('@') => "…".to_string(),
+                (Some((text, _)), None) => format!("{text}?…"),
+                (_, Some((_, host))) => host.split('?').next().unwrap_or_default().to_string(),
+                (None, None) => text.to_string(),
             };
             InvalidEndpoint { text, reason }
         })

@@ -60,7 +60,8 @@ fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
 
 /// Whether a network has such addresses alone: it was meant, not just included.
 pub(super) fn is_of_link_local(network: &IpNet) -> bool {
-    LINK_LOCAL.iter().any(|all| all.contains(network))
+    let is_one = network.prefix_len() == network.max_prefix_len();
+    LINK_LOCAL.iter().any(|all| all.contains(network)) || (is_one && is_link_local(network.addr()))
 }
 
 /// Sockets that are listened on.
@@ -158,7 +159,13 @@ mod tests {
 
     #[test]
     fn a_network_that_only_includes_them_does_not_mean_them() {
-        for network in ["169.254.169.254/32", "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"] {
+        for network in [
+            "169.254.169.254/32",
+            "169.254.0.0/16",
+            "fe80::/10",
+            "fd00:ec2::254/128",
+            "64:ff9b::a9fe:a9fe/128",
+        ] {
             assert!(is_of_link_local(&network.parse().unwrap()), "{network}");
         }
         for network in ["0.0.0.0/0", "169.0.0.0/8", "::/0", "fd00::/8", "10.0.0.0/8"] {

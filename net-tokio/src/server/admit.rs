@@ -63,7 +63,9 @@ impl Inner {
     /// have the socket's place among the handshakes.
     pub(super) async fn slow_down(&self, origin: &Origin) {
         if self.sessions().guesses.is_empty(&Source::of(origin.remote)) {
+            origin.restarts();
             tokio::time::sleep(WRONG_TOKEN.min(self.handshake_deadline / 2)).await;
+            origin.restarts();
         }
     }
 

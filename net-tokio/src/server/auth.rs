@@ -32,6 +32,11 @@ impl Origin {
         self.place.iter().for_each(|place| place.authenticates());
     }
 
+    /// It has waited for the server's own sake.
+    pub(super) fn restarts(&self) {
+        self.place.iter().for_each(|place| place.restarts());
+    }
+
     /// The hook has refused it.
     pub(super) fn refused(&self) {
         self.place.iter().for_each(|place| place.refused());

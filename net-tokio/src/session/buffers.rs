@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::task::{Context, Waker};
 
-use watertight_core::Ledger;
+use watertight_core::{ConnectionId, Ledger};
 
 use super::state::Shared;
 use crate::log_limit::LogLimit;
+use crate::metrics::buffered_changed;
 
 /// A bound for the bytes that sessions hold: those that wait for a transport, those that were received and
 /// wait for whoever reads them, and those that are on their way between a session and a socket. Clones are one bound, so that the servers and agents of a
@@ -43,36 +45,71 @@ pub(super) struct Account {
     number: u64,
     /// By the session's books.
     held: AtomicU64,
-    in_hand: AtomicU64,
+    copies: Mutex<Copies>,
 }
 
-/// Bytes on their way between a session and a socket: neither has them. Dropped, it has none.
+/// What copies hold of a session's connections.
+#[derive(Debug, Default)]
+struct Copies {
+    held: BTreeMap<ConnectionId, Held>,
+    all: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    bytes: u64,
+    /// Of the copy.
+    waker: Waker,
+}
+
+/// One connection's bytes on their way between the session and a socket: neither has them. Dropped, there are
+/// none.
 #[derive(Debug)]
 pub(crate) struct InHand {
     session: Arc<Shared>,
+    id: ConnectionId,
     bytes: u64,
+    /// They were given up, and count no more.
+    written_off: bool,
 }
 
 impl InHand {
-    pub(crate) const fn new(session: Arc<Shared>) -> Self {
-        Self { session, bytes: 0 }
+    pub(crate) const fn new(session: Arc<Shared>, id: ConnectionId) -> Self {
+        Self { session, id, bytes: 0, written_off: false }
     }
 
-    /// So many are there now.
-    pub(crate) fn set(&mut self, bytes: usize) {
-        let (now, before) = (bytes as u64, self.bytes);
-        if now == before {
+    /// So many are there now. The task is woken where they are [written off](Self::is_written_off).
+    pub(crate) fn set(&mut self, bytes: usize, cx: &Context<'_>) {
+        let bytes = bytes as u64;
+        if bytes == self.bytes || self.written_off {
             return;
         }
-        self.bytes = now;
+        let held = Held { bytes, waker: cx.waker().clone() };
+        self.replace(Some(held).filter(|held| held.bytes > 0));
+        self.bytes = bytes;
+    }
+
+    fn replace(&mut self, held: Option<Held>) {
         let account = &self.session.account;
-        for counter in [&account.in_hand, &account.buffers.0.held] {
-            if now > before {
-                counter.fetch_add(now - before, Ordering::Relaxed);
-            } else {
-                counter.fetch_sub(before - now, Ordering::Relaxed);
-            }
+        let mut copies = account.copies();
+        let now = held.as_ref().map_or(0, |held| held.bytes);
+        let before = match held {
+            Some(held) => copies.held.insert(self.id, held),
+            None => copies.held.remove(&self.id),
+        };
+        if before.is_none() && self.bytes > 0 {
+            copies.held.remove(&self.id);
+            self.written_off = true;
+            return;
         }
+        account.count(&mut copies, before.map_or(0, |before| before.bytes), now);
+    }
+
+    /// Whether the connection was ended for want of memory, so that the copy is to end at once.
+    pub(crate) fn is_written_off(&mut self) -> bool {
+        let is_known = || self.session.account.copies().held.contains_key(&self.id);
+        self.written_off |= self.bytes > 0 && !is_known();
+        self.written_off
     }
 
     /// Whether there should be few.
@@ -83,7 +120,9 @@ impl InHand {
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.set(0);
+        if self.bytes > 0 && !self.written_off {
+            self.replace(None);
+        }
     }
 }
 
@@ -118,8 +157,8 @@ impl Buffers {
         let number = known.last;
         known.sessions.insert(number, session);
         drop(known);
-        let [held, in_hand] = [(); 2].map(|()| AtomicU64::new(0));
-        Account { buffers: self.clone(), number, held, in_hand }
+        let copies = Mutex::default();
+        Account { buffers: self.clone(), number, held: AtomicU64::new(0), copies }
     }
 
     fn is_over(&self) -> bool {
@@ -167,7 +206,39 @@ impl Buffers {
 
 impl Account {
     pub(super) fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed) + self.in_hand.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed) + self.copies().all
+    }
+
+    /// What copies hold: of which connection the most, and how much of it and of all.
+    pub(super) fn most_in_hand(&self) -> (Option<(ConnectionId, u64)>, u64) {
+        let copies = self.copies();
+        let held = copies.held.iter().map(|(id, held)| (*id, held.bytes));
+        (held.max_by_key(|(_, bytes)| *bytes), copies.all)
+    }
+
+    /// What a copy holds of a connection.
+    pub(super) fn in_hand(&self, id: ConnectionId) -> u64 {
+        self.copies().held.get(&id).map_or(0, |held| held.bytes)
+    }
+
+    /// Gives up what a copy holds of a connection.
+    pub(super) fn write_off(&self, id: ConnectionId) {
+        let mut copies = self.copies();
+        if let Some(Held { bytes, waker }) = copies.held.remove(&id) {
+            self.count(&mut copies, bytes, 0);
+            drop(copies);
+            waker.wake();
+        }
+    }
+
+    fn count(&self, copies: &mut Copies, before: u64, now: u64) {
+        copies.all = copies.all + now - before;
+        self.change(before, now);
+        buffered_changed(before, now);
+    }
+
+    fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session's books say this now; the caller holds its lock.
@@ -182,7 +253,11 @@ impl Account {
     }
 
     fn set(&self, now: u64) {
-        let before = self.held.swap(now, Ordering::Relaxed);
+        self.change(self.held.swap(now, Ordering::Relaxed), now);
+    }
+
+    /// Brings what all sessions hold up to date.
+    fn change(&self, before: u64, now: u64) {
         let all = &self.buffers.0.held;
         if now >= before {
             all.fetch_add(now - before, Ordering::Relaxed);

@@ -164,12 +164,18 @@ impl Shared {
     pub(super) fn shed(&self, buffers: &Buffers) {
         let limit = buffers.max();
         let text = "this end holds more bytes than it may, and the most of them here";
+        let (in_copy, in_copies) = self.account.most_in_hand();
         let (ended, held) = self.command(|core, now| {
             let ledger = core.ledger();
-            let most = core.most_unread().filter(|_| ledger.bytes_received >= ledger.bytes_to_send);
-            if let Some((id, unread)) = most {
+            let unread = core.most_unread();
+            let unread = unread.map(|(id, unread)| (id, unread as u64 + self.account.in_hand(id)));
+            let most = unread.into_iter().chain(in_copy).max_by_key(|(_, held)| *held);
+            let most = most.filter(|_| ledger.bytes_received + in_copies >= ledger.bytes_to_send);
+            if let Some((id, held)) = most {
+                // It may have ended already, and wait for its socket.
                 core.reset(now, id, ResetCode::LIMIT, text).ok();
-                (format!("connection {id}"), unread as u64)
+                self.account.write_off(id);
+                (format!("connection {id}"), held)
             } else if ledger.bytes_to_send > 0 {
                 core.close(now, GoAwayCode::LIMIT, text);
                 ("the session".to_string(), ledger.bytes_to_send)

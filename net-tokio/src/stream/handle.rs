@@ -43,7 +43,7 @@ impl Handle {
     }
 
     pub(super) fn in_hand(&self) -> InHand {
-        InHand::new(Arc::clone(&self.shared))
+        InHand::new(Arc::clone(&self.shared), self.id)
     }
 
     pub(super) fn half_closes(&self) -> bool {

@@ -62,7 +62,7 @@ fn warn_if_expired(lists: &Path) {
     let Ok(content) = fs::read(lists) else { return };
     for expired in expired(&content) {
         let path = lists.display();
-        warn!(%path, expired, "a list of revoked certificates has expired: no agent can connect");
+        warn!(%path, expired, "a list of revoked certificates has expired: no agent of its authority can connect");
     }
 }
 

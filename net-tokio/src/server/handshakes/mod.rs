@@ -203,6 +203,11 @@ impl Handshake {
         self.all.lock().queue.authenticate(self.number);
     }
 
+    /// It has waited for our own sake, and is not to go for that.
+    pub(super) fn restarts(&self) {
+        self.all.lock().queue.restart(self.number, Instant::now());
+    }
+
     /// The remote was refused. It is told so, and may take its time to hear it: only while nobody else
     /// needs the place.
     pub(super) fn refused(&self) {

@@ -128,6 +128,14 @@ impl Queue {
         }
     }
 
+    /// A handshake has waited for our own sake: its time begins anew.
+    pub(super) fn restart(&mut self, number: u64, now: Instant) {
+        if let Some((source, Stage::Running(_))) = self.sockets.get(&number).copied() {
+            self.take_out(number);
+            self.put(number, source, Stage::Running(now));
+        }
+    }
+
     /// The remote is refused. What is still to do is for its sake, and it may have to go again.
     pub(super) fn refuse(&mut self, number: u64, now: Instant) {
         if let Some((source, Stage::Authenticating)) = self.sockets.get(&number).copied() {
@@ -165,9 +173,13 @@ impl Queue {
     }
 
     /// The one that goes for a newcomer: of the source with the most waiting ones the oldest silent
-    /// one; the last one in its queue if all have spoken.
+    /// one; the last one in its queue if all have spoken. Where each source has one, all are looked at.
     fn superfluous(&self) -> Option<(Source, Stage, u64)> {
-        let (source, _) = self.waiting.heaviest()?;
+        let (mut source, sockets) = self.waiting.heaviest()?;
+        if sockets == 1 {
+            let silent = self.silent.heaviest().map(|(source, _)| source);
+            source = silent.or_else(|| self.ready.lightest())?;
+        }
         let silent = self.silent.oldest(source).map(|number| (source, Stage::Silent, number));
         silent.or_else(|| Some((source, Stage::Ready, self.ready.newest(source)?)))
     }
@@ -276,6 +288,21 @@ mod tests {
         }
         let entered = [1, 8].map(|number| queue.enter(source(number)));
         assert_eq!(entered.map(|moved| moved.evicted), [Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn of_many_sources_with_one_socket_each_those_that_wait_in_line_stay_there() {
+        let (now, mut queue) = (Instant::now(), queue(1, 3));
+        let mut enter = |number| queue.enter(source(number));
+        let numbers = [1, 2, 3, 4].map(|number| enter(number).result.unwrap());
+        for number in [numbers[1], numbers[2]] {
+            queue.speak(number, now);
+        }
+        // The first one runs, the second one waits in line, and the third one is silent.
+        assert_eq!(queue.enter(source(5)), came(5));
+        for evicted in [4, 5] {
+            assert_eq!(queue.enter(source(6)).evicted, Some(evicted));
+        }
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Shares {
         self.by_weight.last().map(|((size, _), source)| (*source, *size))
     }
 
+    /// The source with the fewest sockets; of several, the one whose first one is the newest.
+    pub(super) fn lightest(&self) -> Option<Source> {
+        self.by_weight.first().map(|(_, source)| *source)
+    }
+
     pub(super) fn oldest(&self, source: Source) -> Option<u64> {
         self.by_source.get(&source)?.first().copied()
     }

@@ -189,8 +189,8 @@ pub(crate) struct ServerOptions {
     /// A file whose first line, comments aside, is the token that this server proves its ID with
     ///
     /// Its peers know it, so each of them could take this server's ID toward the others: give each
-    /// two servers a token of their own with --peer-tokens. The file is read at the start; another
-    /// token needs a restart.
+    /// two servers a token of their own with --peer-tokens. The file is read again on SIGHUP; with
+    /// --peer-dns another token needs a restart.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_TOKEN_FILE", hide_env_values = true)]
     pub(crate) peer_token_file: Option<PathBuf>,
@@ -198,7 +198,8 @@ pub(crate) struct ServerOptions {
     /// A file with a token for each peer: lines of `ID TOKEN`
     ///
     /// The other server has the same token in a line with our --peer-id. With a token for each two
-    /// servers, none of them can take the ID of another one. The file is read at the start.
+    /// servers, none of them can take the ID of another one. The file is read again on SIGHUP: sessions end whose token has
+    /// changed or is gone.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_TOKENS", hide_env_values = true)]
     pub(crate) peer_tokens: Option<PathBuf>,

@@ -24,7 +24,7 @@ where
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a text")]
+#[serde(untagged, expecting = "expected a text or a number")]
 enum TextOrNumber {
     Text(String),
     Number(i64),

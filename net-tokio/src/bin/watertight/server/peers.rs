@@ -43,18 +43,25 @@ impl PeerSource {
         if let Err(failure) = check_ids(&self.id, &self.given, &tokens) {
             return keep(failure);
         }
-        for spec in &self.given {
-            let changed = match self.peer(spec, &tokens) {
-                Ok(peer) => server.add_peer(peer).map_err(Failure::configuration),
-                Err(BadPeer::NoToken(id)) => {
-                    if server.remove_peer(&id) {
-                        warn!(id, "this peer has no token any more");
+        let read = |spec: &PeerSpec| match self.peer(spec, &tokens) {
+            Ok(peer) => Ok((spec.id().to_string(), Some(peer))),
+            Err(BadPeer::NoToken(id)) => Ok((id, None)),
+            Err(error) => Err(Failure::configuration(format_args!("--peer: {error}"))),
+        };
+        let peers = match self.given.iter().map(read).collect::<Result<Vec<_>, _>>() {
+            Ok(peers) => peers,
+            Err(failure) => return keep(failure),
+        };
+        for (id, peer) in peers {
+            match peer {
+                Some(peer) => {
+                    if let Err(error) = server.add_peer(peer) {
+                        warn!(id, %error, "this peer stays as it was");
                     }
-                    Ok(())
                 }
-                Err(error) => Err(Failure::configuration(format_args!("--peer: {error}"))),
-            };
-            changed.unwrap_or_else(keep);
+                None if server.remove_peer(&id) => warn!(id, "this peer has no token any more"),
+                None => {}
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 use std::future::ready;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::info;
@@ -23,6 +24,7 @@ pub(crate) struct RunningServer {
     pub(crate) server: Server,
     access: Access,
     peers: Option<PeerSource>,
+    reloading: Arc<Mutex<()>>,
     admin: Option<Admin>,
     /// A forward ends when its handle is dropped.
     _forwards: Vec<Forward>,
@@ -82,6 +84,7 @@ impl RunningServer {
             server: server.clone(),
             access: plan.access.clone(),
             peers: plan.peers.as_ref().map(|peers| peers.source.clone()),
+            reloading: Arc::default(),
             admin: None,
             _forwards: Vec::new(),
             addresses: Vec::new(),
@@ -147,15 +150,17 @@ impl RunningServer {
     /// more. Blocks.
     pub(crate) fn reload(&self) -> impl FnOnce() + use<> {
         let (access, server) = (self.access.clone(), self.server.clone());
-        let peers = self.peers.clone();
+        let (peers, turn) = (self.peers.clone(), Arc::clone(&self.reloading));
         move || {
-            if let Some(peers) = peers {
-                peers.reload(&server);
-            }
+            // What was read later is applied later. It guards no data.
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             access.reload();
             let ended = server.recheck(|client| access.recheck(client));
             if ended > 0 {
                 info!(ended, "sessions ended of agents that may not connect any more");
+            }
+            if let Some(peers) = peers {
+                peers.reload(&server);
             }
         }
     }

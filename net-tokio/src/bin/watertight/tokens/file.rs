@@ -63,8 +63,11 @@ pub(super) fn lines(content: &str) -> impl Iterator<Item = (usize, &str)> {
 fn check_whole(content: &str) -> Result<(), Problem> {
     let words = |line: &str| line.split_whitespace().count();
     let has_keys = lines(content).any(|(_, line)| words(line) == 2);
+    let last = content.lines().count();
     match lines(content).last() {
-        Some((number, line)) if has_keys && words(line) == 1 && !content.ends_with('\n') => {
+        Some((number, line))
+            if has_keys && words(line) == 1 && number == last && !content.ends_with('\n') =>
+        {
             Err(problem(
                 number,
                 "the last line is one word and has no end: the file was cut, or end the line of a token",
@@ -155,7 +158,9 @@ mod tests {
         assert_eq!(problem("a\n\nk\u{e9}y t\u{f6}ken\n").line, Some(3));
         // Cut behind a key.
         assert_eq!(problem("edge-7 secret\nedge-8").line, Some(2));
-        for whole in ["edge-7 secret\nshared\n", "edge-7 secret", "secret"] {
+        for whole in
+            ["edge-7 secret\nshared\n", "edge-7 secret", "secret", "edge-7 secret\nshared\n# end"]
+        {
             assert!(parse_tokens(whole).is_ok(), "{whole}");
         }
     }
