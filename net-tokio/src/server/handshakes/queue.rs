@@ -362,6 +362,21 @@ mod tests {
     }
 
     #[test]
+    fn a_handshake_that_was_made_to_wait_has_its_time_again() {
+        let (now, mut queue) = (Instant::now(), queue(1, 9));
+        for number in 1..=2 {
+            queue.enter(source(1));
+            queue.speak(number, now);
+        }
+        let later = now + PRESSED;
+        queue.restart(1, later);
+        // One that waits in line is not run by this.
+        queue.restart(2, later);
+        assert_eq!(queue.press(later), Press::Until(later + PRESSED));
+        assert_eq!(queue.press(later + PRESSED), Press::Swap { evicted: 1, next: 2 });
+    }
+
+    #[test]
     fn who_was_refused_goes_for_others_though_the_hook_was_asked() {
         let (now, mut queue) = (Instant::now(), queue(2, 9));
         let [crowd, other] = [source(1), source(2)];

@@ -198,8 +198,7 @@ impl Inner {
         if let Some(left_out) = limits.sessions.pass().map(some) {
             info!(peer = id, number = %session, left_out, "session of a peer started");
         }
-        let leaving =
-            Leaving::new(Arc::clone(self), SessionKind::IncomingPeer, session, id.clone());
+        let leaving = Leaving::new(Arc::clone(self), kind, session, id.clone());
         tasks.spawn(async move {
             let _leaving = leaving;
             task.await;

@@ -16,11 +16,7 @@ where
     T: FromStr,
     T::Err: fmt::Display,
 {
-    let text = match TextOrNumber::deserialize(deserializer)? {
-        TextOrNumber::Text(text) => text,
-        TextOrNumber::Number(number) => number.to_string(),
-    };
-    parse(&text).map(Some)
+    parse(&text(deserializer)?).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -30,16 +26,19 @@ enum TextOrNumber {
     Number(i64),
 }
 
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match TextOrNumber::deserialize(deserializer)? {
+        TextOrNumber::Text(text) => text,
+        TextOrNumber::Number(number) => number.to_string(),
+    })
+}
+
 /// How many there may be.
 pub(crate) fn count<'de, D>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error>
 where
     D: Deserializer<'de>,
 {
-    let text = match TextOrNumber::deserialize(deserializer)? {
-        TextOrNumber::Text(text) => text,
-        TextOrNumber::Number(number) => number.to_string(),
-    };
-    crate::cli::count(&text).map(Some).map_err(de::Error::custom)
+    crate::cli::count(&text(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 
 /// A duration such as `30s`.
