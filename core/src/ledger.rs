@@ -62,7 +62,7 @@ impl Cause {
     ];
 
     /// Why a connection ends that the application resets.
-    pub(crate) fn of_abort(code: ResetCode) -> Self {
+    pub(crate) fn of_reset(code: ResetCode) -> Self {
         if code == ResetCode::VANISHED { Self::Vanished } else { Self::Aborted }
     }
 

@@ -1,10 +1,8 @@
-//! One dialled stream inside a session: a row of its table.
+//! One dialled stream inside a session.
 
-mod pause_flag;
+mod buffers;
+mod flow;
 mod phase;
-mod recv;
-mod send;
-mod window;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -15,14 +13,13 @@ use crate::ledger::Cause;
 use crate::timers::{Deadline, Timer};
 use crate::wire::ResetCode;
 
-pub(crate) use pause_flag::PauseFlag;
+pub(crate) use buffers::{RecvBuffer, SendBuffer};
+pub(crate) use flow::{Excess, Flow, PauseFlag, Pressure};
 pub use phase::Violation;
 pub(crate) use phase::{
-    Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell, Then,
+    AfterFlush, Command, Context, Early, Linger, Phase, RecvHalf, RemoteSignal, SendHalf,
+    SessionSignal, Step, WireAction,
 };
-pub(crate) use recv::RecvBuffer;
-pub(crate) use send::SendBuffer;
-pub(crate) use window::Bounds;
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,12 +27,12 @@ pub(crate) use window::Bounds;
 pub struct ConnectionEnd {
     /// Why it was removed.
     pub cause: Cause,
-    /// The other end's code, where it sent one.
+    /// The remote's code, where it sent one.
     pub code: Option<ResetCode>,
-    /// The other end's words, or ours where it had none. May be empty.
+    /// The remote's text, or this end's where it sent none. May be empty.
     pub text: String,
-    /// Whether the other end finished its direction, and nothing of what it sent was thrown away
-    /// unread: what was read is all there was.
+    /// Whether the remote finished its direction, and no byte that it sent was thrown away unread:
+    /// what was read is all there was.
     pub complete: bool,
 }
 
@@ -52,87 +49,92 @@ impl fmt::Display for ConnectionEnd {
 
 impl core::error::Error for ConnectionEnd {}
 
-/// A row.
+/// A row of a session's table.
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) send: SendBuffer,
     pub(crate) recv: RecvBuffer,
-    /// Pause and Resume (base dialect).
-    pub(crate) flag: PauseFlag,
-    /// What the other end said when it ended the connection, or we did.
-    pub(crate) farewell: Option<Box<(Option<ResetCode>, String)>>,
+    pub(crate) flow: Flow,
+    /// Why the connection ended, in the words of the end that ended it.
+    pub(crate) close_reason: Option<Box<CloseReason>>,
     /// The deadline that is armed for the current phase.
     pub(crate) deadline: Option<Deadline>,
-    /// Whether the other end can know of the connection: its Connect was sent, or came from it.
+    /// Whether the remote can know of the connection: its Connect was sent, or came from it.
     pub(crate) announced: bool,
-    /// What is known of it while reconciliation lists lack it (base dialect).
+    /// Since when reconciliation lists lack it (base dialect).
     pub(crate) missing: Option<Missing>,
-    /// Where the row stands among those with something to send.
-    pub(crate) standing: Standing,
-    /// Whether the row stands in the queue of those that owe credit, Pause or Resume.
-    pub(crate) owes_flow: bool,
-    /// Whether the row waits for room in the session's send budget.
+    pub(crate) scheduling: Scheduling,
+    /// Whether the queue of flow control updates has it.
+    pub(crate) owes_update: bool,
+    /// Whether the queue for the session's send budget has it.
     pub(crate) wants_budget: bool,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct CloseReason {
+    pub(crate) code: Option<ResetCode>,
+    pub(crate) text: String,
 }
 
 /// A connection that reconciliation lists lack (base dialect).
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
 pub(crate) enum Missing {
-    /// A ping was sent after its Connect, the one of this number: a list that comes before the answer
-    /// may be older than the Connect.
+    /// The ping of this number followed its Connect: a list that arrives before the answer may be
+    /// older than the Connect.
     Asked(u64),
     /// Every list has lacked it since then.
     Since(Instant),
 }
 
-/// Where a connection stands that has something to send.
+/// Where a connection stands among those with something to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "model", derive(Hash))]
-pub(crate) enum Standing {
+pub(crate) enum Scheduling {
     /// It has nothing to send.
     #[default]
     Idle,
-    /// It had nothing to send until now.
-    Fresh,
-    /// It had a turn and has more to send.
-    Waiting,
-    /// It is its turn.
-    Turn,
+    /// In the list of new flows: it had nothing to send until now.
+    New,
+    /// In the list of old flows: it has used up its quantum and has more to send.
+    Old,
+    /// It sends the next message.
+    Current,
 }
 
 impl Connection {
-    pub(crate) fn new(phase: Phase, send_limit: u64, recv: RecvBuffer, announced: bool) -> Self {
+    pub(crate) fn new(phase: Phase, flow: Flow, announced: bool) -> Self {
         Self {
             phase,
-            send: SendBuffer::new(send_limit),
-            recv,
-            flag: PauseFlag::default(),
-            farewell: None,
+            send: SendBuffer::default(),
+            recv: RecvBuffer::default(),
+            flow,
+            close_reason: None,
             deadline: None,
             announced,
             missing: None,
-            standing: Standing::Idle,
-            owes_flow: false,
+            scheduling: Scheduling::Idle,
+            owes_update: false,
             wants_budget: false,
         }
     }
 
-    /// Bytes that may be taken from the application, for at most `capacity` to be queued.
-    pub(crate) fn room(&self, capacity: usize) -> usize {
-        self.send.room(capacity).min(self.flag.room())
+    /// Bytes that may be taken from the application, if at most `capacity` are to be queued.
+    pub(crate) fn writable(&self, capacity: usize) -> usize {
+        capacity.saturating_sub(self.send.queued()).min(self.flow.writable(self.send.written()))
     }
 
-    /// Whether it waits for this timer.
+    /// Whether this timer is armed for it.
     pub(crate) fn waits_for(&self, timer: Timer) -> bool {
         self.deadline.is_some_and(|deadline| deadline.timer == timer)
     }
 
     /// How the connection ended, for the application.
     pub(crate) fn end(&self, cause: Cause) -> ConnectionEnd {
-        let (code, text) = self.farewell.as_deref().cloned().unwrap_or_default();
+        let CloseReason { code, text } = self.close_reason.as_deref().cloned().unwrap_or_default();
         ConnectionEnd { cause, code, text, complete: self.phase.received_all() }
     }
 }

@@ -58,20 +58,39 @@ pub struct Limits {
     /// The same for all connections of a session together; at least one. With it a transport that
     /// takes nothing costs no more than this, however many connections write.
     pub send_budget: usize,
-    /// Toward a remotedialer end: unread bytes of a connection above which we send Pause. It
+    /// What bounds a session with a remotedialer end, which is given no credit.
+    pub base: BaseLimits,
+}
+
+/// Bounds of a session with a remotedialer end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct BaseLimits {
+    /// Unread bytes of a connection above which Pause is sent. It
     /// answers with what is in flight, so this is not the bound.
     pub pause_above: usize,
-    /// Toward a remotedialer end: unread bytes at or below which we send Resume.
+    /// Unread bytes at or below which Resume is sent.
     pub resume_below: usize,
-    /// Toward a remotedialer end: unread bytes at which a connection that ignores Pause is reset.
+    /// Unread bytes at which a connection that ignores Pause is reset.
     /// Less than `max_message` would reset one whose application writes much at once, and less than
     /// what a path holds would reset one that obeys: the sockets' buffers on the way are ten MiB where
     /// the systems are set as they come, and more where their operator lets them grow.
     pub unread_cap: usize,
-    /// Toward a remotedialer end: unread bytes of all connections together. Above a quarter of it
+    /// Unread bytes of all connections together. Above a quarter of it
     /// a connection is paused that has more than `resume_below` unread, or more than its share of
     /// an eighth; at it the one that goes on sending is reset.
     pub unread_budget: usize,
+}
+
+impl Default for BaseLimits {
+    fn default() -> Self {
+        Self {
+            pause_above: 1 << 20,
+            resume_below: 256 << 10,
+            unread_cap: 32 << 20,
+            unread_budget: 64 << 20,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -91,10 +110,7 @@ impl Default for Limits {
             window_budget: 64 << 20,
             send_buffer: 256 << 10,
             send_budget: 16 << 20,
-            pause_above: 1 << 20,
-            resume_below: 256 << 10,
-            unread_cap: 32 << 20,
-            unread_budget: 64 << 20,
+            base: BaseLimits::default(),
         }
     }
 }

@@ -1,67 +1,215 @@
-//! Data of the other end.
+//! The bytes of connections: written and read by the application, received from the remote.
 
 use bytes::Bytes;
 
 use super::input::Handled;
-use super::{PeerMisbehaved, Session};
-use crate::ConnectionId;
-use crate::connection::Signal;
+use super::row::Row;
+use super::{NotPossible, PeerMisbehaved, ReadError, Session, WriteError};
+use crate::connection::{Command, Excess, Flow, Phase, RecvHalf, RemoteSignal, SessionSignal};
+use crate::wire::{Dialect, ResetCode};
+use crate::{ConnectionId, Instant};
 
 /// Unread bytes of all connections up to which new ones stay in the read buffers that they arrived
-/// in. A slice keeps all of its buffer alive, with what others have read long since; above this,
-/// the application lags anyway and what comes is copied, so that the bytes held stay near those
-/// that are counted.
+/// in. A slice keeps all of its buffer alive, with bytes that others have read long since; above
+/// this, the application lags anyway and payloads are copied, so that the bytes held stay near
+/// the bytes counted.
 const SHARED_UNREAD: usize = 1 << 20;
 
-/// The part of the unread bytes that there may be at most, above which the other end is told to wait even
-/// if it ought to know.
-const BRIM: usize = 4;
-
 impl Session {
+    /// Takes bytes to send from the front of `data`, as many as [`writable`](Self::room) says, and
+    /// returns how many. They will be sent: they need nothing more from the application or from the
+    /// remote's reader.
+    ///
+    /// # Errors
+    /// Nothing was taken: see [`WriteError`].
+    pub fn write(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        data: &mut Bytes,
+    ) -> Result<usize, WriteError> {
+        self.common.at(now);
+        let written = self.connections.with(id, &mut self.common, |row| row.write(data));
+        written.unwrap_or(Err(WriteError::Unknown))
+    }
+
+    /// How many bytes [`write`](Self::write) would take now; never zero.
+    ///
+    /// # Errors
+    /// As for `write`.
+    pub fn room(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
+        self.common.at(now);
+        let writable = self.connections.with(id, &mut self.common, |row| row.writable());
+        writable.unwrap_or(Err(WriteError::Unknown))
+    }
+
+    /// The next bytes that arrived, at most `max` of them (which is not zero), without copying.
+    /// Empty at the end of the remote's direction.
+    ///
+    /// Once nothing is left to read or to send, the connection is retired: the end of the remote's
+    /// direction is then known by [`Event::Retired`](super::Event::Retired), whose end is
+    /// `complete`.
+    ///
+    /// # Errors
+    /// Nothing was read: see [`ReadError`].
+    pub fn read(&mut self, now: Instant, id: ConnectionId, max: usize) -> Result<Bytes, ReadError> {
+        self.common.at(now);
+        let read = self.connections.with(id, &mut self.common, |row| row.read(max));
+        read.unwrap_or(Err(ReadError::Unknown))
+    }
+
+    /// Finishes the direction toward the remote: no more bytes follow those written. The other
+    /// direction stays open.
+    ///
+    /// The base dialect cannot express this; there the connection stays readable for as long as
+    /// something arrives within the linger time, and is then closed in both directions.
+    ///
+    /// # Errors
+    /// There is no such connection, its dial is not answered yet, or the remote has cut it off.
+    pub fn finish(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
+        self.command(now, id, |row| row.on_command(Command::Finish, ""))
+    }
+
+    /// Ends both directions for the application now. Unread bytes are thrown away. Written bytes
+    /// are still sent, and the reset follows them, for as long as the transport takes some of them
+    /// within the linger time.
+    ///
+    /// # Errors
+    /// There is no such connection.
+    pub fn reset(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        code: ResetCode,
+        text: &str,
+    ) -> Result<(), NotPossible> {
+        self.command(now, id, |row| row.on_command(Command::Reset(code), text))
+    }
+
+    /// Gives the handle of a connection back: the application will not use it again. Before
+    /// [`finish`](Self::finish) this is a [`reset`](Self::reset); after it, written bytes still
+    /// arrive, and then the end of file. A connection that was removed already is no error.
+    pub fn release(&mut self, now: Instant, id: ConnectionId) {
+        let text = "the application let go of the connection";
+        self.command(now, id, |row| row.on_command(Command::Release, text)).ok();
+    }
+
+    pub(super) fn command(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        command: impl FnOnce(&mut Row<'_>) -> Result<(), NotPossible>,
+    ) -> Result<(), NotPossible> {
+        self.common.at(now);
+        self.connections.with(id, &mut self.common, command).unwrap_or(Err(NotPossible(id)))
+    }
+
+    /// A payload of the remote.
     pub(super) fn on_data(&mut self, id: ConnectionId, payload: Bytes) -> Handled {
-        if self.extended() && payload.len() > self.config.limits.max_data {
+        let extended = self.common.dialect == Dialect::Extended;
+        if extended && payload.len() > self.common.config.limits.max_data {
             return Err(PeerMisbehaved::DataTooLong(id));
         }
-        if !self.on_signal_to(id, Signal::Data)? {
+        self.known(id, |row| row.receive(payload))
+    }
+}
+
+impl Row<'_> {
+    fn write(&mut self, data: &mut Bytes) -> Result<usize, WriteError> {
+        let (writable, max_data) = (self.writable()?, self.session.max_data());
+        let taken = self.send.push(data, writable, max_data);
+        self.flow.on_written(taken);
+        if taken > 0 {
+            self.mark_ready();
+            self.review_probe();
+            self.review_update();
+        }
+        Ok(taken)
+    }
+
+    fn writable(&mut self) -> Result<usize, WriteError> {
+        if let Some(cause) = self.phase.resetting() {
+            return Err(WriteError::Ended(self.end(cause)));
+        }
+        match self.phase {
+            phase if phase.is_writable() => {}
+            Phase::Ended { cause, .. } => return Err(WriteError::Ended(self.end(cause))),
+            Phase::Open { .. } | Phase::Lingering(_) => return Err(WriteError::Finished),
+            Phase::PendingOutbound | Phase::PendingInbound(_) => return self.wait_for_space(),
+        }
+        let queued = self.shared.totals.to_send;
+        let budget = self.session.config.limits.send_budget.saturating_sub(queued);
+        let writable = self.connection.writable(self.session.send_buffer()).min(budget);
+        if writable > 0 {
+            return Ok(writable);
+        }
+        if budget == 0 {
+            self.wait_for_budget();
+        }
+        self.wait_for_space()
+    }
+
+    fn wait_for_space(&mut self) -> Result<usize, WriteError> {
+        if !core::mem::replace(&mut self.send.wants_space, true) {
+            self.probe_soon();
+        }
+        Err(WriteError::Blocked)
+    }
+
+    fn read(&mut self, max: usize) -> Result<Bytes, ReadError> {
+        debug_assert!(max > 0, "an empty read looks like the end of the direction");
+        if self.recv.unread() == 0 {
+            return self.read_nothing();
+        }
+        let data = self.recv.read(max);
+        let drains = matches!(
+            self.phase,
+            Phase::Ended { .. } | Phase::Open { recv: RecvHalf::Finished, .. }
+        );
+        if drains && self.recv.unread() == 0 {
+            self.on_session(SessionSignal::Drained, "");
+        } else {
+            self.review_update();
+            self.linger_anew();
+        }
+        Ok(data)
+    }
+
+    fn read_nothing(&mut self) -> Result<Bytes, ReadError> {
+        if let Some(cause) = self.phase.resetting() {
+            return Err(ReadError::Ended(self.end(cause)));
+        }
+        if let Phase::Open { recv: RecvHalf::Finished | RecvHalf::Drained, .. } = self.phase {
+            return Ok(Bytes::new());
+        }
+        // An ended connection has something left to read: otherwise it is retired.
+        debug_assert!(!matches!(self.phase, Phase::Ended { .. }), "an ended row without bytes");
+        self.recv.wants_data = true;
+        Err(ReadError::Blocked)
+    }
+
+    fn receive(&mut self, payload: Bytes) -> Handled {
+        self.on_remote(RemoteSignal::Data)?;
+        if !self.phase.delivers() || payload.is_empty() {
             return Ok(());
         }
-        let wanted = self.table.get(id).is_some_and(|row| row.phase.delivers());
-        if !wanted || payload.is_empty() {
-            return Ok(());
+        match self.flow_received(payload.len()) {
+            Ok(()) => {}
+            Err(Excess::Credit) => return Err(PeerMisbehaved::CreditExceeded(self.id)),
+            Err(Excess::Overrun) => {
+                let text = "more unread data than this end holds; Pause was ignored";
+                self.on_session(SessionSignal::Overrun, text);
+                return Ok(());
+            }
         }
-        if !self.extended() && self.overruns(id, payload.len()) {
-            return self.on_overrun(id);
+        let copy = self.shared.totals.unread > SHARED_UNREAD;
+        self.recv.push(payload, copy);
+        self.wake_reader();
+        if let Flow::PauseResume(_) = self.flow {
+            self.review_update();
+            // A half-closed connection lingers for as long as something arrives.
+            self.linger_anew();
         }
-        let copy = self.table.totals().received > SHARED_UNREAD;
-        let received = self.table.update(id, |row| row.recv.receive(payload, copy)).flatten();
-        received.ok_or(PeerMisbehaved::CreditExceeded(id))?;
-        self.after_data(id);
         Ok(())
-    }
-
-    fn after_data(&mut self, id: ConnectionId) {
-        self.wake_reader(id);
-        if !self.extended() {
-            let limits = &self.config.limits;
-            let (most, all) = (limits.unread_cap / BRIM, limits.unread_budget / BRIM);
-            let tight = self.table.totals().received > all;
-            self.table.update(id, |row| row.flag.on_data(tight || row.recv.unread() > most));
-            self.review_flow(id);
-            // A half-closed connection lingers for as long as something comes.
-            self.linger_anew(id);
-        }
-    }
-
-    /// Whether a remotedialer end has gone on sending past every bound.
-    fn overruns(&self, id: ConnectionId, more: usize) -> bool {
-        let limits = &self.config.limits;
-        let unread = self.table.get(id).map_or(0, |row| row.recv.unread());
-        unread + more > limits.unread_cap
-            || self.table.totals().received + more > limits.unread_budget
-    }
-
-    fn on_overrun(&mut self, id: ConnectionId) -> Handled {
-        let text = "more unread data than this end holds; Pause was ignored";
-        self.apply(id, Signal::Overrun, text).map(drop)
     }
 }

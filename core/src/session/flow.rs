@@ -1,154 +1,111 @@
-//! Flow control: who may send how much, and who is woken when that changes.
+//! Flow control: what the remote is sent about it, and which writers it wakes.
 
-use core::time::Duration;
-
-use super::{Event, Session};
-use crate::connection::{Bounds, Connection, Standing};
+use super::common::Common;
+use super::connections::Shared;
+use super::input::Handled;
+use super::row::Row;
+use super::{Event, PeerMisbehaved, Session};
+use crate::connection::{Excess, Flow, Pressure};
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
 
-/// What a round trip is taken for before one was measured: a slow one, so that windows grow.
-const ASSUMED_RTT: Duration = Duration::from_millis(100);
-
-/// What a round trip is taken for at least. The ping of an idle session between near ends takes
-/// less than the turns that busy ones wait for each other, and windows that it measures hold them
-/// back.
-const LEAST_RTT: Duration = Duration::from_millis(1);
-
 impl Session {
-    /// Puts a connection in the queue of those with something to send.
-    pub(super) fn mark_ready(&mut self, id: ConnectionId) {
-        let fresh = self.table.update(id, |row| {
-            let idle = row.standing == Standing::Idle;
-            if idle {
-                row.standing = Standing::Fresh;
+    /// Whether the process is short of memory, which its adapter knows: all of its sessions together
+    /// hold much. While it is, windows shrink to their first size, a remotedialer end is paused as
+    /// if the session's own budget were tight, and each application may have one more Data message
+    /// queued in each connection.
+    pub fn set_short_of_memory(&mut self, now: Instant, short: bool) {
+        self.common.at(now);
+        self.common.short_of_memory = short;
+    }
+
+    /// The connection with the most unread bytes, with their number; `None` if there are no such
+    /// bytes. To [`reset`](Self::reset) it, or to read it, gives the memory back.
+    #[must_use]
+    pub fn most_unread(&self) -> Option<(ConnectionId, usize)> {
+        let unread = self.connections.iter().map(|(id, row)| (id, row.recv.unread()));
+        unread.max_by_key(|(_, unread)| *unread).filter(|(_, unread)| *unread > 0)
+    }
+
+    /// The remote lets this end send more.
+    pub(super) fn on_credit(&mut self, id: ConnectionId, bytes: u64) -> Handled {
+        self.known(id, |row| {
+            if let Flow::Credit(credit) = &mut row.flow {
+                credit.add(bytes).ok_or(PeerMisbehaved::CreditOverflow(id))?;
             }
-            idle
-        });
-        if fresh == Some(true) {
-            self.outbox.push_ready(self.now, id);
-        }
+            row.review_writer();
+            Ok(())
+        })
     }
 
-    /// Puts a connection in the queue of those that owe the other end credit, Pause or Resume.
-    pub(super) fn mark_flow(&mut self, id: ConnectionId) {
-        let queued = self.table.update(id, |row| core::mem::replace(&mut row.owes_flow, true));
-        if queued == Some(false) {
-            self.outbox.push_flow(self.now, id);
-        }
-    }
-
-    /// After bytes arrived or were read: does the other end have to hear of it?
-    pub(super) fn review_flow(&mut self, id: ConnectionId) {
-        let Some(row) = self.table.get(id) else { return };
-        // Where nothing more is taken in, the other end has nothing to hear of it.
-        let due = if self.extended() {
-            row.phase.delivers() && row.recv.grant_is_due()
-        } else {
-            let pause = row.phase.delivers() && self.should_pause(row);
-            row.phase.is_live() && (pause != row.flag.holds() || row.flag.is_due())
-        };
-        if due {
-            self.mark_flow(id);
-        }
-    }
-
-    /// What the other end has to hear of a connection's flow when it is this one's turn; nothing
-    /// if it has changed back.
-    pub(super) fn flow_message(&mut self, now: Instant, id: ConnectionId) -> Option<Body> {
-        self.table.update(id, |row| row.owes_flow = false)?;
-        if self.extended() { self.credit_message(now, id) } else { self.pause_message(id) }
-    }
-
-    fn credit_message(&mut self, now: Instant, id: ConnectionId) -> Option<Body> {
-        if self.table.get(id)?.phase.received_all() {
+    /// Reports the next writer that waits for the session's send budget, once half of it is free.
+    pub(super) fn wake_budget_writer(&mut self) -> Option<Event> {
+        if self.connections.totals().to_send > self.common.config.limits.send_budget / 2 {
             return None;
         }
-        let limits = &self.config.limits;
-        let grown = self
-            .table
-            .totals()
-            .windows
-            .saturating_sub(limits.initial_window.saturating_mul(self.table.len() as u64));
-        let rtt = self.keepalive.rtt().unwrap_or(ASSUMED_RTT).max(LEAST_RTT);
-        let bounds = Bounds {
-            free: limits.free_window,
-            max: limits.max_window,
-            left: if self.short_of_memory { 0 } else { limits.window_budget.saturating_sub(grown) },
-        };
-        let (short, first) = (self.short_of_memory, limits.initial_window);
-        let bytes = self.table.update(id, |row| {
-            if short {
-                row.recv.shrink(first);
+        while let Some(id) = self.connections.next_for_budget() {
+            self.connections.with(id, &mut self.common, |row| {
+                row.wants_budget = false;
+                row.wake_writer();
+            });
+            if let Some(event) = self.common.events.pop_front() {
+                return Some(event);
             }
-            row.recv.grant(now, rtt, bounds)
-        })?;
-        (bytes > 0).then_some(Body::Credit { bytes })
+        }
+        None
     }
+}
 
-    fn pause_message(&mut self, id: ConnectionId) -> Option<Body> {
-        let row = self.table.get(id)?;
-        let holds = row.phase.delivers() && self.should_pause(row);
-        let pause = self.table.update(id, |row| {
-            row.flag.set_holds(holds);
-            row.flag.message()
-        })??;
-        self.review_stop(id);
-        self.review_writer(id);
-        Some(if pause { Body::Pause } else { Body::Resume })
-    }
-
-    /// Whether a connection toward a remotedialer end should be paused, with what is unread.
-    fn should_pause(&self, row: &Connection) -> bool {
-        let (unread, pausing) = (row.recv.unread(), row.flag.holds());
-        let limits = &self.config.limits;
-        let tight = self.short_of_memory || self.table.totals().received > limits.unread_budget / 4;
-        let above = if tight {
-            // However many connections there are, those that obey stay within the budget.
-            limits.resume_below.min(limits.unread_budget / 8 / self.table.len().max(1))
-        } else if pausing {
-            limits.resume_below
-        } else {
-            limits.pause_above
-        };
-        unread > above
-    }
-
-    pub(super) fn wake_reader(&mut self, id: ConnectionId) {
-        let waits =
-            self.table.update(id, |row| core::mem::replace(&mut row.recv.wants_data, false));
-        if waits == Some(true) {
-            self.events.push_back(Event::Readable(id));
+impl Row<'_> {
+    /// Bytes arrived or were read: queues the connection if the remote has to hear of it.
+    pub(super) fn review_update(&mut self) {
+        let pressure = pressure(self.session, self.shared, self.all_unread());
+        if self.flow.update_is_due(self.phase, &self.recv, &pressure) {
+            self.mark_update();
         }
     }
 
-    pub(super) fn wake_writer(&mut self, id: ConnectionId) {
-        let waits =
-            self.table.update(id, |row| core::mem::replace(&mut row.send.wants_room, false));
-        if waits == Some(true) {
-            self.events.push_back(Event::Writable(id));
+    /// The message that the connection owes the remote; none if it does not owe it any more.
+    pub(super) fn update(&mut self) -> Option<Body> {
+        self.owes_update = false;
+        let pressure = pressure(self.session, self.shared, self.all_unread());
+        let now = self.session.now;
+        let row = &mut *self.connection;
+        let body = row.flow.update(now, row.phase, &row.recv, &pressure);
+        if body.is_some() {
+            self.review_probe();
+            self.review_writer();
         }
+        body
     }
 
-    /// Wakes a blocked writer once there is room worth waking for: half of its buffer.
-    pub(super) fn review_writer(&mut self, id: ConnectionId) {
-        let capacity = self.send_buffer();
-        let room = self.table.get(id).is_some_and(|row| {
-            row.send.wants_room && row.send.queued() <= capacity / 2 && self.room_of(row) > 0
-        });
-        if room {
-            self.wake_writer(id);
-        }
+    /// Asks flow control whether the remote may send so many bytes.
+    pub(super) fn flow_received(&mut self, bytes: usize) -> Result<(), Excess> {
+        let pressure = pressure(self.session, self.shared, self.all_unread());
+        let row = &mut *self.connection;
+        row.flow.on_received(&row.recv, bytes, &pressure)
     }
 
-    /// Wakes those that wait for the session's send budget, once half of it is free.
-    pub(super) fn wake_budget_waiters(&mut self) {
-        if self.table.totals().to_send > self.config.limits.send_budget / 2 {
-            return;
+    /// Wakes a blocked writer once there is space worth waking it for: half of its buffer.
+    pub(super) fn review_writer(&mut self) {
+        let capacity = self.session.send_buffer();
+        if self.send.wants_space
+            && self.send.queued() <= capacity / 2
+            && self.connection.writable(capacity) > 0
+        {
+            self.wake_writer();
         }
-        while let Some(id) = self.budget_waiters.pop() {
-            self.table.update(id, |row| row.wants_budget = false);
-            self.wake_writer(id);
-        }
+    }
+}
+
+/// What decides about a connection's flow control beside itself.
+fn pressure<'a>(session: &'a Common, shared: &Shared, unread: usize) -> Pressure<'a> {
+    Pressure {
+        limits: &session.config.limits,
+        rtt: session.flow_rtt(),
+        connections: shared.live,
+        unread,
+        windows: shared.totals.windows,
+        short_of_memory: session.short_of_memory,
     }
 }

@@ -1,30 +1,32 @@
-//! What the other end sent.
+//! Messages of the remote.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+
 use bytes::Bytes;
 
+use super::row::Row;
 use super::{Event, PeerMisbehaved, Session};
-use crate::connection::Signal;
+use crate::connection::{CloseReason, Flow, RemoteSignal};
 use crate::timers::Timer;
-use crate::wire::{Body, EOF, GoAwayCode, InvalidMessage, Message, ResetCode, Settings};
+use crate::wire::{Body, Dialect, GoAwayCode, InvalidMessage, Message, ResetCode, Settings};
 use crate::{ConnectionId, Instant};
 
 pub(super) type Handled = Result<(), PeerMisbehaved>;
 
 impl Session {
     /// A message arrived: the payload of one binary WebSocket message, or one frame of a byte
-    /// stream. Data keeps slices of it; whatever the other end did wrong ends the session, and
-    /// the end says so.
+    /// stream. Data keeps slices of it. A violation of the protocol ends the session, and
+    /// [`Event::Closed`] names it.
     pub fn handle_message(&mut self, now: Instant, message: Bytes) {
-        let now = self.at(now);
-        if self.ended.is_some() {
+        let now = self.common.at(now);
+        if self.common.ended.is_some() {
             return;
         }
-        self.keepalive.heard(now);
-        let handled = match Message::decode(message, self.dialect, &self.decode_limits) {
-            Ok(message) => self.on_message(now, message),
+        self.common.keepalive.heard(now);
+        let handled = match Message::decode(message, self.common.dialect, &self.decode_limits) {
+            Ok(message) => self.on_message(message),
             Err(error) => self.on_invalid(error),
         };
         if let Err(fault) = handled.and_then(|()| self.check_answers()) {
@@ -32,23 +34,23 @@ impl Session {
         }
     }
 
-    fn on_message(&mut self, now: Instant, message: Message) -> Handled {
+    fn on_message(&mut self, message: Message) -> Handled {
         let Message { connection: id, body, .. } = message;
-        if self.extended() && self.peer.is_none() {
+        if self.awaits_settings() {
             return self.on_first(body);
         }
+        let now = self.common.now;
         match body {
             Body::Data { payload, .. } => self.on_data(id, payload),
             Body::Connect { target, deadline } => self.on_connect(id, target, deadline),
-            Body::Error { text } => self.on_error(id, text),
             Body::AddClient(route) => self.on_route(Event::ClientAdded(route)),
             Body::RemoveClient(route) => self.on_route(Event::ClientRemoved(route)),
-            Body::Pause => self.on_pause(id, true),
-            Body::Resume => self.on_pause(id, false),
-            Body::SyncConnections { ids } => self.on_sync_connections(ids),
+            Body::Error { .. } | Body::Pause | Body::Resume | Body::SyncConnections { .. } => {
+                self.on_base_message(id, body)
+            }
             Body::Settings(_) => Err(PeerMisbehaved::SettingsTwice),
             Body::Opened => self.on_opened(id),
-            Body::Finish => self.on_signal(id, Signal::Finish),
+            Body::Finish => self.known(id, |row| row.on_remote(RemoteSignal::Finish)),
             Body::Reset { code, text } => self.on_reset(id, code, text),
             Body::Credit { bytes } => self.on_credit(id, bytes),
             Body::GoAway { last, code, text } => {
@@ -56,11 +58,11 @@ impl Session {
                 Ok(())
             }
             Body::Ping { opaque } => {
-                self.outbox.set_pong(now, opaque);
+                self.common.outbox.set_pong(now, opaque);
                 Ok(())
             }
             Body::Pong { opaque } => {
-                self.keepalive.pong(now, &opaque);
+                self.common.keepalive.pong(now, &opaque);
                 Ok(())
             }
             Body::Sync { newest, ids } => {
@@ -71,11 +73,13 @@ impl Session {
         }
     }
 
+    fn awaits_settings(&self) -> bool {
+        self.common.remote.is_none() && self.common.dialect == Dialect::Extended
+    }
+
     fn on_invalid(&mut self, error: InvalidMessage) -> Handled {
         match error.bad_target() {
-            Some(_) if self.extended() && self.peer.is_none() => {
-                Err(PeerMisbehaved::SettingsMissing)
-            }
+            Some(_) if self.awaits_settings() => Err(PeerMisbehaved::SettingsMissing),
             Some(id) => self.on_bad_target(id, &error),
             None => Err(error.into()),
         }
@@ -83,7 +87,10 @@ impl Session {
 
     fn on_first(&mut self, body: Body) -> Handled {
         match body {
-            Body::Settings(settings) => self.on_settings(settings),
+            Body::Settings(settings) => {
+                self.on_settings(settings);
+                Ok(())
+            }
             // An end that closes at once has nothing to settle.
             Body::GoAway { last, code, text } if code != GoAwayCode::DRAIN => {
                 self.on_go_away(last, code, text);
@@ -93,124 +100,68 @@ impl Session {
         }
     }
 
-    fn on_settings(&mut self, settings: Settings) -> Handled {
-        self.peer = Some(settings);
-        let now = self.now;
-        self.timers.arm_sooner(Timer::Ping, now + self.ping_interval());
-        let ids: Vec<_> = self.table.ids().collect();
+    fn on_settings(&mut self, settings: Settings) {
+        self.common.remote = Some(settings);
+        let ping = self.common.now + self.common.ping_interval();
+        self.common.timers.arm_sooner(Timer::Ping, ping);
+        let ids: Vec<_> = self.connections.ids().collect();
         for id in ids {
-            // Fresh rows start at zero credit, and the value is range-checked: no overflow.
-            self.table.update(id, |row| row.send.add_credit(settings.initial_window));
+            self.connections.with(id, &mut self.common, |row| {
+                if let Flow::Credit(credit) = &mut row.flow {
+                    // Rows of before start at zero, and the value is range-checked: no overflow.
+                    credit.add(settings.initial_window);
+                }
+            });
         }
-        Ok(())
-    }
-
-    fn on_opened(&mut self, id: ConnectionId) -> Handled {
-        // The table lets it pass once: for a dial of ours that was not answered yet.
-        let opened = self.on_signal_to(id, Signal::Opened)?;
-        if opened {
-            self.events.push_back(Event::Opened(id));
-            self.review_writer(id);
-        }
-        Ok(())
     }
 
     fn on_reset(&mut self, id: ConnectionId, code: ResetCode, text: String) -> Handled {
-        self.table.update(id, |row| {
-            row.farewell.get_or_insert_with(|| Box::new((Some(code), text)));
-        });
-        self.on_signal(id, Signal::Reset)
-    }
-
-    fn on_error(&mut self, id: ConnectionId, text: String) -> Handled {
-        if self.extended() {
-            return Err(PeerMisbehaved::NotAllowed("Error"));
-        }
-        let signal = if text == EOF { Signal::Eof } else { Signal::Reset };
-        self.table.update(id, |row| {
-            row.farewell.get_or_insert_with(|| Box::new((None, text)));
-        });
-        // An Error for an unknown connection is the echo of ours.
-        self.apply(id, signal, "").map(drop)
-    }
-
-    fn on_credit(&mut self, id: ConnectionId, bytes: u64) -> Handled {
-        if !self.is_heard_of(id) {
-            return self.on_unknown(id);
-        }
-        let added = self.table.update(id, |row| row.send.add_credit(bytes)).flatten();
-        added.ok_or(PeerMisbehaved::CreditOverflow(id))?;
-        self.review_writer(id);
-        Ok(())
-    }
-
-    fn on_pause(&mut self, id: ConnectionId, paused: bool) -> Handled {
-        if self.extended() {
-            return Err(PeerMisbehaved::NotAllowed("Pause and Resume"));
-        }
-        let now = self.now;
-        self.table.update(id, |row| match paused {
-            true => row.flag.on_pause(now),
-            false => row.flag.on_resume(),
-        });
-        self.review_flow(id);
-        self.review_stop(id);
-        self.review_writer(id);
-        Ok(())
+        self.known(id, |row| {
+            row.close_reason
+                .get_or_insert_with(|| Box::new(CloseReason { code: Some(code), text }));
+            row.on_remote(RemoteSignal::Reset)
+        })
     }
 
     fn on_route(&mut self, event: Event) -> Handled {
-        if self.trusts_routes {
-            self.events.push_back(event);
+        if self.common.trusts_routes {
+            self.common.events.push_back(event);
         }
         Ok(())
     }
 
-    fn on_signal(&mut self, id: ConnectionId, signal: Signal) -> Handled {
-        self.on_signal_to(id, signal).map(drop)
-    }
-
-    /// Applies the other end's signal; `false` if the connection is gone.
-    pub(super) fn on_signal_to(
+    /// Applies a message to a connection that the remote can know of: nobody can answer a dial that
+    /// was not sent yet.
+    pub(super) fn known(
         &mut self,
         id: ConnectionId,
-        signal: Signal,
-    ) -> Result<bool, PeerMisbehaved> {
-        if self.is_heard_of(id) {
-            return self.apply(id, signal, "");
-        }
-        self.on_unknown(id)?;
-        Ok(false)
-    }
-
-    /// Whether there is the connection, and the other end can know of it: a dial that has not left yet nobody
-    /// can answer.
-    fn is_heard_of(&self, id: ConnectionId) -> bool {
-        self.table.get(id).is_some_and(|row| row.announced || !self.extended())
-    }
-
-    /// A message for a connection that is not there. Between two ends of ours it is late, or the
-    /// sender is wrong; a remotedialer end may never have heard that it is gone.
-    fn on_unknown(&mut self, id: ConnectionId) -> Handled {
-        if self.extended() {
-            return if self.numbers.was_used(id) && !self.table.contains(id) {
+        message: impl FnOnce(&mut Row<'_>) -> Handled,
+    ) -> Handled {
+        let extended = self.common.dialect == Dialect::Extended;
+        let handled = self.connections.with(id, &mut self.common, |row| {
+            if extended && !row.announced {
+                return Err(PeerMisbehaved::NeverOpened(id));
+            }
+            message(row)
+        });
+        match handled {
+            Some(handled) => handled,
+            // Between two watertight ends the message is late, or the sender is wrong.
+            None if extended && self.common.ids.was_used(id) => Ok(()),
+            None if extended => Err(PeerMisbehaved::NeverOpened(id)),
+            None => {
+                self.answer_not_found(id);
                 Ok(())
-            } else {
-                Err(PeerMisbehaved::NeverOpened(id))
-            };
+            }
         }
-        if !self.numbers.is_own(id) {
-            self.outbox.push_not_found(self.now, id);
-        }
-        Ok(())
     }
 
-    /// An end that makes us answer must read the answers.
+    /// A remote that makes this end answer must read the answers.
     fn check_answers(&self) -> Handled {
-        let limits = &self.config.limits;
-        // What the application itself can have queued is not the other end's fault.
+        let limits = &self.common.config.limits;
+        // Messages that the application itself can have queued are not the remote's fault.
         let bound = limits.max_queued_control.max(limits.max_connections.saturating_mul(4));
-        let queued = self.outbox.queued_answers();
+        let queued = self.common.outbox.queued_answers();
         if queued > bound { Err(PeerMisbehaved::AnswersUnread(queued)) } else { Ok(()) }
     }
 }

@@ -1,8 +1,9 @@
-//! Signs of life, and the time that one takes.
+//! Keepalive: signs of life of the remote, and the round trip time.
 
 use core::time::Duration;
 
-use super::Session;
+use super::common::Common;
+use super::{Session, SessionEnd};
 use crate::timers::Timer;
 use crate::wire::Dialect;
 use crate::{Instant, Role};
@@ -10,17 +11,17 @@ use crate::{Instant, Role};
 /// How many pings the remote may miss.
 const PINGS: u32 = 3;
 
-/// An end that says it bears no silence at all is pinged no more often than this: more would be
-/// work that it can ask for and does nothing for.
+/// The shortest interval that a remote can ask for by its Settings: a shorter one would be work at no
+/// cost of its own.
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What we know of the other end's being there.
+/// What is known of the remote's being there.
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Keepalive {
     heard: Instant,
-    /// When the remote last took some of what waits in the transport: before that, it could not
-    /// have answered.
+    /// When the remote last took bytes that wait in the transport: before that, it could not have
+    /// answered.
     taken: Instant,
     pings: u64,
     /// The latest ping that was answered.
@@ -68,8 +69,8 @@ impl Keepalive {
         self.pings + 1
     }
 
-    /// The number of the latest ping that was answered, 0 if none was: what comes now was sent when that
-    /// had been read.
+    /// The number of the latest ping that was answered, 0 if none was. A message that arrives now was
+    /// sent after that ping was read.
     pub(super) const fn answered(&self) -> u64 {
         self.answered
     }
@@ -87,89 +88,94 @@ impl Keepalive {
     }
 }
 
-/// A question for a sign of life: see [`Session::probe`].
+/// A request for a sign of life: see [`Session::probe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe {
     ping: u64,
     at: Instant,
 }
 
-impl Session {
-    /// Whether this end asks the remote for signs of life by itself: in the base dialect only the
-    /// connector does. An acceptor pings there to learn how old a list is.
+impl Common {
+    /// Whether this end pings by itself: in the base dialect only the connector does. An acceptor
+    /// pings there to learn how old a reconciliation list is.
     pub(super) fn pings(&self) -> bool {
-        self.extended() || self.role == Role::Connector
-    }
-
-    /// The transport's own ping arrived (WebSocket, RFC 6455 section 5.5.2), and the transport
-    /// answers it.
-    pub fn handle_transport_ping(&mut self, now: Instant) {
-        let now = self.at(now);
-        self.keepalive.heard(now);
-    }
-
-    /// The transport's own pong arrived.
-    pub fn handle_transport_pong(&mut self, now: Instant, payload: &[u8]) {
-        let now = self.at(now);
-        self.keepalive.heard(now);
-        if self.dialect == Dialect::Base {
-            self.keepalive.pong(now, payload);
-        }
-    }
-
-    /// Some of a message has arrived: a long one takes its time on a slow link. `at` is when it did, now or
-    /// before.
-    pub fn handle_transport_received(&mut self, at: Instant) {
-        self.keepalive.heard(at);
-    }
-
-    /// The remote's side of the transport has taken some of what [`poll_transmit`] gave, and more
-    /// of it waits. A transport that queues is no stalled one while its queue moves, though it
-    /// takes nothing new; and what waits in it, a ping say, cannot have been answered. `at` is when it was
-    /// taken, now or before.
-    ///
-    /// [`poll_transmit`]: Self::poll_transmit
-    pub fn handle_transport_sent(&mut self, at: Instant) {
-        self.keepalive.taken(at);
-        self.outbox.moved(at);
-    }
-
-    /// Asks the remote for a sign of life now, though in this dialect the remote may be the one that pings.
-    pub fn probe(&mut self, now: Instant) -> Probe {
-        let at = self.at(now);
-        self.outbox.set_ping(at);
-        Probe { ping: self.keepalive.next_ping(), at }
-    }
-
-    /// Whether the remote has given a sign of life since it was asked.
-    #[must_use]
-    pub fn has_answered(&self, probe: Probe) -> bool {
-        self.keepalive.answered() >= probe.ping || self.keepalive.last_heard() > probe.at
-    }
-
-    /// The time for a ping has come.
-    pub(super) fn on_ping_timer(&mut self, now: Instant) {
-        self.outbox.set_ping(now);
-        self.timers.arm(Timer::Ping, now + self.ping_interval());
+        self.dialect == Dialect::Extended || self.role == Role::Connector
     }
 
     /// The own interval, or a shorter one for a remote that is less patient.
     pub(super) fn ping_interval(&self) -> Duration {
         let own = self.config.timing.ping_interval;
-        match self.peer.map_or(0, |peer| peer.silence) {
+        match self.remote.map_or(0, |settings| settings.silence) {
             0 => own,
             silence => own.min((Duration::from_millis(silence) / PINGS).max(LEAST_INTERVAL)),
         }
     }
+}
 
-    /// The other end may have been silent for too long. The timer is not moved by every message;
-    /// it looks, when it comes, at when the last one came.
+impl Session {
+    /// The transport's own ping arrived (WebSocket, RFC 6455 section 5.5.2), and the transport
+    /// answers it.
+    pub fn handle_transport_ping(&mut self, now: Instant) {
+        let now = self.common.at(now);
+        self.common.keepalive.heard(now);
+    }
+
+    /// The transport's own pong arrived.
+    pub fn handle_transport_pong(&mut self, now: Instant, payload: &[u8]) {
+        let now = self.common.at(now);
+        self.common.keepalive.heard(now);
+        if self.common.dialect == Dialect::Base {
+            self.common.keepalive.pong(now, payload);
+        }
+    }
+
+    /// A part of a message has arrived: a long one takes its time on a slow link. `at` is when it
+    /// did, now or before.
+    pub fn handle_transport_received(&mut self, at: Instant) {
+        self.common.keepalive.heard(at);
+    }
+
+    /// The remote's side of the transport has taken a part of what [`poll_transmit`] returned, and
+    /// the rest of it waits. A transport whose queue moves is not stalled, though it takes nothing
+    /// new; and a ping that waits in the queue cannot have been answered. `at` is when it was taken,
+    /// now or before.
+    ///
+    /// [`poll_transmit`]: Self::poll_transmit
+    pub fn handle_transport_sent(&mut self, at: Instant) {
+        self.common.keepalive.taken(at);
+        self.common.outbox.moved(at);
+        self.connections.moved(at);
+    }
+
+    /// Asks the remote for a sign of life now, even if the dialect leaves the pings to the remote.
+    pub fn probe(&mut self, now: Instant) -> Probe {
+        let at = self.common.at(now);
+        self.common.outbox.set_ping(at);
+        Probe { ping: self.common.keepalive.next_ping(), at }
+    }
+
+    /// Whether the remote has given a sign of life since the probe.
+    #[must_use]
+    pub fn has_answered(&self, probe: Probe) -> bool {
+        let keepalive = &self.common.keepalive;
+        keepalive.answered() >= probe.ping || keepalive.last_heard() > probe.at
+    }
+
+    pub(super) fn on_ping_timer(&mut self, now: Instant) {
+        self.common.outbox.set_ping(now);
+        let next = now + self.common.ping_interval();
+        self.common.timers.arm(Timer::Ping, next);
+    }
+
+    /// The remote may have been silent for too long. Messages do not move the timer; it compares
+    /// with the time of the last one.
     pub(super) fn on_silence_timer(&mut self, now: Instant) {
-        let until = self.keepalive.silent_since() + self.config.timing.silence;
+        let keepalive = &self.common.keepalive;
+        let until = keepalive.silent_since() + self.common.config.timing.silence;
         if until <= now {
-            self.end(super::SessionEnd::Silent(now - self.keepalive.last_heard()));
+            self.end(SessionEnd::Silent(now - keepalive.last_heard()));
         } else {
-            self.timers.arm(Timer::Silence, until);
+            self.common.timers.arm(Timer::Silence, until);
         }
     }
 }

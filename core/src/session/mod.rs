@@ -1,51 +1,47 @@
 //! One end of one tunnel.
 
-mod commands;
+mod base;
+mod close;
+mod common;
 mod config;
+mod connections;
 mod data;
-mod dials;
-mod ending;
+mod dial;
 mod error;
 mod event;
 mod flow;
-mod incoming;
+mod id_queue;
+mod ids;
 mod input;
 mod keepalive;
 mod lifecycle;
-mod memory;
-mod numbers;
 mod outbox;
-mod probe;
+mod pending_dials;
 mod reconcile;
+mod row;
 mod schedule;
-mod seen;
-mod table;
 mod timeouts;
 mod transmit;
-mod turns;
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::connection::{Connection, Phase, Standing};
+use crate::connection::{Flow, Phase};
 use crate::ledger::Ledger;
-use crate::timers::{Timer, Timers};
-use crate::wire::{DecodeLimits, Dialect, Encoded, Settings};
+use crate::registry::{Unspeakable, check_route};
+use crate::timers::Timer;
+use crate::wire::{ClientRoute, DecodeLimits, Dialect};
 use crate::{ConnectionId, Instant, Role};
 
-pub use config::{Limits, SessionConfig, Timing};
+pub use config::{BaseLimits, Limits, SessionConfig, Timing};
 pub use error::{Fault, NotPossible, OpenError, PeerMisbehaved, ReadError, SessionEnd, WriteError};
 pub use event::Event;
 pub use keepalive::Probe;
 pub use transmit::Transmit;
 
-use dials::Dials;
-use keepalive::Keepalive;
-use numbers::Numbers;
-use outbox::{Control, Outbox};
-use table::Table;
-use turns::{Turns, give_back};
+use common::Common;
+use connections::Connections;
+use id_queue::shrink_if_empty;
 
 /// One end of one tunnel, without IO.
 ///
@@ -122,34 +118,9 @@ use turns::{Turns, give_back};
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub struct Session {
-    role: Role,
-    dialect: Dialect,
-    config: SessionConfig,
+    connections: Connections,
+    common: Common,
     decode_limits: DecodeLimits,
-    /// The newest time seen.
-    now: Instant,
-    numbers: Numbers,
-    table: Table,
-    /// Ours that wait for an answer.
-    dials: Dials,
-    /// The other end's that wait for an answer.
-    dialled: Dials,
-    outbox: Outbox,
-    events: VecDeque<Event>,
-    timers: Timers,
-    keepalive: Keepalive,
-    /// What the other end grants and bears; unknown until its first message.
-    peer: Option<Settings>,
-    /// Whether announcements of clients are taken from the other end.
-    trusts_routes: bool,
-    /// Connections that wait for room in the send budget, in turn, each once.
-    budget_waiters: Turns,
-    short_of_memory: bool,
-    draining: bool,
-    peer_going_away: bool,
-    ended: Option<SessionEnd>,
-    /// The last messages to the other end: at most one for each connection, and one.
-    farewell: VecDeque<Encoded>,
 }
 
 impl Session {
@@ -159,109 +130,106 @@ impl Session {
     #[must_use]
     pub fn new(now: Instant, role: Role, dialect: Dialect, config: SessionConfig) -> Self {
         let config = config.within_bounds();
-        let mut session = Self {
-            role,
-            dialect,
+        Self {
+            connections: Connections::default(),
             decode_limits: decode_limits(&config.limits, dialect),
-            now,
-            numbers: Numbers::new(role, dialect),
-            table: Table::default(),
-            dials: Dials::default(),
-            dialled: Dials::default(),
-            outbox: Outbox::default(),
-            events: VecDeque::new(),
-            timers: Timers::default(),
-            keepalive: Keepalive::new(now),
-            peer: None,
-            trusts_routes: false,
-            budget_waiters: Turns::default(),
-            short_of_memory: false,
-            draining: false,
-            peer_going_away: false,
-            ended: None,
-            farewell: VecDeque::new(),
-            config,
-        };
-        session.start();
-        session
-    }
-
-    /// Takes the other end's announcements of clients. Only for an end that was authenticated as
-    /// a peer server; from any other end they are ignored.
-    pub fn trust_routes(&mut self) {
-        self.trusts_routes = true;
-    }
-
-    fn start(&mut self) {
-        if self.dialect == Dialect::Extended {
-            let settings = self.config.settings();
-            self.outbox.push(self.now, Control::Settings(settings));
+            common: Common::new(now, role, dialect, config),
         }
-        self.start_timers();
+    }
+
+    /// Takes the remote's announcements of clients. Only for a remote that was authenticated as a
+    /// peer server; those of any other are ignored.
+    pub fn trust_routes(&mut self) {
+        self.common.trusts_routes = true;
+    }
+
+    /// Announces to a peer server that a client is reachable through this end, or no longer is.
+    /// A route is announced once, and not after it was removed; removing one that was not announced,
+    /// or not yet, does no harm.
+    ///
+    /// # Errors
+    /// The remote would take it for another route, or end the session over it: see
+    /// [`Unspeakable`].
+    pub fn announce(
+        &mut self,
+        now: Instant,
+        route: ClientRoute,
+        reachable: bool,
+    ) -> Result<(), Unspeakable> {
+        let now = self.common.at(now);
+        check_route(self.common.dialect, &route)?;
+        if self.common.ended.is_none() {
+            self.common.outbox.push_route(now, route, reachable);
+        }
+        Ok(())
     }
 
     /// The next event, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        give_back(&mut self.events);
-        event
+        let event = self.common.events.pop_front();
+        shrink_if_empty(&mut self.common.events);
+        event.or_else(|| self.wake_budget_writer())
     }
 
     /// What the session holds and has held.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
+        let stall = usize::from(self.stall_since().is_some());
+        let control = self.common.outbox.queued_control() + self.common.last_messages.len();
         Ledger {
-            queued_control: (self.outbox.queued_control() + self.farewell.len()) as u64,
-            armed_timers: (self.timers.len() + usize::from(self.stall_since().is_some())) as u64,
-            ..self.table.ledger()
+            queued_control: control as u64,
+            armed_timers: (self.armed_timers() + stall) as u64,
+            ..self.connections.ledger()
         }
     }
 
     /// Why the session ended, once it has.
     #[must_use]
     pub const fn ended(&self) -> Option<&SessionEnd> {
-        self.ended.as_ref()
+        self.common.ended.as_ref()
     }
 
     /// Whether one of the ends takes no new dials.
     #[must_use]
     pub const fn is_going_away(&self) -> bool {
-        self.draining || self.peer_going_away || self.ended.is_some()
+        self.common.is_going_away()
     }
 
-    /// The time that a message takes to the other end and back, smoothed; `None` before the first
+    /// The time that a message takes to the remote and back, smoothed; `None` before the first
     /// pong.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
-        self.keepalive.rtt()
+        self.common.keepalive.rtt()
     }
 
     /// Which end this is.
     #[must_use]
     pub const fn role(&self) -> Role {
-        self.role
+        self.common.role
+    }
+
+    /// The message types that the two ends understand.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        self.common.dialect
     }
 
     /// Whether nothing more travels on a connection while bytes of it are still to be read, and
-    /// then whether they are all there were. `None` while it goes on, and once it is retired.
+    /// then whether they are all there were. `None` while it is open, and once it is retired.
     #[must_use]
     pub fn over(&self, id: ConnectionId) -> Option<bool> {
-        match self.table.get(id)?.phase {
-            Phase::Over { clean, .. } => Some(clean),
+        match self.connections.get(id)?.phase {
+            Phase::Ended { complete, .. } => Some(complete),
             phase => phase.resetting().map(|_| false),
         }
     }
 
-    /// What the two ends speak.
-    #[must_use]
-    pub const fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
     /// The armed timers, soonest first: tells which one a stuck session waits for.
     pub fn timers(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
-        let stall = self.stall_since().map(|at| (Timer::Stall, at + self.config.timing.stall));
-        let mut timers: Vec<_> = self.timers.iter().chain(stall).collect();
+        let stall = self.stall_since();
+        let stall = stall.map(|at| (Timer::Stall, at + self.common.config.timing.stall));
+        let deadlines = self.connections.shared().deadlines.iter();
+        let mut timers: Vec<_> = self.common.timers.iter().chain(deadlines).chain(stall).collect();
         timers.sort_by_key(|(_, at)| *at);
         timers.into_iter()
     }
@@ -269,58 +237,21 @@ impl Session {
     /// Counts everything that the ledger says again, row by row: for tests.
     ///
     /// # Panics
-    /// If the books are wrong, which is a bug in this crate.
+    /// If the ledger is wrong, which is a bug in this crate.
     pub fn check(&self) {
-        self.table.check_totals();
-        let totals = self.table.totals();
-        assert_eq!((self.dials.len(), self.dialled.len()), (totals.opening, totals.dialing));
-        for standing in [Standing::Fresh, Standing::Waiting, Standing::Turn] {
-            let of_it =
-                self.outbox.ready.iter().filter(|(_, where_it_is)| *where_it_is == standing);
-            self.check_queue("ready", of_it.map(|(id, _)| id), |row| row.standing == standing);
-        }
-        self.check_queue("flow", self.outbox.flow.iter(), |row| row.owes_flow);
-        self.check_queue("budget", self.budget_waiters.iter(), |row| row.wants_budget);
-        for (id, row) in self.table.iter() {
-            let armed = row.deadline.is_none_or(|deadline| self.timers.contains(deadline));
-            assert!(armed, "{id} has a timer that is not armed");
-            assert!(row.send.sent() <= row.send.limit(), "{id} sent beyond its credit");
-            let readable = row.recv.unread() > 0 || !matches!(row.phase, Phase::Over { .. });
-            assert!(readable, "{id} is over, and nothing is left to read");
-        }
-        let of_rows = self.table.iter().filter(|(_, row)| row.deadline.is_some()).count();
-        assert_eq!(self.timers.of_connections(), of_rows, "timers of connections that are gone");
-    }
-
-    /// A queue of connections holds each one whose row says so, once.
-    fn check_queue(
-        &self,
-        name: &str,
-        queue: impl Iterator<Item = ConnectionId>,
-        stands: impl Fn(&Connection) -> bool,
-    ) {
-        let mut queued: Vec<_> = queue.collect();
-        queued.sort_unstable();
-        let rows = self.table.iter().filter(|(_, row)| stands(row));
-        assert_eq!(queued, rows.map(|(id, _)| id).collect::<Vec<_>>(), "the queue {name}");
+        self.connections.check();
     }
 
     /// Credit and use of it in both directions of a connection, as running totals: `(sent, may
-    /// send, granted)`. For tests of conservation: what one end may send, the other has granted.
+    /// send, granted)`. For tests of conservation: one end may send what the other has granted.
     #[must_use]
     pub fn credit(&self, id: ConnectionId) -> Option<(u64, u64, u64)> {
-        let row = self.table.get(id)?;
-        Some((row.send.sent(), row.send.limit(), row.recv.granted()))
-    }
-
-    fn extended(&self) -> bool {
-        self.dialect == Dialect::Extended
-    }
-
-    /// Takes the time of a call in: it never goes backwards.
-    fn at(&mut self, now: Instant) -> Instant {
-        self.now = self.now.max(now);
-        self.now
+        let row = self.connections.get(id)?;
+        let sent = row.send.sent();
+        Some(match &row.flow {
+            Flow::Credit(credit) => (sent, credit.limit(), credit.granted()),
+            Flow::PauseResume(_) => (sent, u64::MAX, u64::MAX),
+        })
     }
 }
 

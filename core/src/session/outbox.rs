@@ -1,10 +1,9 @@
-//! What waits for the transport: control in order, then what is computed when it is sent.
+//! Control messages that wait for the transport: some in order, some computed when they are sent.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 
-use super::schedule::Schedule;
-use super::turns::{Turns, give_back};
+use super::id_queue::shrink_if_empty;
 use crate::wire::{Body, ClientRoute, Settings};
 use crate::{ConnectionId, Instant};
 
@@ -32,22 +31,18 @@ pub(super) enum Control {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Outbox {
     control: VecDeque<Control>,
-    /// Routes to announce. One that comes and goes before it was announced is in neither set, so
-    /// they hold no more than there are routes, and routes that the other end knows.
+    /// Routes to announce. A route that is removed before it was announced is in neither set, so
+    /// they hold no more than there are routes, and routes that the remote knows.
     new_routes: BTreeSet<ClientRoute>,
     /// Routes to take back.
     gone_routes: BTreeSet<ClientRoute>,
     /// Ids answered with "connection not found" (base dialect), each queued once.
     not_found: BTreeSet<ConnectionId>,
-    /// Connections that owe credit, Pause or Resume, each once.
-    pub(super) flow: Turns,
-    /// Connections with bytes or a Finish to send.
-    pub(super) ready: Schedule,
     pub(super) ping: bool,
-    /// The latest Ping's bytes: an end that sends many gets the latest answered.
+    /// The bytes of the latest Ping: of many, the latest is answered.
     pub(super) pong: Option<[u8; 8]>,
     pub(super) list: bool,
-    /// When something was queued into emptiness or taken last.
+    /// When the transport last took a message, or something was queued while nothing was.
     since: Instant,
 }
 
@@ -74,16 +69,6 @@ impl Outbox {
         self.not_found.insert(id);
     }
 
-    pub(super) fn push_ready(&mut self, now: Instant, id: ConnectionId) {
-        self.touch(now);
-        self.ready.push(id);
-    }
-
-    pub(super) fn push_flow(&mut self, now: Instant, id: ConnectionId) {
-        self.touch(now);
-        self.flow.push(id);
-    }
-
     pub(super) fn set_ping(&mut self, now: Instant) {
         self.touch(now);
         self.ping = true;
@@ -103,7 +88,7 @@ impl Outbox {
         self.control.pop_front()
     }
 
-    /// New routes come first, so that the other end sees no gap where one replaces another.
+    /// New routes come first, so that the remote sees no gap where one replaces another.
     pub(super) fn pop_route(&mut self) -> Option<(ClientRoute, bool)> {
         let new = self.new_routes.pop_first().map(|route| (route, true));
         new.or_else(|| self.gone_routes.pop_first().map(|route| (route, false)))
@@ -135,7 +120,7 @@ impl Outbox {
         self.queued_answers() + self.new_routes.len() + self.gone_routes.len()
     }
 
-    /// Those that the other end can make us queue: all but the announcements.
+    /// Messages that the remote can cause: all but the announcements.
     pub(super) fn queued_answers(&self) -> usize {
         self.control.len()
             + self.not_found.len()
@@ -145,10 +130,10 @@ impl Outbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queued_control() == 0 && self.flow.is_empty() && self.ready.is_empty()
+        self.queued_control() == 0
     }
 
-    /// Something is about to be queued: if nothing is, it waits from now on.
+    /// A message is about to be queued.
     fn touch(&mut self, now: Instant) {
         if self.is_empty() {
             self.since = now;
@@ -158,7 +143,7 @@ impl Outbox {
     /// The transport took a message, or found none.
     pub(super) fn progressed(&mut self, now: Instant) {
         self.since = now;
-        give_back(&mut self.control);
+        shrink_if_empty(&mut self.control);
     }
 
     /// The transport's own queue has moved.
@@ -166,7 +151,7 @@ impl Outbox {
         self.since = self.since.max(at);
     }
 
-    /// Since when something waits and nothing was taken. What was queued may have been taken back.
+    /// Since when a message waits and none was taken. A queued message may have been taken back.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         (!self.is_empty()).then_some(self.since)
     }

@@ -1,34 +1,33 @@
-//! Whose bytes are sent next.
+//! The order in which connections send.
 
-use super::turns::Turns;
+use super::id_queue::IdQueue;
 use crate::ConnectionId;
-use crate::connection::Standing;
+use crate::connection::Scheduling;
 
-/// The least that a message counts against the turn of those that wait, as a part of a full one:
-/// small ones cost more than their bytes.
+/// The least that a message of a new flow counts, as a part of a full one: small messages cost more
+/// than their bytes.
 const LEAST: usize = 64;
 
-/// A turn of one that waits for it again, in full messages. Many of them in a row become few
-/// system calls at the other end, and more of them keep the others waiting.
-const TURN: usize = 4;
+/// The quantum of an old flow, in full messages. Many of them in a row become few system calls at
+/// the remote, and more of them delay the other connections.
+const QUANTUM: usize = 4;
 
 /// Connections with something to send, each once.
 ///
-/// Those that had nothing to send go first, with a message and a short rest: a request does not
-/// wait behind the downloads beside it. What they send before one that waits has its turn is
-/// bounded by a turn, so that nobody starves.
+/// Deficit round robin with a list of new flows (FQ-CoDel, RFC 8290 section 4). A connection that
+/// becomes ready is served before backlogged ones, for one message and a short rest of it. New flows
+/// together send no more than a quantum before an old one is served, so that nothing starves.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Schedule {
-    fresh: Turns,
-    waiting: Turns,
-    turn: Option<ConnectionId>,
-    /// Bytes that are left of the turn.
-    left: usize,
-    /// Whether it is the turn of a fresh one.
-    is_fresh: bool,
-    /// Bytes that fresh ones have sent since one that waits had its turn.
-    ahead: usize,
+    new_flows: IdQueue,
+    old_flows: IdQueue,
+    current: Option<ConnectionId>,
+    /// Bytes that the current flow may still send.
+    deficit: usize,
+    current_is_new: bool,
+    /// Bytes that new flows have sent since an old one was served.
+    sent_by_new: usize,
     /// What each of their messages counts at least.
     least: usize,
 }
@@ -36,73 +35,74 @@ pub(super) struct Schedule {
 impl Schedule {
     /// Appends a connection that had nothing to send.
     pub(super) fn push(&mut self, id: ConnectionId) {
-        self.fresh.push(id);
+        self.new_flows.push(id);
     }
 
-    /// Takes out the one that sends the next message, of at most `max` bytes.
+    /// Takes out the connection that sends the next message, of at most `max` bytes.
     pub(super) fn next(&mut self, max: usize) -> Option<ConnectionId> {
         self.least = max / LEAST;
-        if let Some(id) = self.turn.take() {
+        if let Some(id) = self.current.take() {
             return Some(id);
         }
-        let may_go_first = self.waiting.is_empty() || self.ahead < TURN.saturating_mul(max);
-        if let Some(id) = may_go_first.then(|| self.fresh.pop()).flatten() {
-            self.is_fresh = true;
-            // Most of what is written is a little more than a power of two.
-            self.left = max.saturating_add(max / 4);
+        let new_first = self.old_flows.is_empty() || self.sent_by_new < QUANTUM.saturating_mul(max);
+        if let Some(id) = new_first.then(|| self.new_flows.pop()).flatten() {
+            self.current_is_new = true;
+            // Most writes are a little longer than a power of two.
+            self.deficit = max.saturating_add(max / 4);
             return Some(id);
         }
-        (self.ahead, self.left, self.is_fresh) = (0, 0, false);
-        let id = self.waiting.pop()?;
-        self.left = TURN.saturating_mul(max);
+        (self.sent_by_new, self.deficit, self.current_is_new) = (0, 0, false);
+        let id = self.old_flows.pop()?;
+        self.deficit = QUANTUM.saturating_mul(max);
         Some(id)
     }
 
-    /// The one whose turn it is has sent a message of `sent` bytes, and has one of `more` bytes to
-    /// send. Where it stands now.
-    pub(super) fn goes_on(&mut self, id: ConnectionId, sent: usize, more: usize) -> Standing {
-        let left = self.left.saturating_sub(sent);
-        if more <= left {
+    /// The connection that was taken out has sent `sent` bytes, and its next message has `more`.
+    pub(super) fn put_back(&mut self, id: ConnectionId, sent: usize, more: usize) -> Scheduling {
+        debug_assert!(self.current.is_none(), "two connections send at a time");
+        let deficit = self.deficit.saturating_sub(sent);
+        if more <= deficit {
             self.account(sent);
-            self.left = left;
-            self.turn = Some(id);
-            return Standing::Turn;
+            self.deficit = deficit;
+            self.current = Some(id);
+            return Scheduling::Current;
         }
-        self.ends(sent);
-        self.waiting.push(id);
-        Standing::Waiting
+        self.finish(sent);
+        self.old_flows.push(id);
+        Scheduling::Old
     }
 
-    /// The one whose turn it was has sent a message of `sent` bytes, its last for now.
-    pub(super) fn ends(&mut self, sent: usize) {
+    /// The connection that was taken out has sent `sent` bytes, and has no more.
+    pub(super) fn finish(&mut self, sent: usize) {
         self.account(sent);
-        (self.left, self.is_fresh) = (0, false);
+        (self.deficit, self.current_is_new) = (0, false);
     }
 
     fn account(&mut self, sent: usize) {
-        if self.is_fresh && !self.waiting.is_empty() {
-            self.ahead = self.ahead.saturating_add(sent.max(self.least));
+        if self.current_is_new && !self.old_flows.is_empty() {
+            self.sent_by_new = self.sent_by_new.saturating_add(sent.max(self.least));
         }
     }
 
-    /// Takes out a connection that stands where it says.
-    pub(super) fn forget(&mut self, id: ConnectionId, standing: Standing) {
-        match standing {
-            Standing::Idle => {}
-            Standing::Fresh => self.fresh.forget(id),
-            Standing::Waiting => self.waiting.forget(id),
-            Standing::Turn => self.turn = None,
+    /// Removes a connection from where `scheduling` says it is.
+    pub(super) fn forget(&mut self, id: ConnectionId, scheduling: Scheduling) {
+        match scheduling {
+            Scheduling::Idle => {}
+            Scheduling::New => self.new_flows.forget(id),
+            Scheduling::Old => self.old_flows.forget(id),
+            Scheduling::Current => self.current = None,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.turn.is_none() && self.fresh.is_empty() && self.waiting.is_empty()
+        self.current.is_none() && self.new_flows.is_empty() && self.old_flows.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, Standing)> + '_ {
-        let turn = self.turn.into_iter().map(|id| (id, Standing::Turn));
-        let fresh = self.fresh.iter().map(|id| (id, Standing::Fresh));
-        turn.chain(fresh).chain(self.waiting.iter().map(|id| (id, Standing::Waiting)))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, Scheduling)> + '_ {
+        let current = self.current.into_iter().map(|id| (id, Scheduling::Current));
+        let new = self.new_flows.iter().map(|id| (id, Scheduling::New));
+        let old = self.old_flows.iter().map(|id| (id, Scheduling::Old));
+        current.chain(new).chain(old)
     }
 }
 
@@ -127,8 +127,8 @@ mod tests {
             let sent = rest[number].min(MAX);
             rest[number] -= sent;
             match rest[number].min(MAX) {
-                0 => schedule.ends(sent),
-                more => drop(schedule.goes_on(next, sent, more)),
+                0 => schedule.finish(sent),
+                more => drop(schedule.put_back(next, sent, more)),
             }
             order.push(number);
         }
@@ -142,22 +142,22 @@ mod tests {
     }
 
     #[test]
-    fn long_ones_take_turns_of_several_messages() {
+    fn backlogged_connections_send_a_quantum_each_in_turn() {
         let mut schedule = schedule(0..2);
         let order = send(&mut schedule, &mut [1000, 1000], 12);
         assert_eq!(order, [0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0]);
     }
 
     #[test]
-    fn a_short_rest_belongs_to_the_turn_and_a_longer_one_does_not() {
+    fn a_short_rest_of_a_new_flow_is_sent_at_once_and_a_longer_one_is_not() {
         let mut schedule = schedule(0..3);
         let order = send(&mut schedule, &mut [125, 126, 10], 10);
         assert_eq!(order, [0, 0, 1, 2, 1]);
-        assert!(schedule.is_empty() && schedule.left == 0 && schedule.ahead == 0);
+        assert!(schedule.is_empty() && schedule.deficit == 0 && schedule.sent_by_new == 0);
     }
 
     #[test]
-    fn what_comes_new_does_not_wait_for_the_others_turn_and_does_not_starve_them() {
+    fn new_flows_are_served_first_and_do_not_starve_old_ones() {
         let mut schedule = schedule(0..1);
         let mut rest = [100_000, 100, 100, 100, 100, 100, 100, 100, 100, 100];
         assert_eq!(send(&mut schedule, &mut rest, 5), [0; 5]);
@@ -167,34 +167,34 @@ mod tests {
     }
 
     #[test]
-    fn many_small_ones_do_not_keep_the_others_waiting_for_long() {
+    fn many_small_messages_delay_old_flows_by_a_quantum_only() {
         let max = 64 * 100;
         let mut schedule = schedule(0..1000);
         assert_eq!(schedule.next(max), Some(id(0)));
-        assert_eq!(schedule.goes_on(id(0), max, max), Standing::Waiting);
+        assert_eq!(schedule.put_back(id(0), max, max), Scheduling::Old);
         let mut small = 0;
         while schedule.next(max) != Some(id(0)) {
-            schedule.ends(1);
+            schedule.finish(1);
             small += 1;
         }
         assert_eq!(small, 4 * 64);
     }
 
     #[test]
-    fn those_that_leave_are_gone_wherever_they_stood() {
+    fn connections_leave_from_every_list() {
         let mut schedule = schedule(0..4);
         assert_eq!(schedule.next(MAX), Some(id(0)));
-        assert_eq!(schedule.goes_on(id(0), MAX, MAX), Standing::Waiting);
+        assert_eq!(schedule.put_back(id(0), MAX, MAX), Scheduling::Old);
         assert_eq!(schedule.next(MAX), Some(id(1)));
-        assert_eq!(schedule.goes_on(id(1), MAX, 1), Standing::Turn);
-        let stand = [Standing::Turn, Standing::Fresh, Standing::Fresh, Standing::Waiting];
+        assert_eq!(schedule.put_back(id(1), MAX, 1), Scheduling::Current);
+        let stand = [Scheduling::Current, Scheduling::New, Scheduling::New, Scheduling::Old];
         let ids = [1, 2, 3, 0].map(id).into_iter();
         assert!(schedule.iter().eq(ids.zip(stand)));
-        schedule.forget(id(0), Standing::Waiting);
-        schedule.forget(id(1), Standing::Turn);
-        schedule.forget(id(2), Standing::Fresh);
-        schedule.forget(id(9), Standing::Idle);
-        assert!(schedule.iter().eq([(id(3), Standing::Fresh)]));
+        schedule.forget(id(0), Scheduling::Old);
+        schedule.forget(id(1), Scheduling::Current);
+        schedule.forget(id(2), Scheduling::New);
+        schedule.forget(id(9), Scheduling::Idle);
+        assert!(schedule.iter().eq([(id(3), Scheduling::New)]));
         assert_eq!(schedule.next(MAX), Some(id(3)));
         assert!(schedule.is_empty());
     }

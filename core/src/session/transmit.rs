@@ -1,10 +1,12 @@
-//! What goes to the other end, in which order: control first, then the connections in turn.
+//! Messages for the remote, in order: control first, then data by the schedule.
 
 use bytes::Bytes;
 
-use super::{Control, Session};
-use crate::connection::{Linger, Phase, SendHalf, Signal, Standing, Then};
-use crate::wire::{Body, Encoded, Message, data_header};
+use super::Session;
+use super::outbox::Control;
+use super::row::Row;
+use crate::connection::{AfterFlush, Linger, Phase, Scheduling, SessionSignal};
+use crate::wire::{Body, Dialect, Encoded, Message, data_header};
 use crate::{ConnectionId, Instant};
 
 /// Something for the transport to send.
@@ -17,42 +19,54 @@ pub enum Transmit {
     TransportPing(Bytes),
 }
 
+/// The answer of a connection whose turn it is.
+enum Turn {
+    Data(Bytes),
+    /// Everything is sent, and the application has finished: a Finish is due, unless the end of the
+    /// connection is expressed otherwise.
+    Flushed {
+        finish: bool,
+    },
+    Nothing,
+}
+
 impl Session {
-    /// The next thing to send, if there is any. What was returned counts as sent: call it only
-    /// while the transport has room.
+    /// The next thing to send, if there is any. It counts as sent: call this only while the
+    /// transport has space.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        let now = self.at(now);
+        let now = self.common.at(now);
         let transmit = self.next_transmit(now);
-        self.outbox.progressed(now);
+        self.common.outbox.progressed(now);
+        self.connections.progressed(now);
         if transmit.is_none() {
             self.end_if_drained();
         }
-        transmit.or_else(|| self.farewell.pop_front().map(Transmit::Message))
+        transmit.or_else(|| self.common.last_messages.pop_front().map(Transmit::Message))
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send, or to end: a
     /// session that drains and has nothing more to do ends there.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        !self.outbox.is_empty() || !self.farewell.is_empty() || self.is_drained()
+        self.waits_for_transport() || !self.common.last_messages.is_empty() || self.is_drained()
     }
 
     fn next_transmit(&mut self, now: Instant) -> Option<Transmit> {
         self.next_control()
             .or_else(|| self.next_sign_of_life(now))
-            .or_else(|| self.next_flow(now))
+            .or_else(|| self.next_update())
             .or_else(|| self.next_list())
             .or_else(|| self.next_data())
     }
 
     fn next_control(&mut self) -> Option<Transmit> {
-        if let Some(control) = self.outbox.pop_control() {
+        if let Some(control) = self.common.outbox.pop_control() {
             return Some(self.control_message(control));
         }
-        if let Some(id) = self.outbox.pop_not_found() {
+        if let Some(id) = self.common.outbox.pop_not_found() {
             return Some(message(id, Body::Error { text: "connection not found".into() }));
         }
-        let (route, reachable) = self.outbox.pop_route()?;
+        let (route, reachable) = self.common.outbox.pop_route()?;
         let body = if reachable { Body::AddClient(route) } else { Body::RemoveClient(route) };
         Some(message(ConnectionId::SESSION, body))
     }
@@ -62,7 +76,7 @@ impl Session {
         match control {
             Control::Settings(settings) => message(session, Body::Settings(settings)),
             Control::Connect { id, target, within_millis } => {
-                self.table.update(id, |row| row.announced = true);
+                self.connections.with(id, &mut self.common, |row| row.announced = true);
                 message(id, Body::Connect { deadline: within_millis, target })
             }
             Control::Connection { id, body } => message(id, body),
@@ -72,23 +86,23 @@ impl Session {
 
     fn next_sign_of_life(&mut self, now: Instant) -> Option<Transmit> {
         let session = ConnectionId::SESSION;
-        if let Some(opaque) = self.outbox.pong.take() {
+        if let Some(opaque) = self.common.outbox.pong.take() {
             return Some(message(session, Body::Pong { opaque }));
         }
-        if core::mem::take(&mut self.outbox.ping) {
-            let opaque = self.keepalive.ping(now);
-            return Some(if self.extended() {
-                message(session, Body::Ping { opaque })
-            } else {
-                Transmit::TransportPing(Bytes::copy_from_slice(&opaque))
+        if core::mem::take(&mut self.common.outbox.ping) {
+            let opaque = self.common.keepalive.ping(now);
+            return Some(match self.common.dialect {
+                Dialect::Base => Transmit::TransportPing(Bytes::copy_from_slice(&opaque)),
+                Dialect::Extended => message(session, Body::Ping { opaque }),
             });
         }
         None
     }
 
-    fn next_flow(&mut self, now: Instant) -> Option<Transmit> {
-        while let Some(id) = self.outbox.flow.pop() {
-            if let Some(body) = self.flow_message(now, id) {
+    fn next_update(&mut self) -> Option<Transmit> {
+        while let Some(id) = self.connections.next_update() {
+            let body = self.connections.with(id, &mut self.common, |row| row.update());
+            if let Some(body) = body.flatten() {
                 return Some(message(id, body));
             }
         }
@@ -96,85 +110,62 @@ impl Session {
     }
 
     fn next_list(&mut self) -> Option<Transmit> {
-        core::mem::take(&mut self.outbox.list).then(|| message(ConnectionId::SESSION, self.list()))
+        core::mem::take(&mut self.common.outbox.list)
+            .then(|| message(ConnectionId::SESSION, self.list()))
     }
 
-    /// One message of the connection whose turn it is.
+    /// One message of the connection that the schedule names.
     fn next_data(&mut self) -> Option<Transmit> {
-        let max = self.max_data();
-        while let Some(id) = self.outbox.ready.next(max) {
-            let payload = self.table.update(id, |row| {
-                row.standing = Standing::Idle;
-                row.send.take(max)
-            });
-            match payload {
-                Some(payload) if !payload.is_empty() => {
-                    self.after_data_taken(id, payload.len(), max);
+        let max = self.common.max_data();
+        while let Some(id) = self.connections.next_ready(max) {
+            match self.connections.with(id, &mut self.common, |row| row.take_data(max))? {
+                Turn::Data(payload) => {
                     let header = data_header(id);
                     return Some(Transmit::Message(Encoded { header, payload }));
                 }
-                Some(_) => {
-                    if let Some(transmit) = self.next_finish(id) {
+                Turn::Flushed { finish: true } => return Some(message(id, Body::Finish)),
+                // An Error or a Reset of the connection may be queued now.
+                Turn::Flushed { finish: false } => {
+                    if let Some(transmit) = self.next_control() {
                         return Some(transmit);
                     }
                 }
-                None => {}
+                Turn::Nothing => {}
             }
         }
         None
     }
-
-    fn after_data_taken(&mut self, id: ConnectionId, sent: usize, max: usize) {
-        let schedule = &mut self.outbox.ready;
-        self.table.update(id, |row| {
-            let more = row.send.queued();
-            if more > 0 || finishing(row.phase) {
-                row.standing = schedule.goes_on(id, sent, more.min(max));
-            } else {
-                schedule.ends(sent);
-            }
-        });
-        if !self.extended() {
-            self.table.update(id, |row| row.flag.on_sent());
-        }
-        self.review_writer(id);
-        self.linger_anew(id);
-        if !self.budget_waiters.is_empty() {
-            self.wake_budget_waiters();
-        }
-    }
-
-    /// Everything of a connection is sent: if the application finished it, this is the place to
-    /// say so.
-    fn next_finish(&mut self, id: ConnectionId) -> Option<Transmit> {
-        let phase = self.table.get(id)?.phase;
-        if !finishing(phase) {
-            return None;
-        }
-        // The table has no violation for this signal.
-        self.apply(id, Signal::Flushed, "nobody reads this connection any more").ok();
-        let cut_off =
-            matches!(phase, Phase::Lingering(Linger::Flush(Then::Reset { finished: false, .. })));
-        if self.extended() && !cut_off {
-            return Some(message(id, Body::Finish));
-        }
-        // The base dialect has no Finish; an abandoned connection has its Error queued now, and one that
-        // was reset its Reset.
-        self.next_control()
-    }
-
-    /// The largest Data payload that both ends take.
-    pub(super) fn max_data(&self) -> usize {
-        let theirs = self.peer.map_or(u64::MAX, |peer| peer.max_data);
-        self.config.limits.max_data.min(usize::try_from(theirs).unwrap_or(usize::MAX))
-    }
 }
 
-const fn finishing(phase: Phase) -> bool {
-    matches!(
-        phase,
-        Phase::Open { send: SendHalf::Finishing, .. } | Phase::Lingering(Linger::Flush(_))
-    )
+impl Row<'_> {
+    /// Takes the payload of the next message, and goes back into the schedule if more follows it.
+    fn take_data(&mut self, max: usize) -> Turn {
+        self.scheduling = Scheduling::Idle;
+        let payload = self.send.take(max);
+        if payload.is_empty() {
+            return if self.phase.is_flushing() { self.flushed() } else { Turn::Nothing };
+        }
+        let (sent, more) = (payload.len(), self.send.queued().min(max));
+        if more > 0 || self.phase.is_flushing() {
+            self.scheduling = self.shared.ready.put_back(self.id, sent, more);
+        } else {
+            self.shared.ready.finish(sent);
+        }
+        self.flow.on_sent();
+        self.review_writer();
+        self.linger_anew();
+        Turn::Data(payload)
+    }
+
+    /// Everything of the connection is sent, and the application has finished.
+    fn flushed(&mut self) -> Turn {
+        let cut_off = matches!(
+            self.phase,
+            Phase::Lingering(Linger::Flush(AfterFlush::Reset { finished: false, .. }))
+        );
+        self.on_session(SessionSignal::Flushed, "nobody reads this connection any more");
+        Turn::Flushed { finish: self.session.dialect == Dialect::Extended && !cut_off }
+    }
 }
 
 fn message(id: ConnectionId, body: Body) -> Transmit {

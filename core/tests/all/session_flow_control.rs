@@ -93,7 +93,7 @@ fn r4_input_is_handled_while_no_output_is_taken() {
 
 #[test]
 fn r5_a_peer_that_ignores_pause_is_stopped_at_the_cap() {
-    let config = config(|config| config.limits.unread_cap = MIB);
+    let config = config(|config| config.limits.base.unread_cap = MIB);
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     let (flooded, other) = (lone.accepts(1), lone.accepts(2));
     for _ in 0..200 {
@@ -114,7 +114,8 @@ fn r5_a_peer_that_ignores_pause_is_stopped_at_the_cap() {
 fn two_of_our_ends_whose_readers_sleep_stop_each_other() {
     let config = config(|config| {
         let limits = &mut config.limits;
-        (limits.unread_cap, limits.pause_above, limits.resume_below) = (800_000, 10_000, 1000);
+        (limits.base.unread_cap, limits.base.pause_above, limits.base.resume_below) =
+            (800_000, 10_000, 1000);
     });
     let mut pair = Pair::with(Dialect::Base, config);
     let id = pair.connect();
@@ -127,7 +128,7 @@ fn two_of_our_ends_whose_readers_sleep_stop_each_other() {
 
 #[test]
 fn r5_the_unread_bytes_of_all_connections_have_one_bound() {
-    let config = config(|config| config.limits.unread_budget = MIB);
+    let config = config(|config| config.limits.base.unread_budget = MIB);
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     for number in 1..=20 {
         lone.accepts(number);
@@ -140,7 +141,7 @@ fn r5_the_unread_bytes_of_all_connections_have_one_bound() {
 
 #[test]
 fn r5_connections_that_obey_pause_do_not_reach_the_common_bound() {
-    let config = config(|config| config.limits.unread_budget = 4 * MIB);
+    let config = config(|config| config.limits.base.unread_budget = 4 * MIB);
     let mut pair = Pair::with(Dialect::Base, config);
     let ids: Vec<_> = (0..40).map(|_| pair.connect()).collect();
     for chunk in 0..100 {
@@ -308,8 +309,8 @@ fn y2_a_writer_whose_reader_read_everything_and_stopped_is_told_by_its_next_byte
 #[test]
 fn pause_and_resume_keep_to_their_thresholds() {
     let config = config(|config| {
-        config.limits.pause_above = 1000;
-        config.limits.resume_below = 100;
+        config.limits.base.pause_above = 1000;
+        config.limits.base.resume_below = 100;
     });
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     let id = lone.accepts(1);
@@ -355,8 +356,8 @@ fn bytes_that_an_obedient_peer_had_queued_when_paused_still_come() {
 #[test]
 fn flow_messages_for_a_connection_that_is_over_are_not_sent() {
     let config = config(|config| {
-        config.limits.pause_above = 1000;
-        config.limits.resume_below = 100;
+        config.limits.base.pause_above = 1000;
+        config.limits.base.resume_below = 100;
     });
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     let id = lone.accepts(1);

@@ -99,8 +99,8 @@ impl Bounds {
         (limits.max_data, limits.initial_window) = (1024, 1024);
         (limits.max_window, limits.window_budget) = (2048, 1024);
         (limits.send_buffer, limits.send_budget) = (1000, 1000);
-        (limits.pause_above, limits.resume_below) = (700, 300);
-        (limits.unread_cap, limits.unread_budget) = (1500, 4000);
+        (limits.base.pause_above, limits.base.resume_below) = (700, 300);
+        (limits.base.unread_cap, limits.base.unread_budget) = (1500, 4000);
         let timing = &mut config.timing;
         timing.accept = Duration::from_secs(10);
         timing.dial = DIAL;

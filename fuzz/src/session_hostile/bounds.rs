@@ -60,7 +60,7 @@ fn within_limits(ledger: &Ledger, dialect: Dialect, limits: &Limits) {
     assert!(ledger.dialing <= limits.max_dials as u64, "{ledger}");
     assert!(ledger.bytes_to_send <= limits.send_budget as u64, "{ledger}");
     let received = match dialect {
-        Dialect::Base => limits.unread_budget as u64,
+        Dialect::Base => limits.base.unread_budget as u64,
         Dialect::Extended => granted(ledger.live, limits),
     };
     assert!(ledger.bytes_received <= received, "{ledger}");
@@ -105,7 +105,7 @@ fn in_memory(host: &Host, ledger: &Ledger) {
 fn heap(limits: &Limits, dialect: Dialect) -> u64 {
     let rows = limits.max_connections as u64;
     let received = match dialect {
-        Dialect::Base => rows * limits.unread_cap as u64,
+        Dialect::Base => rows * limits.base.unread_cap as u64,
         Dialect::Extended => granted(rows, limits),
     };
     let to_send = (rows * limits.send_buffer as u64).min(limits.send_budget as u64);
@@ -116,7 +116,7 @@ fn heap(limits: &Limits, dialect: Dialect) -> u64 {
 /// Bytes of heap for what the books say that there is.
 fn explained(ledger: &Ledger, limits: &Limits, dialect: Dialect) -> u64 {
     let piece = match dialect {
-        Dialect::Base => limits.unread_cap as u64,
+        Dialect::Base => limits.base.unread_cap as u64,
         Dialect::Extended => limits.max_window.max(limits.initial_window),
     };
     let rows = ledger.live * (row(limits) + 2 * piece);

@@ -58,10 +58,10 @@ fn small(config: &mut SessionConfig) {
     limits.window_budget = 10_000;
     limits.send_buffer = 5000;
     limits.send_budget = 9000;
-    limits.pause_above = 2000;
-    limits.resume_below = 500;
-    limits.unread_cap = 5000;
-    limits.unread_budget = 12_000;
+    limits.base.pause_above = 2000;
+    limits.base.resume_below = 500;
+    limits.base.unread_cap = 5000;
+    limits.base.unread_budget = 12_000;
 }
 
 fn least(config: &mut SessionConfig) {
@@ -79,10 +79,10 @@ fn least(config: &mut SessionConfig) {
     limits.window_budget = 0;
     limits.send_buffer = 0;
     limits.send_budget = 0;
-    limits.pause_above = 0;
-    limits.resume_below = 0;
-    limits.unread_cap = 1;
-    limits.unread_budget = 1;
+    limits.base.pause_above = 0;
+    limits.base.resume_below = 0;
+    limits.base.unread_cap = 1;
+    limits.base.unread_budget = 1;
     let timing = &mut config.timing;
     timing.silence = Duration::from_secs(9);
     timing.stall = Duration::from_secs(3);

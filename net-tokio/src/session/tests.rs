@@ -405,7 +405,7 @@ async fn a_long_farewell_goes_out_at_once() {
     const CONNECTIONS: u64 = 1000;
     let pair = Pair::with(|role| {
         let mut config = SessionConfig::default();
-        config.limits.pause_above = 1;
+        config.limits.base.pause_above = 1;
         RunOptions { dialect: Dialect::Base, config, ..options(role) }
     });
     let mut streams = Vec::new();

@@ -156,7 +156,7 @@ fn bounds(config: &SessionConfig, base: bool) -> Bounds {
     let limits = &config.limits;
     let connections = limits.max_connections as u64;
     let bytes_received = if base {
-        limits.unread_budget as u64
+        limits.base.unread_budget as u64
     } else {
         connections * limits.initial_window + limits.window_budget
     };

@@ -120,10 +120,10 @@ impl Limits {
         limits.window_budget = self.window_budget.into();
         limits.send_buffer = self.send_buffer as usize;
         limits.send_budget = self.send_budget as usize;
-        limits.pause_above = self.pause_above as usize;
-        limits.resume_below = self.resume_below as usize;
-        limits.unread_cap = self.unread_cap as usize;
-        limits.unread_budget = self.unread_budget as usize;
+        limits.base.pause_above = self.pause_above as usize;
+        limits.base.resume_below = self.resume_below as usize;
+        limits.base.unread_cap = self.unread_cap as usize;
+        limits.base.unread_budget = self.unread_budget as usize;
         limits.max_message = 64 << 10;
         timing.apply(&mut config.timing);
         config.within_bounds()

@@ -221,7 +221,7 @@ fn kept(kept: watertight::Kept) -> Kept {
 fn bounds(config: &SessionConfig, sockets: u64, readers: u64) -> Bounds {
     let limits = &config.limits;
     let connections = limits.max_connections as u64;
-    let base = limits.unread_budget as u64 + limits.max_message as u64;
+    let base = limits.base.unread_budget as u64 + limits.max_message as u64;
     let extended = connections * limits.initial_window + limits.window_budget;
     Bounds {
         connections: sockets * connections + readers,

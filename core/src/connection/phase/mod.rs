@@ -1,16 +1,17 @@
 //! The lifecycle of a connection, as one table: what each signal does in each phase.
 //!
 //! ```text
-//! opener    Opening ──Opened──▶ Open{send, recv} ──both finished, read to the end──▶ retired
-//!              │                 │         │
-//!              │                 │         └─handle dropped after finish──▶ Lingering ──▶ retired
-//!              │                 └─reset, session end, unread bytes left──▶ Over ──read──▶ retired
-//!              └─refused, deadline, handle dropped, session end──▶ retired
-//! acceptor  Dialing ──accept──▶ Open …
+//! opener    PendingOutbound ──Opened──▶ Open{send, recv} ──both finished, all read──▶ retired
+//!              │                         │         │
+//!              │                         │         └─released after finish──▶ Lingering ──▶ retired
+//!              │                         └─reset, session end, unread bytes left──▶ Ended ──read──▶ retired
+//!              └─refused, deadline, released, session end──▶ retired
+//! acceptor  PendingInbound ──accept──▶ Open …
 //! ```
 //!
-//! Every phase has a way out that does not depend on the other end's goodwill: `Opening`,
-//! `Dialing` and `Lingering` have a deadline, `Open` and `Over` end with the application's handle.
+//! Every phase has a way out that does not depend on the remote's goodwill: `PendingOutbound`,
+//! `PendingInbound` and `Lingering` have a deadline, `Open` and `Ended` end with the application's
+//! handle.
 
 mod table;
 #[cfg(test)]
@@ -19,32 +20,32 @@ mod tests;
 use crate::ledger::Cause;
 use crate::wire::ResetCode;
 
-/// Where a connection is in its life.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
-    /// We dialled; the other end has not answered (extended dialect only).
-    Opening,
-    /// The other end dialled; the application has not answered.
-    Dialing(Early),
+    /// A dial of this end without an answer (extended dialect only).
+    PendingOutbound,
+    /// A dial of the remote that the application has not answered.
+    PendingInbound(Early),
     /// Bytes may flow.
     Open { send: SendHalf, recv: RecvHalf },
-    /// The application finished and dropped its handle; the end of the conversation is on its way.
+    /// The application finished and released its handle; the session completes the end.
     Lingering(Linger),
-    /// Nothing more travels; received bytes wait for the application. `clean` tells whether they
+    /// Nothing more travels; received bytes wait for the application. `complete` tells whether they
     /// are all the bytes there were.
-    Over { cause: Cause, clean: bool },
+    Ended { cause: Cause, complete: bool },
 }
 
-/// What the opener has done before its dial was answered.
+/// The opener's direction before its dial is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Early {
     Open,
     Finished,
-    /// It closed gracefully (base dialect): what it wrote can still be read.
-    Over,
+    /// The opener closed gracefully (base dialect): its bytes can still be read.
+    Ended,
 }
 
-/// Our direction.
+/// The direction toward the remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SendHalf {
     Open,
@@ -53,11 +54,11 @@ pub(crate) enum SendHalf {
     Finished,
 }
 
-/// The other end's direction.
+/// The direction from the remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RecvHalf {
     Open,
-    /// The other end finished; the application has not read everything yet.
+    /// The remote finished; the application has not read everything yet.
     Finished,
     /// Finished and read to the end.
     Drained,
@@ -67,56 +68,62 @@ pub(crate) enum RecvHalf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Linger {
     /// For its own queue to be sent.
-    Flush(Then),
-    /// For the other end's Finish.
-    Await,
+    Flush(AfterFlush),
+    /// For the remote's Finish.
+    AwaitFinish,
 }
 
-/// What follows once a lingering connection's queue is sent.
+/// What follows once the queue of a lingering connection is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Then {
-    /// The other end has not finished.
-    Await,
-    /// The other end sends bytes that nobody will read: tell it.
+pub(crate) enum AfterFlush {
+    /// Wait: the remote has not finished.
+    AwaitFinish,
+    /// A reset: the remote sends bytes that nobody will read.
     Stop,
-    /// The other end has not finished, and the base dialect cannot wait for it: the end of both
-    /// directions.
+    /// The end of both directions: the remote has not finished, and the base dialect cannot wait
+    /// for it.
     Close,
-    /// The other end has finished too.
+    /// Nothing: the remote has finished too.
     Done,
-    /// The reset of our application, whose code and text the row keeps. What was written before it
-    /// arrives, as it does ahead of a TCP reset, and so does the Finish of a direction that it had
-    /// `finished`.
+    /// The application's reset, whose code and text the row keeps. It follows the bytes written
+    /// before it, as a TCP reset does, and the Finish of a direction that was `finished`.
     Reset { cause: Cause, finished: bool },
 }
 
-/// Something that happened to a connection.
+/// A signal of the remote. It may break the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    // From the other end.
+pub(crate) enum RemoteSignal {
     Opened,
     Data,
     Finish,
     Reset,
     /// The graceful end of both directions (base dialect).
     Eof,
-    /// It ignored flow control (base dialect).
-    Overrun,
-    // From the application.
+}
+
+/// A command of the application. The phase may not allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
     Accept,
     Refuse(ResetCode),
-    FinishWrite,
-    Abort(ResetCode),
+    Finish,
+    Reset(ResetCode),
     Release,
-    // From the session.
-    /// Everything queued was handed to the transport, the Finish included.
+}
+
+/// A signal of the session itself. Every phase has an answer to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionSignal {
+    /// The transport has everything that was queued, the Finish included.
     Flushed,
-    /// The other end finished and every byte of it was read.
+    /// The remote finished and every byte of it was read.
     Drained,
     Deadline,
-    /// Reconciliation found that the other end does not have the connection.
+    /// The remote ignored flow control (base dialect).
+    Overrun,
+    /// Reconciliation found that the remote does not have the connection.
     NotListed,
-    /// The other end goes away and never took this dial.
+    /// The remote goes away and never took this dial.
     NotTaken,
     SessionEnded,
 }
@@ -137,48 +144,48 @@ pub(crate) struct Context {
 pub(crate) enum Step {
     Stay,
     To(Phase),
-    /// Nothing more travels. Unread bytes keep the row as [`Phase::Over`]; else it is retired.
+    /// Nothing more travels. Unread bytes keep the row as [`Phase::Ended`]; else it is retired.
     End {
         cause: Cause,
-        clean: bool,
-        tell: Tell,
+        complete: bool,
+        wire: WireAction,
     },
-    /// The application's reset, behind the bytes that are queued. For the application the connection
-    /// is over.
+    /// The application's reset, behind the bytes that are queued. For the application the
+    /// connection has ended.
     ResetAfterFlush {
         cause: Cause,
         code: ResetCode,
         finished: bool,
     },
-    /// The row goes now, and its bytes with it.
+    /// The row is removed now, and its bytes with it.
     Retire {
         cause: Cause,
-        tell: Tell,
+        wire: WireAction,
     },
-    /// The other end broke the protocol: the session ends.
-    Violation(Violation),
-    /// The application may not do that here.
-    Misuse,
 }
 
-/// What the other end is told.
+/// What is sent to the remote about the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tell {
+pub(crate) enum WireAction {
     Nothing,
-    /// A reset with this code, or in the base dialect an Error.
+    /// A Reset with this code; an Error in the base dialect.
     Reset(ResetCode),
-    /// The reset that was kept in the row until its bytes were sent.
+    /// The reset that the row kept until its bytes were sent.
     KeptReset,
-    /// The base dialect's graceful end; the extended one has said it by its Finish.
+    /// The graceful end of the base dialect. In the extended one the Finish was it.
     Close,
-    /// The base dialect's answer to an Error: the same Error.
+    /// The answer of the base dialect to an Error: the same Error.
     Echo,
 }
+
+/// The phase does not allow the application's command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Misuse;
 
 /// A message that the lifecycle does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Violation {
-    /// Opened for a connection that the other end opened itself, or twice.
+    /// Opened for a connection that the remote opened itself, or twice.
     #[error("Opened for a connection that was not being opened")]
     UnexpectedOpened,
     /// Data or Finish for a dial that was not answered yet.
@@ -190,39 +197,48 @@ pub enum Violation {
 }
 
 impl Phase {
-    /// The phase of a connection that we open.
-    pub(crate) const fn opening(answered: bool) -> Self {
-        if answered { Self::Opening } else { Self::OPEN }
-    }
+    pub(crate) const OPEN: Self = Self::Open { send: SendHalf::Open, recv: RecvHalf::Open };
 
-    const OPEN: Self = Self::Open { send: SendHalf::Open, recv: RecvHalf::Open };
-
-    /// Whether every byte that the other end sent, or will send, has arrived.
+    /// Whether every byte that the remote sent, or will send, has arrived.
     pub(crate) const fn received_all(self) -> bool {
         match self {
-            Self::Dialing(early) => !matches!(early, Early::Open),
+            Self::PendingInbound(early) => !matches!(early, Early::Open),
             Self::Open { recv, .. } => !matches!(recv, RecvHalf::Open),
-            Self::Lingering(linger) => matches!(linger, Linger::Flush(Then::Done)),
-            Self::Over { clean, .. } => clean,
-            Self::Opening => false,
+            Self::Lingering(linger) => matches!(linger, Linger::Flush(AfterFlush::Done)),
+            Self::Ended { complete, .. } => complete,
+            Self::PendingOutbound => false,
         }
     }
 
-    /// Why the connection is over for an application whose reset waits for the bytes ahead of it.
+    /// Why the connection has ended for an application whose reset waits for the bytes ahead of
+    /// it.
     pub(crate) const fn resetting(self) -> Option<Cause> {
         match self {
-            Self::Lingering(Linger::Flush(Then::Reset { cause, .. })) => Some(cause),
+            Self::Lingering(Linger::Flush(AfterFlush::Reset { cause, .. })) => Some(cause),
             _ => None,
         }
     }
 
-    /// Whether the other end has the connection, too, as far as we know.
+    /// Whether the queue is sent to its end, and something follows it.
+    pub(crate) const fn is_flushing(self) -> bool {
+        matches!(
+            self,
+            Self::Open { send: SendHalf::Finishing, .. } | Self::Lingering(Linger::Flush(_))
+        )
+    }
+
+    /// Whether the application may write.
+    pub(crate) const fn is_writable(self) -> bool {
+        matches!(self, Self::Open { send: SendHalf::Open, .. })
+    }
+
+    /// Whether the remote has the connection, too, as far as this end knows.
     pub(crate) const fn is_live(self) -> bool {
-        !matches!(self, Self::Over { .. } | Self::Dialing(Early::Over))
+        !matches!(self, Self::Ended { .. } | Self::PendingInbound(Early::Ended))
     }
 
     /// Whether bytes that arrive are kept for the application.
     pub(crate) const fn delivers(self) -> bool {
-        matches!(self, Self::Dialing(Early::Open) | Self::Open { recv: RecvHalf::Open, .. })
+        matches!(self, Self::PendingInbound(Early::Open) | Self::Open { recv: RecvHalf::Open, .. })
     }
 }

@@ -1,70 +1,142 @@
 //! What each signal does in each phase.
+//!
+//! Three tables, because three kinds of signal can go wrong in different ways: the remote's may
+//! break the protocol, the application's may be misuse, the session's own may not go wrong.
 
 use super::{
-    Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell, Then, Violation,
+    AfterFlush, Command, Context, Early, Linger, Misuse, Phase, RecvHalf, RemoteSignal, SendHalf,
+    SessionSignal, Step, Violation, WireAction,
 };
 use crate::ledger::Cause;
 use crate::wire::ResetCode;
 
 impl Phase {
-    /// The table.
-    pub(crate) fn step(self, signal: Signal, context: Context) -> Step {
+    /// What a signal of the remote does.
+    ///
+    /// # Errors
+    ///
+    /// The remote broke the protocol: the session ends.
+    pub(crate) fn on_remote(
+        self,
+        signal: RemoteSignal,
+        context: Context,
+    ) -> Result<Step, Violation> {
         match self {
-            Self::Opening => opening(signal),
-            Self::Dialing(early) => dialing(early, signal, context),
-            Self::Open { send, recv } => open(send, recv, signal, context),
-            Self::Lingering(linger) => lingering(linger, signal),
-            Self::Over { cause, clean } => over(cause, clean, signal),
+            Self::PendingOutbound => remote_pending_outbound(signal),
+            Self::PendingInbound(early) => remote_pending_inbound(early, signal, context),
+            Self::Open { send, recv } => remote_open(send, recv, signal),
+            Self::Lingering(linger) => remote_lingering(linger, signal),
+            Self::Ended { .. } => match signal {
+                RemoteSignal::Opened => Err(Violation::UnexpectedOpened),
+                // Messages that crossed with the end.
+                _ => Ok(Step::Stay),
+            },
+        }
+    }
+
+    /// What a command of the application does.
+    ///
+    /// # Errors
+    ///
+    /// The phase does not allow it; nothing happened.
+    pub(crate) fn on_command(self, command: Command, context: Context) -> Result<Step, Misuse> {
+        match self {
+            Self::PendingOutbound => command_pending_outbound(command),
+            Self::PendingInbound(early) => command_pending_inbound(early, command, context),
+            Self::Open { send, recv } => command_open(send, recv, command, context),
+            Self::Lingering(_) => match command {
+                Command::Release => Ok(Step::Stay),
+                _ => Err(Misuse),
+            },
+            Self::Ended { cause, complete } => command_ended(cause, complete, command),
+        }
+    }
+
+    /// What a signal of the session does.
+    pub(crate) fn on_session(self, signal: SessionSignal) -> Step {
+        match self {
+            Self::PendingOutbound => session_pending_outbound(signal),
+            Self::PendingInbound(_) => session_pending_inbound(signal),
+            Self::Open { send, recv } => session_open(send, recv, signal),
+            Self::Lingering(linger) => session_lingering(linger, signal),
+            Self::Ended { cause, .. } => match signal {
+                SessionSignal::Drained => retire(cause, WireAction::Nothing),
+                _ => Step::Stay,
+            },
         }
     }
 }
 
-fn retire(cause: Cause, tell: Tell) -> Step {
-    Step::Retire { cause, tell }
+const fn retire(cause: Cause, wire: WireAction) -> Step {
+    Step::Retire { cause, wire }
 }
 
-/// The end of a connection whose other end has said everything that it had to say.
-fn end_clean(cause: Cause, tell: Tell) -> Step {
-    Step::End { cause, clean: true, tell }
+/// The end of a connection whose remote has sent everything that it had to send.
+const fn end_complete(cause: Cause, wire: WireAction) -> Step {
+    Step::End { cause, complete: true, wire }
 }
 
-fn opening(signal: Signal) -> Step {
+fn remote_pending_outbound(signal: RemoteSignal) -> Result<Step, Violation> {
     match signal {
-        Signal::Opened => Step::To(Phase::OPEN),
-        Signal::Data | Signal::Finish => Step::Violation(Violation::BeforeOpened),
-        Signal::Reset | Signal::Eof => retire(Cause::Refused, Tell::Nothing),
-        Signal::Release => retire(Cause::Dropped, Tell::Reset(ResetCode::CANCELLED)),
-        Signal::Abort(code) => retire(Cause::Aborted, Tell::Reset(code)),
-        Signal::Deadline => retire(Cause::DialTimeout, Tell::Reset(ResetCode::DIAL_TIMEOUT)),
-        Signal::NotListed => retire(Cause::NotListed, Tell::Nothing),
-        Signal::NotTaken => retire(Cause::GoingAway, Tell::Nothing),
-        Signal::SessionEnded => retire(Cause::SessionEnded, Tell::Nothing),
-        Signal::Accept | Signal::Refuse(_) | Signal::FinishWrite => Step::Misuse,
-        Signal::Flushed | Signal::Drained | Signal::Overrun => Step::Stay,
+        RemoteSignal::Opened => Ok(Step::To(Phase::OPEN)),
+        RemoteSignal::Data | RemoteSignal::Finish => Err(Violation::BeforeOpened),
+        RemoteSignal::Reset | RemoteSignal::Eof => Ok(retire(Cause::Refused, WireAction::Nothing)),
     }
 }
 
-fn dialing(early: Early, signal: Signal, context: Context) -> Step {
+fn command_pending_outbound(command: Command) -> Result<Step, Misuse> {
+    match command {
+        Command::Release => Ok(retire(Cause::Dropped, WireAction::Reset(ResetCode::CANCELLED))),
+        Command::Reset(code) => Ok(retire(Cause::Aborted, WireAction::Reset(code))),
+        Command::Accept | Command::Refuse(_) | Command::Finish => Err(Misuse),
+    }
+}
+
+fn session_pending_outbound(signal: SessionSignal) -> Step {
     match signal {
-        Signal::Opened => Step::Violation(Violation::UnexpectedOpened),
-        Signal::Data if early == Early::Finished => Step::Violation(Violation::AfterFinish),
-        Signal::Data => Step::Stay,
-        Signal::Finish if early == Early::Open => Step::To(Phase::Dialing(Early::Finished)),
-        Signal::Finish => Step::Violation(Violation::AfterFinish),
-        // The Go end may say more than once, and in different words, that it is over.
-        Signal::Eof | Signal::Reset if early == Early::Over => Step::Stay,
-        Signal::Eof if context.unread => Step::To(Phase::Dialing(Early::Over)),
-        Signal::Eof => end_clean(Cause::PeerClosed, Tell::Echo),
-        Signal::Reset => retire(Cause::PeerReset, Tell::Echo),
-        Signal::Overrun => retire(Cause::Overrun, Tell::Reset(ResetCode::OVERRUN)),
-        Signal::Accept => accepted(early, context),
-        Signal::Refuse(code) | Signal::Abort(code) => retire(Cause::Refused, Tell::Reset(code)),
-        Signal::Release => retire(Cause::Dropped, Tell::Reset(ResetCode::CANCELLED)),
-        Signal::FinishWrite => Step::Misuse,
-        Signal::Deadline => retire(Cause::AcceptTimeout, Tell::Reset(ResetCode::DIAL_TIMEOUT)),
-        Signal::NotListed => retire(Cause::NotListed, Tell::Nothing),
-        Signal::SessionEnded => retire(Cause::SessionEnded, Tell::Nothing),
-        Signal::Flushed | Signal::Drained | Signal::NotTaken => Step::Stay,
+        SessionSignal::Deadline => {
+            retire(Cause::DialTimeout, WireAction::Reset(ResetCode::DIAL_TIMEOUT))
+        }
+        SessionSignal::NotListed => retire(Cause::NotListed, WireAction::Nothing),
+        SessionSignal::NotTaken => retire(Cause::GoingAway, WireAction::Nothing),
+        SessionSignal::SessionEnded => retire(Cause::SessionEnded, WireAction::Nothing),
+        SessionSignal::Flushed | SessionSignal::Drained | SessionSignal::Overrun => Step::Stay,
+    }
+}
+
+fn remote_pending_inbound(
+    early: Early,
+    signal: RemoteSignal,
+    context: Context,
+) -> Result<Step, Violation> {
+    match (signal, early) {
+        (RemoteSignal::Opened, _) => Err(Violation::UnexpectedOpened),
+        (RemoteSignal::Data, Early::Finished) => Err(Violation::AfterFinish),
+        (RemoteSignal::Data, _) => Ok(Step::Stay),
+        (RemoteSignal::Finish, Early::Open) => Ok(Step::To(Phase::PendingInbound(Early::Finished))),
+        (RemoteSignal::Finish, _) => Err(Violation::AfterFinish),
+        // A Go end may report the end more than once, in different words.
+        (RemoteSignal::Eof | RemoteSignal::Reset, Early::Ended) => Ok(Step::Stay),
+        (RemoteSignal::Eof, _) if context.unread => {
+            Ok(Step::To(Phase::PendingInbound(Early::Ended)))
+        }
+        (RemoteSignal::Eof, _) => Ok(end_complete(Cause::PeerClosed, WireAction::Echo)),
+        (RemoteSignal::Reset, _) => Ok(retire(Cause::PeerReset, WireAction::Echo)),
+    }
+}
+
+fn command_pending_inbound(
+    early: Early,
+    command: Command,
+    context: Context,
+) -> Result<Step, Misuse> {
+    match command {
+        Command::Accept => Ok(accepted(early, context)),
+        Command::Refuse(code) | Command::Reset(code) => {
+            Ok(retire(Cause::Refused, WireAction::Reset(code)))
+        }
+        Command::Release => Ok(retire(Cause::Dropped, WireAction::Reset(ResetCode::CANCELLED))),
+        Command::Finish => Err(Misuse),
     }
 }
 
@@ -72,58 +144,91 @@ fn accepted(early: Early, context: Context) -> Step {
     match early {
         Early::Open => Step::To(Phase::OPEN),
         Early::Finished => Step::To(Phase::Open { send: SendHalf::Open, recv: RecvHalf::Finished }),
-        Early::Over if context.unread => {
-            Step::To(Phase::Over { cause: Cause::PeerClosed, clean: true })
+        Early::Ended if context.unread => {
+            Step::To(Phase::Ended { cause: Cause::PeerClosed, complete: true })
         }
-        Early::Over => retire(Cause::PeerClosed, Tell::Nothing),
+        Early::Ended => retire(Cause::PeerClosed, WireAction::Nothing),
     }
 }
 
-fn open(send: SendHalf, recv: RecvHalf, signal: Signal, context: Context) -> Step {
-    let finished = recv != RecvHalf::Open;
-    let end = |cause, tell| Step::End { cause, clean: finished, tell };
+fn session_pending_inbound(signal: SessionSignal) -> Step {
     match signal {
-        Signal::Opened => Step::Violation(Violation::UnexpectedOpened),
-        Signal::Data | Signal::Finish if finished => Step::Violation(Violation::AfterFinish),
-        Signal::Data => Step::Stay,
-        Signal::Finish => Step::To(Phase::Open { send, recv: RecvHalf::Finished }),
-        Signal::Reset => end(Cause::PeerReset, Tell::Echo),
-        Signal::Eof => end_clean(Cause::PeerClosed, Tell::Echo),
-        Signal::Overrun => retire(Cause::Overrun, Tell::Reset(ResetCode::OVERRUN)),
-        Signal::Accept | Signal::Refuse(_) => Step::Misuse,
-        Signal::FinishWrite if send == SendHalf::Open => {
-            Step::To(Phase::Open { send: SendHalf::Finishing, recv })
+        SessionSignal::Overrun => retire(Cause::Overrun, WireAction::Reset(ResetCode::OVERRUN)),
+        SessionSignal::Deadline => {
+            retire(Cause::AcceptTimeout, WireAction::Reset(ResetCode::DIAL_TIMEOUT))
         }
-        Signal::FinishWrite => Step::Stay,
-        Signal::Abort(code) => reset(Cause::of_abort(code), code, send, context),
-        Signal::Release => released(send, finished, context),
-        Signal::Flushed if send == SendHalf::Finishing => finished_or(SendHalf::Finished, recv),
-        Signal::Drained if recv == RecvHalf::Finished => finished_or(send, RecvHalf::Drained),
-        Signal::Flushed | Signal::Drained => Step::Stay,
-        // Only a half-closed connection of the base dialect has a deadline here.
-        Signal::Deadline => end(Cause::LingerTimeout, Tell::Close),
-        // The other end has nothing left to say or to hear, so its list proves nothing.
-        Signal::NotListed if finished && send == SendHalf::Finished => Step::Stay,
-        Signal::NotListed => end(Cause::NotListed, Tell::Reset(ResetCode::NOT_LISTED)),
-        Signal::NotTaken => Step::Stay,
-        // What has arrived is still the application's to read.
-        Signal::SessionEnded => end(Cause::SessionEnded, Tell::Nothing),
+        SessionSignal::NotListed => retire(Cause::NotListed, WireAction::Nothing),
+        SessionSignal::SessionEnded => retire(Cause::SessionEnded, WireAction::Nothing),
+        SessionSignal::Flushed | SessionSignal::Drained | SessionSignal::NotTaken => Step::Stay,
     }
 }
 
-/// The application's reset: behind what it has written, and behind its Finish.
+fn remote_open(send: SendHalf, recv: RecvHalf, signal: RemoteSignal) -> Result<Step, Violation> {
+    let finished = recv != RecvHalf::Open;
+    match signal {
+        RemoteSignal::Opened => Err(Violation::UnexpectedOpened),
+        RemoteSignal::Data | RemoteSignal::Finish if finished => Err(Violation::AfterFinish),
+        RemoteSignal::Data => Ok(Step::Stay),
+        RemoteSignal::Finish => Ok(Step::To(Phase::Open { send, recv: RecvHalf::Finished })),
+        RemoteSignal::Reset => {
+            Ok(Step::End { cause: Cause::PeerReset, complete: finished, wire: WireAction::Echo })
+        }
+        RemoteSignal::Eof => Ok(end_complete(Cause::PeerClosed, WireAction::Echo)),
+    }
+}
+
+fn command_open(
+    send: SendHalf,
+    recv: RecvHalf,
+    command: Command,
+    context: Context,
+) -> Result<Step, Misuse> {
+    match command {
+        Command::Accept | Command::Refuse(_) => Err(Misuse),
+        Command::Finish if send == SendHalf::Open => {
+            Ok(Step::To(Phase::Open { send: SendHalf::Finishing, recv }))
+        }
+        Command::Finish => Ok(Step::Stay),
+        Command::Reset(code) => Ok(reset(Cause::of_reset(code), code, send, context)),
+        Command::Release => Ok(released(send, recv != RecvHalf::Open, context)),
+    }
+}
+
+fn session_open(send: SendHalf, recv: RecvHalf, signal: SessionSignal) -> Step {
+    let finished = recv != RecvHalf::Open;
+    let end = |cause, wire| Step::End { cause, complete: finished, wire };
+    match signal {
+        SessionSignal::Flushed if send == SendHalf::Finishing => {
+            open_or_finished(SendHalf::Finished, recv)
+        }
+        SessionSignal::Drained if recv == RecvHalf::Finished => {
+            open_or_finished(send, RecvHalf::Drained)
+        }
+        SessionSignal::Flushed | SessionSignal::Drained | SessionSignal::NotTaken => Step::Stay,
+        SessionSignal::Overrun => retire(Cause::Overrun, WireAction::Reset(ResetCode::OVERRUN)),
+        // Only a half-closed connection of the base dialect has a deadline here.
+        SessionSignal::Deadline => end(Cause::LingerTimeout, WireAction::Close),
+        // The remote has nothing left to send or to receive, so its list proves nothing.
+        SessionSignal::NotListed if finished && send == SendHalf::Finished => Step::Stay,
+        SessionSignal::NotListed => end(Cause::NotListed, WireAction::Reset(ResetCode::NOT_LISTED)),
+        // The application may still read what has arrived.
+        SessionSignal::SessionEnded => end(Cause::SessionEnded, WireAction::Nothing),
+    }
+}
+
+/// The application's reset: behind the bytes that it wrote, and behind its Finish.
 fn reset(cause: Cause, code: ResetCode, send: SendHalf, context: Context) -> Step {
     let finished = send == SendHalf::Finishing && context.half_close;
     if context.queued || finished {
         Step::ResetAfterFlush { cause, code, finished }
     } else {
-        retire(cause, Tell::Reset(code))
+        retire(cause, WireAction::Reset(code))
     }
 }
 
-fn finished_or(send: SendHalf, recv: RecvHalf) -> Step {
+fn open_or_finished(send: SendHalf, recv: RecvHalf) -> Step {
     if send == SendHalf::Finished && recv == RecvHalf::Drained {
-        retire(Cause::Finished, Tell::Nothing)
+        retire(Cause::Finished, WireAction::Nothing)
     } else {
         Step::To(Phase::Open { send, recv })
     }
@@ -133,70 +238,79 @@ fn released(send: SendHalf, recv_finished: bool, context: Context) -> Step {
     match send {
         SendHalf::Open => reset(Cause::Dropped, ResetCode::CANCELLED, send, context),
         SendHalf::Finishing => {
-            let then = then(recv_finished, context);
+            let then = after_release(recv_finished, context);
             Step::To(Phase::Lingering(Linger::Flush(then)))
         }
-        SendHalf::Finished => after_flush(then(recv_finished, context)),
+        SendHalf::Finished => after_flush(after_release(recv_finished, context)),
     }
 }
 
-/// What follows once everything is sent, nobody reading any more.
-fn then(recv_finished: bool, context: Context) -> Then {
+/// What follows once everything is sent, when nobody reads any more.
+const fn after_release(recv_finished: bool, context: Context) -> AfterFlush {
     match (recv_finished, context.half_close, context.unread) {
-        (true, _, _) => Then::Done,
-        (false, false, _) => Then::Close,
-        (false, true, true) => Then::Stop,
-        (false, true, false) => Then::Await,
+        (true, _, _) => AfterFlush::Done,
+        (false, false, _) => AfterFlush::Close,
+        (false, true, true) => AfterFlush::Stop,
+        (false, true, false) => AfterFlush::AwaitFinish,
     }
 }
 
-fn after_flush(then: Then) -> Step {
+const fn after_flush(then: AfterFlush) -> Step {
     match then {
-        Then::Await => Step::To(Phase::Lingering(Linger::Await)),
-        Then::Stop => retire(Cause::Stopped, Tell::Reset(ResetCode::STOPPED)),
-        Then::Close => retire(Cause::Finished, Tell::Close),
-        Then::Done => retire(Cause::Finished, Tell::Nothing),
-        Then::Reset { cause, .. } => retire(cause, Tell::KeptReset),
+        AfterFlush::AwaitFinish => Step::To(Phase::Lingering(Linger::AwaitFinish)),
+        AfterFlush::Stop => retire(Cause::Stopped, WireAction::Reset(ResetCode::STOPPED)),
+        AfterFlush::Close => retire(Cause::Finished, WireAction::Close),
+        AfterFlush::Done => retire(Cause::Finished, WireAction::Nothing),
+        AfterFlush::Reset { cause, .. } => retire(cause, WireAction::KeptReset),
     }
 }
 
-fn lingering(linger: Linger, signal: Signal) -> Step {
-    let to = |linger| Step::To(Phase::Lingering(linger));
+fn remote_lingering(linger: Linger, signal: RemoteSignal) -> Result<Step, Violation> {
+    let to = |linger| Ok(Step::To(Phase::Lingering(linger)));
     match (signal, linger) {
-        (Signal::Opened, _) => Step::Violation(Violation::UnexpectedOpened),
-        // Nobody reads any more, and the end is near.
-        (Signal::Data | Signal::Finish, Linger::Flush(Then::Reset { .. })) => Step::Stay,
-        (Signal::Deadline, Linger::Flush(Then::Reset { .. })) => {
-            retire(Cause::LingerTimeout, Tell::KeptReset)
+        (RemoteSignal::Opened, _) => Err(Violation::UnexpectedOpened),
+        (RemoteSignal::Reset, _) => Ok(retire(Cause::PeerReset, WireAction::Echo)),
+        (RemoteSignal::Eof, _) => Ok(end_complete(Cause::PeerClosed, WireAction::Echo)),
+        (RemoteSignal::Data | RemoteSignal::Finish, Linger::Flush(AfterFlush::Done)) => {
+            Err(Violation::AfterFinish)
         }
-        (Signal::Data, Linger::Flush(Then::Await)) => to(Linger::Flush(Then::Stop)),
-        (Signal::Data, Linger::Await) => after_flush(Then::Stop),
-        (Signal::Data | Signal::Finish, Linger::Flush(Then::Done)) => {
-            Step::Violation(Violation::AfterFinish)
+        // The application does not read any more, and its reset follows soon.
+        (RemoteSignal::Data | RemoteSignal::Finish, Linger::Flush(AfterFlush::Reset { .. })) => {
+            Ok(Step::Stay)
         }
-        (Signal::Finish, Linger::Flush(_)) => to(Linger::Flush(Then::Done)),
-        (Signal::Finish, Linger::Await) => end_clean(Cause::Finished, Tell::Nothing),
-        (Signal::Reset, _) => retire(Cause::PeerReset, Tell::Echo),
-        (Signal::Eof, _) => end_clean(Cause::PeerClosed, Tell::Echo),
-        (Signal::Flushed, Linger::Flush(then)) => after_flush(then),
-        (Signal::Deadline, _) => retire(Cause::LingerTimeout, Tell::Reset(ResetCode::STALLED)),
-        (Signal::NotListed, _) => retire(Cause::NotListed, Tell::Nothing),
-        (Signal::SessionEnded, _) => retire(Cause::SessionEnded, Tell::Nothing),
-        (Signal::Accept | Signal::Refuse(_) | Signal::FinishWrite | Signal::Abort(_), _) => {
-            Step::Misuse
+        (RemoteSignal::Data, Linger::Flush(AfterFlush::AwaitFinish)) => {
+            to(Linger::Flush(AfterFlush::Stop))
         }
+        (RemoteSignal::Data, Linger::AwaitFinish) => Ok(after_flush(AfterFlush::Stop)),
+        (RemoteSignal::Finish, Linger::Flush(_)) => to(Linger::Flush(AfterFlush::Done)),
+        (RemoteSignal::Finish, Linger::AwaitFinish) => {
+            Ok(end_complete(Cause::Finished, WireAction::Nothing))
+        }
+        (RemoteSignal::Data, Linger::Flush(_)) => Ok(Step::Stay),
+    }
+}
+
+fn session_lingering(linger: Linger, signal: SessionSignal) -> Step {
+    match (signal, linger) {
+        (SessionSignal::Flushed, Linger::Flush(then)) => after_flush(then),
+        (SessionSignal::Deadline, Linger::Flush(AfterFlush::Reset { .. })) => {
+            retire(Cause::LingerTimeout, WireAction::KeptReset)
+        }
+        (SessionSignal::Deadline, _) => {
+            retire(Cause::LingerTimeout, WireAction::Reset(ResetCode::STALLED))
+        }
+        (SessionSignal::NotListed, _) => retire(Cause::NotListed, WireAction::Nothing),
+        (SessionSignal::SessionEnded, _) => retire(Cause::SessionEnded, WireAction::Nothing),
         _ => Step::Stay,
     }
 }
 
-fn over(cause: Cause, clean: bool, signal: Signal) -> Step {
-    match signal {
-        // What was written last may not have arrived.
-        Signal::FinishWrite if !clean => Step::Misuse,
-        Signal::Release | Signal::Abort(_) | Signal::Drained => retire(cause, Tell::Nothing),
-        Signal::Accept | Signal::Refuse(_) => Step::Misuse,
-        Signal::Opened => Step::Violation(Violation::UnexpectedOpened),
-        // Messages that crossed with the end.
-        _ => Step::Stay,
+fn command_ended(cause: Cause, complete: bool, command: Command) -> Result<Step, Misuse> {
+    match command {
+        // The bytes written last may not have arrived.
+        Command::Finish if !complete => Err(Misuse),
+        Command::Finish => Ok(Step::Stay),
+        Command::Release | Command::Reset(_) => Ok(retire(cause, WireAction::Nothing)),
+        Command::Accept | Command::Refuse(_) => Err(Misuse),
     }
 }

@@ -5,7 +5,10 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::{Context, Early, Linger, Phase, RecvHalf, SendHalf, Signal, Step, Tell, Then};
+use super::{
+    AfterFlush, Command, Context, Early, Linger, Misuse, Phase, RecvHalf, RemoteSignal, SendHalf,
+    SessionSignal, Step, Violation, WireAction,
+};
 use crate::ledger::Cause;
 use crate::wire::ResetCode;
 
@@ -19,8 +22,8 @@ fn all<T: Copy>(first: T, next: impl Fn(T) -> Option<T>) -> Vec<T> {
 fn early() -> Vec<Early> {
     all(Early::Open, |early| match early {
         Early::Open => Some(Early::Finished),
-        Early::Finished => Some(Early::Over),
-        Early::Over => None,
+        Early::Finished => Some(Early::Ended),
+        Early::Ended => None,
     })
 }
 
@@ -40,22 +43,22 @@ fn recv() -> Vec<RecvHalf> {
     })
 }
 
-fn then() -> Vec<Then> {
-    all(Then::Await, |then| match then {
-        Then::Await => Some(Then::Stop),
-        Then::Stop => Some(Then::Close),
-        Then::Close => Some(Then::Done),
-        Then::Done => Some(Then::Reset { cause: Cause::Aborted, finished: false }),
-        Then::Reset { .. } => None,
+fn then() -> Vec<AfterFlush> {
+    all(AfterFlush::AwaitFinish, |then| match then {
+        AfterFlush::AwaitFinish => Some(AfterFlush::Stop),
+        AfterFlush::Stop => Some(AfterFlush::Close),
+        AfterFlush::Close => Some(AfterFlush::Done),
+        AfterFlush::Done => Some(AfterFlush::Reset { cause: Cause::Aborted, finished: false }),
+        AfterFlush::Reset { .. } => None,
     })
 }
 
 fn linger() -> Vec<Linger> {
-    all(Linger::Flush(Then::Await), |linger| match linger {
+    all(Linger::Flush(AfterFlush::AwaitFinish), |linger| match linger {
         Linger::Flush(then) => {
-            Some(after(&self::then(), &then).map_or(Linger::Await, Linger::Flush))
+            Some(after(&self::then(), &then).map_or(Linger::AwaitFinish, Linger::Flush))
         }
-        Linger::Await => None,
+        Linger::AwaitFinish => None,
     })
 }
 
@@ -66,72 +69,101 @@ fn after<T: Copy + PartialEq>(all: &[T], item: &T) -> Option<T> {
 
 /// Every phase, by kind of phase.
 fn phases() -> Vec<Phase> {
-    let kinds = all(Phase::Opening, |phase| match phase {
-        Phase::Opening => Some(Phase::Dialing(Early::Open)),
-        Phase::Dialing(_) => Some(Phase::OPEN),
-        Phase::Open { .. } => Some(Phase::Lingering(Linger::Await)),
-        Phase::Lingering(_) => Some(Phase::Over { cause: Cause::PeerReset, clean: false }),
-        Phase::Over { .. } => None,
+    let kinds = all(Phase::PendingOutbound, |phase| match phase {
+        Phase::PendingOutbound => Some(Phase::PendingInbound(Early::Open)),
+        Phase::PendingInbound(_) => Some(Phase::OPEN),
+        Phase::Open { .. } => Some(Phase::Lingering(Linger::AwaitFinish)),
+        Phase::Lingering(_) => Some(Phase::Ended { cause: Cause::PeerReset, complete: false }),
+        Phase::Ended { .. } => None,
     });
     kinds.into_iter().flat_map(of_its_kind).collect()
 }
 
 fn of_its_kind(kind: Phase) -> Vec<Phase> {
     match kind {
-        Phase::Opening => Vec::from([Phase::Opening]),
-        Phase::Dialing(_) => early().into_iter().map(Phase::Dialing).collect(),
+        Phase::PendingOutbound => Vec::from([Phase::PendingOutbound]),
+        Phase::PendingInbound(_) => early().into_iter().map(Phase::PendingInbound).collect(),
         Phase::Open { .. } => {
             let halves = |send| recv().into_iter().map(move |recv| Phase::Open { send, recv });
             send().into_iter().flat_map(halves).collect()
         }
         Phase::Lingering(_) => linger().into_iter().map(Phase::Lingering).collect(),
-        Phase::Over { cause, .. } => {
-            [false, true].into_iter().map(|clean| Phase::Over { cause, clean }).collect()
+        Phase::Ended { cause, .. } => {
+            [false, true].into_iter().map(|complete| Phase::Ended { cause, complete }).collect()
         }
     }
 }
 
-fn signals() -> Vec<Signal> {
-    let code = ResetCode::DIAL_FAILED;
-    all(Signal::Opened, |signal| match signal {
-        Signal::Opened => Some(Signal::Data),
-        Signal::Data => Some(Signal::Finish),
-        Signal::Finish => Some(Signal::Reset),
-        Signal::Reset => Some(Signal::Eof),
-        Signal::Eof => Some(Signal::Overrun),
-        Signal::Overrun => Some(Signal::Accept),
-        Signal::Accept => Some(Signal::Refuse(code)),
-        Signal::Refuse(_) => Some(Signal::FinishWrite),
-        Signal::FinishWrite => Some(Signal::Abort(code)),
-        Signal::Abort(_) => Some(Signal::Release),
-        Signal::Release => Some(Signal::Flushed),
-        Signal::Flushed => Some(Signal::Drained),
-        Signal::Drained => Some(Signal::Deadline),
-        Signal::Deadline => Some(Signal::NotListed),
-        Signal::NotListed => Some(Signal::NotTaken),
-        Signal::NotTaken => Some(Signal::SessionEnded),
-        Signal::SessionEnded => None,
+/// A signal of any of the three kinds.
+#[derive(Clone, Copy, Debug)]
+enum Signal {
+    Remote(RemoteSignal),
+    Command(Command),
+    Session(SessionSignal),
+}
+
+fn remote_signals() -> Vec<RemoteSignal> {
+    all(RemoteSignal::Opened, |signal| match signal {
+        RemoteSignal::Opened => Some(RemoteSignal::Data),
+        RemoteSignal::Data => Some(RemoteSignal::Finish),
+        RemoteSignal::Finish => Some(RemoteSignal::Reset),
+        RemoteSignal::Reset => Some(RemoteSignal::Eof),
+        RemoteSignal::Eof => None,
     })
+}
+
+fn commands() -> Vec<Command> {
+    let code = ResetCode::DIAL_FAILED;
+    all(Command::Accept, |command| match command {
+        Command::Accept => Some(Command::Refuse(code)),
+        Command::Refuse(_) => Some(Command::Finish),
+        Command::Finish => Some(Command::Reset(code)),
+        Command::Reset(_) => Some(Command::Release),
+        Command::Release => None,
+    })
+}
+
+fn session_signals() -> Vec<SessionSignal> {
+    all(SessionSignal::Flushed, |signal| match signal {
+        SessionSignal::Flushed => Some(SessionSignal::Drained),
+        SessionSignal::Drained => Some(SessionSignal::Deadline),
+        SessionSignal::Deadline => Some(SessionSignal::Overrun),
+        SessionSignal::Overrun => Some(SessionSignal::NotListed),
+        SessionSignal::NotListed => Some(SessionSignal::NotTaken),
+        SessionSignal::NotTaken => Some(SessionSignal::SessionEnded),
+        SessionSignal::SessionEnded => None,
+    })
+}
+
+fn signals() -> Vec<Signal> {
+    let remote = remote_signals().into_iter().map(Signal::Remote);
+    let commands = commands().into_iter().map(Signal::Command);
+    let session = session_signals().into_iter().map(Signal::Session);
+    remote.chain(commands).chain(session).collect()
 }
 
 fn phase_name(phase: Phase) -> String {
     match phase {
-        Phase::Opening => "Opening".to_string(),
-        Phase::Dialing(early) => format!("Dialing {early:?}"),
+        Phase::PendingOutbound => "PendingOutbound".to_string(),
+        Phase::PendingInbound(early) => format!("PendingInbound {early:?}"),
         Phase::Open { send, recv } => format!("Open send {send:?} recv {recv:?}"),
-        Phase::Lingering(Linger::Flush(Then::Reset { .. })) => "Lingering Flush Reset".to_string(),
+        Phase::Lingering(Linger::Flush(AfterFlush::Reset { .. })) => {
+            "Lingering Flush Reset".to_string()
+        }
         Phase::Lingering(Linger::Flush(then)) => format!("Lingering Flush {then:?}"),
-        Phase::Lingering(Linger::Await) => "Lingering Await".to_string(),
-        Phase::Over { clean: true, .. } => "Over clean".to_string(),
-        Phase::Over { clean: false, .. } => "Over cut".to_string(),
+        Phase::Lingering(Linger::AwaitFinish) => "Lingering AwaitFinish".to_string(),
+        Phase::Ended { complete: true, .. } => "Ended complete".to_string(),
+        Phase::Ended { complete: false, .. } => "Ended cut".to_string(),
     }
 }
 
 fn signal_name(signal: Signal) -> String {
     match signal {
-        Signal::Refuse(_) => "Refuse".to_string(),
-        Signal::Abort(_) => "Abort".to_string(),
-        signal => format!("{signal:?}"),
+        Signal::Remote(signal) => format!("remote {signal:?}"),
+        Signal::Command(Command::Refuse(_)) => "command Refuse".to_string(),
+        Signal::Command(Command::Reset(_)) => "command Reset".to_string(),
+        Signal::Command(command) => format!("command {command:?}"),
+        Signal::Session(signal) => format!("session {signal:?}"),
     }
 }
 
@@ -140,34 +172,43 @@ fn step_name(from: Phase, step: Step) -> String {
         Step::Stay => "·".to_string(),
         Step::To(phase) if phase == from => "→ itself".to_string(),
         Step::To(phase) => format!("→ {}", phase_name(phase)),
-        Step::End { cause, clean, tell } => {
-            let clean = if clean { "clean" } else { "cut" };
-            format!("end {cause} {clean}{}", tell_name(tell))
+        Step::End { cause, complete, wire } => {
+            let complete = if complete { "complete" } else { "cut" };
+            format!("end {cause} {complete}{}", wire_name(wire))
         }
         Step::ResetAfterFlush { cause, code, finished } => {
             let finish = if finished { " with its Finish" } else { "" };
             format!("flush{finish}, then {cause}: {code}")
         }
-        Step::Retire { cause, tell } => format!("retire {cause}{}", tell_name(tell)),
-        Step::Violation(violation) => format!("violation {violation:?}"),
-        Step::Misuse => "misuse".to_string(),
+        Step::Retire { cause, wire } => format!("retire {cause}{}", wire_name(wire)),
     }
 }
 
-fn tell_name(tell: Tell) -> String {
-    match tell {
-        Tell::Nothing => String::new(),
-        Tell::Reset(code) => format!(", tell reset: {code}"),
-        Tell::KeptReset => ", tell the kept reset".to_string(),
-        Tell::Close => ", tell close".to_string(),
-        Tell::Echo => ", tell echo".to_string(),
+fn outcome_name(phase: Phase, signal: Signal, context: Context) -> String {
+    let violation = |violation: Violation| format!("violation {violation:?}");
+    let misuse = |Misuse| "misuse".to_string();
+    let name = |step| step_name(phase, step);
+    match signal {
+        Signal::Remote(signal) => phase.on_remote(signal, context).map_or_else(violation, name),
+        Signal::Command(command) => phase.on_command(command, context).map_or_else(misuse, name),
+        Signal::Session(signal) => name(phase.on_session(signal)),
+    }
+}
+
+fn wire_name(wire: WireAction) -> String {
+    match wire {
+        WireAction::Nothing => String::new(),
+        WireAction::Reset(code) => format!(", send reset: {code}"),
+        WireAction::KeptReset => ", send the kept reset".to_string(),
+        WireAction::Close => ", send close".to_string(),
+        WireAction::Echo => ", send echo".to_string(),
     }
 }
 
 /// The cells of a phase and a signal, one for each context; those that are the same, once.
 fn cells(phase: Phase, signal: Signal) -> String {
     let cell = |half_close, unread, queued| {
-        step_name(phase, phase.step(signal, Context { half_close, unread, queued }))
+        outcome_name(phase, signal, Context { half_close, unread, queued })
     };
     let read_or_not = |half_close, queued| {
         let (read, unread) = (cell(half_close, false, queued), cell(half_close, true, queued));
@@ -181,7 +222,7 @@ fn cells(phase: Phase, signal: Signal) -> String {
     if extended == base {
         extended
     } else {
-        format!("extended: {extended}\n{:15}base:     {base}", "")
+        format!("extended: {extended}\n{:23}base:     {base}", "")
     }
 }
 
@@ -192,7 +233,7 @@ fn every_signal_in_every_phase() {
     for phase in phases() {
         table += &format!("{}\n", phase_name(phase));
         for signal in signals() {
-            table += &format!("  {:<13}{}\n", signal_name(signal), cells(phase, signal));
+            table += &format!("  {:<21}{}\n", signal_name(signal), cells(phase, signal));
         }
         table.push('\n');
     }

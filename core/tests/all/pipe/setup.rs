@@ -51,10 +51,10 @@ impl Small {
         limits.max_connections = self.max_connections;
         limits.max_dials = self.max_dials;
         limits.max_queued_control = 100;
-        limits.pause_above = self.pause_above;
-        limits.resume_below = self.resume_below;
-        limits.unread_cap = self.unread_cap;
-        limits.unread_budget = self.unread_budget;
+        limits.base.pause_above = self.pause_above;
+        limits.base.resume_below = self.resume_below;
+        limits.base.unread_cap = self.unread_cap;
+        limits.base.unread_budget = self.unread_budget;
         config.timing.reconcile = Duration::from_secs(7);
         config
     }

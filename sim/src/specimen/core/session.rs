@@ -139,8 +139,8 @@ broken! {
 
 /// See [`IgnoresPause`].
 pub(super) fn holds_anything(config: &mut SessionConfig) {
-    config.limits.unread_cap = usize::MAX;
-    config.limits.unread_budget = usize::MAX;
+    config.limits.base.unread_cap = usize::MAX;
+    config.limits.base.unread_budget = usize::MAX;
 }
 
 broken! {
