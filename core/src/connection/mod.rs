@@ -106,14 +106,19 @@ pub(crate) enum Scheduling {
 }
 
 impl Connection {
-    pub(crate) fn new(phase: Phase, flow: Flow, announced: bool) -> Self {
+    pub(crate) fn new(
+        phase: Phase,
+        flow: Flow,
+        announced: bool,
+        deadline: Option<Deadline>,
+    ) -> Self {
         Self {
             phase,
             send: SendBuffer::default(),
             recv: RecvBuffer::default(),
             flow,
             close_reason: None,
-            deadline: None,
+            deadline,
             announced,
             missing: None,
             scheduling: Scheduling::Idle,

@@ -2,7 +2,6 @@
 //! queue that lists them.
 
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 
 use super::common::Common;
 use super::id_queue::IdQueue;
@@ -122,6 +121,9 @@ impl Connections {
     /// Adds a pending dial of `target`, or a connection whose dial needs no answer. The caller has
     /// made sure that the id is free.
     pub(super) fn insert(&mut self, id: ConnectionId, connection: Connection, target: &str) {
+        if let Some(deadline) = connection.deadline {
+            self.shared.deadlines.insert(deadline);
+        }
         let totals = Totals::of(&connection);
         let before = self.rows.insert(id, connection);
         debug_assert!(before.is_none(), "connection {id} inserted twice");
@@ -137,27 +139,23 @@ impl Connections {
         self.check_changed();
     }
 
-    /// Changes a row in one look-up, and removes it if `change` retired it. `None` if it is not
-    /// there.
+    /// Changes a row, and removes it if `change` retired it. `None` if it is not there.
     pub(super) fn with<R>(
         &mut self,
         id: ConnectionId,
         session: &mut Common,
         change: impl FnOnce(&mut Row<'_>) -> R,
     ) -> Option<R> {
-        let Entry::Occupied(mut entry) = self.rows.entry(id) else { return None };
-        let mut row = Row::new(id, entry.get_mut(), &mut self.shared, session);
-        let before = row.before();
+        let connection = self.rows.get_mut(&id)?;
+        let mut row = Row::new(id, connection, &mut self.shared, session);
         let result = change(&mut row);
-        let retired = row.retired();
-        let after = Totals::of(entry.get());
+        let (before, retired) = (row.before(), row.retired());
+        let after = if retired.is_none() { Totals::of(connection) } else { Totals::default() };
+        self.shared.account(id, before, after);
         if let Some(cause) = retired {
-            self.shared.account(id, before, Totals::default());
             self.shared.removed.count(cause);
             self.shared.live -= 1;
-            entry.remove();
-        } else {
-            self.shared.account(id, before, after);
+            self.rows.remove(&id);
         }
         self.check_changed();
         Some(result)

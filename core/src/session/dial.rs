@@ -7,7 +7,7 @@ use super::input::Handled;
 use super::outbox::Control;
 use super::{Event, NotPossible, OpenError, PeerMisbehaved, Session, base};
 use crate::connection::{Command, Connection, Early, Flow, Phase, RemoteSignal};
-use crate::timers::Timer;
+use crate::timers::{Deadline, Timer};
 use crate::wire::{Body, Dialect, InvalidMessage, ResetCode};
 use crate::{ConnectionId, Instant};
 
@@ -32,14 +32,17 @@ impl Session {
         self.check_capacity()?;
         let within = within.unwrap_or(self.common.config.timing.dial);
         let id = self.common.ids.allocate();
-        let phase = match self.common.dialect {
-            Dialect::Base => Phase::OPEN,
-            Dialect::Extended => Phase::PendingOutbound,
+        let (phase, deadline) = match self.common.dialect {
+            Dialect::Base => (Phase::OPEN, None),
+            Dialect::Extended => {
+                let deadline = Deadline { at: now + within, timer: Timer::Dial(id) };
+                (Phase::PendingOutbound, Some(deadline))
+            }
         };
-        self.connections.insert(id, Connection::new(phase, self.new_flow(), false), target);
-        match phase {
-            Phase::PendingOutbound => self.arm(id, Timer::Dial(id), within),
-            _ => self.common.events.push_back(Event::Opened(id)),
+        let connection = Connection::new(phase, self.new_flow(), false, deadline);
+        self.connections.insert(id, connection, target);
+        if phase == Phase::OPEN {
+            self.common.events.push_back(Event::Opened(id));
         }
         let within_millis = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
         let connect = Control::Connect { id, target: target.to_string(), within_millis };
@@ -97,10 +100,6 @@ impl Session {
         Flow::new(common.dialect, &common.config.limits, common.remote.as_ref())
     }
 
-    fn arm(&mut self, id: ConnectionId, timer: Timer, after: Duration) {
-        self.connections.with(id, &mut self.common, |row| row.arm(timer, after));
-    }
-
     /// Answers a dial of the remote: it succeeded.
     ///
     /// # Errors
@@ -145,9 +144,10 @@ impl Session {
             return Ok(());
         }
         let within = self.accept_time(deadline);
-        let connection = Connection::new(Phase::PendingInbound(Early::Open), self.new_flow(), true);
+        let deadline = Deadline { at: self.common.now + within, timer: Timer::Accept(id) };
+        let phase = Phase::PendingInbound(Early::Open);
+        let connection = Connection::new(phase, self.new_flow(), true, Some(deadline));
         self.connections.insert(id, connection, &target);
-        self.arm(id, Timer::Accept(id), within);
         self.common.events.push_back(Event::Incoming { id, target, within });
         Ok(())
     }

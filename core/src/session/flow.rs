@@ -40,7 +40,8 @@ impl Session {
 
     /// Reports the next writer that waits for the session's send budget, once half of it is free.
     pub(super) fn wake_budget_writer(&mut self) -> Option<Event> {
-        if self.connections.totals().to_send > self.common.config.limits.send_budget / 2 {
+        let Shared { budget, totals, .. } = self.connections.shared();
+        if budget.is_empty() || totals.to_send > self.common.config.limits.send_budget / 2 {
             return None;
         }
         while let Some(id) = self.connections.next_for_budget() {

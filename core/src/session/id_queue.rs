@@ -23,7 +23,13 @@ impl IdQueue {
         self.queue.push_back(id);
     }
 
+    /// Takes out the first connection. Most calls find none, and cost a comparison.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<ConnectionId> {
+        if self.queue.is_empty() { None } else { self.pop_queued() }
+    }
+
+    fn pop_queued(&mut self) -> Option<ConnectionId> {
         while let Some(id) = self.queue.pop_front() {
             if !self.left.remove(&id) {
                 shrink_if_empty(&mut self.queue);
