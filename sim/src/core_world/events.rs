@@ -265,8 +265,8 @@ fn note_owed(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retired) 
 /// other end obeys. While a Pause is on its way, as much again follows what was there.
 fn holds_a_path(knobs: &Knobs, side: usize) -> bool {
     let limits = if side == AGENT { &knobs.agent } else { &knobs.server };
-    let path = knobs.link.capacity.saturating_add(limits.base.pause_above).saturating_mul(3);
-    limits.base.unread_cap.min(limits.base.unread_budget) > path
+    let path = knobs.link.capacity.saturating_add(limits.pause_above).saturating_mul(3);
+    limits.unread_cap.min(limits.unread_budget) > path
 }
 
 fn on_closed<E: End>(
