@@ -1,3 +1,5 @@
+//! The ends of a session, and the ids of connections.
+
 use core::fmt;
 
 /// The end of a session: who sent the upgrade, who answered it.

@@ -16,7 +16,6 @@ mod ledger;
 pub mod protocol {}
 mod reconnect;
 pub mod registry;
-mod rng;
 pub mod session;
 mod time;
 mod timers;

@@ -1,3 +1,5 @@
+//! Points in time, as values.
+
 use core::fmt;
 use core::ops::{Add, Sub};
 use core::time::Duration;

@@ -1,3 +1,5 @@
+//! The ledger of a registry.
+
 /// How many rows a registry has seen and has, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegistryLedger {

@@ -9,34 +9,28 @@
 //! Nothing goes in circles: only agents are announced, never what a peer announced, and a dial
 //! that a peer asks for ends at an agent of this server ([`Registry::lookup_local`]).
 
-mod announcement;
-mod candidate;
-mod error;
 mod ledger;
 mod limits;
-mod no_such_client;
 mod peer_target;
 mod routes;
-mod session;
-mod transition;
+mod sessions;
 
 use alloc::collections::BTreeMap;
 
-pub(crate) use announcement::check_route;
-pub use announcement::{Announcement, RouteChange};
-pub use candidate::Candidate;
-pub use error::RegistryError;
 pub use ledger::{RegistryLedger, Tally};
-pub use limits::RegistryLimits;
-pub use no_such_client::{no_such_client, says_no_such_client};
-pub use peer_target::{InvalidPeerTarget, Unspeakable, peer_target, split_peer_target};
-pub use session::{Entry, SessionKey, SessionKind};
-pub use transition::{Inserted, Removed};
+pub use limits::{RegistryError, RegistryLimits};
+pub use peer_target::{
+    Candidate, InvalidPeerTarget, Unspeakable, no_such_client, peer_target, says_no_such_client,
+    split_peer_target,
+};
+pub(crate) use routes::check_route;
+pub use routes::{Announcement, RouteChange};
+pub use sessions::{Entry, InsertedSession, RemovedSession, SessionKey, SessionKind};
 
 use crate::wire::{ClientRoute, Dialect};
 use ledger::Counter;
 use routes::Routes;
-use session::Names;
+use sessions::Names;
 
 /// The sessions of one server and the routes that its peers announce.
 ///
@@ -91,7 +85,7 @@ impl Registry {
     /// # Errors
     ///
     /// The key is empty or too long, or the server is full; the session is to be refused.
-    pub fn insert_agent(&mut self, client_key: &str) -> Result<Inserted, RegistryError> {
+    pub fn insert_agent(&mut self, client_key: &str) -> Result<InsertedSession, RegistryError> {
         self.insert(SessionKind::Agent, client_key, Dialect::Extended)
     }
 
@@ -104,7 +98,7 @@ impl Registry {
         &mut self,
         peer_id: &str,
         dialect: Dialect,
-    ) -> Result<Inserted, RegistryError> {
+    ) -> Result<InsertedSession, RegistryError> {
         self.insert(SessionKind::IncomingPeer, peer_id, dialect)
     }
 
@@ -117,21 +111,21 @@ impl Registry {
         &mut self,
         peer_id: &str,
         dialect: Dialect,
-    ) -> Result<Inserted, RegistryError> {
+    ) -> Result<InsertedSession, RegistryError> {
         self.insert(SessionKind::OutgoingPeer, peer_id, dialect)
     }
 
     /// A session ended. `None` if it is not registered (any more): a session that was replaced
     /// does not take its successor with it.
-    pub fn remove(&mut self, session: SessionKey) -> Option<Removed> {
+    pub fn remove(&mut self, session: SessionKey) -> Option<RemovedSession> {
         let entry = self.retire(session)?;
         let announce = self.announce_removal(&entry, session);
         self.assert_balance();
-        Some(Removed { session, entry, announce })
+        Some(RemovedSession { session, entry, announce })
     }
 
     /// A peer server is no longer one: its sessions, to be closed, and its routes are gone at once.
-    pub fn remove_peer(&mut self, peer_id: &str) -> impl Iterator<Item = Removed> + use<> {
+    pub fn remove_peer(&mut self, peer_id: &str) -> impl Iterator<Item = RemovedSession> + use<> {
         let peers = [SessionKind::IncomingPeer, SessionKind::OutgoingPeer];
         let sessions = peers.map(|kind| self.names.get(kind, peer_id));
         sessions.map(|session| self.remove(session?)).into_iter().flatten()

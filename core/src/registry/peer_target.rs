@@ -10,6 +10,7 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
+use super::SessionKey;
 use crate::wire::{Dialect, base};
 
 const ESCAPES: [(char, &str); 3] = [('%', "%25"), ('/', "%2F"), (':', "%3A")];
@@ -147,6 +148,60 @@ fn read_escape(text: &str) -> Result<(char, usize), InvalidPeerTarget> {
     escape.map(|&(special, code)| (special, code.len())).ok_or(InvalidPeerTarget::Escape)
 }
 
+/// A session through which a client can be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// The client's own.
+    Local(SessionKey),
+    /// That of a peer server which announced the client.
+    Peer {
+        /// The peer's session.
+        session: SessionKey,
+        /// What the peer speaks.
+        dialect: Dialect,
+    },
+}
+
+impl Candidate {
+    /// The session to open the connection in.
+    #[must_use]
+    pub const fn session(self) -> SessionKey {
+        match self {
+            Self::Local(session) | Self::Peer { session, .. } => session,
+        }
+    }
+
+    /// What to ask the session for: the target itself, or through a peer [`peer_target`].
+    ///
+    /// # Errors
+    ///
+    /// The peer's dialect cannot express the client's key.
+    pub fn target<'a>(
+        self,
+        client_key: &str,
+        target: &'a str,
+    ) -> Result<Cow<'a, str>, Unspeakable> {
+        match self {
+            Self::Local(_) => Ok(Cow::Borrowed(target)),
+            Self::Peer { dialect, .. } => peer_target(dialect, client_key, target).map(Cow::Owned),
+        }
+    }
+}
+
+/// The words for a client that is not there, as the Go end puts them.
+#[must_use]
+pub fn no_such_client(client_key: &str) -> String {
+    format!("failed to find Session for client {client_key}")
+}
+
+/// Whether an end that dialled this client through a peer was told that it is not there.
+#[must_use]
+pub fn says_no_such_client(text: &str, client_key: &str) -> bool {
+    let whole = no_such_client(client_key);
+    // A cut does not split a character, so it may come a little before the limit.
+    whole == text || (text.len() + char::MAX_LEN_UTF8 > base::MAX_ERROR && whole.starts_with(text))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -231,5 +286,18 @@ mod tests {
                 prop_assert!(again);
             }
         }
+    }
+
+    #[test]
+    fn the_words_are_known_again_also_when_they_are_cut() {
+        let key = "\u{e9}".repeat(80);
+        let words = no_such_client(&key);
+        let cut = &words[..words.floor_char_boundary(base::MAX_ERROR)];
+        assert!(says_no_such_client(&words, &key) && says_no_such_client(cut, &key));
+        assert!(says_no_such_client("failed to find Session for client edge-7", "edge-7"));
+        for other in ["", "EOF", "failed to find Session for client ", "connection refused"] {
+            assert!(!says_no_such_client(other, "edge-7"), "{other}");
+        }
+        assert!(!says_no_such_client("failed to find Session for client edge-7", "edge-70"));
     }
 }

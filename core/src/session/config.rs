@@ -1,3 +1,5 @@
+//! What a session may hold, and how long it waits.
+
 use core::ops::RangeInclusive;
 use core::time::Duration;
 

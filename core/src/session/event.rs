@@ -1,3 +1,5 @@
+//! Events for the application.
+
 use alloc::string::String;
 use core::time::Duration;
 

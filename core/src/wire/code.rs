@@ -1,3 +1,5 @@
+//! Codes of resets and of the end of a session.
+
 use core::fmt;
 
 /// Why a connection was reset.

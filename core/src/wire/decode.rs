@@ -1,13 +1,50 @@
+//! Decoding of messages, within limits.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes};
 
-use super::reader::Reader;
-use super::text::keep_head;
-use super::{Body, ClientRoute, DecodeLimits, Dialect, Field, InvalidMessage, Message};
-use super::{ResetCode, Settings, kind};
+use super::message::kind;
+use super::{
+    Body, ClientRoute, Dialect, Field, InvalidMessage, Message, ResetCode, Settings, varint,
+};
 use crate::ConnectionId;
+
+/// How much of what the other end sends is taken in.
+///
+/// Nothing is allocated for what is above a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DecodeLimits {
+    /// The longest message, header included, in bytes.
+    pub message: usize,
+    /// How many bytes of a text for people are kept; the rest is dropped.
+    pub text: usize,
+    /// The longest Connect target, in bytes.
+    pub target: usize,
+    /// The longest client key of a peer's route, in bytes.
+    pub client_key: usize,
+    /// The largest number of ids in one reconciliation message.
+    pub ids: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self {
+            // A Go application's single write becomes one message, whatever its size. This lets
+            // through what such applications do write, and bounds one message's memory.
+            message: 4 * 1024 * 1024,
+            // Ten times what Go reads: enough for a chain of causes in a log line.
+            text: 1024,
+            // A host name has 253 bytes at most; a client key may stand in front of it.
+            target: 1024,
+            // Five times what fits into Go's route message.
+            client_key: 512,
+            // All the connections of a large session: 512 KiB of ids.
+            ids: 65_536,
+        }
+    }
+}
 
 type Decoded<T> = Result<T, InvalidMessage>;
 
@@ -188,4 +225,95 @@ fn next_id(previous: Option<ConnectionId>, listed: i64) -> Decoded<ConnectionId>
         return Err(InvalidMessage::IdsNotAscending { previous, id });
     }
     Ok(ConnectionId::from_wire(id))
+}
+
+/// Reads the fields of a message from its start.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    pub(super) const fn new(input: &'a [u8]) -> Self {
+        Self { rest: input }
+    }
+
+    #[inline]
+    pub(super) fn signed(&mut self, field: Field) -> Result<i64, InvalidMessage> {
+        let (value, len) = varint::read_signed(self.rest)
+            .map_err(|source| InvalidMessage::Varint { field, source })?;
+        self.rest = self.rest.get(len..).unwrap_or_default();
+        Ok(value)
+    }
+
+    pub(super) fn non_negative(&mut self, field: Field) -> Result<u64, InvalidMessage> {
+        let value = self.signed(field)?;
+        u64::try_from(value).map_err(|_| InvalidMessage::Negative { field, value })
+    }
+
+    #[inline]
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The end of a message of the extension, after which nothing may come.
+    pub(super) const fn end(&self, kind: i64) -> Result<(), InvalidMessage> {
+        match self.rest.len() {
+            0 => Ok(()),
+            length => Err(InvalidMessage::Trailing { kind, length }),
+        }
+    }
+}
+
+/// The head of a text that is only for people.
+///
+/// The Go end cuts texts inside a character, so bytes that are not UTF-8 are replaced: a closing
+/// message must not fail because of its wording. What is not [`printable`] is replaced, too.
+pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
+    let head = bytes.get(..limit).unwrap_or(bytes);
+    let mut text = printable(&String::from_utf8_lossy(head));
+    // Each replaced byte may have become three.
+    while text.len() > limit {
+        text.pop();
+    }
+    text
+}
+
+/// A text of the other end as it may stand in a log and on a terminal: without line ends and escape
+/// sequences, with which it could forge lines that are not its own.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keep_head;
+
+    #[test]
+    fn what_controls_a_terminal_is_gone() {
+        assert_eq!(keep_head(b"a\r\nINFO forged\x1b[2J\xc2\x9bx", 100), "a  INFO forged [2J x");
+    }
+
+    #[test]
+    fn a_short_text_is_kept() {
+        assert_eq!(keep_head("añ".as_bytes(), 3), "añ");
+    }
+
+    #[test]
+    fn a_long_text_loses_its_tail() {
+        assert_eq!(keep_head(b"abcd", 3), "abc");
+        assert_eq!(keep_head("aañ".as_bytes(), 3), "aa");
+    }
+
+    #[test]
+    fn a_text_cut_inside_a_character_is_readable() {
+        assert_eq!(keep_head(b"caf\xc3", 100), "caf\u{fffd}");
+    }
+
+    #[test]
+    fn replacements_stay_within_the_limit() {
+        assert_eq!(keep_head(&[0xff; 8], 8), "\u{fffd}\u{fffd}");
+        assert_eq!(keep_head(&[0xff; 8], 0), "");
+    }
 }

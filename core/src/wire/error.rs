@@ -1,3 +1,5 @@
+//! Violations of the message format.
+
 use core::fmt;
 
 use super::InvalidVarint;

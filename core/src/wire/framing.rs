@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::inline::Inline;
+use super::encode::Inline;
 use super::varint::{self, InvalidVarint};
 
 /// The longest message that a length of four bytes can tell.

@@ -1,9 +1,11 @@
+//! Messages: their types and what they carry.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{GoAwayCode, ResetCode, Settings, kind};
+use super::{GoAwayCode, ResetCode, Settings};
 use crate::ConnectionId;
 
 /// The text of an [`Body::Error`] that ends a connection gracefully.
@@ -155,4 +157,27 @@ pub enum Dialect {
     Base,
     /// Those of remotedialer and ours.
     Extended,
+}
+
+/// The numbers of the message types.
+pub(super) mod kind {
+    pub(in crate::wire) const DATA: i64 = 1;
+    pub(in crate::wire) const CONNECT: i64 = 2;
+    pub(in crate::wire) const ERROR: i64 = 3;
+    pub(in crate::wire) const ADD_CLIENT: i64 = 4;
+    pub(in crate::wire) const REMOVE_CLIENT: i64 = 5;
+    pub(in crate::wire) const PAUSE: i64 = 6;
+    pub(in crate::wire) const RESUME: i64 = 7;
+    pub(in crate::wire) const SYNC_CONNECTIONS: i64 = 8;
+
+    // The extension starts at 32, so that it never meets a future type of the base protocol.
+    pub(in crate::wire) const SETTINGS: i64 = 32;
+    pub(in crate::wire) const OPENED: i64 = 33;
+    pub(in crate::wire) const FINISH: i64 = 34;
+    pub(in crate::wire) const RESET: i64 = 35;
+    pub(in crate::wire) const CREDIT: i64 = 36;
+    pub(in crate::wire) const GO_AWAY: i64 = 37;
+    pub(in crate::wire) const PING: i64 = 38;
+    pub(in crate::wire) const PONG: i64 = 39;
+    pub(in crate::wire) const SYNC: i64 = 40;
 }

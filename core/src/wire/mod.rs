@@ -6,33 +6,40 @@
 //!
 //! Every error of this module is the other end's fault: it sent what the protocol does not allow.
 
-pub mod base;
 mod code;
 mod decode;
 mod encode;
 mod error;
 mod framing;
-mod inline;
-mod kind;
-mod limits;
 mod message;
 mod preface;
-mod reader;
 mod settings;
-mod text;
 mod varint;
 
 #[cfg(test)]
 mod tests;
 
 pub use code::{GoAwayCode, ResetCode};
-pub use encode::{Encoded, Header, data_header};
+pub use decode::{DecodeLimits, printable};
+pub use encode::{Encoded, Header, Inline, data_header};
 pub use error::{Field, InvalidMessage};
 pub use framing::{FramePrefix, InvalidFrame, MAX_FRAME, decode_frame, frame_prefix};
-pub use inline::Inline;
-pub use limits::DecodeLimits;
 pub use message::{Body, ClientRoute, Dialect, EOF, Message};
 pub use preface::{Hello, HelloReply, InvalidPreface, PrefaceField, PrefaceLimits};
 pub use settings::Settings;
-pub use text::printable;
 pub use varint::InvalidVarint;
+
+/// How much of a payload the Go implementation of the base protocol reads.
+///
+/// It cuts what is longer without a word, and a cut target is another target. Whoever sends toward
+/// such an end refuses what does not fit.
+pub mod base {
+    /// The longest Connect payload (`proto/address`), in bytes.
+    pub const MAX_TARGET: usize = 266;
+
+    /// The longest AddClient or RemoveClient payload (`clientKey/sessionKey`), in bytes.
+    pub const MAX_ROUTE: usize = 100;
+
+    /// The part of an Error text that is read, in bytes. Cutting is harmless here: people read it.
+    pub const MAX_ERROR: usize = 100;
+}

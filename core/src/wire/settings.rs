@@ -1,6 +1,8 @@
+//! Settings: what an end of an extended session grants.
+
 use alloc::vec::Vec;
 
-use super::reader::Reader;
+use super::decode::Reader;
 use super::{Field, InvalidMessage, varint};
 
 /// What an end of an extended session grants and bears. Each end sends its own, first.
