@@ -20,8 +20,8 @@ use alloc::collections::BTreeMap;
 pub use ledger::{RegistryLedger, Tally};
 pub use limits::{RegistryError, RegistryLimits};
 pub use peer_target::{
-    Candidate, InvalidPeerTarget, Unspeakable, no_such_client, peer_target, says_no_such_client,
-    split_peer_target,
+    Candidate, InvalidPeerTarget, Unspeakable, lacks_client, no_such_client, peer_target,
+    says_no_such_client, split_peer_target,
 };
 pub(crate) use routes::check_route;
 pub use routes::{Announcement, RouteChange};

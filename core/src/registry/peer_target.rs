@@ -11,7 +11,8 @@ use alloc::format;
 use alloc::string::String;
 
 use super::SessionKey;
-use crate::wire::{Dialect, base};
+use crate::ConnectionEnd;
+use crate::wire::{Dialect, ResetCode, base};
 
 const ESCAPES: [(char, &str); 3] = [('%', "%25"), ('/', "%2F"), (':', "%3A")];
 
@@ -194,7 +195,16 @@ pub fn no_such_client(client_key: &str) -> String {
     format!("failed to find Session for client {client_key}")
 }
 
-/// Whether an end that dialled this client through a peer was told that it is not there.
+/// Whether a dial of this client through a peer ended because the peer does not have it.
+#[must_use]
+pub fn lacks_client(end: &ConnectionEnd, client_key: &str) -> bool {
+    match end.code {
+        Some(code) => code == ResetCode::NO_SUCH_CLIENT,
+        None => says_no_such_client(&end.text, client_key),
+    }
+}
+
+/// Whether the text of an Error says that the dialled client is not there.
 #[must_use]
 pub fn says_no_such_client(text: &str, client_key: &str) -> bool {
     let whole = no_such_client(client_key);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, info, info_span, warn};
 use watertight_core::wire::Dialect;
-use watertight_core::{Reconnect, Role};
+use watertight_core::{Event, Reconnect, Role};
 
 use super::connector::Connector;
 use super::{AgentStatus, Inner, WaitReason};
 use crate::handshake::Connected;
 use crate::log_limit::{shortened_text, some};
-use crate::session::{Clock, Notice, Owner, RunOptions, Shared, prepare};
+use crate::session::{Clock, Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
 
@@ -163,26 +163,25 @@ struct LinkOwner {
 }
 
 impl Owner for LinkOwner {
-    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
-        match notice {
-            Notice::Incoming { id, target, within } => {
+    fn on_event(&mut self, shared: &Arc<Shared>, event: Event) {
+        match event {
+            Event::Incoming { id, target, within } => {
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
                 let key = self.agent.connector.hello.client_key();
                 self.agent.handler.spawn(&self.children, key, incoming, self.agent.keepalive);
             }
-            Notice::GoingAway { text, .. } => {
+            Event::GoingAway { text, .. } => {
                 self.status.send_replace(Some(WaitReason::GoingAway(text)));
             }
-            // What is announced comes from peers that connect to a server, not from those that an
-            // agent connects to; and nothing is dialled through such.
-            Notice::ClientAdded(_) | Notice::ClientRemoved(_) | Notice::NoSuchClient { .. } => {}
-            Notice::Closed(end) => {
+            Event::Closed(end) => {
                 self.agent.links.remove(shared);
                 if let Some(host) = &self.agent.host {
                     host.ended(shared, end.clone());
                 }
                 self.status.send_replace(Some(end.into()));
             }
+            // The server of an agent announces nothing.
+            _ => {}
         }
     }
 }

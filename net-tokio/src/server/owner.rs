@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use tracing::{debug, info, warn};
-use watertight_core::SessionEnd;
 use watertight_core::registry::{SessionKey, SessionKind};
 use watertight_core::session::Fault;
+use watertight_core::{Event, SessionEnd};
 
 use super::{Inner, ServerEvent};
 use crate::log_limit::{shortened_text, some};
-use crate::session::{Notice, Owner, Shared};
+use crate::session::{Owner, Shared};
 use crate::stream::Incoming;
 use crate::tasks::Tasks;
 
@@ -49,22 +49,22 @@ impl SessionOwner {
 }
 
 impl Owner for SessionOwner {
-    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
-        match notice {
-            Notice::Incoming { id, target, within } => {
+    fn on_event(&mut self, shared: &Arc<Shared>, event: Event) {
+        match event {
+            Event::Incoming { id, target, within } => {
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
                 let keepalive = self.server.keepalive;
                 self.server.backdial.spawn(&self.children, &self.key, incoming, keepalive);
             }
-            Notice::GoingAway { code, text } => {
+            Event::GoingAway { code, text } => {
                 let (limit, text) = (&shared.limits().sessions, &*shortened_text(&text));
                 if let Some(left_out) = limit.pass().map(some) {
                     info!(%code, text, left_out, "the client takes no new connections");
                 }
             }
-            // Clients announce nobody, and no dial of theirs is a peer's.
-            Notice::ClientAdded(_) | Notice::ClientRemoved(_) | Notice::NoSuchClient { .. } => {}
-            Notice::Closed(end) => self.on_closed(shared, end),
+            Event::Closed(end) => self.on_closed(shared, end),
+            // Clients announce nothing.
+            _ => {}
         }
     }
 }

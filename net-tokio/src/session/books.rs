@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use watertight_core::Ledger;
 
-use super::state::Shared;
+use super::shared::Shared;
 
 /// The books of one end's sessions that have ended. Those that run are kept by their owner.
 #[derive(Debug, Default)]

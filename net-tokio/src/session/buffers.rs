@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use watertight_core::{ConnectionId, Ledger};
 
-use super::state::Shared;
+use super::shared::Shared;
 use crate::log_limit::LogLimit;
 use crate::metrics::buffered_changed;
 

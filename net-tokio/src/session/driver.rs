@@ -1,66 +1,139 @@
 //! The one task of a session: carries messages between the core and the transport.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
-use watertight_core::Transmit;
+use tokio::time::Sleep;
+use watertight_core::{ConnectionEnd, Event, Transmit};
 
-use super::gather::Gather;
-use super::state::{Notice, Shared};
+use super::coalesce::Coalescer;
+use super::shared::Shared;
+use super::state::Notice;
 use crate::transport::{Received, Transport, TransportError};
 
-/// How many messages are taken in before the driver looks after its output and lets other tasks
-/// run: as much Data as a core's cache still holds when it is read.
+/// Messages that a turn receives before it sends and lets other tasks run: as much Data as the cache
+/// of a processor core still holds when it is read.
 const RECEIVE_BUDGET: usize = 16;
 
 /// The same in bytes, after which no further message is begun: some may be long.
 const RECEIVE_BYTES: usize = 256 << 10;
 
-/// How many messages are put out before the same.
+/// Messages that a poll sends before it lets other tasks run.
 const TRANSMIT_BUDGET: usize = 256;
 
-/// How many of them are taken from the session at once.
+/// Messages of one batch, which is taken from the session under one lock.
 const TRANSMIT_BATCH: usize = 16;
 
 /// The same in bytes.
 const TRANSMIT_BYTES: usize = 64 << 10;
 
-/// How long the orderly end of a transport may take. The other end may be gone.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+/// The time that the orderly end of a transport may take. The remote may be gone.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the session's owner does with what the driver tells it.
+/// What owns a session, and acts on its events.
+///
+/// Called outside the session's lock, from the driver's task. Must not block.
 pub(crate) trait Owner: Send + 'static {
-    /// Called outside the session's lock, from the driver's task. Must not block.
-    /// [`Notice::Closed`] comes exactly once, even if the driver is dropped.
-    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice);
+    /// A dial of the remote, or an event of the session itself. [`Event::Closed`] comes exactly once,
+    /// even if the driver is dropped.
+    fn on_event(&mut self, shared: &Arc<Shared>, event: Event);
+
+    /// A dial of a peer's client ended, with an error or before it was answered. It is in order with
+    /// the peer's announcements, so that a client which is announced again meanwhile is not
+    /// forgotten.
+    fn on_client_dial_ended(&mut self, _client: &str, _end: &ConnectionEnd) {}
+}
+
+/// What a turn brings to the session.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    pub(super) received: Vec<Result<Received, TransportError>>,
+    /// Nothing more can be sent, and everything that had arrived is in `received`.
+    pub(super) failed: Option<TransportError>,
+    /// A deadline has passed. Only then is the kernel asked how far the transport got.
+    pub(super) progress: Option<Progress>,
+}
+
+/// When bytes last moved in the kernel's queues: later than the session knows, where a transport
+/// takes or delivers a long message in parts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) received: Option<watertight_core::Instant>,
+    pub(super) sent: Option<watertight_core::Instant>,
+}
+
+/// Where a turn puts what the session sends.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    /// Whether the transport takes a batch.
+    pub(super) writable: bool,
+    /// `None` where nothing is worth waiting for.
+    pub(super) coalescer: Option<&'a mut Coalescer>,
+    batch: &'a mut Vec<Transmit>,
+    bytes: usize,
+}
+
+impl Output<'_> {
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.len() >= TRANSMIT_BATCH || self.bytes >= TRANSMIT_BYTES
+    }
+
+    pub(super) fn push(&mut self, transmit: Transmit) {
+        if let Transmit::Message(message) = &transmit {
+            self.bytes += message.len();
+        }
+        self.batch.push(transmit);
+    }
+}
+
+/// What follows from a turn.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) notices: VecDeque<Notice>,
+    pub(super) timeout: Option<watertight_core::Instant>,
+    pub(super) after: After,
+}
+
+/// What a turn leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct After {
+    /// Whether the session may have more to send.
+    pub(super) more: bool,
+    pub(super) ended: bool,
+    /// Whether nothing waits for the transport.
+    pub(super) idle: bool,
 }
 
 /// Drives a session over a transport until both have ended.
 ///
-/// It knows nothing of the protocol. Dropping it ends the session, and the owner is told in any
-/// case.
+/// A poll is a turn: it receives from the transport, brings everything to the session under one lock,
+/// and sends what the session gave. It knows nothing of the protocol. Dropping it ends the session,
+/// and the owner learns it in any case.
 pub(crate) struct Driver<T: Transport, O: Owner> {
     shared: Arc<Shared>,
     transport: T,
     owner: O,
     timer: Option<Pin<Box<Sleep>>>,
-    gather: Gather,
-    /// Why nothing more can be sent. What has arrived by then is still taken in.
+    timeout: Option<watertight_core::Instant>,
+    coalescer: Coalescer,
+    batch: Vec<Transmit>,
+    /// Why nothing more can be sent. What has arrived by then is still received.
     broken: Option<TransportError>,
-    /// Bytes that the remote's kernel had acknowledged, and that ours had received, at the last look.
+    /// Bytes that the remote's kernel had acknowledged, and that this end's had received, when they
+    /// were last asked for.
     seen: (u64, u64),
     phase: Phase,
 }
 
 enum Phase {
     Running,
-    /// The session has ended; the farewell and the transport's own end are on their way.
+    /// The session has ended; its last messages and the transport's own end are on their way.
     Closing {
-        deadline: Pin<Box<Sleep>>,
+        timeout: Pin<Box<Sleep>>,
     },
     Done,
 }
@@ -72,170 +145,157 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             transport,
             owner,
             timer: None,
-            gather: Gather::default(),
+            timeout: None,
+            coalescer: Coalescer::default(),
+            batch: Vec::new(),
             broken: None,
             seen: (0, 0),
             phase: Phase::Running,
         }
     }
 
-    /// Takes in what has arrived, up to a budget. `true` if there may be more.
+    fn run(&mut self, cx: &mut Context<'_>) {
+        let (received, more_in) = self.receive(cx);
+        // A transport that cannot be written may have received the remote's last messages before.
+        let failed = self.broken.take_if(|_| !more_in);
+        let progress = self.progress_if_due();
+        let after = self.exchange(cx, Input { received, failed, progress });
+        let due = self.wait(cx);
+        if more_in || after.more || due {
+            cx.waker().wake_by_ref();
+        }
+        if after.ended {
+            let timeout = Box::pin(tokio::time::sleep(CLOSE_TIMEOUT));
+            self.phase = Phase::Closing { timeout };
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Receives up to a budget. `true` if there may be more.
     ///
-    /// All of it under one lock: those whom it wakes find everything that came with it, and make
-    /// one system call of it.
-    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+    /// The session gets all of it under one lock: the tasks that it wakes find everything that came
+    /// with it, and make one system call of it.
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> (Vec<Result<Received, TransportError>>, bool) {
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        let mut more = true;
-        while more && batch.len() < RECEIVE_BUDGET && bytes < RECEIVE_BYTES {
+        while batch.len() < RECEIVE_BUDGET && bytes < RECEIVE_BYTES {
             match self.transport.poll_recv(cx) {
-                Poll::Pending => more = false,
+                Poll::Pending => return (batch, false),
                 Poll::Ready(received) => {
                     bytes += message_length(&received);
-                    more = !is_last(&received);
+                    let last = is_last(&received);
                     batch.push(received);
+                    if last {
+                        return (batch, false);
+                    }
                 }
             }
         }
-        if !batch.is_empty() {
-            self.take_in(batch);
-        }
-        more
+        (batch, true)
     }
 
-    fn take_in(&self, batch: Vec<Result<Received, TransportError>>) {
+    /// How far the transport got, if a deadline has passed. It counts from when bytes moved, not from
+    /// when the kernel is asked.
+    fn progress_if_due(&mut self) -> Option<Progress> {
         let now = self.shared.clock.now();
-        let mut state = self.shared.lock();
-        for received in batch {
-            state.meter().received(message_length(&received));
-            let core = &mut state.core;
-            match received {
-                Ok(Received::Message(message)) => core.handle_message(now, message),
-                Ok(Received::Ping) => core.handle_transport_ping(now),
-                Ok(Received::Pong(payload)) => core.handle_transport_pong(now, &payload),
-                Ok(Received::Closed { reason }) => core.handle_transport_ended(now, &reason),
-                Err(TransportError::Invalid(reason)) => {
-                    core.handle_invalid_transport(now, &reason);
-                }
-                Err(TransportError::Io(error)) => {
-                    core.handle_transport_ended(now, &error.to_string());
+        self.timeout.filter(|at| *at <= now)?;
+        let Some(state) = self.transport.tcp() else { return Some(Progress::default()) };
+        let before = std::mem::replace(&mut self.seen, (state.acked, state.received));
+        let received = (state.received > before.1).then(|| now - state.received_ago);
+        let sent = (state.acked > before.0 && state.unacked).then(|| now - state.silent_for);
+        Some(Progress { received, sent })
+    }
+
+    /// Brings `input` to the session and sends what the session gives: a batch, and as many further
+    /// ones as the transport takes within the budget.
+    fn exchange(&mut self, cx: &mut Context<'_>, input: Input) -> After {
+        let mut budget = TRANSMIT_BUDGET;
+        let mut writable = self.is_writable(cx);
+        let mut after = self.turn(cx, input, writable);
+        while !self.batch.is_empty() {
+            budget = budget.saturating_sub(self.batch.len());
+            if let Err(error) = self.send_batch() {
+                self.broken = Some(error);
+                break;
+            }
+            writable = after.more && budget > 0 && self.is_writable(cx);
+            if !writable {
+                break;
+            }
+            after = self.turn(cx, Input::default(), writable);
+        }
+        if self.broken.is_none()
+            && let Poll::Ready(Err(error)) = self.transport.poll_flush(cx)
+        {
+            self.broken = Some(error);
+        }
+        // A transport that takes no more wakes this task when it does; an error wants another turn.
+        after.more = (after.more && (writable || budget == 0)) || self.broken.is_some();
+        after
+    }
+
+    /// The one critical section of a turn: the batch is what the session sends. Then its owner hears
+    /// of it.
+    fn turn(&mut self, cx: &mut Context<'_>, input: Input, writable: bool) -> After {
+        debug_assert!(self.batch.is_empty(), "a batch is sent before the next one is taken");
+        let Self { shared, coalescer, batch, phase, .. } = self;
+        let coalescer = matches!(phase, Phase::Running).then_some(coalescer);
+        let mut output = Output { writable, coalescer, batch, bytes: 0 };
+        let Turn { notices, timeout, after } = shared.turn(cx.waker(), input, &mut output);
+        self.timeout = timeout;
+        self.report(notices);
+        after
+    }
+
+    fn report(&mut self, notices: VecDeque<Notice>) {
+        for notice in notices {
+            match notice {
+                Notice::Event(event) => self.owner.on_event(&self.shared, event),
+                Notice::ClientDialEnded { client, end } => {
+                    self.owner.on_client_dial_ended(&client, &end);
                 }
             }
         }
-        state.dispatch();
     }
 
-    /// Sends, perhaps after others had their turn that may have something to send as well. `true` if
-    /// there may be more.
-    fn gather_and_transmit(&mut self, cx: &mut Context<'_>) -> bool {
+    fn is_writable(&mut self, cx: &mut Context<'_>) -> bool {
         if self.broken.is_some() {
             return false;
         }
-        if self.lets_others_go_first() {
-            return true;
-        }
-        match self.transmit(cx) {
-            Ok(more) => more,
-            Err(error) => {
+        match self.transport.poll_ready(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
                 self.broken = Some(error);
-                true
+                false
             }
         }
     }
 
-    fn lets_others_go_first(&mut self) -> bool {
-        let state = self.shared.lock();
-        let ledger = state.core.ledger();
-        state.core.has_transmit() && self.gather.waits(ledger.bytes_to_send + ledger.queued_control)
-    }
-
-    /// Puts out what the transport has room for. `Ok(true)` if there may be more than the budget
-    /// allowed.
-    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<bool, TransportError> {
-        let mut batch = Vec::new();
-        let mut budget = TRANSMIT_BUDGET;
-        while budget > 0 && self.transport.poll_ready(cx)?.is_ready() {
-            self.put_out(&mut batch);
-            if batch.is_empty() {
-                break;
-            }
-            budget = budget.saturating_sub(batch.len());
-            for transmit in batch.drain(..) {
-                match transmit {
-                    Transmit::Message(message) => self.transport.send(message)?,
-                    Transmit::TransportPing(payload) => self.transport.send_ping(payload)?,
-                }
+    /// Hands the batch to the transport. All of it is queued there, though the transport may not have
+    /// asked for so much.
+    fn send_batch(&mut self) -> Result<(), TransportError> {
+        for transmit in self.batch.drain(..) {
+            match transmit {
+                Transmit::Message(message) => self.transport.send(message)?,
+                Transmit::TransportPing(payload) => self.transport.send_ping(payload)?,
             }
         }
-        // Whether it is flushed now or later is the transport's business: it wakes this task.
-        let _ = self.transport.poll_flush(cx)?;
-        Ok(budget == 0)
+        Ok(())
     }
 
-    /// Takes a batch of what the session has to send, under one lock. All of it is queued, though
-    /// the transport may not have asked for so much.
-    fn put_out(&self, batch: &mut Vec<Transmit>) {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.lock();
-        let mut bytes = 0;
-        while batch.len() < TRANSMIT_BATCH && bytes < TRANSMIT_BYTES {
-            let Some(transmit) = state.core.poll_transmit(now) else { break };
-            if let Transmit::Message(message) = &transmit {
-                bytes += message.len();
-                state.meter().sent(message.len());
-            }
-            batch.push(transmit);
-        }
-        state.dispatch();
-    }
-
-    /// A transport that cannot be written may have received the remote's last messages before: they
-    /// are taken in first.
-    fn end_if_broken(&mut self, more_in: bool) {
-        if let Some(error) = self.broken.take_if(|_| !more_in) {
-            self.transport_failed(&error);
-        }
-    }
-
-    fn transport_failed(&self, error: &TransportError) {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.lock();
-        state.core.handle_transport_ended(now, &error.to_string());
-        state.dispatch();
-    }
-
-    /// A timer is due: what its owner waits for may be under way in the kernel's queues. It counts from
-    /// when it moved, not from when it is looked for.
-    fn note_progress(&mut self) {
-        let Some(state) = self.transport.tcp() else { return };
-        let before = std::mem::replace(&mut self.seen, (state.acked, state.received));
-        let now = self.shared.clock.now();
-        let mut locked = self.shared.lock();
-        if state.received > before.1 {
-            locked.core.handle_transport_received(now - state.received_ago);
-        }
-        if state.acked > before.0 && state.unacked {
-            locked.core.handle_transport_sent(now - state.silent_for);
-        }
-    }
-
-    /// Lets the session's time pass and waits for its next deadline. `true` if it has come.
-    fn keep_time(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(at) = self.shared.lock().core.poll_timeout() else {
+    /// Waits for the session's next deadline. `true` if it has passed.
+    fn wait(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(at) = self.timeout else {
             self.timer = None;
             return false;
         };
-        let now = self.shared.clock.now();
-        if at <= now {
-            self.note_progress();
-            let mut state = self.shared.lock();
-            state.core.handle_timeout(now);
-            state.dispatch();
+        if at <= self.shared.clock.now() {
             return true;
         }
-        self.wait_until(self.shared.clock.to_tokio(at), cx)
-    }
-
-    fn wait_until(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
+        let at = self.shared.clock.to_tokio(at);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         if timer.deadline() != at {
             timer.as_mut().reset(at);
@@ -243,49 +303,19 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         timer.as_mut().poll(cx).is_ready()
     }
 
-    fn pass_on_notices(&mut self) {
-        loop {
-            let notice = self.shared.lock().take_notice();
-            match notice {
-                Some(notice) => self.owner.on_notice(&self.shared, notice),
-                None => return,
-            }
-        }
-    }
-
-    fn run(&mut self, cx: &mut Context<'_>) {
-        self.shared.lock().set_driver(cx.waker());
-        let more_in = self.receive(cx);
-        self.end_if_broken(more_in);
-        let more_out = self.gather_and_transmit(cx);
-        let due = self.keep_time(cx);
-        self.pass_on_notices();
-        self.shared.observe();
-        if more_in || more_out || due {
-            cx.waker().wake_by_ref();
-        }
-        if self.shared.lock().core.ended().is_some() {
-            let deadline = Box::pin(tokio::time::sleep(CLOSE_DEADLINE));
-            self.phase = Phase::Closing { deadline };
-            cx.waker().wake_by_ref();
-        }
-    }
-
-    /// Sends the farewell and closes the transport, for as long as that is allowed to take.
+    /// Sends the last messages and closes the transport.
     fn close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.transmit(cx) {
-            Err(_) => return Poll::Ready(()),
-            Ok(true) => cx.waker().wake_by_ref(),
-            Ok(false) => {}
+        let after = self.exchange(cx, Input::default());
+        if self.broken.is_some() {
+            return Poll::Ready(());
         }
-        let reason = match self.shared.lock().core.ended() {
-            Some(end) => end.to_string(),
-            None => String::new(),
-        };
-        let farewell_queued = self.shared.lock().core.has_transmit();
-        if farewell_queued {
+        if after.more {
+            cx.waker().wake_by_ref();
+        }
+        if !after.idle {
             return Poll::Pending;
         }
+        let reason = self.shared.lock().core.ended().map_or_else(String::new, ToString::to_string);
         // An error here means that there is nothing left to close.
         self.transport.poll_close(cx, &reason).map(drop)
     }
@@ -311,12 +341,11 @@ impl<T: Transport + Unpin, O: Owner + Unpin> Future for Driver<T, O> {
         if let Phase::Running = driver.phase {
             driver.run(cx);
         }
-        if let Phase::Closing { deadline } = &mut driver.phase {
-            let overdue = deadline.as_mut().poll(cx).is_ready();
+        if let Phase::Closing { timeout } = &mut driver.phase {
+            let overdue = timeout.as_mut().poll(cx).is_ready();
             if !overdue {
                 ready!(driver.close(cx));
             }
-            driver.pass_on_notices();
             driver.phase = Phase::Done;
         }
         match driver.phase {
@@ -328,13 +357,7 @@ impl<T: Transport + Unpin, O: Owner + Unpin> Future for Driver<T, O> {
 
 impl<T: Transport, O: Owner> Drop for Driver<T, O> {
     fn drop(&mut self) {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.lock();
-        state.core.handle_transport_ended(now, "the session's task was dropped");
-        state.dispatch();
-        state.forget_driver();
-        drop(state);
-        self.shared.observe();
-        self.pass_on_notices();
+        let notices = self.shared.end_driver("the session's task was dropped");
+        self.report(notices);
     }
 }

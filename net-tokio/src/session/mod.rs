@@ -4,10 +4,12 @@
 mod books;
 mod buffers;
 mod clock;
+mod coalesce;
 mod driver;
-mod gather;
+
 mod kept;
 mod run;
+mod shared;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,4 +21,5 @@ pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
 pub use kept::Kept;
 pub(crate) use run::{RunOptions, prepare};
-pub(crate) use state::{Locked, Notice, Shared, State};
+pub(crate) use shared::{Locked, Shared};
+pub(crate) use state::State;

@@ -9,7 +9,7 @@ use watertight_core::{Role, Session, SessionConfig};
 use super::buffers::Buffers;
 use super::clock::Clock;
 use super::driver::{Driver, Owner};
-use super::state::Shared;
+use super::shared::Shared;
 use crate::log_limit::Limits;
 use crate::metrics::LiveSession;
 use crate::tasks::Tasks;

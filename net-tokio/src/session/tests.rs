@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::Span;
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
-use watertight_core::{Role, SessionConfig};
+use watertight_core::{Event, Role, SessionConfig};
 
-use super::{Books, Buffers, Notice, Owner, RunOptions, Shared, prepare};
+use super::{Books, Buffers, Owner, RunOptions, Shared, prepare};
 use crate::copy::{KernelSocket, SimulatedSocket};
 use crate::kernel::TcpState;
 use crate::stream::TunnelStream;
@@ -27,8 +27,8 @@ struct Far {
 }
 
 impl Owner for Far {
-    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
-        if let Notice::Incoming { id, target, within } = notice {
+    fn on_event(&mut self, shared: &Arc<Shared>, event: Event) {
+        if let Event::Incoming { id, target, within } = event {
             let incoming = Incoming::new(Arc::clone(shared), id, target, within);
             match incoming.target() {
                 "given" => self.given.send(incoming.accept().unwrap()).unwrap(),
@@ -79,7 +79,7 @@ async fn serve(mut incoming: Incoming) {
 struct Near;
 
 impl Owner for Near {
-    fn on_notice(&mut self, _: &Arc<Shared>, _: Notice) {}
+    fn on_event(&mut self, _: &Arc<Shared>, _: Event) {}
 }
 
 pub(crate) struct Pair {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep};
 use tracing::Span;
 use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Dialect, ResetCode};
-use watertight_core::{Cause, ConnectionEnd, ConnectionId};
+use watertight_core::{Cause, ConnectionEnd, ConnectionId, Session};
 
 use crate::session::{InHand, Locked, Shared, State};
 
@@ -237,21 +237,22 @@ impl Handle {
     }
 
     pub(super) fn finish(&self) -> io::Result<()> {
-        let finished = self.shared.command(|core, now| core.finish(now, self.id));
-        if finished.is_ok() {
-            return Ok(());
-        }
-        let now = self.shared.clock.now();
-        let mut state = self.shared.lock();
-        // Cut off, with bytes still to be read.
-        if let Err(WriteError::Ended(end)) = state.core.room(now, self.id) {
-            return Err(ended(&end));
-        }
-        match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
-            // Both directions have come to their end.
-            Some(end) if end.complete => Ok(()),
-            _ => Err(self.gone(&mut state)),
-        }
+        let finish = |core: &mut Session, now| match core.finish(now, self.id) {
+            Ok(()) => Ok(Ok(())),
+            // Cut off, with bytes still to be read.
+            Err(_) => match core.room(now, self.id) {
+                Err(WriteError::Ended(end)) => Ok(Err(ended(&end))),
+                _ => Err(()),
+            },
+        };
+        let (finished, gone) = self.shared.command_then(finish, |state| {
+            match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
+                // Both directions have ended.
+                Some(end) if end.complete => Ok(()),
+                _ => Err(self.gone(state)),
+            }
+        });
+        finished.unwrap_or(gone)
     }
 
     pub(super) fn reset(&self, code: ResetCode, reason: &str) {
@@ -262,9 +263,9 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.command(|core, now| core.release(now, self.id));
-        let removed = self.shared.lock().remove_handle(self.id);
-        // With the wakers in it, outside the lock.
+        let release = |core: &mut Session, now| core.release(now, self.id);
+        let ((), removed) = self.shared.command_then(release, |state| state.remove_handle(self.id));
+        // The wakers in it are dropped outside the lock.
         drop(removed);
     }
 }

@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::Span;
 use watertight_core::wire::Dialect;
-use watertight_core::{Role, SessionConfig};
+use watertight_core::{Event, Role, SessionConfig};
 
 use crate::copy::Socket;
 use crate::kernel::TcpState;
-use crate::session::{Buffers, Notice, Owner, RunOptions, Shared, prepare};
+use crate::session::{Buffers, Owner, RunOptions, Shared, prepare};
 use crate::stream::{Incoming, TunnelStream, dial};
 use crate::tasks::Tasks;
 use crate::transport::ByteStream;
@@ -24,8 +24,8 @@ use crate::transport::ByteStream;
 struct Dialled(UnboundedSender<Incoming>);
 
 impl Owner for Dialled {
-    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
-        if let Notice::Incoming { id, target, within } = notice {
+    fn on_event(&mut self, shared: &Arc<Shared>, event: Event) {
+        if let Event::Incoming { id, target, within } = event {
             self.0.send(Incoming::new(Arc::clone(shared), id, target, within)).ok();
         }
     }

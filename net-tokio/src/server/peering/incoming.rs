@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tracing::field::{Empty, display};
 use tracing::{debug, info, info_span, warn};
-use watertight_core::registry::{RegistryError, SessionKey, SessionKind};
+use watertight_core::registry::{RegistryError, SessionKey, SessionKind, lacks_client};
 use watertight_core::session::Fault;
 use watertight_core::wire::{ClientRoute, Dialect, ResetCode};
-use watertight_core::{Role, SessionEnd};
+use watertight_core::{ConnectionEnd, Event, Role, SessionEnd};
 
 use super::book::Claim;
 use super::{PeerDirection, PeerIdentity};
@@ -20,7 +20,7 @@ use crate::server::auth::Grant;
 use crate::server::owner::Leaving;
 use crate::server::sessions::{Added, Newcomer};
 use crate::server::{Inner, ServerEvent};
-use crate::session::{Notice, Owner, RunOptions, Shared, prepare};
+use crate::session::{Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
 use crate::transport::{Io, Masking, Transport, TransportError, WebSocket};
 
@@ -268,25 +268,29 @@ impl PeerOwner {
 }
 
 impl Owner for PeerOwner {
-    fn on_notice(&mut self, shared: &Arc<Shared>, notice: Notice) {
-        match notice {
-            Notice::Incoming { id, target, within } => {
+    fn on_event(&mut self, shared: &Arc<Shared>, event: Event) {
+        match event {
+            Event::Incoming { id, target, within } => {
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
                 let text = "this server dials through this session and takes no dials on it";
                 incoming.refuse(ResetCode::DIAL_REFUSED, text);
             }
-            Notice::ClientAdded(route) => self.on_added(route),
-            Notice::ClientRemoved(route) => self.on_removed(&route),
-            Notice::NoSuchClient { client } => {
-                self.server.sessions().forget_stale(self.session, &client);
-            }
-            Notice::GoingAway { code, text } => {
+            Event::ClientAdded(route) => self.on_added(route),
+            Event::ClientRemoved(route) => self.on_removed(&route),
+            Event::GoingAway { code, text } => {
                 let (limit, text) = (&shared.limits().sessions, &*shortened_text(&text));
                 if let Some(left_out) = limit.pass().map(some) {
                     info!(%code, text, left_out, "the peer takes no new connections");
                 }
             }
-            Notice::Closed(end) => self.on_closed(shared, end),
+            Event::Closed(end) => self.on_closed(shared, end),
+            _ => {}
+        }
+    }
+
+    fn on_client_dial_ended(&mut self, client: &str, end: &ConnectionEnd) {
+        if lacks_client(end, client) {
+            self.server.sessions().forget_stale(self.session, client);
         }
     }
 }
