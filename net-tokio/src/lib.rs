@@ -51,6 +51,7 @@ mod serve;
 mod server;
 mod session;
 mod stream;
+mod sync;
 mod target;
 mod tasks;
 mod tls;

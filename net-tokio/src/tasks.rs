@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+
+use crate::sync::{AtomicUsize, now, sleep_until, spawn};
 
 /// A group of tasks that end together. Groups nest: killing one kills those below it.
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ impl Tasks {
         let kill = self.kill.clone();
         let awaited: Vec<_> = self.above.iter().map(TaskTracker::token).collect();
         let alive = Alive::new(&self.live);
-        self.tracker.spawn(async move {
+        spawn(self.tracker.track_future(async move {
             // Dropped in the reverse order: who waits for the task finds it counted no more.
             let _awaited = awaited;
             let _alive = alive;
@@ -57,14 +59,14 @@ impl Tasks {
                 () = kill.cancelled() => {}
                 () = task => {}
             }
-        });
+        }));
     }
 
     /// Lets the tasks end by themselves for at most `grace`, then kills them; returns when none
     /// is left. Cancel safe: calling it again goes on.
     pub(crate) async fn wind_down(&self, grace: Duration) {
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
+        if !ends_within(grace, self.tracker.wait()).await {
             self.kill();
             self.tracker.wait().await;
         }
@@ -83,6 +85,20 @@ impl Tasks {
     /// Tasks alive in the whole tree of groups.
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether `future` ends within `timeout`.
+async fn ends_within(timeout: Duration, future: impl Future<Output = ()>) -> bool {
+    // What the clock cannot express is for ever.
+    let Some(at) = now().checked_add(timeout) else {
+        future.await;
+        return true;
+    };
+    tokio::select! {
+        biased;
+        () = future => true,
+        () = sleep_until(at) => false,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 
 use watertight_core::{ConnectionId, Ledger};
@@ -11,6 +11,7 @@ use watertight_core::{ConnectionId, Ledger};
 use super::shared::Shared;
 use crate::log_limit::LogLimit;
 use crate::metrics::buffered_changed;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// A bound for the bytes that sessions hold: those that wait for a transport, those that were received and
 /// wait for whoever reads them, and those that are on their way between a session and a socket. Clones are one bound, so that the servers and agents of a

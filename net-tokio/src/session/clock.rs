@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::sync::now;
+
 /// Translates between tokio's clock and the core's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -10,11 +12,11 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { epoch: Instant::now() }
+        Self { epoch: now() }
     }
 
     pub(crate) fn now(&self) -> watertight_core::Instant {
-        watertight_core::Instant::from_epoch(self.epoch.elapsed())
+        watertight_core::Instant::from_epoch(now() - self.epoch)
     }
 
     pub(crate) fn to_tokio(self, at: watertight_core::Instant) -> Instant {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::Sleep;
 use watertight_core::{ConnectionEnd, Event, Transmit};
 
 use super::coalesce::Coalescer;
 use super::shared::Shared;
 use super::state::Notice;
+use crate::sync::{Sleep, now, sleep_until};
 use crate::transport::{Received, Transport, TransportError};
 
 /// Messages that a turn receives before it sends and lets other tasks run: as much Data as the cache
@@ -165,7 +165,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             cx.waker().wake_by_ref();
         }
         if after.ended {
-            let timeout = Box::pin(tokio::time::sleep(CLOSE_TIMEOUT));
+            let timeout = Box::pin(sleep_until(now() + CLOSE_TIMEOUT));
             self.phase = Phase::Closing { timeout };
             cx.waker().wake_by_ref();
         }
@@ -175,10 +175,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     ///
     /// The session gets all of it under one lock: the tasks that it wakes find everything that came
     /// with it, and make one system call of it.
-    fn receive(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> (Vec<Result<Received, TransportError>>, bool) {
+    fn receive(&mut self, cx: &mut Context<'_>) -> (Vec<Result<Received, TransportError>>, bool) {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < RECEIVE_BUDGET && bytes < RECEIVE_BYTES {
             match self.transport.poll_recv(cx) {
@@ -296,7 +293,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             return true;
         }
         let at = self.shared.clock.to_tokio(at);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() != at {
             timer.as_mut().reset(at);
         }

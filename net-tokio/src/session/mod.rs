@@ -7,6 +7,8 @@ mod clock;
 mod coalesce;
 mod driver;
 
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod kept;
 mod run;
 mod shared;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use tracing::{Span, info_span, warn};
@@ -15,6 +15,7 @@ use super::clock::Clock;
 use super::driver::{Input, Output, Turn};
 use super::state::{Notice, State};
 use crate::log_limit::{Limits, shortened_text, some};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A session that its driver and the handles to its connections share. Each of them locks, calls
 /// and unlocks; none holds the lock across an await.
