@@ -21,11 +21,9 @@
 //!   `tracing`.
 //! - **The runtime** is tokio, with time and IO. What starts tasks panics outside of one, and says so.
 //!   The crate is for Unix: it serves and dials Unix sockets.
-//! - **The program** needs more crates than the library: without it (`default-features = false`) a
-//!   dependent compiles none of them.
 //! - **The allocator** is the embedder's. Buffers of 64 KiB come and go with the traffic; glibc's
 //!   allocator gives them back to the kernel each time, which is a quarter of the CPU time of a bulk
-//!   transfer. The binary uses mimalloc.
+//!   transfer. The binary (`watertight-cli`) uses mimalloc.
 //!
 //! Two watertight ends speak the extended dialect: dials are answered, half-close works, flow control
 //! is by credit. Toward a remotedialer end everything falls back to its protocol; both are described in

@@ -254,7 +254,7 @@ fn change(name: &'static str, before: u64, now: u64) {
     }
 }
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 

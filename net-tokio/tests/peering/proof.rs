@@ -20,9 +20,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use watertight::{ClientTls, Peer, ProxyPolicy, ReconnectConfig, ServerTls};
 
-use super::support::{in_time, server, until};
 use super::trust::reason;
 use super::{Host, end_all, peer, reconnect, token};
+use support::{in_time, server, until};
 
 /// 16 bytes in base 64.
 const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
