@@ -48,6 +48,8 @@ mod redial;
 mod serve;
 mod server;
 mod session;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod stream;
 mod target;
 mod tasks;
@@ -55,8 +57,6 @@ mod tls;
 mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped, WaitReason};
-#[doc(hidden)]
-pub use copy::{KernelSocket, SimulatedSocket};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
@@ -66,16 +66,13 @@ pub use kernel::Keepalive;
 pub use kernel::{TcpState, acknowledged};
 pub use listener::{Accepted, Listener};
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
-#[doc(hidden)]
-pub use policy::{Lookup, Resolver};
 pub use serve::DialRefusal;
 pub use server::{
     AuthRequest, ClientInfo, Grant, IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery,
     PeerError, PeerIdentity, PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger,
     TunnelConnector, UpgradeService,
 };
-#[doc(hidden)]
-pub use session::{Buffers, Kept};
+pub use session::Buffers;
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientAuthorities, ClientTls, ServerTls, TlsError};

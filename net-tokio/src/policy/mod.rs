@@ -15,6 +15,7 @@ pub(crate) use connect::connect_any;
 pub(crate) use dial::Dialled;
 pub use dial::TargetError;
 pub use pattern::{InvalidPattern, Pattern};
+#[cfg(feature = "simulation")]
 pub use resolve::{Lookup, Resolver};
 
 use crate::target::{Host, Target};

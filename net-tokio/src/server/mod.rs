@@ -32,7 +32,9 @@ use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::log_limit::{LogLimit, LogLimits};
 use crate::serve::Handler;
-use crate::session::{Buffers, Kept};
+use crate::session::Buffers;
+#[cfg(feature = "simulation")]
+use crate::session::Kept;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
@@ -252,7 +254,7 @@ impl Server {
     }
 
     /// What its tables hold that the books do not count.
-    #[doc(hidden)]
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn kept(&self) -> Kept {
         let handshakes = self.inner.handshakes.len();

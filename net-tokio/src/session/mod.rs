@@ -6,6 +6,7 @@ mod buffers;
 mod clock;
 mod driver;
 mod gather;
+#[cfg(feature = "simulation")]
 mod kept;
 mod run;
 mod state;
@@ -17,6 +18,7 @@ pub use buffers::Buffers;
 pub(crate) use buffers::InHand;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
+#[cfg(feature = "simulation")]
 pub use kept::Kept;
 pub(crate) use run::{RunOptions, prepare};
 pub(crate) use state::{Locked, Notice, Shared, State};

@@ -304,6 +304,7 @@ impl State {
     }
 
     /// Connections that somebody holds.
+    #[cfg(feature = "simulation")]
     pub(crate) fn handles(&self) -> usize {
         self.handles.len()
     }
