@@ -17,8 +17,8 @@
 //! - **The books**: [`Server::ledger`] and [`Agent::ledger`] say at any time what was added, removed
 //!   and is held, tasks included. [`Server::shutdown`] and [`Agent::shutdown`] drain, wait until
 //!   every task is gone and return them; [`ServerLedger::is_even`] is worth an assertion in your tests.
-//! - **Metrics** go through the `metrics` facade ([`metrics::describe`]), spans and events through
-//!   `tracing`.
+//! - **Metrics** go through the `metrics` facade with the feature `metrics` (see [`metrics`](mod@metrics)),
+//!   spans and events through `tracing`.
 //! - **The runtime** is tokio, with time and IO. What starts tasks panics outside of one, and says so.
 //!   The crate is for Unix: it serves and dials Unix sockets.
 //! - **The allocator** is the embedder's. Buffers of 64 KiB come and go with the traffic; glibc's
