@@ -20,7 +20,7 @@
 //! - **Metrics** go through the `metrics` facade with the feature `metrics` (see [`metrics`](mod@metrics)),
 //!   spans and events through `tracing`.
 //! - **The runtime** is tokio, with time and IO. What starts tasks panics outside of one, and says so.
-//!   The crate is for Unix: it serves and dials Unix sockets.
+//!   Unix sockets are served and dialled on Unix; elsewhere such an endpoint or target is an error.
 //! - **The allocator** is the embedder's. Buffers of 64 KiB come and go with the traffic; glibc's
 //!   allocator gives them back to the kernel each time, which is a quarter of the CPU time of a bulk
 //!   transfer. The binary (`watertight-cli`) uses mimalloc.
@@ -28,9 +28,6 @@
 //! Two watertight ends speak the extended dialect: dials are answered, half-close works, flow control
 //! is by credit. Toward a remotedialer end everything falls back to its protocol; both are described in
 //! [`core::protocol`].
-
-#[cfg(not(unix))]
-compile_error!("watertight serves and dials Unix sockets: it is for Unix only");
 
 mod agent;
 mod copy;

@@ -20,7 +20,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::SessionConfig;
@@ -120,6 +122,7 @@ impl Server {
     ///
     /// # Panics
     /// Outside a tokio runtime.
+    #[cfg(unix)]
     pub fn listen_unix(&self, listener: UnixListener) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Unix(listener), None));
