@@ -28,6 +28,21 @@
 //! Two watertight ends speak the extended dialect: dials are answered, half-close works, flow control
 //! is by credit. Toward a remotedialer end everything falls back to its protocol; both are described in
 //! [`core::protocol`].
+//!
+//! # Features
+//!
+//! | feature | by default | what it is |
+//! | --- | --- | --- |
+//! | `ring` | yes | ring below TLS |
+//! | `aws-lc-rs` | no | aws-lc-rs below TLS, also where `ring` is on |
+//! | `metrics` | no | records by the `metrics` facade: [`metrics`](mod@metrics) |
+//! | `simulation` | no | for simulations and fuzzers; it may change in any version |
+//!
+//! A provider that the process has installed as rustls's default goes before both. Where there is none at
+//! all, what makes certificates and keys into an identity or a trust returns [`TlsError::NoProvider`];
+//! [`ServerTls::from_config`] and [`ClientTls::from_config`] need none.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
 mod copy;
@@ -83,5 +98,5 @@ pub use watertight_core::wire::{Dialect, ResetCode};
 pub use watertight_core::{ConnectionEnd, ReconnectConfig, SessionConfig, SessionEnd};
 
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
