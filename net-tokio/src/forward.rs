@@ -77,6 +77,7 @@ async fn accept_all<D, A>(
             Accepted::Tcp(socket, _) => {
                 tasks.spawn(forward(socket, keepalive, dial, limit).in_current_span())
             }
+            #[cfg(unix)]
             Accepted::Unix(socket) => {
                 tasks.spawn(forward(socket, keepalive, dial, limit).in_current_span())
             }

@@ -17,22 +17,32 @@
 //! - **The books**: [`Server::ledger`] and [`Agent::ledger`] say at any time what was added, removed
 //!   and is held, tasks included. [`Server::shutdown`] and [`Agent::shutdown`] drain, wait until
 //!   every task is gone and return them; [`ServerLedger::is_even`] is worth an assertion in your tests.
-//! - **Metrics** go through the `metrics` facade ([`metrics::describe`]), spans and events through
-//!   `tracing`.
+//! - **Metrics** go through the `metrics` facade with the feature `metrics` (see [`metrics`](mod@metrics)),
+//!   spans and events through `tracing`.
 //! - **The runtime** is tokio, with time and IO. What starts tasks panics outside of one, and says so.
-//!   The crate is for Unix: it serves and dials Unix sockets.
-//! - **The program** needs more crates than the library: without it (`default-features = false`) a
-//!   dependent compiles none of them.
+//!   Unix sockets are served and dialled on Unix; elsewhere such an endpoint or target is an error.
 //! - **The allocator** is the embedder's. Buffers of 64 KiB come and go with the traffic; glibc's
 //!   allocator gives them back to the kernel each time, which is a quarter of the CPU time of a bulk
-//!   transfer. The binary uses mimalloc.
+//!   transfer. The binary (`watertight-cli`) uses mimalloc.
 //!
 //! Two watertight ends speak the extended dialect: dials are answered, half-close works, flow control
 //! is by credit. Toward a remotedialer end everything falls back to its protocol; both are described in
 //! [`core::protocol`].
+//!
+//! # Features
+//!
+//! | feature | by default | what it is |
+//! | --- | --- | --- |
+//! | `ring` | yes | ring below TLS |
+//! | `aws-lc-rs` | no | aws-lc-rs below TLS, also where `ring` is on |
+//! | `metrics` | no | records by the `metrics` facade: [`metrics`](mod@metrics) |
+//! | `simulation` | no | for simulations and fuzzers; it may change in any version |
+//!
+//! A provider that the process has installed as rustls's default goes before both. Where there is none at
+//! all, what makes certificates and keys into an identity or a trust returns [`TlsError::NoProvider`];
+//! [`ServerTls::from_config`] and [`ClientTls::from_config`] need none.
 
-#[cfg(not(unix))]
-compile_error!("watertight serves and dials Unix sockets: it is for Unix only");
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
 mod copy;
@@ -50,6 +60,8 @@ mod redial;
 mod serve;
 mod server;
 mod session;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod stream;
 mod sync;
 mod target;
@@ -58,8 +70,6 @@ mod tls;
 mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentLedger, AgentStatus, AgentStopped, WaitReason};
-#[doc(hidden)]
-pub use copy::{KernelSocket, SimulatedSocket};
 pub use endpoint::{Endpoint, InvalidEndpoint, ProxyPolicy};
 pub use forward::Forward;
 pub use handshake::{ConnectError, Refusal};
@@ -69,16 +79,13 @@ pub use kernel::Keepalive;
 pub use kernel::{TcpState, acknowledged};
 pub use listener::{Accepted, Listener};
 pub use policy::{InvalidPattern, Pattern, Policy, TargetError};
-#[doc(hidden)]
-pub use policy::{Lookup, Resolver};
 pub use serve::DialRefusal;
 pub use server::{
     AuthRequest, ClientInfo, Grant, IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery,
     PeerError, PeerIdentity, PeerInfo, Server, ServerBuilder, ServerEvent, ServerLedger,
     TunnelConnector, UpgradeService,
 };
-#[doc(hidden)]
-pub use session::{Buffers, Kept};
+pub use session::Buffers;
 pub use stream::{DialError, Incoming, ReadHalf, StreamControl, TunnelStream, WriteHalf};
 pub use target::{Host, InvalidTarget, Target};
 pub use tls::{ClientAuthorities, ClientTls, ServerTls, TlsError};
@@ -92,5 +99,5 @@ pub use watertight_core::wire::{Dialect, ResetCode};
 pub use watertight_core::{ConnectionEnd, ReconnectConfig, SessionConfig, SessionEnd};
 
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
 
 use crate::kernel::Keepalive;
@@ -28,6 +30,7 @@ pub enum Listener {
     /// A TCP port.
     Tcp(TcpListener),
     /// A Unix socket.
+    #[cfg(unix)]
     Unix(UnixListener),
 }
 
@@ -37,6 +40,7 @@ pub enum Accepted {
     /// From a TCP port, with the other end's address.
     Tcp(TcpStream, SocketAddr),
     /// From a Unix socket.
+    #[cfg(unix)]
     Unix(UnixStream),
 }
 
@@ -56,6 +60,7 @@ impl Listener {
     ) -> (BoxIo, Option<SocketAddr>) {
         match self.accept_socket_or(keepalive, relieve).await {
             Accepted::Tcp(socket, from) => (Box::new(socket), Some(from)),
+            #[cfg(unix)]
             Accepted::Unix(socket) => (Box::new(socket), None),
         }
     }
@@ -72,13 +77,8 @@ impl Listener {
     ) -> Accepted {
         let mut resting = false;
         loop {
-            match self.accept_one().await {
-                Ok(accepted) => {
-                    if let Accepted::Tcp(socket, _) = &accepted {
-                        keepalive.apply_or_log(socket);
-                    }
-                    return accepted;
-                }
+            match self.accept_one(keepalive).await {
+                Ok(accepted) => return accepted,
                 Err(error) if is_about_one_connection(&error) => {
                     debug!(%error, "a connection was gone before it was accepted");
                 }
@@ -98,14 +98,16 @@ impl Listener {
 
     /// Accepts one connection. An error is not the end: it says that this one, or for the moment
     /// any, could not be accepted. Cancel safe.
-    async fn accept_one(&self) -> io::Result<Accepted> {
+    async fn accept_one(&self, keepalive: Keepalive) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, from) = listener.accept().await?;
                 // It fails where the other end is gone already, which reading finds out.
                 socket.set_nodelay(true).ok();
+                keepalive.apply_or_log(&socket);
                 Ok(Accepted::Tcp(socket, from))
             }
+            #[cfg(unix)]
             Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
         }
     }

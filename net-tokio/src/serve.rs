@@ -150,6 +150,7 @@ async fn serve_by_policy(policy: &Policy, incoming: Incoming, keepalive: Keepali
     let answered = Box::pin(answer(incoming, dial)).await;
     match answered {
         Some((incoming, Dialled::Tcp(socket))) => serve(incoming, socket, keepalive).await,
+        #[cfg(unix)]
         Some((incoming, Dialled::Unix(socket))) => serve(incoming, socket, keepalive).await,
         None => {}
     }

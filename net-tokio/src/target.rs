@@ -123,7 +123,7 @@ pub(crate) fn unbracketed(host: &str) -> Option<&str> {
 pub(crate) fn absolute(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
     let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
-    (path.is_absolute() && path.file_name().is_some() && path.components().all(plain))
+    (path.has_root() && path.file_name().is_some() && path.components().all(plain))
         .then(|| path.components().collect())
 }
 

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

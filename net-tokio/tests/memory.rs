@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

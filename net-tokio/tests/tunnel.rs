@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::future::{Ready, pending, ready};
 use std::net::SocketAddr;

@@ -235,7 +235,7 @@ impl AgentBuilder {
 
     /// Sends unmasked WebSocket frames to a server that is told to take them. For simulations only:
     /// masks are the one thing on the wire that has no seed.
-    #[doc(hidden)]
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn unmasked(mut self) -> Self {
         self.masking = Masking::Off;
@@ -244,7 +244,7 @@ impl AgentBuilder {
 
     /// Bytes that wait in a WebSocket before it writes by itself. For simulations only, which fill it
     /// with the few bytes that they have.
-    #[doc(hidden)]
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn write_buffer(mut self, bytes: usize) -> Self {
         self.write_buffer = bytes.min(WRITE_BUFFER);

@@ -6,7 +6,9 @@ use tokio::sync::Notify;
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Instant, Ledger, Session};
 
-use crate::session::{Books, Kept, Shared};
+#[cfg(feature = "simulation")]
+use crate::session::Kept;
+use crate::session::{Books, Shared};
 
 /// How many sessions may drain beside the current one. A server that restarts again and again says
 /// goodbye to one after the other, and each may carry a long connection.
@@ -112,6 +114,7 @@ impl Links {
     }
 
     /// What the table holds that the ledger does not count.
+    #[cfg(feature = "simulation")]
     pub(super) fn kept(&self) -> Kept {
         let state = self.lock();
         let held = state.books.held();

@@ -21,7 +21,9 @@ use crate::listener::Listener;
 use crate::log_limit::Limits;
 use crate::redial::dial_newest;
 use crate::serve::Handler;
-use crate::session::{Buffers, Kept};
+use crate::session::Buffers;
+#[cfg(feature = "simulation")]
+use crate::session::Kept;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
@@ -152,7 +154,7 @@ impl Agent {
     }
 
     /// What its tables hold that the books do not count.
-    #[doc(hidden)]
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn kept(&self) -> Kept {
         self.inner.links.kept()

@@ -27,7 +27,10 @@ use crate::kernel::Keepalive;
 use crate::session::InHand;
 use crate::stream::TunnelStream;
 
+#[cfg(feature = "simulation")]
 pub use simulated::{KernelSocket, SimulatedSocket};
+#[cfg(not(feature = "simulation"))]
+pub(crate) use simulated::{KernelSocket, SimulatedSocket};
 pub(crate) use socket::Socket;
 use socket::{PIECES, poll_shutdown, read, write};
 

@@ -1,5 +1,10 @@
 //! Streams that stand in for a kernel's sockets, in simulations.
 
+#![cfg_attr(
+    not(feature = "simulation"),
+    allow(dead_code, unreachable_pub, reason = "only a simulation makes such a socket")
+)]
+
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -12,7 +17,6 @@ use crate::kernel::TcpState;
 
 /// What is done with a kernel's socket, besides reading and writing: all of it with that of a copy, and
 /// with a session's transport only what tells its state.
-#[doc(hidden)]
 pub trait KernelSocket: AsyncRead + AsyncWrite + Unpin + Send {
     /// Makes the coming close a reset, as SO_LINGER with a time of zero does.
     fn abort(&self) {}
@@ -30,7 +34,6 @@ pub trait KernelSocket: AsyncRead + AsyncWrite + Unpin + Send {
 }
 
 /// A stream that is treated as a TCP connection is.
-#[doc(hidden)]
 pub struct SimulatedSocket(Box<dyn KernelSocket>);
 
 impl SimulatedSocket {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::kernel::{Below, Keepalive, TcpState};
@@ -24,6 +26,7 @@ const SCRATCH: usize = (64 << 10) - 256;
 const GIVE_AWAY: usize = 32 << 10;
 
 /// Between two looks at a Unix socket that waits for a dial.
+#[cfg(unix)]
 const ASK: Duration = Duration::from_millis(200);
 
 /// How many pieces one write takes.
@@ -93,6 +96,7 @@ impl Socket for TcpStream {
     }
 }
 
+#[cfg(unix)]
 impl Socket for UnixStream {
     async fn gone(&self) {
         // Its close is no error, and only who asks whether it can be written hears of it. It can be

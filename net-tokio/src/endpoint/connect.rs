@@ -1,8 +1,9 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
 
 use super::{Endpoint, Kind, ProxyPolicy};
@@ -63,10 +64,7 @@ impl Endpoint {
     /// deadline. Cancel safe.
     pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<BoxIo, ConnectError> {
         match &self.0 {
-            Kind::Unix(path) => {
-                let socket = UnixStream::connect(path).await;
-                Ok(Box::new(socket.map_err(|error| self.unreachable(error))?))
-            }
+            Kind::Unix(path) => connect_unix(path).await.map_err(|error| self.unreachable(error)),
             Kind::ByteStream { tls, host, port } => {
                 let socket = self.reach(&options.place(host), *port).await?;
                 self.secure(*tls, host, socket, options).await
@@ -121,6 +119,18 @@ impl Endpoint {
     fn unreachable(&self, error: io::Error) -> ConnectError {
         ConnectError::Unreachable { to: self.to_string(), error }
     }
+}
+
+#[cfg(unix)]
+async fn connect_unix(path: &Path) -> io::Result<BoxIo> {
+    Ok(Box::new(tokio::net::UnixStream::connect(path).await?))
+}
+
+/// Of such an endpoint nothing comes: no text is one.
+#[cfg(not(unix))]
+#[allow(clippy::unused_async, reason = "where there are Unix sockets it waits")]
+async fn connect_unix(_: &Path) -> io::Result<BoxIo> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// A socket to a host as it stands in a URL.

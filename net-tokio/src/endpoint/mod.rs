@@ -61,6 +61,9 @@ impl FromStr for Endpoint {
 
 fn parse(text: &str) -> Result<Kind, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
+        if cfg!(not(unix)) {
+            return Err("this system has no Unix sockets");
+        }
         let path = path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path);
         return absolute(path).map(Kind::Unix).ok_or("unix: takes an absolute path");
     }

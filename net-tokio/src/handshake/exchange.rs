@@ -70,7 +70,8 @@ pub(crate) async fn exchange<I: Io>(
     builder.title_case_headers(true).max_buf_size(MAX_HEAD);
     let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await?;
     let answer = async move { read_answer(sender.send_request(request).await?).await };
-    let (mut connection, mut answer) = (Some(pin!(connection.with_upgrades())), pin!(answer));
+    let (connection, mut answer) = (pin!(connection.with_upgrades()), pin!(answer));
+    let mut connection = Some(connection);
     poll_fn(|cx| {
         // What ends the connection also reaches whoever waits for the answer.
         if connection.as_mut().is_some_and(|running| running.as_mut().poll(cx).is_ready()) {

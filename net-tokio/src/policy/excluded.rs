@@ -1,10 +1,8 @@
 //! What is never dialled for others: sockets of this program, and addresses that only this machine is
 //! meant to reach.
 
-use std::fs::Metadata;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::MetadataExt;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -69,7 +67,7 @@ pub(super) fn is_of_link_local(network: &IpNet) -> bool {
 pub(super) struct Listeners {
     tcp: Vec<SocketAddr>,
     /// Device and inode: a socket may have several paths.
-    unix: Vec<(u64, u64)>,
+    pub(super) unix: Vec<(u64, u64)>,
 }
 
 impl Listeners {
@@ -77,23 +75,10 @@ impl Listeners {
         self.tcp.push(at);
     }
 
-    pub(super) fn add_file(&mut self, file: &Metadata) {
-        self.unix.push(identity(file));
-    }
-
     /// Whether whoever connects to this address reaches one of them.
     pub(super) fn has_address(&self, to: SocketAddr) -> bool {
         self.tcp.iter().any(|listener| is_reached(*listener, to))
     }
-
-    /// Whether one of them is this file.
-    pub(super) fn has_file(&self, file: &Metadata) -> bool {
-        self.unix.contains(&identity(file))
-    }
-}
-
-fn identity(file: &Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
 }
 
 fn is_reached(listener: SocketAddr, to: SocketAddr) -> bool {

@@ -4,17 +4,20 @@ mod connect;
 mod dial;
 mod excluded;
 mod hosts;
+#[cfg(not(unix))]
+mod no_unix;
 mod pattern;
 mod resolve;
+#[cfg(unix)]
+mod unix;
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 pub(crate) use connect::connect_any;
 pub(crate) use dial::Dialled;
 pub use dial::TargetError;
 pub use pattern::{InvalidPattern, Pattern};
+#[cfg(feature = "simulation")]
 pub use resolve::{Lookup, Resolver};
 
 use crate::target::{Host, Target};
@@ -61,15 +64,6 @@ impl Policy {
     /// than they may.
     pub fn exclude_address(&mut self, at: SocketAddr) {
         self.excluded.add_address(at);
-    }
-
-    /// The same for the Unix socket that now has this path.
-    ///
-    /// # Errors
-    /// There is no such file.
-    pub fn exclude_socket(&mut self, path: &Path) -> io::Result<()> {
-        self.excluded.add_file(&path.metadata()?);
-        Ok(())
     }
 
     /// Whether the target could be dialled. For a name that only a pattern of addresses can

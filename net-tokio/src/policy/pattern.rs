@@ -54,6 +54,7 @@ impl Pattern {
 
     /// Whether it allows a path that really is elsewhere: one that is named is as the operator wants it,
     /// and below a folder there may be links of others.
+    #[cfg(unix)]
     pub(super) fn allows_real_path(&self, path: &Path, real: &Path) -> bool {
         let stays = match &self.0 {
             Kind::UnixBelow(folder) => folder.canonicalize().is_ok_and(|it| real.starts_with(it)),

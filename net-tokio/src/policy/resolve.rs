@@ -5,6 +5,11 @@
 //! file need none: a name that hangs takes nothing from the others, nor from the agent's own
 //! look-ups, which run in what is left of the runtime's blocking threads.
 
+#![cfg_attr(
+    not(feature = "simulation"),
+    allow(unreachable_pub, reason = "only a simulation makes a resolver of its own")
+)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;

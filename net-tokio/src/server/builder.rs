@@ -171,7 +171,7 @@ impl ServerBuilder {
 
     /// Takes unmasked WebSocket frames from agents that are told the same. For simulations only:
     /// masks are the one thing on the wire that has no seed.
-    #[doc(hidden)]
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn unmasked(mut self) -> Self {
         self.masking = Masking::Off;
@@ -180,7 +180,7 @@ impl ServerBuilder {
 
     /// Bytes that wait in a WebSocket before it writes by itself. For simulations only, which fill it
     /// with the few bytes that they have.
-    #[doc(hidden)]
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn write_buffer(mut self, bytes: usize) -> Self {
         self.write_buffer = bytes.min(WRITE_BUFFER);

@@ -35,6 +35,7 @@ impl Crowd {
     }
 
     /// Sessions of which some task is there.
+    #[cfg(feature = "simulation")]
     pub(super) fn sessions(&self) -> usize {
         self.clients.values().map(VecDeque::len).sum()
     }

@@ -20,7 +20,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::SessionConfig;
@@ -32,7 +34,9 @@ use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::log_limit::{LogLimit, LogLimits};
 use crate::serve::Handler;
-use crate::session::{Buffers, Kept};
+use crate::session::Buffers;
+#[cfg(feature = "simulation")]
+use crate::session::Kept;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
@@ -118,6 +122,7 @@ impl Server {
     ///
     /// # Panics
     /// Outside a tokio runtime.
+    #[cfg(unix)]
     pub fn listen_unix(&self, listener: UnixListener) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(accept::accept(inner, Listener::Unix(listener), None));
@@ -252,7 +257,7 @@ impl Server {
     }
 
     /// What its tables hold that the books do not count.
-    #[doc(hidden)]
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn kept(&self) -> Kept {
         let handshakes = self.inner.handshakes.len();

@@ -20,7 +20,9 @@ use super::handshakes::Source;
 use super::pace::Pace;
 use super::peering::{Contests, PeerBook, PeerIdentity};
 use super::turns::Turns;
-use crate::session::{Books, Kept, Shared};
+#[cfg(feature = "simulation")]
+use crate::session::Kept;
+use crate::session::{Books, Shared};
 use crate::tasks::Tasks;
 
 /// How often a source may give a wrong token, on average, and is answered at once.
@@ -343,6 +345,7 @@ impl Sessions {
     }
 
     /// What the tables hold that the ledger does not count.
+    #[cfg(feature = "simulation")]
     pub(crate) fn kept(&self) -> Kept {
         let held = self.books.held();
         let streams = |shared: &Arc<Shared>| shared.lock().handles();

@@ -1,6 +1,5 @@
 /// Entries of the adapter's own tables, which no ledger counts. For simulations, which find what is
 /// never removed.
-#[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kept {

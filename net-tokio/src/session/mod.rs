@@ -6,9 +6,9 @@ mod buffers;
 mod clock;
 mod coalesce;
 mod driver;
-
 #[cfg(all(test, shuttle))]
 mod interleavings;
+#[cfg(feature = "simulation")]
 mod kept;
 mod run;
 mod shared;
@@ -21,6 +21,7 @@ pub use buffers::Buffers;
 pub(crate) use buffers::InHand;
 pub(crate) use clock::Clock;
 pub(crate) use driver::Owner;
+#[cfg(feature = "simulation")]
 pub use kept::Kept;
 pub(crate) use run::{RunOptions, prepare};
 pub(crate) use shared::{Locked, Shared};

@@ -205,6 +205,7 @@ impl State {
     }
 
     /// Connections that the application holds.
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn handles(&self) -> usize {
         self.handles.len()
     }

@@ -678,7 +678,6 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// After the end of the session, whose task reports what its connections hold until then.
-#[cfg(feature = "cli")]
 #[tokio::test(start_paused = true)]
 async fn what_a_handle_lets_go_of_is_reported_after_the_end_too() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();

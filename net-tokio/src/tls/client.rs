@@ -12,7 +12,8 @@ use tokio_rustls::{TlsConnector, client};
 use tracing::{info, warn};
 
 use super::pem::Pem;
-use super::{ALPN, TlsError, doubt_of, in_words, no_identity, provider};
+use super::provider::provider;
+use super::{ALPN, TlsError, doubt_of, in_words, no_identity};
 use crate::transport::Io;
 
 /// How old the system's roots may be. They are some hundred files or a large one, and seldom change.
@@ -242,7 +243,7 @@ fn config(
     roots: RootCertStore,
     identity: Option<(Pem<'_>, Pem<'_>)>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider()?)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     let mut config = match identity {

@@ -3,6 +3,7 @@
 mod client;
 mod doubt;
 mod pem;
+mod provider;
 mod words;
 
 use std::fmt;
@@ -13,7 +14,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{
     NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
@@ -23,6 +23,7 @@ use tracing::warn;
 
 use crate::transport::BoxIo;
 use pem::Pem;
+use provider::provider;
 
 pub use client::ClientTls;
 pub(crate) use words::{in_words, is_of_tls, of_client};
@@ -56,6 +57,13 @@ pub enum TlsError {
     /// The system has no trusted roots, or they cannot be read.
     #[error("the system's trusted roots: {0}")]
     SystemRoots(String),
+    /// This crate has neither of its features `ring` and `aws-lc-rs`, and the process has installed no
+    /// default provider of cryptography.
+    #[error(
+        "there is no provider of cryptography: enable the feature `ring` or `aws-lc-rs` of watertight, or \
+         install a default provider of rustls"
+    )]
+    NoProvider,
 }
 
 /// A server's identity, and whom it asks for a certificate. Clones are the same one.
@@ -238,7 +246,7 @@ impl Current {
 fn verifier(clients: &ClientAuthorities<Pem<'_>>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let ClientAuthorities { authorities, revoked } = clients;
     let roots = Arc::new(authorities.roots()?);
-    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider()?);
     if let Some(lists) = revoked {
         // Only the agent's own certificate is looked for: an authority between has no list of its own
         // in most places. A list that has expired says nothing of what was revoked since.
@@ -260,7 +268,7 @@ fn server_config(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let asks = clients.is_some();
     let builder =
-        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        ServerConfig::builder_with_provider(provider()?).with_safe_default_protocol_versions()?;
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(verifier) => builder.with_client_cert_verifier(verifier),
@@ -285,11 +293,7 @@ fn server_config(
 
 /// What other ends will refuse about a certificate now.
 fn doubt_of(chain: &[CertificateDer<'static>]) -> Option<String> {
-    doubt::of_chain(chain, &provider(), UnixTime::now())
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    doubt::of_chain(chain, &*provider().ok()?, UnixTime::now())
 }
 
 /// Why certificates and key are not one identity. Certificates can be read without being
@@ -366,7 +370,7 @@ mod tests {
             (Pem::Text("certificate", cert.as_bytes()), Pem::Text("key", key.as_bytes()));
         let roots = certificates.roots().unwrap();
         let server = ServerTls::from_config(server_config(certificates, key, None).unwrap());
-        let config = ClientConfig::builder_with_provider(provider())
+        let config = ClientConfig::builder_with_provider(provider().unwrap())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)

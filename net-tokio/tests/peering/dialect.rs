@@ -10,8 +10,8 @@ use watertight::core::session::OpenError;
 use watertight::core::wire::{Dialect, ResetCode};
 
 use super::hand::HandPeer;
-use super::support::{Target, in_time, until};
 use super::{Host, by_hand, echoes, end_all, says};
+use support::{Target, in_time, until};
 
 async fn base_pair() -> (Host, Host) {
     let (a, b) = (Host::start("a").await, Host::start("b").await);

@@ -11,8 +11,8 @@ use watertight::{
     AgentStatus, ClientTls, Peer, PeerDiscovery, PeerError, PeerIdentity, ProxyPolicy, ServerTls,
 };
 
-use super::support::{server, until};
 use super::{Host, end_all, peer, says};
+use support::{server, until};
 
 /// What a name resolves to; `None` if the look-up fails.
 #[derive(Clone, Default)]

@@ -10,8 +10,8 @@ use watertight::core::registry::RegistryLimits;
 use watertight::core::wire::Dialect;
 
 use super::hand::HandPeer;
-use super::support::{Target, agent, in_time, server, until};
 use super::{Host, by_hand, echoes, end_all, join};
+use support::{Target, agent, in_time, server, until};
 
 #[tokio::test]
 async fn announcements_beyond_the_limit_change_nothing() {
@@ -44,7 +44,7 @@ async fn a_peer_that_reads_nothing_delays_nobody() {
     for wave in 0..WAVES {
         // Each is announced to the one that does not read, too.
         let keys: Vec<_> = (0..CROWD).map(|number| long_key(wave, number)).collect();
-        let agent = |key| agent("tcp", a.at, key).policy(super::support::loopback()).start();
+        let agent = |key| agent("tcp", a.at, key).policy(support::loopback()).start();
         let agents = keys.iter().map(|key| agent(key)).collect();
         for key in &keys {
             b.finds(key, &["a"]).await;

@@ -7,12 +7,9 @@
     reason = "what fails here fails the test"
 )]
 
-mod hand;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod dialect;
 mod discovery;
+mod hand;
 mod limits;
 mod proof;
 mod routes;

@@ -10,6 +10,7 @@ use rcgen::generate_simple_self_signed;
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -20,9 +21,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use watertight::{ClientTls, Peer, ProxyPolicy, ReconnectConfig, ServerTls};
 
-use super::support::{in_time, server, until};
 use super::trust::reason;
 use super::{Host, end_all, peer, reconnect, token};
+use support::{in_time, server, until};
 
 /// 16 bytes in base 64.
 const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -241,7 +242,9 @@ async fn s8_a_token_that_was_sent_is_taken_only_where_nobody_could_read_it() {
 
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
     let (connector, name) =
         (TlsConnector::from(Arc::new(config)), ServerName::try_from("localhost"));
     let socket = TcpStream::connect(secure_at).await.unwrap();
@@ -276,7 +279,8 @@ async fn s8_a_peer_that_knows_no_proofs_is_sent_the_token_over_tls() {
     let certified = generate_simple_self_signed(["localhost".to_string()]).unwrap();
     let key = PrivateKeyDer::from_pem_slice(certified.signing_key.serialize_pem().as_bytes());
     let chain = vec![certified.cert.der().clone()];
-    let config = ServerConfig::builder().with_no_client_auth();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let config = config.with_single_cert(chain, key.unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();

@@ -8,8 +8,8 @@ use watertight::core::wire::{ClientRoute, Dialect};
 use watertight::{DialError, Peer, ResetCode};
 
 use super::hand::HandPeer;
-use super::support::{in_time, until};
 use super::{Host, by_hand, end_all, join, pair, reconnect, says, token};
+use support::{in_time, until};
 
 #[tokio::test]
 async fn a_key_may_have_any_character() {
@@ -44,7 +44,6 @@ async fn a_peer_is_reached_by_the_embedders_own_means() {
     end_all(vec![speaker], vec![a, b]).await;
 }
 
-#[cfg(feature = "cli")]
 #[tokio::test]
 async fn attempts_to_connect_to_a_peer_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
@@ -92,7 +91,7 @@ async fn what_was_connected_before_is_announced_too() {
     let mut agents = Vec::new();
     for number in 0..300 {
         let key = format!("edge-{number:03}");
-        let agent = super::support::agent("tcp", a.at, &key);
+        let agent = support::agent("tcp", a.at, &key);
         agents.push(agent.start());
     }
     until(|| a.server.clients().len() == agents.len()).await;
@@ -218,7 +217,7 @@ async fn what_a_client_refuses_is_not_asked_of_another_server() {
     join(&a, &c).await;
     join(&b, &c).await;
     // With the words that a peer has for a client which it does not have.
-    let refusing = super::support::agent("ws", a.at, "edge").handler(|dial| async move {
+    let refusing = support::agent("ws", a.at, "edge").handler(|dial| async move {
         dial.refuse(ResetCode::NO_SUCH_CLIENT, "not for you");
     });
     let speaker = b.speaker("edge", "at b").await;
@@ -230,7 +229,7 @@ async fn what_a_client_refuses_is_not_asked_of_another_server() {
     assert_eq!(error.to_string(), "not for you");
 
     // Nor of a peer.
-    let refusing_too = super::support::agent("ws", a.at, "other").handler(|dial| async move {
+    let refusing_too = support::agent("ws", a.at, "other").handler(|dial| async move {
         dial.refuse(ResetCode::DIAL_REFUSED, "nor for you");
     });
     let refusing_too = refusing_too.start();
@@ -248,7 +247,7 @@ async fn what_a_client_refuses_is_not_asked_of_another_server() {
 async fn a_client_whose_session_ends_during_a_dial_is_tried_through_a_peer() {
     let (a, b) = pair().await;
     let (dialled, mut dials) = tokio::sync::mpsc::unbounded_channel();
-    let stuck = super::support::agent("tcp", a.at, "edge").handler(move |dial| {
+    let stuck = support::agent("tcp", a.at, "edge").handler(move |dial| {
         dialled.send(dial).unwrap();
         std::future::ready(())
     });
@@ -268,7 +267,7 @@ async fn a_client_whose_session_ends_during_a_dial_is_tried_through_a_peer() {
 #[tokio::test]
 async fn a_server_that_drains_takes_no_new_dials_of_peers() {
     let (a, b) = pair().await;
-    let target = super::support::Target::echo().await;
+    let target = support::Target::echo().await;
     let agents = vec![a.agent("edge").await];
     b.finds("edge", &["a"]).await;
     let held = in_time(b.server.dial("edge", &target.target())).await.unwrap();

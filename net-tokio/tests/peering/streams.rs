@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use watertight::core::{Cause, SessionConfig};
 use watertight::{AgentBuilder, ConnectionEnd, DialError, ResetCode};
 
-use super::support::{Target, agent, in_time, server, until};
 use super::{Host, echoes, end_all, join, pair, reads};
+use support::{Target, agent, in_time, server, until};
 
 #[tokio::test]
 async fn each_server_dials_through_the_other() {

@@ -12,8 +12,8 @@ use watertight::{
 };
 
 use super::hand::HandPeer;
-use super::support::{Target, in_time, listen, server, until};
 use super::{Host, by_hand, echoes, end_all, join, pair, peer};
+use support::{Target, in_time, listen, server, until};
 
 fn nobody() -> SocketAddr {
     ([127, 0, 0, 1], 1).into()
@@ -57,7 +57,7 @@ async fn agents_of_others_may_have_a_peers_headers() {
     let server = server().build();
     let at = listen(&server).await;
     let endpoint = format!("ws://{at}").parse().unwrap();
-    let agent = watertight::Agent::builder(endpoint, "edge").token(super::support::TOKEN);
+    let agent = watertight::Agent::builder(endpoint, "edge").token(support::TOKEN);
     let (id, with) = ("x-api-tunnel-id", "x-api-tunnel-token");
     let agent = agent
         .header(http::HeaderName::from_static(id), http::HeaderValue::from_static("edge"))

@@ -17,7 +17,8 @@
 //!
 //! For two runs of a schedule to be the same, software must take its dice from [`Host::seed`]
 //! ([`AgentBuilder::seed`](watertight::AgentBuilder::seed)), its time from tokio, and its sockets from its
-//! [`Host`]; and build its servers and agents with `unmasked()`, since WebSocket masks have no seed.
+//! [`Host`]; and build its servers and agents with `unmasked()`, since WebSocket masks have no seed: that
+//! takes the feature `simulation` of `watertight`.
 //! What runs on a host that crashes is dropped in no particular order.
 //!
 //! The example `embedder` is a key-value service that is reached through a tunnel.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinHandle, spawn_local};
-use watertight::{Agent, AgentStatus, Endpoint, Keepalive, SimulatedSocket, WaitReason};
+use watertight::simulation::SimulatedSocket;
+use watertight::{Agent, AgentStatus, Endpoint, Keepalive, WaitReason};
 
 use super::application::{self, Dialler, key};
 use super::books::Desk;

@@ -206,7 +206,7 @@ fn tasks(runtime: &Option<Handle>, own_count: usize) -> u64 {
     counted.max(own_count) as u64
 }
 
-fn kept(kept: watertight::Kept) -> Kept {
+fn kept(kept: watertight::simulation::Kept) -> Kept {
     Kept {
         streams: kept.streams as u64,
         permits: kept.permits as u64,

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight::TcpState;
+use watertight::simulation::TcpState;
 
 use crate::Player;
 use crate::player::Desire;

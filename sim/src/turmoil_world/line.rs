@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use watertight::TcpState;
+use watertight::simulation::TcpState;
 
 use crate::schedule::Host;
 

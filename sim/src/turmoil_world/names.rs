@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
-use watertight::{Lookup, Resolver};
+use watertight::simulation::{Lookup, Resolver};
 
 use super::deviation::Deviation;
 

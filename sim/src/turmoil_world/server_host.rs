@@ -7,7 +7,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
-use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server, SimulatedSocket};
+use watertight::simulation::SimulatedSocket;
+use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server};
 
 use super::application::{self, Dialler, key};
 use super::books::Desk;

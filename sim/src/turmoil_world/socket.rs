@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use turmoil::net::TcpStream;
-use watertight::{KernelSocket, TcpState};
+use watertight::simulation::{KernelSocket, TcpState};
 
 use super::line::{Line, Side};
 

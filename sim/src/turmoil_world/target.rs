@@ -4,7 +4,8 @@ use std::future::pending;
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use watertight::{DialRefusal, Incoming, ResetCode, SimulatedSocket};
+use watertight::simulation::SimulatedSocket;
+use watertight::{DialRefusal, Incoming, ResetCode};
 
 use super::deviation::Deviation;
 use super::names::hanging;

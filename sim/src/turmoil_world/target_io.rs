@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, sleep_until};
-use watertight::{KernelSocket, TcpState};
+use watertight::simulation::{KernelSocket, TcpState};
 
 use super::deviation::Deviation;
 use super::kernel::{Found, Kernel};

@@ -91,6 +91,7 @@ impl Handshakes {
     }
 
     /// Sockets that are no sessions yet.
+    #[cfg(feature = "simulation")]
     pub(super) fn len(&self) -> usize {
         self.lock().queue.len()
     }

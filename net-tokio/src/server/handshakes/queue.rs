@@ -78,6 +78,7 @@ impl Queue {
         }
     }
 
+    #[cfg(feature = "simulation")]
     pub(super) fn len(&self) -> usize {
         self.sockets.len()
     }

@@ -79,7 +79,6 @@ impl crate::server::sessions::Sessions {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(feature = "cli")]
     use watertight_core::wire::{ClientRoute, Dialect};
 
     use super::*;
@@ -101,10 +100,8 @@ mod tests {
     }
 
     /// Each line of a log.
-    #[cfg(feature = "cli")]
     struct Lines(std::sync::mpsc::Sender<String>);
 
-    #[cfg(feature = "cli")]
     impl std::io::Write for Lines {
         fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
             self.0.send(String::from_utf8_lossy(line).into_owned()).ok();
@@ -116,7 +113,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "cli")]
     #[tokio::test(start_paused = true)]
     async fn the_log_names_those_who_say_that_they_have_one_client_for_long() {
         let (sender, lines) = std::sync::mpsc::channel();

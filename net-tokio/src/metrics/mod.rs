@@ -1,4 +1,5 @@
-//! What operators see, through the `metrics` facade.
+//! What operators see, through the `metrics` facade: with the feature `metrics`. Without it nothing is
+//! recorded.
 //!
 //! Counters carry remotedialer's names where it counts the same thing, without its labels: a
 //! client key or an address as a label is a series that somebody else can invent. What belongs to
@@ -15,13 +16,23 @@
 //! a transport waits in its queue and in the kernel's, and when the transport fails nobody knows how
 //! much of either has arrived: any figure would be made up.
 
+#[cfg(feature = "metrics")]
+mod describe;
+#[cfg(feature = "metrics")]
+mod facade;
+#[cfg(not(feature = "metrics"))]
+mod nothing;
+
 use std::time::Duration;
 
-use metrics::{
-    SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
 use watertight_core::{Cause, Ledger, Session};
+
+#[cfg(feature = "metrics")]
+pub use describe::describe;
+#[cfg(feature = "metrics")]
+use facade::{Text, add, count, count_labelled, observe};
+#[cfg(not(feature = "metrics"))]
+use nothing::{Text, add, count, count_labelled, observe};
 
 const ADD_SESSION: &str = "session_server_total_add_websocket_session";
 const REMOVE_SESSION: &str = "session_server_total_remove_websocket_session";
@@ -45,37 +56,9 @@ const REPLACED: &str = "watertight_sessions_replaced";
 const HANDSHAKES: &str = "watertight_handshakes";
 const HANDSHAKES_REFUSED: &str = "watertight_handshakes_refused";
 
-/// Gives every metric its description. Call it once after the recorder is installed.
-pub fn describe() {
-    describe_counter!(ADD_SESSION, "Sessions added");
-    describe_counter!(REMOVE_SESSION, "Sessions removed");
-    describe_counter!(ADD_CONNECTIONS, "Connections added, dialled by either end");
-    describe_counter!(REMOVE_CONNECTIONS, "Connections removed, by cause");
-    describe_counter!(TRANSMIT_BYTES, Unit::Bytes, "Bytes of messages handed to transports");
-    describe_counter!(RECEIVE_BYTES, Unit::Bytes, "Bytes of messages taken from transports");
-    describe_gauge!(LIVE_SESSIONS, "Sessions that are up");
-    describe_gauge!(LIVE_CONNECTIONS, "Connections in the sessions' tables");
-    describe_gauge!(BUFFERED_BYTES, Unit::Bytes, "Connection bytes held, in both directions");
-    describe_gauge!(PENDING_DIALS, "Dials that wait for an answer");
-    describe_histogram!(ROUND_TRIP, Unit::Seconds, "Round trips to the other end, smoothed");
-    describe_gauge!(MEASURED_SESSIONS, "Sessions that are up whose round trip is known");
-    describe_gauge!(SUM_OF_ROUND_TRIPS, Unit::Seconds, "Their round trips, smoothed, added up");
-    describe_counter!(PEER_ATTEMPT, "Attempts to connect to a peer server");
-    describe_counter!(PEER_CONNECTED, "Sessions with a peer server that this one connected to");
-    describe_counter!(PEER_DISCONNECTED, "Those of them that have ended");
-    describe_gauge!(LIVE_PEER_SESSIONS, "Sessions with peer servers that are up, both directions");
-    describe_gauge!(PEER_ROUTES, "Clients that peer servers have announced");
-    describe_counter!(
-        REPLACED,
-        "Sessions that a newer one of their client replaced, by from where"
-    );
-    describe_gauge!(HANDSHAKES, "Sockets that are no sessions yet");
-    describe_counter!(HANDSHAKES_REFUSED, "Handshakes refused, by reason");
-}
-
 /// A handshake that did not become a session. The reasons are ours, so there are few.
 pub(crate) fn handshake_refused(reason: &'static str) {
-    counter!(HANDSHAKES_REFUSED, "reason" => reason).increment(1);
+    count_labelled(HANDSHAKES_REFUSED, "reason", reason, 1);
 }
 
 /// A copy between a connection and a socket holds other bytes than before.
@@ -86,12 +69,12 @@ pub(crate) fn buffered_changed(before: u64, now: u64) {
 /// A client's session has taken over from another one of the same client.
 pub(crate) fn session_replaced(from_elsewhere: bool) {
     let from = if from_elsewhere { "elsewhere" } else { "same address" };
-    counter!(REPLACED, "from" => from).increment(1);
+    count_labelled(REPLACED, "from", from, 1);
 }
 
 /// A socket has come that is no session yet, or one of these has become one or gone.
 pub(crate) fn handshakes_changed(by: f64) {
-    gauge!(HANDSHAKES).increment(by);
+    add(HANDSHAKES, by);
 }
 
 /// Counts a session from its start until its driver has ended.
@@ -103,9 +86,9 @@ pub(crate) struct LiveSession {
 impl LiveSession {
     pub(crate) fn start(peer: bool) -> Self {
         count_session(ADD_SESSION, peer);
-        gauge!(LIVE_SESSIONS).increment(1.0);
+        add(LIVE_SESSIONS, 1.0);
         if peer {
-            gauge!(LIVE_PEER_SESSIONS).increment(1.0);
+            add(LIVE_PEER_SESSIONS, 1.0);
         }
         Self { peer }
     }
@@ -114,18 +97,18 @@ impl LiveSession {
 impl Drop for LiveSession {
     fn drop(&mut self) {
         count_session(REMOVE_SESSION, self.peer);
-        gauge!(LIVE_SESSIONS).decrement(1.0);
+        add(LIVE_SESSIONS, -1.0);
         if self.peer {
-            gauge!(LIVE_PEER_SESSIONS).decrement(1.0);
+            add(LIVE_PEER_SESSIONS, -1.0);
         }
     }
 }
 
 fn count_session(name: &'static str, peer: bool) {
     if peer {
-        counter!(name, "peer" => "true").increment(1);
+        count_labelled(name, "peer", "true", 1);
     } else {
-        counter!(name).increment(1);
+        count(name, 1);
     }
 }
 
@@ -134,7 +117,7 @@ fn count_session(name: &'static str, peer: bool) {
 /// where it is searched for.
 #[derive(Debug)]
 pub(crate) struct PeerMeter {
-    name: SharedString,
+    name: Text,
 }
 
 impl PeerMeter {
@@ -143,15 +126,15 @@ impl PeerMeter {
     }
 
     pub(crate) fn attempt(&self) {
-        counter!(PEER_ATTEMPT, "peer" => self.name.clone()).increment(1);
+        count_labelled(PEER_ATTEMPT, "peer", self.name.clone(), 1);
     }
 
     pub(crate) fn connected(&self) {
-        counter!(PEER_CONNECTED, "peer" => self.name.clone()).increment(1);
+        count_labelled(PEER_CONNECTED, "peer", self.name.clone(), 1);
     }
 
     pub(crate) fn disconnected(&self) {
-        counter!(PEER_DISCONNECTED, "peer" => self.name.clone()).increment(1);
+        count_labelled(PEER_DISCONNECTED, "peer", self.name.clone(), 1);
     }
 }
 
@@ -192,18 +175,18 @@ impl Meter {
         }
         let before = std::mem::replace(&mut self.rtt, now);
         if let Some(rtt) = now {
-            histogram!(ROUND_TRIP).record(rtt);
+            observe(ROUND_TRIP, rtt);
         }
         let known = |rtt: Option<Duration>| u64::from(rtt.is_some());
         change(MEASURED_SESSIONS, known(before), known(now));
-        gauge!(SUM_OF_ROUND_TRIPS).increment(exact_seconds(now) - exact_seconds(before));
+        add(SUM_OF_ROUND_TRIPS, exact_seconds(now) - exact_seconds(before));
     }
 
     fn observe_bytes(&mut self) {
         for (name, bytes) in [(TRANSMIT_BYTES, &mut self.sent), (RECEIVE_BYTES, &mut self.received)]
         {
             if *bytes > 0 {
-                counter!(name).increment(std::mem::take(bytes));
+                count(name, std::mem::take(bytes));
             }
         }
     }
@@ -214,7 +197,7 @@ impl Meter {
         }
         let before = std::mem::replace(&mut self.seen, now);
         if now.added > before.added {
-            counter!(ADD_CONNECTIONS).increment(now.added - before.added);
+            count(ADD_CONNECTIONS, now.added - before.added);
         }
         if now.removed != before.removed {
             for cause in Cause::ALL {
@@ -238,9 +221,9 @@ fn exact_seconds(rtt: Option<Duration>) -> f64 {
     parts as f64 / PARTS as f64
 }
 
-fn count_removed(cause: Cause, count: u64) {
-    if count > 0 {
-        counter!(REMOVE_CONNECTIONS, "cause" => cause.name()).increment(count);
+fn count_removed(cause: Cause, removed: u64) {
+    if removed > 0 {
+        count_labelled(REMOVE_CONNECTIONS, "cause", cause.name(), removed);
     }
 }
 
@@ -248,13 +231,13 @@ fn change(name: &'static str, before: u64, now: u64) {
     // Gauges are floating point; exact to 2^53.
     #[allow(clippy::cast_precision_loss)]
     match now.cmp(&before) {
-        std::cmp::Ordering::Greater => gauge!(name).increment((now - before) as f64),
-        std::cmp::Ordering::Less => gauge!(name).decrement((before - now) as f64),
+        std::cmp::Ordering::Greater => add(name, (now - before) as f64),
+        std::cmp::Ordering::Less => add(name, -((before - now) as f64)),
         std::cmp::Ordering::Equal => {}
     }
 }
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 

@@ -7,7 +7,7 @@
 //! outcome that the direct connection shows, or a deviation by design (`deviation.rs`), or it is a
 //! difference, which is shrunk and printed.
 //!
-//! - `cargo test -p watertight --test differential` plays the fixed conversations and a few seconds of
+//! - `cargo test -p watertight-cli --test differential` plays the fixed conversations and a few seconds of
 //!   generated ones.
 //! - `-- --ignored` adds remotedialer's program, for which it needs Go, and plays generated ones for
 //!   `DIFFERENTIAL_TIME` seconds (60 unless set), from `DIFFERENTIAL_SEED` (a text).
@@ -35,8 +35,6 @@ mod report;
 mod socket;
 mod sound;
 mod stage;
-#[path = "../support/mod.rs"]
-mod support;
 mod timing;
 mod way;
 

@@ -219,7 +219,7 @@ impl fmt::Display for Difference {
         writeln!(f, "    after {} direct runs; again with", self.direct_runs)?;
         write!(
             f,
-            "    DIFFERENTIAL_CONVERSATION='{}' DIFFERENTIAL_WAYS={} cargo test -p watertight \
+            "    DIFFERENTIAL_CONVERSATION='{}' DIFFERENTIAL_WAYS={} cargo test -p watertight-cli \
              --test differential replay -- --ignored --nocapture",
             self.conversation, self.way
         )

@@ -1,6 +1,7 @@
-//! A server, an agent and targets in this process, with real sockets between them.
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "what fails here fails the test")]
+//! A server, an agent and targets in this process, with real sockets between them: for the tests of the
+//! library and of the program.
+
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
     .await;
 }
 
+/// The token that the server knows.
 pub const TOKEN: &str = "a-token-for-tests";
 
 /// Dials and ends that do not come by themselves while a test waits for what should bring them.
@@ -67,24 +69,31 @@ pub fn agent(scheme: &str, at: SocketAddr, key: &str) -> AgentBuilder {
     Agent::builder(endpoint, key).token(TOKEN).policy(loopback()).session(patient()).seed(1)
 }
 
+/// Every TCP port of this machine.
 pub fn loopback() -> Policy {
     ["tcp/127.0.0.1:*".parse().unwrap()].into_iter().collect()
 }
 
 /// A server with one connected agent.
 pub struct Tunnel {
+    /// The server.
     pub server: Server,
+    /// The agent, with the client key [`KEY`].
     pub agent: Agent,
+    /// Where the server listens for agents.
     pub at: SocketAddr,
 }
 
+/// The client key of a [`Tunnel`]'s agent.
 pub const KEY: &str = "edge-7";
 
 impl Tunnel {
+    /// A server and an agent as they are, with `scheme` between them.
     pub async fn start(scheme: &str) -> Self {
         Self::with(server(), |agent| agent, scheme).await
     }
 
+    /// The server, and the agent after `build`, with `scheme` between them.
     pub async fn with(
         server: ServerBuilder,
         build: impl FnOnce(AgentBuilder) -> AgentBuilder,
@@ -109,11 +118,13 @@ impl Tunnel {
 
 /// A TCP service for as long as it is held.
 pub struct Target {
+    /// Its address.
     pub at: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Target {
+    /// Serves each connection with `serve`.
     pub async fn start<F, A>(serve: F) -> Self
     where
         F: Fn(TcpStream) -> A + Send + Sync + 'static,
@@ -129,6 +140,7 @@ impl Target {
         Self { at, task }
     }
 
+    /// Sends back the bytes that arrive, and the end of them.
     pub async fn echo() -> Self {
         Self::start(|mut socket| async move {
             let (mut read, mut write) = socket.split();

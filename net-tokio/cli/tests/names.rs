@@ -2,12 +2,10 @@
 //! a server that swallows what it is asked (row N5 of the list of broken tunnels), or one whose answers
 //! change.
 //!
-//! `cargo test -p watertight --test names -- --ignored --nocapture` as root, with util-linux.
+//! `cargo test -p watertight-cli --test names -- --ignored --nocapture` as root, with util-linux.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
-
-mod support;
 
 use std::io::ErrorKind;
 use std::net::UdpSocket;

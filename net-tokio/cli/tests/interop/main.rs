@@ -1,5 +1,5 @@
 //! The wire as the other side speaks it: remotedialer's own server and client against our agent
-//! and server, and our two ends in the base dialect. `cargo test -p watertight --test interop --
+//! and server, and our two ends in the base dialect. `cargo test -p watertight-cli --test interop --
 //! --ignored` runs what needs Go.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]

@@ -27,7 +27,7 @@ macro_rules! tests_with_go {
 
             tests! {
                 $kind,
-                ignored: "needs Go; run: cargo test -p watertight --test interop -- --ignored",
+                ignored: "needs Go; run: cargo test -p watertight-cli --test interop -- --ignored",
                 [
                     request_response one_gibibyte_each_way sixty_four_connections_at_once
                     slow_reader stopped_reader dial_refused dial_hangs forbidden_target
@@ -51,7 +51,7 @@ mod go_behind_our_peers {
 
     tests! {
         Kind::GoBehindOurs,
-        ignored: "needs Go; run: cargo test -p watertight --test interop -- --ignored",
+        ignored: "needs Go; run: cargo test -p watertight-cli --test interop -- --ignored",
         [
             request_response sixty_four_connections_at_once slow_reader stopped_reader
             dial_refused close_from_each_end half_close client_resets_at_deaf_target
@@ -64,7 +64,7 @@ mod peers {
 
     tests! {
         Kind::Peers,
-        ignored: "needs Go; run: cargo test -p watertight --test interop -- --ignored",
+        ignored: "needs Go; run: cargo test -p watertight-cli --test interop -- --ignored",
         [dials_crossing]
     }
 }
@@ -83,7 +83,7 @@ mod ours_in_base {
 
     tests! {
         Kind::OursInBase,
-        ignored: "takes long; run: cargo test -p watertight --test interop -- --ignored",
+        ignored: "takes long; run: cargo test -p watertight-cli --test interop -- --ignored",
         [
             one_gibibyte_each_way stopped_reader dial_hangs close_from_each_end link_cut
             idle_for_two_minutes ten_thousand_short_connections

@@ -17,8 +17,8 @@ use crate::go::{GoEnd, Version};
 use crate::processes::{Authority, eventually};
 use crate::report::Report;
 use crate::socket::{Acceptor, Address, Family};
-use crate::support::{self, KEY, TOKEN, in_time, listen, server, until};
 use crate::way::{LANES, Lane, Opener, Way};
+use support::{self, KEY, TOKEN, in_time, listen, server, until};
 
 /// How long a base session listens for an answer that nobody may send. Only the time of a conversation
 /// in which the target waits for an end that the client cannot tell it.

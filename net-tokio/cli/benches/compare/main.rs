@@ -1,6 +1,6 @@
 //! The tunnel beside its peers, end to end: every part a process of its own on loopback.
 //!
-//! `cargo bench -p watertight --bench compare -- --help` says what it can do.
+//! `cargo bench -p watertight-cli --bench compare -- --help` says what it can do.
 
 #![allow(
     clippy::indexing_slicing,
@@ -43,7 +43,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Compares watertight with other tunnels on this machine
 #[derive(Debug, Parser)]
-#[command(name = "compare", bin_name = "cargo bench -p watertight --bench compare --")]
+#[command(name = "compare", bin_name = "cargo bench -p watertight-cli --bench compare --")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
