@@ -28,7 +28,8 @@ pub fn find(root: &Path, packages: &[Value], sources: &mut [Source]) -> Vec<Crat
     let mut finder = Finder { sources, files, modules: BTreeMap::new() };
     let mut crates = Vec::new();
     for target in packages.iter().flat_map(|package| list(package, "targets")) {
-        let (root, role) = (relative(root, text(target, "src_path")), role(target));
+        let root = relative(root, text(target, "src_path"));
+        let role = role(&root, target);
         if let Some(&file) = finder.files.get(&root) {
             finder.module(Vec::new(), file, role, true);
         }
@@ -101,10 +102,10 @@ pub fn packages(root: &Path) -> Vec<Value> {
     list(&metadata, "packages").to_vec()
 }
 
-/// The purpose of a target.
-fn role(target: &Value) -> Role {
+/// The purpose of a target. A library for tests stands in a folder of tests.
+fn role(root: &str, target: &Value) -> Role {
     match list(target, "kind").first().and_then(Value::as_str) {
-        Some("lib" | "bin") => Role::Source,
+        Some("lib" | "bin") if !root.contains("/tests/") => Role::Source,
         Some("bench") => Role::Benches,
         _ => Role::Tests,
     }
