@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crates::Crate;
-use crate::lex::Token;
 use crate::source::{Role, Source};
 
 /// For each file, the files that define what it uses, each with the first line that uses it.
@@ -115,36 +114,23 @@ fn paths(source: &Source) -> Vec<(Vec<String>, usize)> {
     while let [token, rest @ ..] = tokens {
         tokens = rest;
         if token.text == "use" && rest.first().is_none_or(|next| next.text != "<") {
-            tokens = rest
-                .iter()
-                .position(|token| token.text == ";")
-                .and_then(|end| rest.get(end..))
-                .unwrap_or_default();
-        } else if token.is_word()
-            && !matches!(before, "." | ":" | "'")
-            && !source.lexed.is_test(token.at.offset)
-        {
+            let end = rest.iter().position(|token| token.text == ";").unwrap_or(rest.len());
+            tokens = rest.get(end..).unwrap_or_default();
+        } else if token.is_word() && !matches!(before, "." | "::" | "'") {
             let mut path = vec![token.text.clone()];
-            while let Some((segment, rest)) = next_segment(tokens) {
-                path.push(segment);
+            while let [colons, word, rest @ ..] = tokens
+                && colons.text == "::"
+                && word.is_word()
+            {
+                path.push(word.text.clone());
                 tokens = rest;
             }
-            paths.push((path, token.at.line));
+            paths.push((path, token.at));
         }
         before = &token.text;
     }
-    paths
-}
-
-fn next_segment(tokens: &[Token]) -> Option<(String, &[Token])> {
-    match tokens {
-        [first, second, word, rest @ ..]
-            if first.text == ":" && second.text == ":" && word.is_word() =>
-        {
-            Some((word.text.clone(), rest))
-        }
-        _ => None,
-    }
+    let outside = paths.into_iter().filter(|(_, at)| !source.lexed.is_test(at.offset));
+    outside.map(|(path, at)| (path, at.line)).collect()
 }
 
 /// The circles: groups of files each of which uses the others, directly or not.

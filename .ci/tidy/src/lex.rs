@@ -20,7 +20,7 @@ impl From<Span> for At {
     }
 }
 
-/// A keyword, an identifier or a punctuation character.
+/// A keyword, an identifier, a punctuation character, or `::`.
 #[derive(Debug)]
 pub struct Token {
     /// Its text.
@@ -108,8 +108,20 @@ impl Lexer<'_> {
             TokenTree::Literal(literal) => self.code(literal.span()),
             TokenTree::Ident(_) | TokenTree::Punct(_) => {
                 self.code(tree.span());
-                self.lexed.tokens.push(Token { text: tree.to_string(), at: tree.span().into() });
+                self.token(Token { text: tree.to_string(), at: tree.span().into() });
             }
+        }
+    }
+
+    fn token(&mut self, token: Token) {
+        match self.lexed.tokens.last_mut() {
+            Some(last)
+                if (&*last.text, &*token.text) == (":", ":")
+                    && last.at.offset + 1 == token.at.offset =>
+            {
+                last.text.push(':');
+            }
+            _ => self.lexed.tokens.push(token),
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) const WIDE_PROSE: ByPart<usize> = [18, 52, 0, 42, 43, 0, 114];
 pub(crate) const PHRASES: ByPart<usize> = [639, 1108, 214, 843, 333, 0, 72];
 
 /// Banned names.
-pub(crate) const NAMES: ByPart<usize> = [35, 73, 14, 84, 26, 0, 0];
+pub(crate) const NAMES: ByPart<usize> = [35, 71, 13, 82, 23, 0, 0];
 
 /// Public types that have the name of another one in their crate.
 pub(crate) const SHARED_NAMES: ByPart<usize> = [2, 4, 3, 18, 4, 0, 0];

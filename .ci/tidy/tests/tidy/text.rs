@@ -78,12 +78,16 @@ fn comments_and_documents_speak_the_language_of_the_field() {
     );
 }
 
+/// The banned phrases of a file, by line.
 fn banned(path: &str, words: &[Word]) -> Vec<Finding> {
     let hits = entries(language::PHRASES).flat_map(|(reason, phrase, better)| {
-        let lines = find(words, phrase).into_iter();
-        lines.map(move |line| Finding::new(path, line, &format!("“{phrase}”: {better} ({reason})")))
+        find(words, phrase)
+            .into_iter()
+            .map(move |line| (line, format!("“{phrase}”: {better} ({reason})")))
     });
-    hits.collect()
+    let mut hits: Vec<_> = hits.collect();
+    hits.sort();
+    hits.iter().map(|(line, text)| Finding::new(path, *line, text)).collect()
 }
 
 #[test]
