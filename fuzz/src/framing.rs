@@ -1,5 +1,6 @@
-//! Any bytes as a stream of messages with their lengths in front, in any pieces: whatever the pieces, they are
-//! the same messages, and what is kept of a message that has only begun is no more than its bytes explain.
+//! Any bytes as a stream of messages with their lengths in front, in any pieces: whatever the pieces, they
+//! are the same messages, and what is kept of a message that has only begun is no more than its bytes
+//! explain.
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};

@@ -1,5 +1,5 @@
-//! What the fuzzers start from and what they have found so far holds: every seed, every file of every corpus, and
-//! every crash there has been.
+//! What the fuzzers start from and what they have found so far holds: every seed, every file of every corpus,
+//! and every crash there has been.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 

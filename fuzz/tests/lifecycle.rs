@@ -17,7 +17,8 @@ fn everything_holds_in_the_extended_dialect() {
     check(Dialect::Extended);
 }
 
-/// Short paths of everything and of two open connections, all paths of a connection without bytes, and some with.
+/// Short paths of everything and of two open connections, all paths of a connection without bytes, and some
+/// with.
 fn check(dialect: Dialect) {
     let wide = Bounds { steps: 5, ..Bounds::wide(dialect) };
     let busy = Bounds { steps: 4, waits: 0, endings: false, ..Bounds::busy(dialect) };

@@ -1,3 +1,5 @@
+//! Schedules as JSON files, with the violation that each is kept for.
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

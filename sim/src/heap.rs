@@ -1,3 +1,5 @@
+//! Heap usage of a run, counted by thread.
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Counts what the current thread takes from the heap and gives back, piece by piece.

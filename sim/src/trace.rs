@@ -1,3 +1,5 @@
+//! The trace of a run, recorded only on request.
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! A violated invariant, with the observation that shows it.
+
 use std::fmt;
 use std::time::Duration;
 

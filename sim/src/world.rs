@@ -1,3 +1,5 @@
+//! The two worlds that run schedules, and the outcome of a run.
+
 use std::fmt;
 use std::time::Duration;
 

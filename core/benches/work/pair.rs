@@ -1,3 +1,5 @@
+//! Two sessions joined by byte queues: the work that the benchmarks of the core measure.
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};

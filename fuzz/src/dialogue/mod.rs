@@ -35,7 +35,8 @@ fn file(schedule: Schedule, found: Option<Violation>) -> String {
     serde_json::to_string(&case).unwrap_or_else(|error| format!("no file: {error}"))
 }
 
-/// The schedule whose dice these bytes are. Where they end, every throw shows the least: nothing more happens.
+/// The schedule whose dice these bytes are. Where they end, every throw shows the least: nothing more
+/// happens.
 #[must_use]
 pub fn schedule(input: &[u8]) -> Schedule {
     let (seed, mut tape) = tape::Reader::new(input);

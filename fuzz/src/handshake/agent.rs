@@ -1,3 +1,5 @@
+//! Arbitrary answers to an agent's upgrade or preface, over both transports.
+
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

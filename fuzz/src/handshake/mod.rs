@@ -1,6 +1,6 @@
-//! Anything instead of a handshake: toward a real server that waits for an upgrade or a preface, on one socket or
-//! on many, and toward a real agent that waits for the answer. Whatever comes, in whatever pieces, they come to an end in time, say
-//! no more than a little, and keep nothing.
+//! Anything instead of a handshake: toward a real server that waits for an upgrade or a preface, on one
+//! socket or on many, and toward a real agent that waits for the answer. Whatever comes, in whatever pieces,
+//! they come to an end in time, say no more than a little, and keep nothing.
 //!
 //! Time is the runtime's own and jumps: a deadline costs nothing.
 
@@ -32,7 +32,8 @@ const TOKEN: &str = "open";
 pub struct Case<'a> {
     /// Who gets it.
     pub toward: Toward,
-    /// The length of the pieces in which it comes; 0 is all at once. With a crowd, how many handshakes may run.
+    /// The length of the pieces in which it comes; 0 is all at once. With a crowd, how many handshakes may
+    /// run.
     pub piece: u8,
     /// The connections stay open afterwards.
     pub stays: bool,

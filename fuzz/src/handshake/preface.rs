@@ -1,3 +1,5 @@
+//! The two preface decoders on arbitrary bytes: a split into pieces never changes the result.
+
 use bytes::BytesMut;
 use watertight_core::wire::{Hello, HelloReply, InvalidPreface, PrefaceLimits};
 

@@ -1,3 +1,5 @@
+//! Arbitrary requests to a server: a session exists only where the authentication hook granted it.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;

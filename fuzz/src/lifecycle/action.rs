@@ -1,3 +1,5 @@
+//! The transitions of the search: every step that an application, the transport or time can take.
+
 use std::fmt;
 
 use watertight_core::ConnectionId;

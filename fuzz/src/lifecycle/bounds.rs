@@ -1,3 +1,5 @@
+//! The bounds of the search: sizes, times and counts, small enough that the state space ends.
+
 use std::time::Duration;
 
 use watertight_core::SessionConfig;

@@ -1,3 +1,5 @@
+//! The situations that an exploration must reach; an exploration that misses one proves too little.
+
 use std::collections::BTreeSet;
 
 use watertight_core::wire::Dialect;

@@ -12,7 +12,8 @@ use super::side::Side;
 use super::state::State;
 
 /// The most control messages that can wait at an end with two connections: the session's Settings, GoAway,
-/// sign of life, answer to one, and list; each connection's Connect or Opened, and its end with a Resume ahead.
+/// sign of life, answer to one, and list; each connection's Connect or Opened, and its end with a Resume
+/// ahead.
 const CONTROL: u64 = 5 + 2 * 3;
 
 impl End {

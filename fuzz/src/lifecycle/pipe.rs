@@ -1,3 +1,5 @@
+//! The transport of the search: two queues of messages in flight, shared between states.
+
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Progress and result of a search, printed.
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +29,8 @@ impl fmt::Display for Progress {
         let seconds = time.as_secs_f64();
         write!(
             f,
-            "depth {depth}: {states} states ({new} new, {settled} settled), {transitions} steps, {ends} ends, {seconds:.1} s"
+            "depth {depth}: {states} states ({new} new, {settled} settled), {transitions} steps, \
+             {ends} ends, {seconds:.1} s"
         )
     }
 }

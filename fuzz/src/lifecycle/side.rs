@@ -1,3 +1,5 @@
+//! The two ends of a session, and a pair of values indexed by them.
+
 use std::fmt;
 
 use watertight_core::Role;

@@ -1,5 +1,5 @@
-//! Peers that announce anything, in any order: routes and sessions are those of a naive model at any time, and
-//! when everybody is gone, nothing is left.
+//! Peers that announce anything, in any order: routes and sessions are those of a naive model at any time,
+//! and when everybody is gone, nothing is left.
 
 mod compare;
 mod model;

@@ -1,3 +1,5 @@
+//! The operations on a server's registry, as arbitrary input.
+
 use arbitrary::{Arbitrary, Unstructured};
 use watertight_core::registry::SessionKind;
 use watertight_core::wire::Dialect;

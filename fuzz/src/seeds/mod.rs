@@ -166,8 +166,8 @@ const PREFACE: u8 = 2;
 const WRONG_PREFACE: u8 = 3;
 const WHOLE: u8 = 255;
 
-/// Many sockets at one server: more than there is room for, in the stages of a handshake, of one source and of
-/// several; and one client that comes again and again.
+/// Many sockets at one server: more than there is room for, in the stages of a handshake, of one source and
+/// of several; and one client that comes again and again.
 fn crowds() -> Vec<Vec<u8>> {
     let open = |sources: u8| (0..12).flat_map(move |socket: u8| [OPEN, socket % sources]);
     let greet = |greeting: u8, bytes: u8| {

@@ -1,3 +1,5 @@
+//! One run of a scenario, from a new session to its balanced ledger.
+
 use watertight_core::wire::Dialect;
 use watertight_core::{Ledger, SessionEnd};
 

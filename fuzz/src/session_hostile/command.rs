@@ -1,3 +1,5 @@
+//! The application's calls on a session, as arbitrary input.
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::Text;

@@ -1,3 +1,5 @@
+//! The connections that the application knows, with the byte counts that bound its reads and writes.
+
 use watertight_core::ConnectionId;
 
 /// So many of the newest connections are those that something happens to.

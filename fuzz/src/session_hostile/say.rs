@@ -1,3 +1,5 @@
+//! The remote's messages, as arbitrary input: valid in form, arbitrary in content.
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::Text;

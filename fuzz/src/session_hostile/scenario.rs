@@ -1,3 +1,5 @@
+//! A session's configuration and the steps that it is put through, as arbitrary input.
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 use watertight_core::Role;
 use watertight_core::wire::Dialect;

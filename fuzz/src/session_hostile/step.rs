@@ -1,3 +1,5 @@
+//! One step of a scenario: a message, raw bytes, a timeout, a transport event or an application's call.
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::draw::{byte, millis, raw};

@@ -1,3 +1,5 @@
+//! Arbitrary texts, most of which have a meaning in the protocol or are hostile to a terminal.
+
 use arbitrary::Arbitrary;
 use watertight_core::wire::printable;
 

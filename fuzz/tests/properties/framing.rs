@@ -1,3 +1,5 @@
+//! Framing: any split of a stream yields the same messages.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,3 +1,5 @@
+//! The message codec on arbitrary bytes and on arbitrary payloads behind a valid header.
+
 use proptest::prelude::*;
 use watertight_fuzz::message;
 

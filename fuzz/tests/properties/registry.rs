@@ -1,3 +1,5 @@
+//! The registry against a naive model, over arbitrary operations.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,3 +1,5 @@
+//! The seeds of a run, and their blocks among shards and threads.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! The results of a run as a file, from which an interrupted run continues.
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Counts over many schedules: actions, lengths, situations, virtual time.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

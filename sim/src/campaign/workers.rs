@@ -1,3 +1,5 @@
+//! The threads of a run. Blocks of seeds keep its result independent of their number.
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,3 +1,5 @@
+//! Random numbers of the core world, one stream an actor.
+
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
 

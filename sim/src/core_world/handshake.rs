@@ -127,7 +127,10 @@ impl<T: Tunnel> World<'_, T> {
     pub(super) fn on_welcome(&mut self, number: u32, agent: usize) {
         let now = self.stage.now;
         let Some(host) = self.agents.get_mut(agent) else { return };
-        let connecting = |process: &&mut Process| matches!(process.state, State::Connecting(link, _) if link == number);
+        let connecting = |process: &&mut Process| match process.state {
+            State::Connecting(link, _) => link == number,
+            _ => false,
+        };
         let Some(process) = host.processes.iter_mut().find(connecting) else { return };
         process.state = State::Connected(number);
         process.reconnect.connected(now);

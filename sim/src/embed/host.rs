@@ -1,3 +1,5 @@
+//! A simulated host as embedded software sees it: its network, its seed, and the phase of the run.
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;

@@ -1,3 +1,5 @@
+//! The sockets between simulated hosts, with the capacity and the faults of the schedule.
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};

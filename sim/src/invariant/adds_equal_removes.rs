@@ -1,3 +1,5 @@
+//! Counts balance on every host: added = removed + live for connections, sessions and routes.
+
 use super::{When, each_host};
 use crate::observed::{Observed, Tally};
 

@@ -1,3 +1,5 @@
+//! A permitted agent has its session in time, however many unauthenticated sockets there are.
+
 use super::When;
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! Bytes arrive unchanged and in order, on their own stream, and all of them before a clean end.
+
 use super::When;
 use crate::observed::{Observed, StreamEnd, StreamRecord};
 

@@ -1,3 +1,5 @@
+//! The end of each session is reported exactly once.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

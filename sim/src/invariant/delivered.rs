@@ -1,3 +1,5 @@
+//! Bytes that precede a reset, or the end of a session, are delivered.
+
 use super::When;
 use crate::observed::{Observed, StreamEnd, StreamRecord};
 

@@ -1,3 +1,5 @@
+//! No dial outlives its deadline.
+
 use std::time::Duration;
 
 use super::When;

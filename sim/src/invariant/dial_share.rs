@@ -1,3 +1,5 @@
+//! A target that never answers leaves the dials of other targets their share.
+
 use super::When;
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! A session that one side ends reports the reason at the remote.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! Heap usage returns to its level at rest, and to zero with the hosts.
+
 use super::When;
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! Two conforming ends never accuse each other of misbehaviour.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

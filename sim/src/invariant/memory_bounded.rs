@@ -1,3 +1,5 @@
+//! Heap usage stays under the bound that follows from the limits.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! No log line has the level ERROR.
+
 use super::When;
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! No task outlives its owner.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! Buffers are empty without connections; messages and timers are gone with their session.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

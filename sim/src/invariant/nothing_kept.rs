@@ -1,3 +1,5 @@
+//! The tables of the adapter have no entry without an owner.
+
 use super::{When, each_host};
 use crate::observed::{Kept, Observed};
 

@@ -1,3 +1,5 @@
+//! After faults heal, open connections end and a new dial succeeds.
+
 use super::When;
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! At rest, each host has the sessions that the schedule left it: no session outlives its remote.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! No socket outlives its session.
+
 use super::{When, each_host};
 use crate::observed::Observed;
 

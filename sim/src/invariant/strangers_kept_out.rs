@@ -1,3 +1,5 @@
+//! An unauthenticated remote gets no session, and keeps a socket no longer than a handshake may take.
+
 use super::When;
 use crate::observed::Observed;
 

@@ -1,3 +1,5 @@
+//! The actions of a schedule's steps.
+
 use serde::{Deserialize, Serialize};
 
 use super::knobs::is_zero;

@@ -1,3 +1,5 @@
+//! The servers and agents of a schedule.
+
 use serde::{Deserialize, Serialize};
 
 /// Who is there.

@@ -1,3 +1,5 @@
+//! Validation of schedules from files: bounds that keep a run finite in time and memory.
+
 use std::ops::RangeInclusive;
 
 use super::{Action, Host, HostileMessage, Knobs, Schedule, Timing};

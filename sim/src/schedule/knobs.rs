@@ -1,3 +1,5 @@
+//! The conditions of a run: limits, times, links, hosts.
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

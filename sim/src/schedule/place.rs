@@ -1,3 +1,5 @@
+//! Names of streams and hosts in a schedule.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Behaviour of a dialled target.
+
 use serde::{Deserialize, Serialize};
 
 /// What a dialled target does, from the dial to its end.

@@ -1,3 +1,5 @@
+//! The edits that make a schedule simpler, one at a time.
+
 use std::ops::Range;
 
 use crate::schedule::{

@@ -1,3 +1,5 @@
+//! Commands from the runner to the software of a host.
+
 use std::sync::Arc;
 use std::time::Duration;
 

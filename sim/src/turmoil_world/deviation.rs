@@ -1,3 +1,5 @@
+//! The seeded bugs of the turmoil world.
+
 /// How the software on the hosts differs from the product, where it does: what the specimens of this
 /// world are made of. Each is one line or two where the product, or an embedder, has it right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

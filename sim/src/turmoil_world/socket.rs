@@ -1,3 +1,5 @@
+//! turmoil's TCP with the traits of real sockets: capacity, partial writes, slow lines, cuts.
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

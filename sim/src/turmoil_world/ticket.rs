@@ -1,3 +1,5 @@
+//! Wakers that are valid for one poll, so that a library that keeps an old one loses a wake-up.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};

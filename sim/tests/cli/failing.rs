@@ -1,3 +1,5 @@
+//! Runs with violations: exit codes, shrunk files, reproduction.
+
 use crate::program::Program;
 
 /// A tunnel that fails at once.

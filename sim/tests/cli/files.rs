@@ -1,3 +1,5 @@
+//! Files and arguments: errors in words, results for machines.
+
 use std::fs;
 
 use crate::program::Program;

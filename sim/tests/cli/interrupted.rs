@@ -1,3 +1,5 @@
+//! An interrupted run continues from its results.
+
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! HTML reports are complete and self-contained.
+
 use std::fs;
 
 use crate::program::Program;

@@ -1,3 +1,5 @@
+//! The `watertight-sim` process, in a temporary folder.
+
 use std::path::Path;
 use std::process::{Command, Output};
 

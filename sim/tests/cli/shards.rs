@@ -1,3 +1,5 @@
+//! The merged shards of a run equal the run.
+
 use crate::program::Program;
 
 #[test]

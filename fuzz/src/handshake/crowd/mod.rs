@@ -59,8 +59,8 @@ pub(super) fn explain(case: &Case<'_>) -> String {
     format!("a crowd at {most} handshakes that stays: {}: {steps:?}", case.stays)
 }
 
-/// Bytes of heap that a case may take beside those of one server: for each socket its two buffers, its task and,
-/// once it is let in, a session; for each agent as much as for a server.
+/// Bytes of heap that a case may take beside those of one server: for each socket its two buffers, its task
+/// and, once it is let in, a session; for each agent as much as for a server.
 pub(super) fn room(case: &Case<'_>) -> u64 {
     let steps = Step::all(case.bytes);
     let count = |is: fn(&Step<'_>) -> bool| steps.iter().filter(|step| is(step)).count() as u64;

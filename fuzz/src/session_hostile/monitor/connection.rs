@@ -1,3 +1,5 @@
+//! The monitor's state of one connection, from the wire alone.
+
 use watertight_core::wire::Body;
 
 /// What both ends have said about a connection.

@@ -28,7 +28,8 @@ pub(crate) async fn run(sizes: &[usize]) -> Result<()> {
     let at = service.line("at ")?.parse()?;
     let programs = Programs::new(None);
     println!(
-        "| agents | KiB a session at the server | CPU of the idle server, ms a second | dial, p50 µs | p99 µs |"
+        "| agents | KiB a session at the server | CPU of the idle server, ms a second | dial, p50 µs \
+         | p99 µs |"
     );
     println!("| --- | --- | --- | --- | --- |");
     for &size in sizes {

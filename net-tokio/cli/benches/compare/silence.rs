@@ -31,7 +31,8 @@ const REPLACING: (Duration, usize) = (Duration::from_millis(100), 100);
 pub(crate) async fn run(sockets: usize) -> Result<()> {
     let programs = Programs::new(None);
     println!(
-        "| silent sockets | from addresses | the agents are | in after, p50 ms | longest | not in after 20 s |"
+        "| silent sockets | from addresses | the agents are | in after, p50 ms | longest \
+         | not in after 20 s |"
     );
     println!("| --- | --- | --- | --- | --- | --- |");
     for (sockets, sources) in [(0, 1), (sockets, 1), (sockets, 100)] {

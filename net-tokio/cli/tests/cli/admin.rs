@@ -1,3 +1,5 @@
+//! The admin address: clients, metrics, health, and its defence against browsers.
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;

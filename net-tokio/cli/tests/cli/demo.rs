@@ -1,3 +1,5 @@
+//! The `demo` command ends with a balanced ledger.
+
 use crate::process::run;
 
 #[test]

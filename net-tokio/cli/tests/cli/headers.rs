@@ -1,3 +1,5 @@
+//! Extra request headers of an agent, and their errors.
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 

@@ -1,3 +1,5 @@
+//! Help, version and completions.
+
 use crate::process::run;
 
 #[test]

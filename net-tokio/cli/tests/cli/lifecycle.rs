@@ -1,3 +1,5 @@
+//! Signals: drain, cut, immediate exit, and their deadlines.
+
 use std::io::{Read, Write};
 use std::time::Duration;
 

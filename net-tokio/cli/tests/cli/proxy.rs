@@ -1,3 +1,5 @@
+//! The HTTP proxy of the admin address: requests, upgrades, errors, and clients that disconnect.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::thread;

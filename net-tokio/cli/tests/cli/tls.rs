@@ -1,3 +1,5 @@
+//! TLS by options: trust, reload on SIGHUP, and errors that name the file.
+
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustix::process::Signal;
 

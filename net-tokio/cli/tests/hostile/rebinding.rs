@@ -67,7 +67,8 @@ const OF_PAGES: [(&str, u16); 53] = [
     ("GET PATH HTTP/1.1|Host: ADMIN|Sec-Fetch-Site: Same-Origin", 403),
     ("GET PATH HTTP/1.1|Host: ADMIN|Sec-Fetch-Site: none, cross-site", 403),
     (
-        "GET PATH HTTP/1.1|Host: ADMIN|Connection: Upgrade|Upgrade: websocket|Origin: http://attacker.example",
+        "GET PATH HTTP/1.1|Host: ADMIN|Connection: Upgrade|Upgrade: websocket\
+         |Origin: http://attacker.example",
         403,
     ),
 ];

@@ -1,3 +1,5 @@
+//! Starts the pair of a scenario: servers, agents and peers of both implementations.
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tempfile::TempDir;

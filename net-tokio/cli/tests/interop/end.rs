@@ -1,3 +1,5 @@
+//! One interface to a server or agent of either implementation.
+
 use std::net::SocketAddr;
 
 use crate::go::GoEnd;

@@ -1,3 +1,5 @@
+//! The end of a scenario: every process at rest, every ledger balanced, except for known flaws of Go ends.
+
 use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;

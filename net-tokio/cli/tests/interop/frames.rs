@@ -1,3 +1,5 @@
+//! A counter of the pings and messages in the WebSocket frames that pass the relay.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the connector has said on its WebSocket.

@@ -1,3 +1,5 @@
+//! Processes of the Go program around remotedialer, and their figures.
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

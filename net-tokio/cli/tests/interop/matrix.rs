@@ -41,7 +41,9 @@ macro_rules! tests_with_go {
 
 tests_with_go! { go_server, Kind::GoServer(Version::V0_6_2), both_ends_dial, client_resets_at_deaf_target }
 tests_with_go! { go_client, Kind::GoClient(Version::V0_6_2), both_ends_dial, client_resets_at_deaf_target }
-tests_with_go! { go_server_v0_6_1, Kind::GoServer(Version::V0_6_1), both_ends_dial, client_resets_at_deaf_target }
+tests_with_go! {
+    go_server_v0_6_1, Kind::GoServer(Version::V0_6_1), both_ends_dial, client_resets_at_deaf_target
+}
 tests_with_go! { ours_through_go_peer, Kind::OursThroughGo, client_resets_at_deaf_target }
 // A client of a Go server that resets is not noticed while what writes for it is asleep (R6).
 tests_with_go! { go_through_our_peer, Kind::GoThroughOurs }

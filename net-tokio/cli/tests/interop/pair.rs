@@ -1,3 +1,5 @@
+//! The pairs of implementations, and the running processes of one.
+
 use std::net::SocketAddr;
 
 use tokio::sync::SemaphorePermit;

@@ -1,3 +1,5 @@
+//! A TCP relay between agent and server that can cut the path, redirect it and strip the extension's offer.
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

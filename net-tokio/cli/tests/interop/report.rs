@@ -1,3 +1,5 @@
+//! The table of results that CI prints and counts.
+
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write;

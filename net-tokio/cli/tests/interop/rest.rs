@@ -1,3 +1,5 @@
+//! Quiescence: the resources that a pair holds before and after a scenario.
+
 use std::time::Duration;
 
 use tokio::time::Instant;

@@ -1,3 +1,5 @@
+//! The ledger of a process, parsed from its output.
+
 use serde_json::Value;
 
 /// The ledger of a server or an agent, as the program prints it.

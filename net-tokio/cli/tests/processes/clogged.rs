@@ -1,3 +1,5 @@
+//! A listener with a full backlog, so that connecting to it hangs.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

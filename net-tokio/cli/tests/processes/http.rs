@@ -1,3 +1,5 @@
+//! A minimal HTTP client that shows the raw answer.
+
 use std::io;
 use std::net::SocketAddr;
 

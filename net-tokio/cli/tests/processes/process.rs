@@ -1,3 +1,5 @@
+//! Child processes that end with the test, with their logs kept for its failure.
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};

@@ -1,3 +1,5 @@
+//! External programs: whether they are installed, and running one to its end.
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Command, Stdio};

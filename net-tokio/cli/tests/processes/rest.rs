@@ -1,3 +1,5 @@
+//! Quiescence of a tunnel's processes: connections, tasks, descriptors and memory are as before.
+
 use std::time::Duration;
 
 use super::{PATIENCE, Tunnel, Watertight, eventually};

@@ -1,3 +1,5 @@
+//! TCP services inside the test, from an echo to a reader that never reads, with connection counts.
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;

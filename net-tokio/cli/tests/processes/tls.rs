@@ -1,3 +1,5 @@
+//! A certificate authority for tests, as files.
+
 use std::path::PathBuf;
 
 use rcgen::{

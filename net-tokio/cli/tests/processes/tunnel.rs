@@ -1,3 +1,5 @@
+//! A server and an agent as processes with a session between them, and the builder for them.
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;

@@ -1,3 +1,5 @@
+//! A running `watertight` process: its addresses, its ledger, its orderly end.
+
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::process::Command;

@@ -1,3 +1,5 @@
+//! A connection in constant use that must not notice the faults around it.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,6 +1,9 @@
+//! The command line.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use watertight_sim::World;
 use watertight_sim::campaign::Shard;
@@ -12,10 +15,16 @@ use crate::subject::Subject;
 /// The most schedules of a run: none of its seeds is too large a number then.
 const MOST: u64 = 1 << 62;
 
+/// A number of schedules.
+fn count() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=MOST)
+}
+
 /// Runs schedules that break a tunnel, and shows what came of them.
 ///
 /// Exit codes: 0 all is well, 1 a violation, 2 a wrong command line, 3 a situation never reached, 4 two
-/// runs of a seed differ, 5 a specimen not caught, 6 a file or process failed, 130 interrupted, 141 nobody read the output.
+/// runs of a seed differ, 5 a specimen not caught, 6 a file or process failed, 130 interrupted, 141 nobody
+/// read the output.
 #[derive(Debug, Parser)]
 #[command(name = "watertight-sim", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -51,7 +60,7 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "core")]
     pub(crate) world: World,
     /// How many schedules, those of all shards together
-    #[arg(long, value_name = "N", default_value_t = 100_000, conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, conflicts_with = "time", value_parser = count())]
     pub(crate) schedules: u64,
     /// For how long instead, as in `10min`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -128,7 +137,7 @@ pub(crate) struct MetaArgs {
     #[arg(long)]
     pub(crate) world: Option<World>,
     /// How many seeds
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count())]
     pub(crate) schedules: u64,
     /// The first seed: a number, or any text, such as the hash of a commit
     #[arg(long, value_name = "SEED", default_value = "0")]
@@ -157,7 +166,7 @@ pub(crate) struct SpecimensArgs {
     #[arg(long, value_name = "NAME", value_parser = specimen_name)]
     pub(crate) only: Option<String>,
     /// After how many schedules a specimen counts as not caught
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count())]
     pub(crate) schedules: u64,
     /// The first seed: a number, or any text, such as the hash of a commit
     #[arg(long, value_name = "SEED", default_value = "0")]

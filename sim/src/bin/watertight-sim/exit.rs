@@ -1,3 +1,5 @@
+//! Exit codes.
+
 use std::process::ExitCode;
 
 /// How the program ends. The numbers are documented in SIMULATION.md and in the program's help.

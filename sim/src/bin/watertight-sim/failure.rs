@@ -1,3 +1,5 @@
+//! Failures of a run: files, shrunk schedules, and the command that reproduces each.
+
 use std::path::{Path, PathBuf};
 
 use watertight_sim::campaign::Failure;

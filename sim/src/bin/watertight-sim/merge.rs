@@ -1,3 +1,5 @@
+//! The `merge` command: the results of shards as one.
+
 use std::fs;
 
 use watertight_sim::campaign::Results;

@@ -1,3 +1,5 @@
+//! The subject of a schedule: the tunnel, or a tunnel with a seeded bug.
+
 use watertight_sim::specimen::{self, Specimen};
 use watertight_sim::{Case, Outcome, Schedule, Trace, World};
 

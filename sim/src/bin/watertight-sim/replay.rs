@@ -1,3 +1,5 @@
+//! The `replay` command: one schedule with its trace.
+
 use watertight_sim::Trace;
 
 use crate::cli::ReplayArgs;

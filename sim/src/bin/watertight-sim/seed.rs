@@ -1,3 +1,5 @@
+//! The first seed of a run, from a number or from any text.
+
 use std::str::FromStr;
 
 /// The first seed of a run: a number, or any other text, such as the hash of a commit.

@@ -1,3 +1,5 @@
+//! The `shrink` command: a smaller schedule with the same violation.
+
 use watertight_sim::shrink::{Shrunk, shrink as make_smaller};
 use watertight_sim::{Case, Trace};
 

@@ -1,3 +1,5 @@
+//! The `specimens` command: every seeded bug, and the schedule that finds it.
+
 use std::fmt;
 use std::fs;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! The `story` command: whole traces of many seeds, for comparison by `meta`.
+
 use std::io::{self, BufWriter, Write};
 
 use watertight_sim::{Schedule, Trace};

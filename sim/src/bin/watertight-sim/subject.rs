@@ -1,3 +1,5 @@
+//! The argument that names a schedule: a file, or a seed.
+
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! A trace as text.
+
 use std::fmt::Write;
 
 use watertight_sim::{Moment, Outcome};

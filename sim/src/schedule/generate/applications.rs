@@ -1,3 +1,5 @@
+//! Actions of applications: dials, writes, reads, closes.
+
 use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::target::{self, size};

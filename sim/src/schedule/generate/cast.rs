@@ -1,3 +1,5 @@
+//! The servers and agents of a generated schedule.
+
 use super::dice::Dice;
 use super::swarm::{Dialects, Swarm};
 use crate::schedule::{Agent, AgentKind, Cast, TargetSide, Transport};

@@ -1,3 +1,5 @@
+//! Bursts of dials to targets that never answer.
+
 use super::dice::{Actor, Bag};
 use super::swarm::{Crowd, Swarm};
 use super::timeline::Timeline;

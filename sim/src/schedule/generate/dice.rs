@@ -1,3 +1,5 @@
+//! Random numbers of the generator, one stream an actor: a change to one leaves the others alone.
+
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 

@@ -1,3 +1,5 @@
+//! Messages of hostile agents, in runs of one habit.
+
 use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;

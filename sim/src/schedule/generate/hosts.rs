@@ -1,3 +1,5 @@
+//! Crashes, restarts and shutdowns of hosts; replaced and drained sessions.
+
 use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;

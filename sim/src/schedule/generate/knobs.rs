@@ -1,3 +1,5 @@
+//! Limits, times and link properties of a generated schedule.
+
 use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use crate::schedule::{Hosts, Knobs, Limits, Link, Timing};

@@ -1,3 +1,5 @@
+//! Faults of links: cuts, partitions, holds, delays.
+
 use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;

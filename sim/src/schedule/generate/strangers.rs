@@ -1,3 +1,5 @@
+//! Unauthenticated sockets at a server, and impostors at its address.
+
 use super::dice::{Actor, Bag, Dice};
 use super::swarm::Swarm;
 use super::timeline::Timeline;

@@ -1,3 +1,5 @@
+//! Swarm testing: the random subset of features and faults that a seed has.
+
 use super::dice::Dice;
 use crate::World;
 

@@ -1,3 +1,5 @@
+//! Behaviour of dialled targets, within the seed's subset of features.
+
 use super::dice::Dice;
 use super::swarm::{Sizes, Swarm};
 use crate::schedule::{Answer, Knobs, TargetEnd, TargetPlan, TargetReads, TargetWrites};

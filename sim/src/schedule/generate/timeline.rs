@@ -1,3 +1,5 @@
+//! The actions of all actors, merged by time.
+
 use crate::schedule::{Action, Step};
 
 /// What the actors do, each in its own order, before it is put into one.

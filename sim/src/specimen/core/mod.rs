@@ -56,7 +56,8 @@ macro_rules! specimens {
 }
 
 specimens! {
-    "R1" "sleeping_writer": "a writer that read meanwhile is not woken", [Progress], of::<flow::SleepingWriter>;
+    "R1" "sleeping_writer": "a writer that read meanwhile is not woken", [Progress],
+        of::<flow::SleepingWriter>;
     "R2" "one_flag": "what is read counts as leave to write", [Innocent], of::<flow::OneFlag>;
     "R3" "crossed_grants": "a grant that comes in replaces the one that would go out", [Progress],
         of::<flow::CrossedGrants>;
@@ -69,13 +70,15 @@ specimens! {
     "R7" "kept_capacity": "the buffer of a burst is kept", [HeapReturns], of::<session::KeptCapacity>;
     "R8" "reader_waits": "the session's reader waits for a slow application", [Innocent, Progress],
         of::<flow::ReaderWaits>;
-    "R10" "colliding_ids": "the ids of both ends collide", [BytesIntact, Innocent], of::<stream::CollidingIds>;
+    "R10" "colliding_ids": "the ids of both ends collide", [BytesIntact, Innocent],
+        of::<stream::CollidingIds>;
     "R11" "no_half_close": "an end of file is answered with an end of file", [BytesIntact],
         of::<stream::NoHalfClose>;
     "R12" "oldest_wins": "dials go to the oldest session", [SessionsInStep],
         |schedule, trace| at(host::OLDEST_WINS, schedule, trace);
     "R13" "refusal_ends_all": "a refused dial ends the session", [Innocent], of::<dial::RefusalEndsAll>;
-    "R14" "leaves_socket_open": "the socket of an ended session stays open", [AddsEqualRemoves, Progress, SessionsInStep],
+    "R14" "leaves_socket_open": "the socket of an ended session stays open",
+        [AddsEqualRemoves, Progress, SessionsInStep],
         |schedule, trace| at(host::LEAVES_SOCKET_OPEN, schedule, trace);
     "R15" "old_deadline": "the deadline of a write that succeeded ends the connection", [BytesIntact],
         of::<stream::OldDeadline>;
@@ -84,24 +87,28 @@ specimens! {
     "R17" "sleeping_reader": "a reader is not woken", [Progress], of::<flow::SleepingReader>;
     "R19" "end_overtakes": "the end of file overtakes what came before it", [BytesIntact],
         of::<stream::EndOvertakes>;
-    "R20" "orphaned_dial": "a dial that is given up is not taken back", [AddsEqualRemoves, Progress], of::<dial::OrphanedDial>;
+    "R20" "orphaned_dial": "a dial that is given up is not taken back", [AddsEqualRemoves, Progress],
+        of::<dial::OrphanedDial>;
     "R21" "closed_twice": "the end of a session is reported twice", [ClosedOnce], of::<session::ClosedTwice>;
-    "R22" "close_waits": "closing waits for those who wait for it", [AddsEqualRemoves, SessionsInStep], of::<session::CloseWaits>;
+    "R22" "close_waits": "closing waits for those who wait for it", [AddsEqualRemoves, SessionsInStep],
+        of::<session::CloseWaits>;
     "R23" "cut_target": "a target is cut", [BytesIntact], of::<dial::CutTarget>;
     "R24" "trusts_anyone": "any client announces routes", [BytesIntact], of::<session::TrustsAnyone>;
     "R25" "keeps_ended": "an ended session stays registered", [Progress],
         |schedule, trace| at(host::KEEPS_ENDED, schedule, trace);
-    "K1" "given_up_silently": "the other end is not told that a dial was given up", [AddsEqualRemoves, BytesIntact],
-        of::<dial::GivenUpSilently>;
+    "K1" "given_up_silently": "the other end is not told that a dial was given up",
+        [AddsEqualRemoves, BytesIntact], of::<dial::GivenUpSilently>;
     "K2" "dial_without_deadline": "a dial has no deadline", [DialDeadline], of::<dial::DialWithoutDeadline>;
     "K3" "one_queue": "all connections share one queue", [Progress], of::<flow::OneQueue>;
     "Y1" "finish_unsaid": "the end of a direction is never said", [Progress], of::<stream::FinishUnsaid>;
     "Y2" "stop_unsaid": "a writer is not told that nobody reads", [BytesIntact], of::<stream::StopUnsaid>;
-    "Y4" "never_released": "a dropped stream is never removed", [AddsEqualRemoves, Progress], of::<stream::NeverReleased>;
+    "Y4" "never_released": "a dropped stream is never removed", [AddsEqualRemoves, Progress],
+        of::<stream::NeverReleased>;
     "Y5" "oversized_panics": "a length that is too large is a panic", [NoPanic],
         of::<session::OversizedPanics>;
     "Y5" "credit_overflows": "credit overflows", [NoPanic], of::<session::CreditOverflows>;
-    "Y5" "answers_pile_up": "answers that nobody reads pile up", [MemoryBounded], of::<session::AnswersPileUp>;
+    "Y5" "answers_pile_up": "answers that nobody reads pile up", [MemoryBounded],
+        of::<session::AnswersPileUp>;
     "C1" "never_silent": "a dead peer is never noticed", [AddsEqualRemoves, Progress, SessionsInStep],
         |schedule, trace| configured(session::never_silent, schedule, trace);
     "C2" "finish_ends_both": "finishing one direction ends the other one", [BytesIntact],
@@ -109,8 +116,10 @@ specimens! {
     "N3" "only_new_moves": "a slow link whose queue moves is taken for a stalled one", [Innocent],
         of::<session::OnlyNewMoves>;
     "N4" "pings_unasked": "an end is pinged as seldom as the other one likes", [Innocent], pings_unasked;
-    "N6" "no_shares": "dials of one target that hangs take the room of all others", [DialShare], of::<dial::NoShares>;
-    "N1" "reset_discards": "a reset throws away what was written before it", [Delivered], of::<stream::ResetDiscards>;
+    "N6" "no_shares": "dials of one target that hangs take the room of all others", [DialShare],
+        of::<dial::NoShares>;
+    "N1" "reset_discards": "a reset throws away what was written before it", [Delivered],
+        of::<stream::ResetDiscards>;
     "N1" "end_discards": "the end of a session throws away what nobody has read yet", [Delivered],
         of::<session::EndDiscards>;
     "T1" "reset_unheard": "the application never hears that its target has reset", [Progress],

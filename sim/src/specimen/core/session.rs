@@ -221,7 +221,8 @@ broken! {
     fn handle_transport_sent(&mut self, _now: Instant) {}
 }
 
-/// N4: it does not say what it bears, and is pinged as seldom as the other one likes. Nothing is ever stalled.
+/// N4: it does not say what it bears, and is pinged as seldom as the other one likes. Nothing is ever
+/// stalled.
 pub(super) fn says_no_silence(config: &mut SessionConfig) {
     (config.timing.announce_silence, config.timing.stall) = (false, EVER);
 }

@@ -1,3 +1,5 @@
+//! Latency of small requests beside a connection that transfers at full, fixed or no rate.
+
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;

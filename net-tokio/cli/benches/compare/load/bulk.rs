@@ -1,3 +1,5 @@
+//! Throughput, and the CPU time of both ends for a GiB.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

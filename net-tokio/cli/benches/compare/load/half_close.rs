@@ -1,3 +1,5 @@
+//! Half-close: whether an answer arrives after the client's end of file.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

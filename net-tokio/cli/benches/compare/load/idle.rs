@@ -1,3 +1,5 @@
+//! Memory of idle connections at both ends.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

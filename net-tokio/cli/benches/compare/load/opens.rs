@@ -1,3 +1,5 @@
+//! Rate of connections that open, carry a byte and close.
+
 use std::net::SocketAddr;
 
 use tokio::io::AsyncReadExt;

@@ -1,3 +1,5 @@
+//! Latency and rate of requests, one in flight on each connection.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Memory growth of both ends while a reader takes less than its target sends.
+
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;

@@ -1,3 +1,5 @@
+//! The results as Markdown tables, with ratios to the hops.
+
 use std::fmt::Write;
 
 use crate::comparison::ROUNDS_OF_MEMORY;
@@ -8,8 +10,8 @@ use crate::results::{Figure, Results};
 /// A row for each figure, a column for each contender.
 pub(super) fn whole(results: &Results) -> String {
     let mut text = format!(
-        "Medians of {} rounds (memory: {} at most) of {:?} each on {} cores; ± half of the spread between the rounds; × \
-         the ratio to the hops, in the same round.\n\n",
+        "Medians of {} rounds (memory: {} at most) of {:?} each on {} cores; ± half of the spread \
+         between the rounds; × the ratio to the hops, in the same round.\n\n",
         results.rounds, ROUNDS_OF_MEMORY, results.window, results.cores
     );
     text.push_str(&table(results, &results.rows(), true));

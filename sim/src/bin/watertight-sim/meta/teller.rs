@@ -1,3 +1,5 @@
+//! A child process of the `meta` command prints the traces of many seeds; its output is digested here.
+
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, BufRead, BufReader};

@@ -1,3 +1,5 @@
+//! A table with bars on a logarithmic scale.
+
 use maud::{Markup, html};
 
 use super::page::grouped;

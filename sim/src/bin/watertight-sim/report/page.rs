@@ -1,3 +1,5 @@
+//! The frame of a report: one HTML page without external resources.
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");

@@ -1,3 +1,5 @@
+//! The report of runs: rates, lengths, actions, situations and seeded bugs.
+
 use std::time::Duration;
 
 use maud::{Markup, PreEscaped, html};

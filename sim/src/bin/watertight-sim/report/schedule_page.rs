@@ -1,3 +1,5 @@
+//! The report of one schedule, with its sequence diagram.
+
 use maud::{Markup, html};
 use watertight_sim::{Case, Moment, Outcome};
 
@@ -24,7 +26,9 @@ pub(super) fn page(case: &Case, outcome: &Outcome, moments: &[Moment]) -> Markup
             @for agent in schedule.cast.agents.iter().zip(0..) {
                 tr {
                     td { "agent" (agent.1) }
-                    td { (format!("{:?} on {:?}, at server{}", agent.0.kind, agent.0.transport, agent.0.home)) }
+                    td {
+                        (format!("{:?} on {:?}, at server{}", agent.0.kind, agent.0.transport, agent.0.home))
+                    }
                 }
             }
             @for step in &schedule.steps {

@@ -1,3 +1,5 @@
+//! A sequence diagram of hosts and messages, as SVG.
+
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};

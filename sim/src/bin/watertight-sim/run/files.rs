@@ -1,3 +1,5 @@
+//! Files of results, written atomically.
+
 use std::fs;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! The summary of a run, and its exit code.
+
 use watertight_sim::Situation;
 use watertight_sim::campaign::Results;
 
@@ -8,7 +10,8 @@ pub(crate) fn summarize(results: &Results, allow_unreached: bool) -> Exit {
     let (plan, tally) = (&results.plan, &results.tally);
     let virtual_hours = tally.virtual_time.as_secs() / 3600;
     eprintln!(
-        "{} world: {} schedules from seed {}, {} failed, {:.0} a second on {} threads, {virtual_hours} virtual hours",
+        "{} world: {} schedules from seed {}, {} failed, {:.0} a second on {} threads, \
+         {virtual_hours} virtual hours",
         plan.world,
         tally.schedules,
         plan.first_seed,

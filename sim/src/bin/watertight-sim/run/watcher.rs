@@ -1,3 +1,5 @@
+//! Progress of a run: a bar or log lines, saved results, and the interrupt.
+
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::sync::Arc;
