@@ -12,7 +12,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The other end's role.
+    /// The remote's role.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -24,7 +24,7 @@ impl Role {
 
 /// The id of a connection inside one session, as it stands on the wire.
 ///
-/// A session allocates its own ids and learns the other end's from the wire; nobody else makes
+/// A session allocates its own ids and learns the remote's from the wire; nobody else makes
 /// one. Id 0 belongs to the session itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(i64);

@@ -17,25 +17,25 @@ pub enum Cause {
     /// The user's or the target's machine has vanished, so the application reset the connection with
     /// [`ResetCode::VANISHED`](crate::wire::ResetCode::VANISHED).
     Vanished,
-    /// The application dropped its handle after finishing, and the other end still sent.
+    /// The application dropped its handle after finishing, and the remote still sent.
     Stopped,
     /// The dial was refused, by either end, or failed.
     Refused,
-    /// The other end reset the connection.
-    PeerReset,
-    /// The other end closed both directions gracefully (base dialect).
-    PeerClosed,
-    /// The other end did not answer a dial in time.
+    /// The remote reset the connection.
+    RemoteReset,
+    /// The remote closed both directions gracefully (base dialect).
+    RemoteClosed,
+    /// The remote did not answer a dial in time.
     DialTimeout,
-    /// The application did not answer the other end's dial in time.
+    /// The application did not answer the remote's dial in time.
     AcceptTimeout,
-    /// The other end did not finish in the time that lingering allows.
+    /// The remote did not finish in the time that lingering allows.
     LingerTimeout,
-    /// The other end no longer lists the connection.
+    /// The remote no longer lists the connection.
     NotListed,
-    /// The other end ignored flow control (base dialect).
+    /// The remote ignored flow control (base dialect).
     Overrun,
-    /// The other end goes away and did not take this dial.
+    /// The remote goes away and did not take this dial.
     GoingAway,
     /// The session ended.
     SessionEnded,
@@ -50,8 +50,8 @@ impl Cause {
         Self::Vanished,
         Self::Stopped,
         Self::Refused,
-        Self::PeerReset,
-        Self::PeerClosed,
+        Self::RemoteReset,
+        Self::RemoteClosed,
         Self::DialTimeout,
         Self::AcceptTimeout,
         Self::LingerTimeout,
@@ -76,8 +76,8 @@ impl Cause {
             Self::Vanished => "vanished",
             Self::Stopped => "stopped",
             Self::Refused => "refused",
-            Self::PeerReset => "peer_reset",
-            Self::PeerClosed => "peer_closed",
+            Self::RemoteReset => "remote_reset",
+            Self::RemoteClosed => "remote_closed",
             Self::DialTimeout => "dial_timeout",
             Self::AcceptTimeout => "accept_timeout",
             Self::LingerTimeout => "linger_timeout",
@@ -134,7 +134,7 @@ impl Removed {
 /// and what is held now.
 ///
 /// `added − removed = live` holds at every moment. Once a session has ended and the application
-/// has dropped its handles, nothing is held: see [`Ledger::is_even`].
+/// has dropped its handles, nothing is held: see [`Ledger::is_settled`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Ledger {
@@ -144,9 +144,9 @@ pub struct Ledger {
     pub removed: Removed,
     /// Connections in the table now.
     pub live: u64,
-    /// Of the live ones, dials of ours that wait for the other end's answer.
+    /// Of the live ones, dials of ours that wait for the remote's answer.
     pub opening: u64,
-    /// Of the live ones, dials of the other end that wait for our answer.
+    /// Of the live ones, dials of the remote that wait for our answer.
     pub dialing: u64,
     /// Bytes accepted from the application that the transport has not taken yet.
     pub bytes_to_send: u64,
@@ -162,7 +162,7 @@ impl Ledger {
     /// Whether the books balance and nothing is held: every connection ever added was removed,
     /// no byte is buffered, no message queued, no timer armed.
     #[must_use]
-    pub fn is_even(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         self.is_quiet() && self.queued_control == 0 && self.armed_timers == 0
     }
 
@@ -263,10 +263,10 @@ mod tests {
     #[test]
     fn books_are_quiet_or_even_only_if_nothing_at_all_is_held() {
         let even = Ledger { added: 3, removed: filled().removed, ..Ledger::default() };
-        assert!(even.is_quiet() && even.is_even());
+        assert!(even.is_quiet() && even.is_settled());
         // A session that goes on has these.
         for alive in [Ledger { queued_control: 1, ..even }, Ledger { armed_timers: 1, ..even }] {
-            assert!(alive.is_quiet() && !alive.is_even(), "{alive}");
+            assert!(alive.is_quiet() && !alive.is_settled(), "{alive}");
         }
         let held = [
             Ledger { added: 4, ..even },
@@ -277,7 +277,7 @@ mod tests {
             Ledger { bytes_received: 1, ..even },
         ];
         for held in held {
-            assert!(!held.is_quiet() && !held.is_even(), "{held}");
+            assert!(!held.is_quiet() && !held.is_settled(), "{held}");
         }
     }
 }

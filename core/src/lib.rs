@@ -63,10 +63,10 @@ mod time;
 mod timers;
 pub mod wire;
 
-pub use connection::{ConnectionEnd, Violation};
+pub use connection::{ConnectionEnd, LifecycleViolation};
 pub use id::{ConnectionId, Role};
 pub use ledger::{Cause, Ledger, Removed};
 pub use reconnect::{MAX_RETRY_AFTER, Reconnect, ReconnectConfig};
-pub use session::{Event, Limits, Session, SessionConfig, SessionEnd, Timing, Transmit};
+pub use session::{Event, Limits, ReadEnd, Session, SessionConfig, SessionEnd, Timing, Transmit};
 pub use time::Instant;
 pub use timers::Timer;

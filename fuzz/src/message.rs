@@ -188,7 +188,7 @@ fn encode_back(input: &Bytes, mut message: Message, dialect: Dialect, limits: &D
     assert_eq!(Message::decode(bytes, dialect, limits), Ok(message));
 }
 
-/// A log shows what the other end said, and why it ended something.
+/// A log shows what the remote said, and why it ended something.
 fn has_words(body: &Body) {
     let words = match body {
         Body::Reset { code, .. } => code.to_string(),
@@ -198,7 +198,7 @@ fn has_words(body: &Body) {
     assert!(!words.is_empty(), "{body:?} has no words");
 }
 
-/// An operator sees what the other end did wrong.
+/// An operator sees what the remote did wrong.
 fn is_explained(error: &InvalidMessage) {
     assert!(!error.to_string().is_empty(), "{error:?} has no words");
 }

@@ -103,7 +103,7 @@ where
             carry(socket, stream, keepalive).instrument(span).await;
         }
         Err(error) => {
-            // The one at the other end of the socket can only be told by a reset.
+            // The one at the remote of the socket can only be told by a reset.
             socket.abort();
             log_failed(&error, &limit);
         }

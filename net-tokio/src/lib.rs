@@ -16,7 +16,7 @@
 //!   client is reached from all of them; [`Server::discover_peers`] finds the others by name.
 //! - **The books**: [`Server::ledger`] and [`Agent::ledger`] say at any time what was added, removed
 //!   and is held, tasks included. [`Server::shutdown`] and [`Agent::shutdown`] drain, wait until
-//!   every task is gone and return them; [`ServerLedger::is_even`] is worth an assertion in your tests.
+//!   every task is gone and return them; [`ServerLedger::is_settled`] is worth an assertion in your tests.
 //! - **Metrics** go through the `metrics` facade with the feature `metrics` (see [`metrics`](mod@metrics)),
 //!   spans and events through `tracing`.
 //! - **The runtime** is tokio, with time and IO. What starts tasks panics outside of one, and says so.
@@ -94,7 +94,7 @@ pub use tokio_rustls::rustls;
 pub use transport::{BoxIo, Io};
 pub use watertight_core as core;
 pub use watertight_core::registry::SessionKey;
-pub use watertight_core::session::{NotPossible, OpenError};
+pub use watertight_core::session::{InvalidState, OpenError};
 pub use watertight_core::wire::{Dialect, ResetCode};
 pub use watertight_core::{ConnectionEnd, ReconnectConfig, SessionConfig, SessionEnd};
 

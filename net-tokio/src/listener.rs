@@ -37,7 +37,7 @@ pub enum Listener {
 /// A socket that a [`Listener`] accepted.
 #[derive(Debug)]
 pub enum Accepted {
-    /// From a TCP port, with the other end's address.
+    /// From a TCP port, with the remote's address.
     Tcp(TcpStream, SocketAddr),
     /// From a Unix socket.
     #[cfg(unix)]
@@ -46,7 +46,7 @@ pub enum Accepted {
 
 impl Listener {
     /// Accepts one connection, whatever it takes: what goes wrong with one, or with accepting for a
-    /// while, is logged. With the other end's address, where it has one. Cancel safe.
+    /// while, is logged. With the remote's address, where it has one. Cancel safe.
     pub async fn accept(&self, keepalive: Keepalive) -> (BoxIo, Option<SocketAddr>) {
         self.accept_or(keepalive, || false).await
     }
@@ -102,7 +102,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (socket, from) = listener.accept().await?;
-                // It fails where the other end is gone already, which reading finds out.
+                // It fails where the remote is gone already, which reading finds out.
                 socket.set_nodelay(true).ok();
                 keepalive.apply_or_log(&socket);
                 Ok(Accepted::Tcp(socket, from))

@@ -120,7 +120,7 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// Why an embedder's dialer gave no stream. The other end is told both.
+/// Why an embedder's dialer gave no stream. The remote is told both.
 #[derive(Clone, Debug, Error)]
 #[error("{text}")]
 pub struct DialRefusal {

@@ -57,7 +57,7 @@ async fn an_agent_goes_through_an_http_proxy() {
     let agent = through(format!("http://user:secret@{proxy}"));
     in_time(agent.connected()).await.unwrap();
     assert_eq!(used.load(Ordering::Relaxed), 1);
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
 
     let refused = through(format!("http://{proxy}"));
     let mut status = refused.status();
@@ -65,8 +65,8 @@ async fn an_agent_goes_through_an_http_proxy() {
     let status = format!("{:?}", *in_time(status.wait_for(waiting)).await.unwrap());
     assert!(status.contains(&proxy) && status.contains("auth"), "{status}");
     assert!(!status.contains("secret"), "{status}");
-    assert!(refused.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(refused.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 /// A SOCKS proxy that lets through who brings `user`, to the server at `to`, and keeps the names that
@@ -142,7 +142,7 @@ async fn an_agent_goes_through_a_socks_proxy_that_knows_the_name() {
     for proxy in [format!("socks5://{open}"), format!("socks5h://user:secret@{guarded}")] {
         let agent = through(proxy);
         in_time(agent.connected()).await.unwrap();
-        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        assert!(agent.shutdown(Duration::ZERO).await.is_settled());
     }
     assert_eq!(*asked.lock().unwrap(), ["server.invalid:81"; 2]);
     let refused = through(format!("socks5://{guarded}"));
@@ -150,8 +150,8 @@ async fn an_agent_goes_through_a_socks_proxy_that_knows_the_name() {
     let waiting = |status: &AgentStatus| matches!(status, AgentStatus::Waiting { .. });
     let status = format!("{:?}", *in_time(status.wait_for(waiting)).await.unwrap());
     assert!(status.contains(&guarded), "{status}");
-    assert!(refused.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(refused.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -164,8 +164,8 @@ async fn an_agent_reaches_a_unix_socket() {
     let agent = Agent::builder(endpoint, KEY).token(TOKEN).start();
     in_time(agent.connected()).await.unwrap();
     until(|| server.clients().len() == 1).await;
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 /// When an agent comes to a server that answers each upgrade with `answer`, from its start on.
@@ -191,7 +191,7 @@ async fn visits(answer: &'static str, count: usize) -> Vec<Duration> {
     for _ in 0..count {
         times.push(visits.recv().await.unwrap() - start);
     }
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
     times
 }
 
@@ -241,7 +241,7 @@ async fn a_fleet_whose_server_goes_away_does_not_come_back_at_once() {
     }
     assert!(seconds[0] < 25, "{seconds:?}");
     for agent in agents {
-        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        assert!(agent.shutdown(Duration::ZERO).await.is_settled());
     }
 }
 
@@ -264,9 +264,9 @@ async fn any_byte_stream_can_carry_a_session() {
         let agent = in_memory(&server, endpoint).start();
         in_time(agent.connected()).await.unwrap();
         until(|| server.clients().len() == 1).await;
-        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        assert!(agent.shutdown(Duration::ZERO).await.is_settled());
         let ledger = server.shutdown(Duration::ZERO).await;
-        assert!(ledger.is_even(), "{ledger:?}");
+        assert!(ledger.is_settled(), "{ledger:?}");
     }
 }
 
@@ -281,7 +281,7 @@ async fn who_waits_for_an_agent_learns_that_it_was_shut_down() {
     let shut_down = async { agent.shutdown(Duration::ZERO).await };
     let (connected, ledger) = in_time(async { tokio::join!(other.connected(), shut_down) }).await;
     assert_eq!(connected, Err(AgentStopped));
-    assert!(ledger.is_even());
+    assert!(ledger.is_settled());
     assert_eq!(in_time(other.connected()).await, Err(AgentStopped));
 }
 
@@ -310,8 +310,8 @@ async fn a_connector_that_panics_is_a_failed_attempt() {
     };
     assert_eq!(reason.to_string(), "what makes the connection, or its token, panicked");
     in_time(agent.connected()).await.unwrap();
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 /// How much of the time each of two agents with one key was connected, and their turns.
@@ -332,9 +332,9 @@ async fn take_turns(reconnect: [ReconnectConfig; 2], time: Duration) -> ([u64; 2
     }
     let turns = server.ledger().registry.agents.added;
     for agent in agents {
-        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        assert!(agent.shutdown(Duration::ZERO).await.is_settled());
     }
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
     (connected, turns)
 }
 

@@ -97,8 +97,8 @@ async fn a_trusted_server_is_reached() {
         stream.shutdown().await.unwrap();
         assert_eq!(in_time(stream.read_u64()).await.unwrap(), 1 << 20);
         drop(stream);
-        assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
-        assert!(server.shutdown(Duration::from_secs(5)).await.is_even());
+        assert!(agent.shutdown(Duration::from_secs(5)).await.is_settled());
+        assert!(server.shutdown(Duration::from_secs(5)).await.is_settled());
     }
 }
 
@@ -112,8 +112,8 @@ async fn an_unknown_authority_or_another_name_is_refused() {
             let agent = agent(scheme, port, trust.clone()).start();
             let reason = reason(&agent).await;
             assert!(reason.contains("certificate"), "{reason}");
-            assert!(agent.shutdown(Duration::ZERO).await.is_even());
-            assert!(server.shutdown(Duration::ZERO).await.is_even());
+            assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+            assert!(server.shutdown(Duration::ZERO).await.is_settled());
         }
     }
 }
@@ -127,9 +127,9 @@ async fn plain_text_on_a_tls_port_disturbs_nobody() {
     reason(&plain).await;
     let good = agent("wss", port, authority.trust()).start();
     in_time(good.connected()).await.unwrap();
-    assert!(plain.shutdown(Duration::ZERO).await.is_even());
-    assert!(good.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(plain.shutdown(Duration::ZERO).await.is_settled());
+    assert!(good.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -147,15 +147,15 @@ async fn a_client_certificate_is_asked_for_and_seen() {
 
     let without = agent("wss", port, authority.trust()).start();
     reason(&without).await;
-    assert!(without.shutdown(Duration::ZERO).await.is_even());
+    assert!(without.shutdown(Duration::ZERO).await.is_settled());
 
     let (certificate, key) = authority.sign("edge");
     let identity = Some((certificate.as_path(), key.as_path()));
     let tls = ClientTls::from_pem_files(Some(&authority.ca()), identity).unwrap();
     let with = agent("wss", port, tls).start();
     in_time(with.connected()).await.unwrap();
-    assert!(with.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(with.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[test]
@@ -185,8 +185,8 @@ async fn refusal(scheme: &str, tls: Option<ServerTls>, agent_tls: ClientTls) -> 
     server.listen(listener, tls);
     let agent = agent(scheme, port, agent_tls).start();
     let reason = reason(&agent).await;
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
     reason
 }
 

@@ -119,9 +119,9 @@ async fn programs_can_tell_a_wrong_token_from_a_server_that_is_not_there() {
     let lonely = agent("ws", nobody, KEY).start();
     let WaitReason::Connect(error) = wait_reason(&lonely).await else { panic!() };
     assert!(matches!(*error, ConnectError::Unreachable { .. }), "{error:?}");
-    assert!(refused.shutdown(Duration::ZERO).await.is_even());
-    assert!(lonely.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(refused.shutdown(Duration::ZERO).await.is_settled());
+    assert!(lonely.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_stream_that_ends_during_the_handshake_is_no_fault_of_tls() {
         let agent = Agent::builder(endpoint.parse().unwrap(), KEY).connect_with(connect).start();
         let WaitReason::Connect(error) = wait_reason(&agent).await else { panic!() };
         assert!(!matches!(*error, ConnectError::Tls { .. }), "{error:?}");
-        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        assert!(agent.shutdown(Duration::ZERO).await.is_settled());
     }
 }
 
@@ -143,9 +143,9 @@ async fn a_wrong_token_is_told_to_the_agent() {
         let agent = agent(scheme, at, KEY).token("wrong").start();
         let reason = reason(&agent).await;
         assert!(reason.contains("401") && reason.contains("unknown token"), "{reason}");
-        assert!(agent.shutdown(Duration::ZERO).await.is_even());
+        assert!(agent.shutdown(Duration::ZERO).await.is_settled());
     }
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -173,10 +173,10 @@ async fn the_newest_session_wins() {
     echoes(server.dial(KEY, &target.target()).await.unwrap()).await;
     assert_eq!(server.clients().len(), 1);
     drop(held);
-    assert!(first.shutdown(Duration::ZERO).await.is_even());
-    assert!(second.shutdown(Duration::ZERO).await.is_even());
+    assert!(first.shutdown(Duration::ZERO).await.is_settled());
+    assert!(second.shutdown(Duration::ZERO).await.is_settled());
     let ledger = server.shutdown(Duration::ZERO).await;
-    assert!(ledger.is_even(), "{ledger:?}");
+    assert!(ledger.is_settled(), "{ledger:?}");
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_session_that_drains_keeps_its_connections_when_a_newer_one_comes() {
     in_time(held.read_exact(&mut [0; 10])).await.unwrap();
     assert!(!drained.is_finished());
     echoes(held).await;
-    assert!(in_time(drained).await.unwrap().is_even());
+    assert!(in_time(drained).await.unwrap().is_settled());
     Tunnel { agent: next, ..tunnel }.end().await;
 }
 
@@ -237,8 +237,8 @@ async fn an_agent_that_dies_ends_its_connections_and_can_come_back() {
     until(|| !server.clients().is_empty()).await;
     let echo = Target::echo().await;
     echoes(server.dial(KEY, &echo.target()).await.unwrap()).await;
-    assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
-    assert!(server.shutdown(Duration::from_secs(5)).await.is_even());
+    assert!(agent.shutdown(Duration::from_secs(5)).await.is_settled());
+    assert!(server.shutdown(Duration::from_secs(5)).await.is_settled());
 }
 
 #[tokio::test]
@@ -256,8 +256,8 @@ async fn a_server_that_shuts_down_lets_connections_finish() {
     in_time(stream.read_to_string(&mut echoed)).await.unwrap();
     assert_eq!(echoed, "before and after");
     drop(stream);
-    assert!(in_time(shutting_down).await.unwrap().is_even());
-    assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(in_time(shutting_down).await.unwrap().is_settled());
+    assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_settled());
 }
 
 /// Virtual time: an hour passes at once.
@@ -285,9 +285,9 @@ async fn a_shutdown_ends_nothing_before_its_deadline() {
         let (at_server, at_agent) = (server.clone(), agent.clone());
         let shutdown = tokio::spawn(async move {
             if ends == "server" {
-                at_server.shutdown(deadline).await.is_even()
+                at_server.shutdown(deadline).await.is_settled()
             } else {
-                at_agent.shutdown(deadline).await.is_even()
+                at_agent.shutdown(deadline).await.is_settled()
             }
         });
         tokio::time::sleep(deadline / 2).await;
@@ -296,8 +296,8 @@ async fn a_shutdown_ends_nothing_before_its_deadline() {
         drop(stream);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(shutdown.is_finished(), "its last connection has ended");
-        assert!(agent.shutdown(Duration::ZERO).await.is_even());
-        assert!(server.shutdown(Duration::ZERO).await.is_even());
+        assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+        assert!(server.shutdown(Duration::ZERO).await.is_settled());
     }
 }
 
@@ -412,8 +412,8 @@ async fn the_service_mounts_in_axum() {
     until(|| !server.clients().is_empty()).await;
     assert!(server.client(KEY).unwrap().remote.unwrap().ip().is_loopback());
     echoes(server.dial(KEY, &target.target()).await.unwrap()).await;
-    assert!(agent.shutdown(Duration::from_secs(5)).await.is_even());
-    assert!(server.shutdown(Duration::from_secs(5)).await.is_even());
+    assert!(agent.shutdown(Duration::from_secs(5)).await.is_settled());
+    assert!(server.shutdown(Duration::from_secs(5)).await.is_settled());
     serving.abort();
 }
 
@@ -427,7 +427,7 @@ async fn a_mounted_service_does_not_wait_for_its_hook_for_ever() {
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     let response = server.upgrade_service().call(request.body(()).unwrap());
     assert_eq!(in_time(response).await.unwrap().status(), 503);
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 /// A hook that lets in by certificate or cookie would let in whoever controls a page.
@@ -444,12 +444,12 @@ async fn a_browser_gets_no_session_whatever_the_hook_says() {
         let response = server.upgrade_service().call(request.body(()).unwrap()).await.unwrap();
         assert_eq!(response.status(), if name == "x-other" { 101 } else { 403 }, "{name}");
     }
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
 async fn silent_clients_do_not_stop_the_listener() {
-    let builder = server().max_handshakes(4).handshake_deadline(Duration::from_millis(200));
+    let builder = server().max_handshakes(4).handshake_timeout(Duration::from_millis(200));
     let server = builder.build();
     let at = listen(&server).await;
     let mut silent = Vec::new();
@@ -462,8 +462,8 @@ async fn silent_clients_do_not_stop_the_listener() {
         // Each was closed at its deadline; nobody was told anything.
         assert_eq!(in_time(socket.read(&mut [0; 1])).await.unwrap_or(0), 0);
     }
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -582,7 +582,7 @@ async fn an_agent_that_dies_frees_clients_that_do_not_read() {
     // Nobody reads, and still the copies end: the session's tasks and theirs.
     until(|| tunnel.server.ledger().tasks < idle).await;
     drop((clients, forward));
-    assert!(tunnel.server.shutdown(Duration::from_secs(5)).await.is_even());
+    assert!(tunnel.server.shutdown(Duration::from_secs(5)).await.is_settled());
 }
 
 #[tokio::test]
@@ -592,8 +592,8 @@ async fn a_key_that_is_too_long_is_refused_with_its_reason() {
     let agent = agent("ws", at, &"k".repeat(513)).start();
     let reason = reason(&agent).await;
     assert!(reason.contains("400") && reason.contains("513 bytes"), "{reason}");
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -602,8 +602,8 @@ async fn a_hook_that_gives_no_key_gives_no_session() {
     let agent = agent("tcp", listen(&server).await, KEY).start();
     let reason = reason(&agent).await;
     assert!(reason.contains("400") && reason.contains("key is empty"), "{reason}");
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 /// What a server answers to a program that is no agent.
@@ -630,7 +630,7 @@ async fn what_is_no_upgrade_is_told_what_is_expected() {
             (answer.contains("\r\ndate: "), answer.contains("\r\nconnection: close"));
         assert!(dated && closes, "{answer}");
     }
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -640,8 +640,8 @@ async fn a_key_that_would_garble_logs_is_refused() {
     let agent = agent("tcp", at, "edge\n7\x1b[2J").start();
     let reason = reason(&agent).await;
     assert!(reason.contains("control characters"), "{reason}");
-    assert!(agent.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(agent.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -655,11 +655,11 @@ async fn agents_connect_to_one_path_and_are_told_which() {
     let elsewhere = agent("");
     let reason = reason(&elsewhere).await;
     assert_eq!(reason, "refused by the server: 404: agents connect to /v3/connect");
-    assert!(elsewhere.shutdown(Duration::ZERO).await.is_even());
+    assert!(elsewhere.shutdown(Duration::ZERO).await.is_settled());
     let there = agent("/v3/connect?as=usual");
     in_time(there.connected()).await.unwrap();
-    assert!(there.shutdown(Duration::ZERO).await.is_even());
-    assert!(server.shutdown(Duration::ZERO).await.is_even());
+    assert!(there.shutdown(Duration::ZERO).await.is_settled());
+    assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
 #[tokio::test]
@@ -670,11 +670,11 @@ async fn a_full_server_says_so() {
         let second = agent(scheme, tunnel.at, "edge-8").start();
         let reason = reason(&second).await;
         assert!(reason.contains("503") && reason.contains("no room"), "{reason}");
-        assert!(second.shutdown(Duration::ZERO).await.is_even());
+        assert!(second.shutdown(Duration::ZERO).await.is_settled());
         // One that takes over has room.
         let same = agent(scheme, tunnel.at, KEY).start();
         in_time(same.connected()).await.unwrap();
-        assert!(same.shutdown(Duration::ZERO).await.is_even());
+        assert!(same.shutdown(Duration::ZERO).await.is_settled());
         tunnel.end().await;
     }
 }
@@ -698,11 +698,11 @@ async fn a_server_that_shuts_down_says_so() {
         let late = builder.connect_with(connect).start();
         let reason = reason(&late).await;
         assert!(reason.contains("503") && reason.contains("shutting down"), "{reason}");
-        assert!(late.shutdown(Duration::ZERO).await.is_even());
+        assert!(late.shutdown(Duration::ZERO).await.is_settled());
     }
     drop(held);
-    assert!(in_time(shutting_down).await.unwrap().is_even());
-    assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_even());
+    assert!(in_time(shutting_down).await.unwrap().is_settled());
+    assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_settled());
 }
 
 /// A client that says hello on a byte stream and then nothing more, not even goodbye.
@@ -734,7 +734,7 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
     dials.shutdown().await;
     until(|| server.ledger().connections.is_quiet()).await;
     let ledger = in_time(server.shutdown(Duration::ZERO)).await;
-    assert!(ledger.is_even(), "{ledger:?}");
+    assert!(ledger.is_settled(), "{ledger:?}");
     assert_eq!(ledger.registry.agents.removed, 50);
 }
 
@@ -766,7 +766,9 @@ async fn a_client_that_is_disconnected_is_told_why() {
     let mut events = tunnel.server.subscribe();
     assert!(tunnel.server.disconnect(KEY, "you owe rent"));
     let WaitReason::Ended(end) = wait_reason(&tunnel.agent).await else { panic!() };
-    let SessionEnd::PeerClosed { code: GoAwayCode::SHUTDOWN, text } = end else { panic!("{end}") };
+    let SessionEnd::RemoteClosed { code: GoAwayCode::SHUTDOWN, text } = end else {
+        panic!("{end}")
+    };
     assert_eq!(text, "you owe rent");
     match in_time(events.recv()).await.unwrap() {
         ServerEvent::Gone { session, .. } => assert_eq!(session, client.session),
@@ -799,11 +801,11 @@ async fn a_server_that_is_killed_leaves_nothing() {
     let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
     stream.write_u8(7).await.unwrap();
     let ledger = in_time(tunnel.server.kill()).await;
-    assert!(ledger.is_even(), "{ledger:?}");
+    assert!(ledger.is_settled(), "{ledger:?}");
     in_time(stream.read_u8()).await.unwrap_err();
     drop(stream);
     let agent = in_time(tunnel.agent.shutdown(Duration::from_secs(5))).await;
-    assert!(agent.is_even(), "{agent:?}");
+    assert!(agent.is_settled(), "{agent:?}");
 }
 
 /// The application may hold what it has not read for as long as it likes.
@@ -820,9 +822,9 @@ async fn an_agent_that_is_killed_counts_nothing_that_is_still_held() {
     let held = in_time(streams.recv()).await.unwrap();
     until(|| tunnel.agent.ledger().connections.bytes_received == 6).await;
     let ledger = in_time(tunnel.agent.kill()).await;
-    assert!(ledger.is_even(), "{ledger:?}");
+    assert!(ledger.is_settled(), "{ledger:?}");
     drop((stream, held));
-    assert!(in_time(tunnel.server.shutdown(Duration::ZERO)).await.is_even());
+    assert!(in_time(tunnel.server.shutdown(Duration::ZERO)).await.is_settled());
 }
 
 #[tokio::test]
@@ -866,7 +868,7 @@ async fn events_come_in_the_order_in_which_things_happen() {
         });
     }
     clients.join_all().await;
-    until(|| server.ledger().is_even()).await;
+    until(|| server.ledger().is_settled()).await;
     let (mut up, mut newest) = (BTreeSet::new(), None);
     while let Ok(event) = events.try_recv() {
         match event {

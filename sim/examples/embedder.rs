@@ -75,7 +75,7 @@ async fn store(host: Host) -> Result {
         .session(session())
         // The default may wait for 30 s, and the console would not see it come back in time.
         .reconnect(ReconnectConfig { max: Duration::from_secs(2), ..ReconnectConfig::default() })
-        .connect_deadline(Duration::from_secs(1))
+        .connect_timeout(Duration::from_secs(1))
         .connect_with(move || {
             let host = reaching.clone();
             async move { host.connect(CONSOLE, PORT).await }
@@ -84,7 +84,7 @@ async fn store(host: Host) -> Result {
         .start();
     host.stopped().await;
     let books = agent.shutdown(Duration::from_secs(1)).await;
-    if books.is_even() { Ok(()) } else { Err(format!("the agent's books: {books:?}").into()) }
+    if books.is_settled() { Ok(()) } else { Err(format!("the agent's books: {books:?}").into()) }
 }
 
 /// Answers one request: the number to keep, or 0 to ask for it. The answer is the store's life and the
@@ -111,7 +111,7 @@ async fn console(host: Host, retries: bool) -> Result {
     let server = Server::builder(authenticate)
         .unmasked()
         .session(session())
-        .handshake_deadline(Duration::from_secs(1))
+        .handshake_timeout(Duration::from_secs(1))
         .build();
     let listener = host.listen(PORT).await?;
     let accepting = server.clone();
@@ -125,7 +125,7 @@ async fn console(host: Host, retries: bool) -> Result {
         failed = accept => failed,
     };
     let books = server.shutdown(Duration::from_secs(1)).await;
-    if !books.is_even() {
+    if !books.is_settled() {
         return Err(format!("the server's books: {books:?}").into());
     }
     counted

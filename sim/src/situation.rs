@@ -57,19 +57,19 @@ situations! {
     /// See [`Cause::Vanished`].
     Vanished = "the machine at the end of a connection vanished" in Both;
     /// See [`Cause::Stopped`].
-    Stopped = "an application let go after finishing, and the other end still sent" in Both;
+    Stopped = "an application let go after finishing, and the remote still sent" in Both;
     /// See [`Cause::Refused`].
     Refused = "a dial was refused" in Both;
-    /// See [`Cause::PeerReset`].
-    PeerReset = "the other end reset a connection" in Both;
-    /// See [`Cause::PeerClosed`].
+    /// See [`Cause::RemoteReset`].
+    PeerReset = "the remote reset a connection" in Both;
+    /// See [`Cause::RemoteClosed`].
     PeerClosed = "a base end closed both directions" in Both;
     /// See [`Cause::DialTimeout`].
     DialTimeout = "a dial had no answer in time" in Both;
     /// See [`Cause::AcceptTimeout`].
     AcceptTimeout = "a target did not answer in time" in Both;
     /// See [`Cause::LingerTimeout`].
-    LingerTimeout = "a finished connection was not finished by the other end in time" in Both;
+    LingerTimeout = "a finished connection was not finished by the remote in time" in Both;
     /// See [`Cause::NotListed`].
     NotListed = "a reconciliation list did not have a connection" in Core;
     /// See [`Cause::Overrun`].
@@ -83,10 +83,10 @@ situations! {
     SessionClosed = "a session was closed by its end" in Both;
     /// See [`SessionEnd::Drained`].
     SessionDrained = "a session was drained to its end" in Both;
-    /// See [`SessionEnd::PeerClosed`].
-    SessionPeerClosed = "a session was closed by the other end" in Both;
-    /// See [`SessionEnd::PeerMisbehaved`].
-    SessionPeerMisbehaved = "a session ended because the other end broke the protocol" in Both;
+    /// See [`SessionEnd::RemoteClosed`].
+    SessionPeerClosed = "a session was closed by the remote" in Both;
+    /// See [`SessionEnd::ProtocolViolation`].
+    SessionPeerMisbehaved = "a session ended because the remote broke the protocol" in Both;
     /// See [`SessionEnd::Transport`].
     SessionTransport = "a session ended with its transport" in Both;
     /// See [`SessionEnd::Silent`].
@@ -240,8 +240,8 @@ impl Situation {
             Cause::Vanished => Self::Vanished,
             Cause::Stopped => Self::Stopped,
             Cause::Refused => Self::Refused,
-            Cause::PeerReset => Self::PeerReset,
-            Cause::PeerClosed => Self::PeerClosed,
+            Cause::RemoteReset => Self::PeerReset,
+            Cause::RemoteClosed => Self::PeerClosed,
             Cause::DialTimeout => Self::DialTimeout,
             Cause::AcceptTimeout => Self::AcceptTimeout,
             Cause::LingerTimeout => Self::LingerTimeout,
@@ -258,8 +258,8 @@ impl Situation {
         Some(match end {
             SessionEnd::Closed { .. } => Self::SessionClosed,
             SessionEnd::Drained => Self::SessionDrained,
-            SessionEnd::PeerClosed { .. } => Self::SessionPeerClosed,
-            SessionEnd::PeerMisbehaved(_) => Self::SessionPeerMisbehaved,
+            SessionEnd::RemoteClosed { .. } => Self::SessionPeerClosed,
+            SessionEnd::ProtocolViolation(_) => Self::SessionPeerMisbehaved,
             SessionEnd::Transport(_) => Self::SessionTransport,
             SessionEnd::Silent(_) => Self::SessionSilent,
             SessionEnd::Stalled(_) => Self::SessionStalled,

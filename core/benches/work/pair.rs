@@ -47,7 +47,7 @@ impl Pair {
         self.now = self.now + Duration::from_micros(10);
         let mut left = payload.clone();
         while !left.is_empty() {
-            self.dialer.write(self.now, id, &mut left).expect("the other end reads");
+            self.dialer.write(self.now, id, &mut left).expect("the remote reads");
             self.settle();
             self.read(id);
             self.settle();
@@ -59,7 +59,7 @@ impl Pair {
         self.now = self.now + Duration::from_micros(10);
         for id in ids {
             let mut left = payload.clone();
-            self.dialer.write(self.now, *id, &mut left).expect("the other end reads");
+            self.dialer.write(self.now, *id, &mut left).expect("the remote reads");
             assert!(left.is_empty(), "it fits into a window");
         }
         self.settle();

@@ -15,7 +15,7 @@ use crate::wire::ResetCode;
 
 pub(crate) use buffers::{RecvBuffer, SendBuffer};
 pub(crate) use flow::{Excess, Flow, PauseFlag, Pressure};
-pub use phase::Violation;
+pub use phase::LifecycleViolation;
 pub(crate) use phase::{
     AfterFlush, Command, Context, Early, Linger, Phase, RecvHalf, RemoteSignal, SendHalf,
     SessionSignal, Step, WireAction,
@@ -39,8 +39,8 @@ pub struct ConnectionEnd {
 impl fmt::Display for ConnectionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.cause, self.code, self.text.as_str()) {
-            (Cause::PeerReset | Cause::Refused, _, text) if !text.is_empty() => f.write_str(text),
-            (Cause::PeerReset | Cause::Refused, Some(code), _) => code.fmt(f),
+            (Cause::RemoteReset | Cause::Refused, _, text) if !text.is_empty() => f.write_str(text),
+            (Cause::RemoteReset | Cause::Refused, Some(code), _) => code.fmt(f),
             (cause, _, "") => write!(f, "connection ended: {cause}"),
             (cause, _, text) => write!(f, "connection ended: {cause}: {text}"),
         }

@@ -28,8 +28,8 @@ pub struct Tally {
 impl RegistryLedger {
     /// Whether nothing was lost: what was added is there or was removed.
     #[must_use]
-    pub const fn is_even(&self) -> bool {
-        self.agents.is_even() && self.peers.is_even() && self.routes.is_even()
+    pub const fn is_balanced(&self) -> bool {
+        self.agents.is_balanced() && self.peers.is_balanced() && self.routes.is_balanced()
     }
 
     /// Whether nothing is there: how a server ends.
@@ -40,7 +40,7 @@ impl RegistryLedger {
 }
 
 impl Tally {
-    const fn is_even(&self) -> bool {
+    const fn is_balanced(&self) -> bool {
         self.added.wrapping_sub(self.removed) == self.live
     }
 }
@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_row_that_went_astray_shows_wherever_it_was() {
-        assert!(each(THERE, GONE).iter().all(RegistryLedger::is_even));
-        assert!(!each(LOST, GONE).iter().any(RegistryLedger::is_even));
+        assert!(each(THERE, GONE).iter().all(RegistryLedger::is_balanced));
+        assert!(!each(LOST, GONE).iter().any(RegistryLedger::is_balanced));
     }
 
     #[test]

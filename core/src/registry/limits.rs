@@ -56,11 +56,11 @@ impl Default for RegistryLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The other end gave no client key or peer id.
-    #[error("the peer gave an empty key")]
+    /// The remote gave no client key or peer id.
+    #[error("the remote gave an empty key")]
     EmptyKey,
-    /// The other end gave a client key or peer id that is too long.
-    #[error("the peer gave a key of {length} bytes, the limit is {limit}")]
+    /// The remote gave a client key or peer id that is too long.
+    #[error("the remote gave a key of {length} bytes, the limit is {limit}")]
     KeyTooLong {
         /// Its bytes.
         length: usize,
@@ -80,7 +80,7 @@ pub enum RegistryError {
         limit: usize,
     },
     /// An end that did not prove to be a peer server announces clients.
-    #[error("the other end announces clients without being a peer")]
+    #[error("the remote announces clients without being a peer")]
     NotAPeer,
     /// The session is no longer registered; what it still sends does not count.
     #[error("the session is no longer registered")]

@@ -20,7 +20,7 @@ use alloc::collections::BTreeMap;
 pub use ledger::{RegistryLedger, Tally};
 pub use limits::{RegistryError, RegistryLimits};
 pub use peer_target::{
-    Candidate, InvalidPeerTarget, Unspeakable, lacks_client, no_such_client, peer_target,
+    Candidate, InvalidPeerTarget, NotEncodable, lacks_client, no_such_client, peer_target,
     says_no_such_client, split_peer_target,
 };
 pub(crate) use routes::check_route;

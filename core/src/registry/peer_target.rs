@@ -19,7 +19,7 @@ const ESCAPES: [(char, &str); 3] = [('%', "%25"), ('/', "%2F"), (':', "%3A")];
 /// Why something cannot be said to a peer that speaks the base protocol, or to any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unspeakable {
+pub enum NotEncodable {
     /// The client key is empty.
     #[error("an empty client key names nobody")]
     EmptyKey,
@@ -58,7 +58,7 @@ pub enum InvalidPeerTarget {
     #[error("the peer asked for a target without a client key")]
     NoClientKey,
     /// A `%` is not followed by one of the codes that stand for a character here.
-    #[error("the peer sent a client key that is not encoded as it should be")]
+    #[error("the remote sent a client key that is not encoded as it should be")]
     Escape,
 }
 
@@ -71,7 +71,7 @@ pub fn peer_target(
     dialect: Dialect,
     client_key: &str,
     target: &str,
-) -> Result<String, Unspeakable> {
+) -> Result<String, NotEncodable> {
     check_key(dialect, client_key)?;
     let text = match dialect {
         Dialect::Base => format!("{client_key}::{target}"),
@@ -79,7 +79,7 @@ pub fn peer_target(
     };
     let (length, limit) = (text.len(), base::MAX_TARGET);
     if dialect == Dialect::Base && length > limit {
-        return Err(Unspeakable::TargetTooLong { length, limit });
+        return Err(NotEncodable::TargetTooLong { length, limit });
     }
     Ok(text)
 }
@@ -105,12 +105,12 @@ pub fn split_peer_target(
 }
 
 /// Whether a peer of this dialect reads the key as it is meant.
-pub(super) fn check_key(dialect: Dialect, client_key: &str) -> Result<(), Unspeakable> {
+pub(super) fn check_key(dialect: Dialect, client_key: &str) -> Result<(), NotEncodable> {
     let base = dialect == Dialect::Base;
     match client_key {
-        "" => Err(Unspeakable::EmptyKey),
-        key if base && key.contains('/') => Err(Unspeakable::Slash),
-        key if base && (key.contains("::") || key.ends_with(':')) => Err(Unspeakable::Colons),
+        "" => Err(NotEncodable::EmptyKey),
+        key if base && key.contains('/') => Err(NotEncodable::Slash),
+        key if base && (key.contains("::") || key.ends_with(':')) => Err(NotEncodable::Colons),
         _ => Ok(()),
     }
 }
@@ -181,7 +181,7 @@ impl Candidate {
         self,
         client_key: &str,
         target: &'a str,
-    ) -> Result<Cow<'a, str>, Unspeakable> {
+    ) -> Result<Cow<'a, str>, NotEncodable> {
         match self {
             Self::Local(_) => Ok(Cow::Borrowed(target)),
             Self::Peer { dialect, .. } => peer_target(dialect, client_key, target).map(Cow::Owned),
@@ -220,7 +220,11 @@ mod tests {
 
     const TARGET: &str = "tcp/[::1]:80";
 
-    fn there_and_back(dialect: Dialect, client_key: &str, target: &str) -> Result<(), Unspeakable> {
+    fn there_and_back(
+        dialect: Dialect,
+        client_key: &str,
+        target: &str,
+    ) -> Result<(), NotEncodable> {
         let text = peer_target(dialect, client_key, target)?;
         let split = split_peer_target(dialect, &text);
         assert_eq!(split, Ok((Cow::Borrowed(client_key), target)), "{text}");
@@ -238,10 +242,10 @@ mod tests {
     #[test]
     fn keys_that_a_base_peer_would_take_for_another_one_are_refused() {
         let refused = |key| peer_target(Dialect::Base, key, TARGET).unwrap_err();
-        assert_eq!(refused("a/b"), Unspeakable::Slash);
-        assert_eq!(refused("a::b"), Unspeakable::Colons);
-        assert_eq!(refused("a:"), Unspeakable::Colons);
-        assert_eq!(refused(""), Unspeakable::EmptyKey);
+        assert_eq!(refused("a/b"), NotEncodable::Slash);
+        assert_eq!(refused("a::b"), NotEncodable::Colons);
+        assert_eq!(refused("a:"), NotEncodable::Colons);
+        assert_eq!(refused(""), NotEncodable::EmptyKey);
         there_and_back(Dialect::Base, "a:b%2F", TARGET).unwrap();
         there_and_back(Dialect::Base, ":a", TARGET).unwrap();
     }
@@ -261,7 +265,7 @@ mod tests {
     fn a_target_that_a_base_peer_would_cut_is_refused() {
         let longest = "h".repeat(base::MAX_TARGET - "a::tcp/".len());
         there_and_back(Dialect::Base, "a", &format!("tcp/{longest}")).unwrap();
-        let error = Unspeakable::TargetTooLong { length: 267, limit: 266 };
+        let error = NotEncodable::TargetTooLong { length: 267, limit: 266 };
         assert_eq!(peer_target(Dialect::Base, "ab", &format!("tcp/{longest}")), Err(error));
         there_and_back(Dialect::Extended, "ab", &format!("tcp/{longest}")).unwrap();
     }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::ledger::{Counter, Tally};
-use super::peer_target::{Unspeakable, check_key};
+use super::peer_target::{NotEncodable, check_key};
 use super::{RegistryError, RegistryLimits, SessionKey};
 use crate::wire::{Body, ClientRoute, Dialect, base};
 
@@ -228,18 +228,18 @@ impl RouteChange {
     /// # Errors
     ///
     /// It would take it for another one.
-    pub fn check(&self, dialect: Dialect) -> Result<(), Unspeakable> {
+    pub fn check(&self, dialect: Dialect) -> Result<(), NotEncodable> {
         let (Self::Added(route) | Self::Removed(route)) = self;
         check_route(dialect, route)
     }
 }
 
 /// Whether a peer of this dialect takes the route for what it is.
-pub(crate) fn check_route(dialect: Dialect, route: &ClientRoute) -> Result<(), Unspeakable> {
+pub(crate) fn check_route(dialect: Dialect, route: &ClientRoute) -> Result<(), NotEncodable> {
     check_key(dialect, &route.client_key)?;
     let length = encoded_len(route);
     if dialect == Dialect::Base && length > base::MAX_ROUTE {
-        return Err(Unspeakable::RouteTooLong { length, limit: base::MAX_ROUTE });
+        return Err(NotEncodable::RouteTooLong { length, limit: base::MAX_ROUTE });
     }
     Ok(())
 }

@@ -54,11 +54,11 @@ pub enum SessionKind {
 /// A registered session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Who is at the other end.
+    /// Who is at the remote.
     pub kind: SessionKind,
     /// Its client key or peer id. Clients and peers may have the same ones.
     pub name: String,
-    /// What the other end speaks, which decides what can be said to a peer.
+    /// What the remote speaks, which decides what can be said to a peer.
     pub dialect: Dialect,
 }
 
@@ -229,7 +229,7 @@ impl Registry {
     pub(super) fn assert_balance(&self) {
         if cfg!(debug_assertions) {
             let ledger = self.ledger();
-            assert!(ledger.is_even(), "the registry lost a row: {ledger:?}");
+            assert!(ledger.is_balanced(), "the registry lost a row: {ledger:?}");
             let named = ledger.agents.live + ledger.peers.live;
             assert_eq!(u64::try_from(self.sessions.len()), Ok(named), "a session without a name");
         }

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::lifecycle::head;
 use super::outbox::Control;
-use super::{Event, Fault, PeerMisbehaved, Session, SessionEnd};
+use super::{Event, Fault, ProtocolViolation, Session, SessionEnd};
 use crate::connection::{Command, SessionSignal};
 use crate::timers::Timer;
 use crate::wire::{Body, Dialect, Encoded, GoAwayCode, Message, ResetCode, printable};
@@ -44,15 +44,15 @@ impl Session {
     /// Throws away what an ended session still holds for the application to read, and ends it
     /// before if it has not ended. Nothing is held afterwards, whatever the application does with
     /// its handles.
-    pub fn abandon(&mut self, now: Instant) {
-        self.close(now, GoAwayCode::SHUTDOWN, "abandoned");
+    pub fn force_close(&mut self, now: Instant) {
+        self.close(now, GoAwayCode::SHUTDOWN, "closed by force");
         self.common.last_messages = VecDeque::new();
         let ids: Vec<_> = self.connections.ids().collect();
         for id in ids {
             self.command(now, id, |row| row.on_command(Command::Reset(ResetCode::CANCELLED), ""))
                 .ok();
         }
-        debug_assert!(self.connections.is_empty(), "an abandoned session holds connections");
+        debug_assert!(self.connections.is_empty(), "a session closed by force holds connections");
     }
 
     /// The transport has ended. `reason` is text for people, and may come from the remote.
@@ -67,13 +67,13 @@ impl Session {
     /// frame that cannot be read.
     pub fn handle_invalid_transport(&mut self, now: Instant, reason: &str) {
         self.common.at(now);
-        self.end(PeerMisbehaved::InvalidTransport(printable(reason)).into());
+        self.end(ProtocolViolation::InvalidTransport(printable(reason)).into());
     }
 
     /// The remote goes away: softly, or at once.
     pub(super) fn on_go_away(&mut self, last: ConnectionId, code: GoAwayCode, text: String) {
         if code != GoAwayCode::DRAIN {
-            return self.end(SessionEnd::PeerClosed { code, text });
+            return self.end(SessionEnd::RemoteClosed { code, text });
         }
         let first = !core::mem::replace(&mut self.common.remote_going_away, true);
         // Only pending dials can have been left: repeating it costs no scan of the table.
@@ -112,12 +112,12 @@ impl Session {
     }
 
     fn go_away_for(&self, end: &SessionEnd) -> Option<Encoded> {
-        let reachable = !matches!(end, SessionEnd::PeerClosed { .. });
+        let reachable = !matches!(end, SessionEnd::RemoteClosed { .. });
         let code = match end {
             SessionEnd::Closed { code, .. } => *code,
-            SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_)) => GoAwayCode::LIMIT,
+            SessionEnd::ProtocolViolation(ProtocolViolation::AnswersUnread(_)) => GoAwayCode::LIMIT,
             SessionEnd::Silent(_) | SessionEnd::Stalled(_) => GoAwayCode::TIMEOUT,
-            _ if end.fault() == Fault::Peer => GoAwayCode::PROTOCOL_ERROR,
+            _ if end.fault() == Fault::Remote => GoAwayCode::PROTOCOL_ERROR,
             _ => GoAwayCode::SHUTDOWN,
         };
         let text = match end {

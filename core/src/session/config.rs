@@ -5,10 +5,10 @@ use core::time::Duration;
 
 use crate::wire::{Dialect, Settings};
 
-/// What a session may hold. Each bound keeps one thing finite that the other end could otherwise
+/// What a session may hold. Each bound keeps one thing finite that the remote could otherwise
 /// make grow.
 ///
-/// `initial_window`, `max_data` and `max_connections` are told to the other end, which takes only
+/// `initial_window`, `max_data` and `max_connections` are told to the remote, which takes only
 /// values that make sense: see [`Settings`]. Here, the nearest one of those counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -24,7 +24,7 @@ pub struct Limits {
     /// Bytes of a dial's target: a host name has 253 at most, a path 4096 only in theory. The base
     /// dialect reads no more than 266, so there it is less.
     pub max_target: usize,
-    /// Bytes of text kept from an error that the other end words: enough for a chain of causes in
+    /// Bytes of text kept from an error that the remote words: enough for a chain of causes in
     /// a log line, too little to fill a log with.
     pub max_text: usize,
     /// Bytes of a client key in a peer's announcement: five times what fits into a remotedialer
@@ -42,9 +42,9 @@ pub struct Limits {
     /// not before four for each of `max_connections`, which is what the connections themselves may
     /// have to say. Above half of it no dial is sent.
     pub max_queued_control: usize,
-    /// Bytes of a connection that the other end may send before we grant more.
+    /// Bytes of a connection that the remote may send before we grant more.
     pub initial_window: u64,
-    /// A window up to this size grows whenever it holds the other end back, and beyond it only as
+    /// A window up to this size grows whenever it holds the remote back, and beyond it only as
     /// far as that makes the connection faster: a longer queue delays everybody else. Not less than
     /// `initial_window`.
     pub free_window: u64,
@@ -124,7 +124,7 @@ pub struct Timing {
     /// Between two pings, unless the remote's silence asks for more of them. Five seconds is what
     /// remotedialer's connector does.
     pub ping_interval: Duration,
-    /// Silence of the other end after which the session is over. Any message is a sign of life, and
+    /// Silence of the remote after which the session is over. Any message is a sign of life, and
     /// so is a part of one. A watertight remote learns it from Settings and pings in time. While our
     /// ping waits in the transport, the remote cannot answer, so the time begins with what it takes.
     pub silence: Duration,
@@ -137,9 +137,9 @@ pub struct Timing {
     /// How long a dial of ours may go unanswered, where the caller gives no other time. Fifteen
     /// seconds is what remotedialer allows.
     pub dial: Duration,
-    /// How long the application may take to answer a dial of the other end; no use beyond `dial`.
+    /// How long the application may take to answer a dial of the remote; no use beyond `dial`.
     pub accept: Duration,
-    /// How long a finished connection whose handle is gone waits for the other end's Finish, and
+    /// How long a finished connection whose handle is gone waits for the remote's Finish, and
     /// how long a half-closed connection toward a remotedialer end stays readable without a byte.
     pub linger: Duration,
     /// Between two reconciliation lists. A minute is what remotedialer's connector does.
@@ -234,7 +234,7 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// The nearest configuration that works: what the other end is told is within what it takes,
+    /// The nearest configuration that works: what the remote is told is within what it takes,
     /// and the longest message that it may send then can be read. [`Session::new`] does the same
     /// by itself; a transport that bounds its messages by [`Limits::max_message`] takes it from
     /// here.

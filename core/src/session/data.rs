@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::input::Handled;
 use super::row::Row;
-use super::{NotPossible, PeerMisbehaved, ReadError, Session, WriteError};
+use super::{InvalidState, ProtocolViolation, ReadError, Session, WriteError};
 use crate::connection::{Command, Excess, Flow, Phase, RecvHalf, RemoteSignal, SessionSignal};
 use crate::wire::{Dialect, ResetCode};
 use crate::{ConnectionId, Instant};
@@ -16,7 +16,7 @@ use crate::{ConnectionId, Instant};
 const SHARED_UNREAD: usize = 1 << 20;
 
 impl Session {
-    /// Takes bytes to send from the front of `data`, as many as [`writable`](Self::room) says, and
+    /// Takes bytes to send from the front of `data`, as many as [`writable`](Self::writable) says, and
     /// returns how many. They will be sent: they need nothing more from the application or from the
     /// remote's reader.
     ///
@@ -37,7 +37,7 @@ impl Session {
     ///
     /// # Errors
     /// As for `write`.
-    pub fn room(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
+    pub fn writable(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
         self.common.at(now);
         let writable = self.connections.with(id, &mut self.common, |row| row.writable());
         writable.unwrap_or(Err(WriteError::Unknown))
@@ -66,7 +66,7 @@ impl Session {
     ///
     /// # Errors
     /// There is no such connection, its dial is not answered yet, or the remote has cut it off.
-    pub fn finish(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
+    pub fn finish(&mut self, now: Instant, id: ConnectionId) -> Result<(), InvalidState> {
         self.command(now, id, |row| row.on_command(Command::Finish, ""))
     }
 
@@ -82,7 +82,7 @@ impl Session {
         id: ConnectionId,
         code: ResetCode,
         text: &str,
-    ) -> Result<(), NotPossible> {
+    ) -> Result<(), InvalidState> {
         self.command(now, id, |row| row.on_command(Command::Reset(code), text))
     }
 
@@ -98,17 +98,17 @@ impl Session {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        command: impl FnOnce(&mut Row<'_>) -> Result<(), NotPossible>,
-    ) -> Result<(), NotPossible> {
+        command: impl FnOnce(&mut Row<'_>) -> Result<(), InvalidState>,
+    ) -> Result<(), InvalidState> {
         self.common.at(now);
-        self.connections.with(id, &mut self.common, command).unwrap_or(Err(NotPossible(id)))
+        self.connections.with(id, &mut self.common, command).unwrap_or(Err(InvalidState(id)))
     }
 
     /// A payload of the remote.
     pub(super) fn on_data(&mut self, id: ConnectionId, payload: Bytes) -> Handled {
         let extended = self.common.dialect == Dialect::Extended;
         if extended && payload.len() > self.common.config.limits.max_data {
-            return Err(PeerMisbehaved::DataTooLong(id));
+            return Err(ProtocolViolation::DataTooLong(id));
         }
         self.known(id, |row| row.receive(payload))
     }
@@ -195,7 +195,7 @@ impl Row<'_> {
         }
         match self.flow_received(payload.len()) {
             Ok(()) => {}
-            Err(Excess::Credit) => return Err(PeerMisbehaved::CreditExceeded(self.id)),
+            Err(Excess::Credit) => return Err(ProtocolViolation::CreditExceeded(self.id)),
             Err(Excess::Overrun) => {
                 let text = "more unread data than this end holds; Pause was ignored";
                 self.on_session(SessionSignal::Overrun, text);

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::input::Handled;
 use super::outbox::Control;
-use super::{Event, NotPossible, OpenError, PeerMisbehaved, Session, base};
+use super::{Event, InvalidState, OpenError, ProtocolViolation, Session, base};
 use crate::connection::{Command, Connection, Early, Flow, Phase, RemoteSignal};
 use crate::timers::{Deadline, Timer};
 use crate::wire::{Body, Dialect, InvalidMessage, ResetCode};
@@ -104,7 +104,7 @@ impl Session {
     ///
     /// # Errors
     /// The dial has ended, by its deadline or by the remote; undo it.
-    pub fn accept(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
+    pub fn accept(&mut self, now: Instant, id: ConnectionId) -> Result<(), InvalidState> {
         self.command(now, id, |row| {
             row.on_command(Command::Accept, "")?;
             if row.session.dialect == Dialect::Extended {
@@ -127,7 +127,7 @@ impl Session {
         id: ConnectionId,
         code: ResetCode,
         text: &str,
-    ) -> Result<(), NotPossible> {
+    ) -> Result<(), InvalidState> {
         self.command(now, id, |row| row.on_command(Command::Refuse(code), text))
     }
 
@@ -162,10 +162,10 @@ impl Session {
     fn use_id(&mut self, id: ConnectionId) -> Handled {
         let ids = &mut self.common.ids;
         if !ids.is_remote(id) {
-            return Err(PeerMisbehaved::ForeignId(id));
+            return Err(ProtocolViolation::ForeignId(id));
         }
         if ids.was_used(id) {
-            return Err(PeerMisbehaved::ReusedId(id));
+            return Err(ProtocolViolation::ReusedId(id));
         }
         ids.use_remote(id);
         Ok(())

@@ -6,7 +6,7 @@ use core::time::Duration;
 use thiserror::Error;
 
 use crate::ConnectionId;
-use crate::connection::{ConnectionEnd, Violation};
+use crate::connection::{ConnectionEnd, LifecycleViolation};
 use crate::wire::{GoAwayCode, InvalidMessage};
 
 /// Who has to change something for it not to happen again.
@@ -14,16 +14,16 @@ use crate::wire::{GoAwayCode, InvalidMessage};
 pub enum Fault {
     /// Nobody: the session was meant to end.
     None,
-    /// The other end broke the protocol.
-    Peer,
+    /// The remote broke the protocol.
+    Remote,
     /// The path between the ends failed.
     Transport,
 }
 
-/// A rule of the protocol that the other end broke.
+/// A rule of the protocol that the remote broke.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
-pub enum PeerMisbehaved {
+pub enum ProtocolViolation {
     /// A message that cannot be read.
     #[error("invalid message: {0}")]
     InvalidMessage(#[from] InvalidMessage),
@@ -51,7 +51,7 @@ pub enum PeerMisbehaved {
         /// The connection.
         id: ConnectionId,
         /// What was not allowed.
-        violation: Violation,
+        violation: LifecycleViolation,
     },
     /// More Data than was granted.
     #[error("connection {0}: Data beyond its credit")]
@@ -77,7 +77,7 @@ pub enum SessionEnd {
     /// We closed it.
     #[error("closed: {text}")]
     Closed {
-        /// What the other end was told.
+        /// What the remote was told.
         code: GoAwayCode,
         /// In words.
         text: String,
@@ -85,22 +85,22 @@ pub enum SessionEnd {
     /// It was drained: the last connection ended, or the time was over.
     #[error("drained")]
     Drained,
-    /// The other end closed it and said why.
-    #[error("closed by the other end: {code}: {text}")]
-    PeerClosed {
+    /// The remote closed it and said why.
+    #[error("closed by the remote: {code}: {text}")]
+    RemoteClosed {
         /// Its reason.
         code: GoAwayCode,
         /// Its words.
         text: String,
     },
-    /// The other end broke the protocol.
-    #[error("the other end broke the protocol: {0}")]
-    PeerMisbehaved(#[from] PeerMisbehaved),
+    /// The remote broke the protocol.
+    #[error("the remote broke the protocol: {0}")]
+    ProtocolViolation(#[from] ProtocolViolation),
     /// The transport ended or failed.
     #[error("transport ended: {0}")]
     Transport(String),
-    /// Nothing was heard of the other end.
-    #[error("nothing heard of the other end for {0:?}")]
+    /// Nothing was heard of the remote.
+    #[error("nothing heard of the remote for {0:?}")]
     Silent(Duration),
     /// The transport took nothing of what was queued.
     #[error("the transport took nothing for {0:?}")]
@@ -112,8 +112,8 @@ impl SessionEnd {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Closed { .. } | Self::Drained | Self::PeerClosed { .. } => Fault::None,
-            Self::PeerMisbehaved(_) => Fault::Peer,
+            Self::Closed { .. } | Self::Drained | Self::RemoteClosed { .. } => Fault::None,
+            Self::ProtocolViolation(_) => Fault::Remote,
             Self::Transport(_) | Self::Silent(_) | Self::Stalled(_) => Fault::Transport,
         }
     }
@@ -129,8 +129,8 @@ pub enum OpenError {
     /// One of the ends is going away.
     #[error("the session is going away")]
     GoingAway,
-    /// The target is longer than the other end reads.
-    #[error("target of {length} bytes, longer than the {limit} that the other end takes")]
+    /// The target is longer than the remote reads.
+    #[error("target of {length} bytes, longer than the {limit} that the remote takes")]
     TargetTooLong {
         /// Its length.
         length: usize,
@@ -189,4 +189,4 @@ pub enum ReadError {
 /// The connection is not one that the application can do that to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("connection {0} is gone or in another state")]
-pub struct NotPossible(pub ConnectionId);
+pub struct InvalidState(pub ConnectionId);

@@ -12,12 +12,12 @@ use crate::wire::{ClientRoute, GoAwayCode};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
-    /// The other end dials: answer with `accept` or `refuse` before `within` is over, or the
+    /// The remote dials: answer with `accept` or `refuse` before `within` is over, or the
     /// session refuses for you.
     Incoming {
         /// The connection.
         id: ConnectionId,
-        /// What to dial, as the other end words it: `tcp/host:port`, or with a peer's prefix.
+        /// What to dial, as the remote words it: `tcp/host:port`, or with a peer's prefix.
         target: String,
         /// How long the dial may take.
         within: Duration,
@@ -41,7 +41,7 @@ pub enum Event {
     ClientAdded(ClientRoute),
     /// A peer server says that a client is no longer reachable through it.
     ClientRemoved(ClientRoute),
-    /// The other end takes no new dials; what is open runs to its end.
+    /// The remote takes no new dials; what is open runs to its end.
     GoingAway {
         /// Its reason.
         code: GoAwayCode,
@@ -50,4 +50,13 @@ pub enum Event {
     },
     /// The session is over. The last event about it, exactly once.
     Closed(SessionEnd),
+}
+
+/// How the bytes of a connection end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReadEnd {
+    /// They are all that the remote sent.
+    EndOfFile,
+    /// The remote may have sent more.
+    CutOff,
 }

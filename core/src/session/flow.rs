@@ -4,7 +4,7 @@ use super::common::Common;
 use super::connections::Shared;
 use super::input::Handled;
 use super::row::Row;
-use super::{Event, PeerMisbehaved, Session};
+use super::{Event, ProtocolViolation, Session};
 use crate::connection::{Excess, Flow, Pressure};
 use crate::wire::Body;
 use crate::{ConnectionId, Instant};
@@ -31,7 +31,7 @@ impl Session {
     pub(super) fn on_credit(&mut self, id: ConnectionId, bytes: u64) -> Handled {
         self.known(id, |row| {
             if let Flow::Credit(credit) = &mut row.flow {
-                credit.add(bytes).ok_or(PeerMisbehaved::CreditOverflow(id))?;
+                credit.add(bytes).ok_or(ProtocolViolation::CreditOverflow(id))?;
             }
             row.review_writer();
             Ok(())

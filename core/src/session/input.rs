@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::row::Row;
-use super::{Event, PeerMisbehaved, Session};
+use super::{Event, ProtocolViolation, Session};
 use crate::connection::{CloseReason, Flow, RemoteSignal};
 use crate::timers::Timer;
 use crate::wire::{Body, Dialect, GoAwayCode, InvalidMessage, Message, ResetCode, Settings};
 use crate::{ConnectionId, Instant};
 
-pub(super) type Handled = Result<(), PeerMisbehaved>;
+pub(super) type Handled = Result<(), ProtocolViolation>;
 
 impl Session {
     /// A message arrived: the payload of one binary WebSocket message, or one frame of a byte
@@ -48,7 +48,7 @@ impl Session {
             Body::Error { .. } | Body::Pause | Body::Resume | Body::SyncConnections { .. } => {
                 self.on_base_message(id, body)
             }
-            Body::Settings(_) => Err(PeerMisbehaved::SettingsTwice),
+            Body::Settings(_) => Err(ProtocolViolation::SettingsTwice),
             Body::Opened => self.on_opened(id),
             Body::Finish => self.known(id, |row| row.on_remote(RemoteSignal::Finish)),
             Body::Reset { code, text } => self.on_reset(id, code, text),
@@ -79,7 +79,7 @@ impl Session {
 
     fn on_invalid(&mut self, error: InvalidMessage) -> Handled {
         match error.bad_target() {
-            Some(_) if self.awaits_settings() => Err(PeerMisbehaved::SettingsMissing),
+            Some(_) if self.awaits_settings() => Err(ProtocolViolation::SettingsMissing),
             Some(id) => self.on_bad_target(id, &error),
             None => Err(error.into()),
         }
@@ -96,7 +96,7 @@ impl Session {
                 self.on_go_away(last, code, text);
                 Ok(())
             }
-            _ => Err(PeerMisbehaved::SettingsMissing),
+            _ => Err(ProtocolViolation::SettingsMissing),
         }
     }
 
@@ -140,7 +140,7 @@ impl Session {
         let extended = self.common.dialect == Dialect::Extended;
         let handled = self.connections.with(id, &mut self.common, |row| {
             if extended && !row.announced {
-                return Err(PeerMisbehaved::NeverOpened(id));
+                return Err(ProtocolViolation::NeverOpened(id));
             }
             message(row)
         });
@@ -148,7 +148,7 @@ impl Session {
             Some(handled) => handled,
             // Between two watertight ends the message is late, or the sender is wrong.
             None if extended && self.common.ids.was_used(id) => Ok(()),
-            None if extended => Err(PeerMisbehaved::NeverOpened(id)),
+            None if extended => Err(ProtocolViolation::NeverOpened(id)),
             None => {
                 self.answer_not_found(id);
                 Ok(())
@@ -162,6 +162,6 @@ impl Session {
         // Messages that the application itself can have queued are not the remote's fault.
         let bound = limits.max_queued_control.max(limits.max_connections.saturating_mul(4));
         let queued = self.common.outbox.queued_answers();
-        if queued > bound { Err(PeerMisbehaved::AnswersUnread(queued)) } else { Ok(()) }
+        if queued > bound { Err(ProtocolViolation::AnswersUnread(queued)) } else { Ok(()) }
     }
 }

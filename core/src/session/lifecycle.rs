@@ -5,7 +5,7 @@ use alloc::string::ToString;
 
 use super::outbox::Control;
 use super::row::Row;
-use super::{Event, NotPossible, PeerMisbehaved, base};
+use super::{Event, InvalidState, ProtocolViolation, base};
 use crate::connection::{
     AfterFlush, CloseReason, Command, ConnectionEnd, Context, Flow, Linger, Phase, RecvHalf,
     RemoteSignal, SendHalf, SessionSignal, Step, WireAction,
@@ -19,18 +19,18 @@ const LONG_TEXTS: usize = 1024;
 
 impl Row<'_> {
     /// A signal of the remote.
-    pub(super) fn on_remote(&mut self, signal: RemoteSignal) -> Result<(), PeerMisbehaved> {
+    pub(super) fn on_remote(&mut self, signal: RemoteSignal) -> Result<(), ProtocolViolation> {
         let id = self.id;
         let step = self.phase.on_remote(signal, self.context());
-        let step = step.map_err(|violation| PeerMisbehaved::Lifecycle { id, violation })?;
+        let step = step.map_err(|violation| ProtocolViolation::Lifecycle { id, violation })?;
         self.perform(step, "");
         Ok(())
     }
 
     /// A command of the application. `text` goes to the remote with a reset.
-    pub(super) fn on_command(&mut self, command: Command, text: &str) -> Result<(), NotPossible> {
+    pub(super) fn on_command(&mut self, command: Command, text: &str) -> Result<(), InvalidState> {
         let step = self.phase.on_command(command, self.context());
-        let step = step.map_err(|_| NotPossible(self.id))?;
+        let step = step.map_err(|_| InvalidState(self.id))?;
         self.perform(step, text);
         Ok(())
     }

@@ -28,14 +28,16 @@ use core::time::Duration;
 
 use crate::connection::{Flow, Phase};
 use crate::ledger::Ledger;
-use crate::registry::{Unspeakable, check_route};
+use crate::registry::{NotEncodable, check_route};
 use crate::timers::Timer;
 use crate::wire::{ClientRoute, DecodeLimits, Dialect};
 use crate::{ConnectionId, Instant, Role};
 
 pub use config::{BaseLimits, Limits, SessionConfig, Timing};
-pub use error::{Fault, NotPossible, OpenError, PeerMisbehaved, ReadError, SessionEnd, WriteError};
-pub use event::Event;
+pub use error::{
+    Fault, InvalidState, OpenError, ProtocolViolation, ReadError, SessionEnd, WriteError,
+};
+pub use event::{Event, ReadEnd};
 pub use keepalive::Probe;
 pub use transmit::Transmit;
 
@@ -50,10 +52,10 @@ use id_queue::shrink_if_empty;
 /// [`handle_transport_ended`](Self::handle_transport_ended),
 /// [`handle_timeout`](Self::handle_timeout). **Commands** come from the application:
 /// [`open`](Self::open), [`accept`](Self::accept), [`refuse`](Self::refuse),
-/// [`write`](Self::write), [`room`](Self::room), [`read`](Self::read),
+/// [`write`](Self::write), [`writable`](Self::writable), [`read`](Self::read),
 /// [`finish`](Self::finish), [`reset`](Self::reset), [`release`](Self::release),
 /// [`announce`](Self::announce), [`drain`](Self::drain), [`close`](Self::close),
-/// [`abandon`](Self::abandon). **Outputs** are asked for after any of these:
+/// [`force_close`](Self::force_close). **Outputs** are asked for after any of these:
 ///
 /// - [`poll_transmit`](Self::poll_transmit), for as long as the transport takes messages. A full
 ///   transport stops this and nothing else: inputs never wait for it.
@@ -63,7 +65,7 @@ use id_queue::shrink_if_empty;
 /// Every call carries the time. Time never goes backwards: an older value counts as the newest
 /// one seen. Nothing that arrives can make a call panic; a panic is a bug here. When the session
 /// ends, [`Event::Closed`] says so once, later inputs do nothing, and `poll_transmit` still gives
-/// the farewell to the other end, if there is one.
+/// the farewell to the remote, if there is one.
 ///
 /// The handle to a connection is its id. The application gives it back with
 /// [`release`](Self::release); until then, the connection may stay in the table.
@@ -149,13 +151,13 @@ impl Session {
     ///
     /// # Errors
     /// The remote would take it for another route, or end the session over it: see
-    /// [`Unspeakable`].
+    /// [`NotEncodable`].
     pub fn announce(
         &mut self,
         now: Instant,
         route: ClientRoute,
         reachable: bool,
-    ) -> Result<(), Unspeakable> {
+    ) -> Result<(), NotEncodable> {
         let now = self.common.at(now);
         check_route(self.common.dialect, &route)?;
         if self.common.ended.is_none() {
@@ -214,13 +216,14 @@ impl Session {
         self.common.dialect
     }
 
-    /// Whether nothing more travels on a connection while bytes of it are still to be read, and
-    /// then whether they are all there were. `None` while it is open, and once it is retired.
+    /// How the unread bytes of a connection end on which nothing more travels. `None` while it is
+    /// open, and once it is retired.
     #[must_use]
-    pub fn over(&self, id: ConnectionId) -> Option<bool> {
+    pub fn read_end(&self, id: ConnectionId) -> Option<ReadEnd> {
         match self.connections.get(id)?.phase {
-            Phase::Ended { complete, .. } => Some(complete),
-            phase => phase.resetting().map(|_| false),
+            Phase::Ended { complete: true, .. } => Some(ReadEnd::EndOfFile),
+            Phase::Ended { complete: false, .. } => Some(ReadEnd::CutOff),
+            phase => phase.resetting().map(|_| ReadEnd::CutOff),
         }
     }
 

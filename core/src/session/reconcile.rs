@@ -44,6 +44,6 @@ impl Session {
     }
 
     pub(super) fn close_missing(&mut self, missing: Vec<ConnectionId>) {
-        self.signal_all(missing, SessionSignal::NotListed, "the other end does not list it");
+        self.signal_all(missing, SessionSignal::NotListed, "the remote does not list it");
     }
 }

@@ -72,11 +72,11 @@ impl GoAwayCode {
     pub const DRAIN: Self = Self(0);
     /// A newer session of the same client took over.
     pub const REPLACED: Self = Self(1);
-    /// The other end broke the protocol.
+    /// The remote broke the protocol.
     pub const PROTOCOL_ERROR: Self = Self(2);
     /// A limit of the session is passed.
     pub const LIMIT: Self = Self(3);
-    /// The other end was silent for too long.
+    /// The remote was silent for too long.
     pub const TIMEOUT: Self = Self(4);
     /// This end stops.
     pub const SHUTDOWN: Self = Self(5);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ConnectionId;
 
-/// How much of what the other end sends is taken in.
+/// How much of what the remote sends is taken in.
 ///
 /// Nothing is allocated for what is above a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +53,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// The other end broke the protocol in the way that the error names.
+    /// The remote broke the protocol in the way that the error names.
     #[inline]
     pub fn decode(mut input: Bytes, dialect: Dialect, limits: &DecodeLimits) -> Decoded<Self> {
         let length = input.len();
@@ -279,7 +279,7 @@ pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
     text
 }
 
-/// A text of the other end as it may stand in a log and on a terminal: without line ends and escape
+/// A text of the remote as it may stand in a log and on a terminal: without line ends and escape
 /// sequences, with which it could forge lines that are not its own.
 #[must_use]
 pub fn printable(text: &str) -> String {

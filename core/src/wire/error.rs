@@ -5,12 +5,12 @@ use core::fmt;
 use super::InvalidVarint;
 use crate::ConnectionId;
 
-/// How a message that the other end sent breaks the protocol.
+/// How a message that the remote sent breaks the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
     /// The whole message is longer than this end takes.
-    #[error("the peer sent a message of {length} bytes, the limit is {limit}")]
+    #[error("the remote sent a message of {length} bytes, the limit is {limit}")]
     TooLong {
         /// Its bytes.
         length: usize,
@@ -18,7 +18,7 @@ pub enum InvalidMessage {
         limit: usize,
     },
     /// A number is malformed.
-    #[error("the peer sent a malformed {field}")]
+    #[error("the remote sent a malformed {field}")]
     Varint {
         /// Which number.
         field: Field,
@@ -26,7 +26,7 @@ pub enum InvalidMessage {
         source: InvalidVarint,
     },
     /// A number that counts something is below zero.
-    #[error("the peer sent the negative {field} {value}")]
+    #[error("the remote sent the negative {field} {value}")]
     Negative {
         /// Which number.
         field: Field,
@@ -52,19 +52,19 @@ pub enum InvalidMessage {
         valid: usize,
     },
     /// A client route is not UTF-8.
-    #[error("the peer sent a client route that is not UTF-8 after byte {valid}")]
+    #[error("the remote sent a client route that is not UTF-8 after byte {valid}")]
     RouteNotUtf8 {
         /// How many bytes are.
         valid: usize,
     },
     /// A client route has no `/` between client key and session key.
-    #[error("the peer sent a client route without a session key")]
+    #[error("the remote sent a client route without a session key")]
     RouteWithoutSessionKey,
     /// The session key of a client route is not a decimal of 64 bits.
-    #[error("the peer sent a client route whose session key is not a number")]
+    #[error("the remote sent a client route whose session key is not a number")]
     RouteSessionKey,
     /// The client key of a client route is too long. It is not cut: a part is another client.
-    #[error("the peer sent a client key of {length} bytes, the limit is {limit}")]
+    #[error("the remote sent a client key of {length} bytes, the limit is {limit}")]
     ClientKeyTooLong {
         /// Its bytes.
         length: usize,
@@ -72,19 +72,19 @@ pub enum InvalidMessage {
         limit: usize,
     },
     /// The payload of SyncConnections is not a sequence of ids of eight bytes.
-    #[error("the peer sent {length} bytes of connection ids, not a multiple of 8")]
+    #[error("the remote sent {length} bytes of connection ids, not a multiple of 8")]
     IdsNotWhole {
         /// Its bytes.
         length: usize,
     },
     /// A reconciliation message lists too many ids.
-    #[error("the peer sent more connection ids than the limit of {limit}")]
+    #[error("the remote sent more connection ids than the limit of {limit}")]
     TooManyIds {
         /// [`DecodeLimits::ids`](super::DecodeLimits::ids).
         limit: usize,
     },
     /// The ids of a Sync do not ascend.
-    #[error("the peer sent connection id {id} after {previous}, ids must ascend")]
+    #[error("the remote sent connection id {id} after {previous}, ids must ascend")]
     IdsNotAscending {
         /// The id that came first.
         previous: i64,
@@ -92,7 +92,7 @@ pub enum InvalidMessage {
         id: i64,
     },
     /// A setting has a value that makes no sense.
-    #[error("the peer set the {field} to {value}, it must be {least} to {most}")]
+    #[error("the remote set the {field} to {value}, it must be {least} to {most}")]
     Setting {
         /// Which setting.
         field: Field,
@@ -104,16 +104,16 @@ pub enum InvalidMessage {
         most: u64,
     },
     /// A Credit grants nothing.
-    #[error("the peer sent a credit of no bytes")]
+    #[error("the remote sent a credit of no bytes")]
     ZeroCredit,
     /// The payload of a Ping or Pong does not have eight bytes.
-    #[error("the peer sent a ping or pong of {length} bytes instead of 8")]
+    #[error("the remote sent a ping or pong of {length} bytes instead of 8")]
     PingLength {
         /// Its bytes.
         length: usize,
     },
     /// A message of the extension goes on after its last field.
-    #[error("the peer sent {length} bytes after the end of a message of type {kind}")]
+    #[error("the remote sent {length} bytes after the end of a message of type {kind}")]
     Trailing {
         /// The number of the type.
         kind: i64,

@@ -13,15 +13,15 @@ const MAX_PREFIX: usize = 4;
 /// The length in front of a message.
 pub type FramePrefix = Inline<{ varint::MAX_LEN }>;
 
-/// How the other end's framing breaks the protocol.
+/// How the remote's framing breaks the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidFrame {
     /// A message has no bytes.
-    #[error("the peer sent an empty message")]
+    #[error("the remote sent an empty message")]
     Empty,
     /// A message is longer than this end takes.
-    #[error("the peer announced a message of {length} bytes, the limit is {limit}")]
+    #[error("the remote announced a message of {length} bytes, the limit is {limit}")]
     TooLong {
         /// Its bytes.
         length: u64,
@@ -29,10 +29,10 @@ pub enum InvalidFrame {
         limit: usize,
     },
     /// A length takes more than four bytes.
-    #[error("the peer sent a length of more than {MAX_PREFIX} bytes")]
+    #[error("the remote sent a length of more than {MAX_PREFIX} bytes")]
     PrefixTooLong,
     /// A length takes more bytes than it needs.
-    #[error("the peer padded the length of a message")]
+    #[error("the remote padded the length of a message")]
     PrefixPadded,
 }
 
@@ -44,7 +44,7 @@ pub enum InvalidFrame {
 ///
 /// # Errors
 ///
-/// The other end broke the protocol, and where its next message starts is unknown.
+/// The remote broke the protocol, and where its next message starts is unknown.
 pub fn decode_frame(
     buffer: &mut BytesMut,
     max_message: usize,

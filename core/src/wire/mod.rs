@@ -4,7 +4,7 @@
 //! length in front ([`decode_frame`], [`frame_prefix`]) and the session starts with a preface
 //! ([`Hello`], [`HelloReply`]).
 //!
-//! Every error of this module is the other end's fault: it sent what the protocol does not allow.
+//! Every error of this module is the remote's fault: it sent what the protocol does not allow.
 
 mod code;
 mod decode;

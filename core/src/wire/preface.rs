@@ -67,7 +67,7 @@ impl Hello {
     ///
     /// # Errors
     ///
-    /// The other end is not a connector of this protocol, or breaks it.
+    /// The remote is not a connector of this protocol, or breaks it.
     pub fn decode(
         buffer: &mut BytesMut,
         limits: &PrefaceLimits,
@@ -99,7 +99,7 @@ impl HelloReply {
     ///
     /// # Errors
     ///
-    /// The other end is not an acceptor of this protocol, or breaks it.
+    /// The remote is not an acceptor of this protocol, or breaks it.
     pub fn decode(
         buffer: &mut BytesMut,
         limits: &PrefaceLimits,
@@ -227,18 +227,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How a preface that the other end sent breaks the protocol.
+/// How a preface that the remote sent breaks the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPreface {
-    /// The other end does not speak this protocol.
-    #[error("the peer does not speak watertight: byte {position} of its preface is wrong")]
+    /// The remote does not speak this protocol.
+    #[error("the remote does not speak watertight: byte {position} of its preface is wrong")]
     Magic {
         /// Where its first wrong byte stands.
         position: usize,
     },
     /// A number or a length is malformed.
-    #[error("the peer sent a malformed {field} in its preface")]
+    #[error("the remote sent a malformed {field} in its preface")]
     Varint {
         /// Which one.
         field: PrefaceField,
@@ -246,13 +246,15 @@ pub enum InvalidPreface {
         source: InvalidVarint,
     },
     /// A number or a length takes more bytes than it needs.
-    #[error("the peer padded the {field} in its preface")]
+    #[error("the remote padded the {field} in its preface")]
     Padded {
         /// Which one.
         field: PrefaceField,
     },
     /// A text is longer than this end takes.
-    #[error("the peer announced a {field} of {length} bytes in its preface, the limit is {limit}")]
+    #[error(
+        "the remote announced a {field} of {length} bytes in its preface, the limit is {limit}"
+    )]
     TooLong {
         /// Which one.
         field: PrefaceField,
@@ -262,13 +264,13 @@ pub enum InvalidPreface {
         limit: usize,
     },
     /// A text is not UTF-8.
-    #[error("the peer sent a {field} that is not UTF-8 in its preface")]
+    #[error("the remote sent a {field} that is not UTF-8 in its preface")]
     NotUtf8 {
         /// Which one.
         field: PrefaceField,
     },
     /// The status of a reply does not fit into 16 bits.
-    #[error("the peer answered with the impossible status {status}")]
+    #[error("the remote answered with the impossible status {status}")]
     Status {
         /// Its value.
         status: u64,

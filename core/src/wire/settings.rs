@@ -35,7 +35,7 @@ impl Settings {
     /// The values of [`Settings::silence`] that make sense: above seven weeks, nobody waits.
     pub const SILENCE: core::ops::RangeInclusive<u64> = 0..=1 << 32;
 
-    /// Whether every value is in its range: the check that the other end makes.
+    /// Whether every value is in its range: the check that the remote makes.
     ///
     /// # Errors
     ///

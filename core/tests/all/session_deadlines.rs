@@ -74,7 +74,7 @@ fn an_application_that_does_not_answer_a_dial_is_answered_for() {
         assert_eq!(pair.agent.cause(id), Some(Cause::AcceptTimeout), "{dialect:?}");
         let told = pair.server.cause(id).unwrap();
         let expected = match dialect {
-            Dialect::Base => Cause::PeerReset,
+            Dialect::Base => Cause::RemoteReset,
             Dialect::Extended => Cause::DialTimeout,
         };
         assert_eq!(told, expected);
@@ -132,7 +132,7 @@ fn a_finished_connection_without_a_handle_waits_for_the_other_end_no_longer_than
     pair.wait(seconds(1));
     assert_eq!(pair.agent.cause(id), Some(Cause::LingerTimeout));
     let end = &pair.server.retired[&id];
-    assert_eq!((end.cause, end.code), (Cause::PeerReset, Some(ResetCode::STALLED)));
+    assert_eq!((end.cause, end.code), (Cause::RemoteReset, Some(ResetCode::STALLED)));
     pair.assert_quiet_then_close();
 }
 
@@ -150,7 +150,7 @@ fn a_half_closed_connection_toward_a_go_end_ends_after_linger_without_a_byte() {
     assert_eq!(pair.server.cause(id), None);
     pair.wait(seconds(1));
     assert_eq!(pair.server.cause(id), Some(Cause::LingerTimeout));
-    assert_eq!(pair.agent.cause(id), Some(Cause::PeerClosed));
+    assert_eq!(pair.agent.cause(id), Some(Cause::RemoteClosed));
     pair.assert_quiet_then_close();
 }
 

@@ -2,9 +2,9 @@
 
 use crate::support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
 use bytes::Bytes;
-use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
+use watertight_core::session::{InvalidState, OpenError, ReadError, WriteError};
 use watertight_core::wire::{Body, Dialect, GoAwayCode, ResetCode};
-use watertight_core::{Cause, Event, Role, SessionEnd};
+use watertight_core::{Cause, Event, ReadEnd, Role, SessionEnd};
 
 #[test]
 fn a_drain_lets_what_is_open_run_to_its_end() {
@@ -32,7 +32,7 @@ fn a_drain_lets_what_is_open_run_to_its_end() {
         pair.run();
         assert_eq!(pair.server.closed, Some(SessionEnd::Drained), "{dialect:?}");
         if dialect == Dialect::Extended {
-            let Some(SessionEnd::PeerClosed { code, .. }) = &pair.agent.closed else { panic!() };
+            let Some(SessionEnd::RemoteClosed { code, .. }) = &pair.agent.closed else { panic!() };
             assert_eq!(*code, GoAwayCode::SHUTDOWN);
         }
         pair.close();
@@ -61,7 +61,7 @@ fn a_drain_refuses_the_dials_that_crossed_with_it_and_answers_the_earlier_ones()
         pair.run();
         let end = &pair.agent.retired[&crossing];
         let expected = match dialect {
-            Dialect::Base => (Cause::PeerReset, None),
+            Dialect::Base => (Cause::RemoteReset, None),
             // Told by the GoAway, before the Reset came.
             Dialect::Extended => (Cause::GoingAway, None),
         };
@@ -126,7 +126,7 @@ fn what_was_cut_off_cannot_be_finished() {
     pair.server.write(pair.now, id, b"not sent before the reset comes");
     pair.agent.session.reset(pair.now, id, ResetCode::CANCELLED, "").unwrap();
     pair.run();
-    assert_eq!(pair.server.session.finish(pair.now, id), Err(NotPossible(id)));
+    assert_eq!(pair.server.session.finish(pair.now, id), Err(InvalidState(id)));
     assert_eq!(pair.server.read(pair.now, id), b"unread");
     pair.close();
 }
@@ -194,7 +194,7 @@ fn a_session_that_is_closed_ends_both_ends_and_all_they_hold() {
         if dialect == Dialect::Extended {
             let code = GoAwayCode::REPLACED;
             let text = "a newer session".into();
-            assert_eq!(pair.agent.closed, Some(SessionEnd::PeerClosed { code, text }));
+            assert_eq!(pair.agent.closed, Some(SessionEnd::RemoteClosed { code, text }));
         }
         pair.close();
     }
@@ -232,7 +232,7 @@ fn an_end_is_never_told_as_a_drain() {
     pair.server.session.close(pair.now, GoAwayCode::DRAIN, "maintenance");
     pair.run();
     let (code, text) = (GoAwayCode::SHUTDOWN, String::from("maintenance"));
-    assert_eq!(pair.agent.closed, Some(SessionEnd::PeerClosed { code, text }));
+    assert_eq!(pair.agent.closed, Some(SessionEnd::RemoteClosed { code, text }));
     pair.close();
 }
 
@@ -253,7 +253,8 @@ fn n1_what_has_arrived_is_read_after_the_end_of_the_session() {
         assert_eq!(pair.server.session.ledger().live, 2);
         for (id, is_complete) in [(complete, true), (cut, false)] {
             assert_eq!(pair.server.count(&Event::Ended(id)), 1, "{dialect:?}");
-            assert_eq!(pair.server.session.over(id), Some(is_complete));
+            let end = if is_complete { ReadEnd::EndOfFile } else { ReadEnd::CutOff };
+            assert_eq!(pair.server.session.read_end(id), Some(end));
             let write = pair.server.session.write(pair.now, id, &mut Bytes::from_static(b"x"));
             assert!(matches!(write, Err(WriteError::Ended(end)) if end.complete == is_complete));
             assert_same(&pair.server.read(pair.now, id), &pattern(0, 10_000));
@@ -261,7 +262,7 @@ fn n1_what_has_arrived_is_read_after_the_end_of_the_session() {
             let end = &pair.server.retired[&id];
             // In the base dialect the connection itself was over before.
             let base_end = is_complete && dialect == Dialect::Base;
-            let cause = if base_end { Cause::PeerClosed } else { Cause::SessionEnded };
+            let cause = if base_end { Cause::RemoteClosed } else { Cause::SessionEnded };
             assert_eq!((end.cause, end.complete), (cause, is_complete));
         }
         pair.server.assert_even();
@@ -280,7 +281,7 @@ fn what_nobody_reads_after_the_end_goes_with_the_handle_or_is_abandoned() {
         pair.server.poll_events();
         assert_eq!(pair.server.session.ledger().bytes_received, 6);
         if abandon {
-            pair.server.session.abandon(pair.now);
+            pair.server.session.force_close(pair.now);
             pair.server.poll_events();
         } else {
             pair.server.release(pair.now, id);
@@ -301,7 +302,7 @@ fn a_session_that_is_abandoned_alive_ends_and_holds_nothing() {
         pair.server.write(pair.now, lingering, b"unsent");
         pair.server.finish(pair.now, lingering);
         pair.server.release(pair.now, lingering);
-        pair.server.session.abandon(pair.now);
+        pair.server.session.force_close(pair.now);
         pair.server.poll_events();
         assert!(pair.server.closed.is_some(), "{dialect:?}");
         pair.server.assert_even();

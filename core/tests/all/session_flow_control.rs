@@ -270,11 +270,11 @@ fn y2_a_writer_toward_a_reader_that_stopped_is_told_and_does_not_wait() {
     let id = pair.connect();
     pair.server.finish(pair.now, id);
     pair.stuff(Role::Connector, id, MIB);
-    assert_eq!(pair.agent.session.room(pair.now, id), Err(WriteError::Blocked));
+    assert_eq!(pair.agent.session.writable(pair.now, id), Err(WriteError::Blocked));
     pair.server.release(pair.now, id);
     pair.run();
     assert_eq!(pair.server.cause(id), Some(Cause::Stopped));
-    assert_eq!(pair.agent.cause(id), Some(Cause::PeerReset));
+    assert_eq!(pair.agent.cause(id), Some(Cause::RemoteReset));
     pair.assert_quiet_then_close();
 }
 
@@ -302,7 +302,7 @@ fn y2_a_writer_whose_reader_read_everything_and_stopped_is_told_by_its_next_byte
     assert_eq!(pair.agent.count(&Event::Writable(id)), 1);
     assert!(pair.agent.write(pair.now, id, b"anybody there?") > 0);
     pair.run();
-    assert_eq!(pair.agent.cause(id), Some(Cause::PeerReset));
+    assert_eq!(pair.agent.cause(id), Some(Cause::RemoteReset));
     pair.assert_quiet_then_close();
 }
 
@@ -366,7 +366,7 @@ fn flow_messages_for_a_connection_that_is_over_are_not_sent() {
     lone.says(1, Body::Error { text: "EOF".into() });
     lone.hears();
     lone.end.session.read(lone.now, id, 1950).unwrap();
-    assert!(lone.hears().is_empty(), "the other end knows no such connection");
+    assert!(lone.hears().is_empty(), "the remote knows no such connection");
     lone.end.session.close(lone.now, watertight_core::wire::GoAwayCode::SHUTDOWN, "");
     lone.end.session.read(lone.now, id, 10).unwrap();
     assert!(lone.hears().is_empty());

@@ -3,11 +3,11 @@
 
 use crate::support::{DIALECTS, Item, Lone, TARGET, config, id};
 use bytes::Bytes;
-use watertight_core::session::PeerMisbehaved;
+use watertight_core::session::ProtocolViolation;
 use watertight_core::wire::{
     Body, ClientRoute, Dialect, GoAwayCode, InvalidMessage, ResetCode, Settings,
 };
-use watertight_core::{Cause, Event, Role, SessionConfig, SessionEnd, Violation};
+use watertight_core::{Cause, Event, LifecycleViolation, Role, SessionConfig, SessionEnd};
 
 const SETTINGS: Settings =
     Settings { initial_window: 1024, max_data: 1024, max_connections: 100, silence: 0 };
@@ -22,12 +22,12 @@ fn base() -> Lone {
 
 /// The session has ended by this fault, its peer was told, and nothing is held.
 #[track_caller]
-fn assert_fault(mut lone: Lone, fault: &PeerMisbehaved) {
+fn assert_fault(mut lone: Lone, fault: &ProtocolViolation) {
     assert_eq!(lone.fault(), Some(fault));
     let told = lone.hears();
     if lone.end.session.dialect() == Dialect::Extended {
         let Some((0, Body::GoAway { code, .. })) = told.last() else { panic!("{told:?}") };
-        let limit = matches!(fault, PeerMisbehaved::AnswersUnread(_));
+        let limit = matches!(fault, ProtocolViolation::AnswersUnread(_));
         let expected = if limit { GoAwayCode::LIMIT } else { GoAwayCode::PROTOCOL_ERROR };
         assert_eq!(*code, expected);
     }
@@ -43,7 +43,7 @@ fn assert_fault(mut lone: Lone, fault: &PeerMisbehaved) {
 fn the_first_message_must_be_settings() {
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     lone.dials(1);
-    assert_fault(lone, &PeerMisbehaved::SettingsMissing);
+    assert_fault(lone, &ProtocolViolation::SettingsMissing);
 }
 
 #[test]
@@ -51,20 +51,20 @@ fn the_first_message_may_be_a_farewell() {
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let (code, text) = (GoAwayCode::REPLACED, String::from("a newer session"));
     lone.says(0, Body::GoAway { last: id(0), code, text: text.clone() });
-    assert_eq!(lone.end.closed, Some(SessionEnd::PeerClosed { code, text }));
+    assert_eq!(lone.end.closed, Some(SessionEnd::RemoteClosed { code, text }));
     lone.assert_even_after_the_transport();
 
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let (code, text) = (GoAwayCode::DRAIN, String::new());
     lone.says(0, Body::GoAway { last: id(0), code, text });
-    assert_fault(lone, &PeerMisbehaved::SettingsMissing);
+    assert_fault(lone, &ProtocolViolation::SettingsMissing);
 }
 
 #[test]
 fn settings_come_once() {
     let mut lone = extended();
     lone.says(0, Body::Settings(SETTINGS));
-    assert_fault(lone, &PeerMisbehaved::SettingsTwice);
+    assert_fault(lone, &ProtocolViolation::SettingsTwice);
 }
 
 #[test]
@@ -84,12 +84,12 @@ fn an_id_of_ours_is_not_the_peers_to_dial() {
     for number in [0, 2, 4, -1, -2, i64::MIN, i64::MAX - 1] {
         let mut lone = extended();
         lone.dials(number);
-        assert_fault(lone, &PeerMisbehaved::ForeignId(id(number)));
+        assert_fault(lone, &ProtocolViolation::ForeignId(id(number)));
     }
     for number in [0, -2, -4, i64::MIN] {
         let mut lone = base();
         lone.dials(number);
-        assert_fault(lone, &PeerMisbehaved::ForeignId(id(number)));
+        assert_fault(lone, &ProtocolViolation::ForeignId(id(number)));
     }
 }
 
@@ -100,12 +100,12 @@ fn an_id_is_dialled_once() {
     lone.end.session.reset(lone.now, accepted, ResetCode::CANCELLED, "").unwrap();
     lone.end.poll_events();
     lone.dials(5);
-    assert_fault(lone, &PeerMisbehaved::ReusedId(id(5)));
+    assert_fault(lone, &ProtocolViolation::ReusedId(id(5)));
 
     let mut lone = extended();
     lone.dials(5);
     lone.dials(3);
-    assert_fault(lone, &PeerMisbehaved::ReusedId(id(3)));
+    assert_fault(lone, &ProtocolViolation::ReusedId(id(3)));
 
     for gone in [false, true] {
         let mut lone = base();
@@ -117,7 +117,7 @@ fn an_id_is_dialled_once() {
             assert!(lone.end.retired.contains_key(&accepted));
         }
         lone.dials(5);
-        assert_fault(lone, &PeerMisbehaved::ReusedId(id(5)));
+        assert_fault(lone, &ProtocolViolation::ReusedId(id(5)));
     }
 }
 
@@ -150,7 +150,7 @@ fn answers_to_a_dial_that_has_not_left_are_a_fault() {
         let mut lone = extended();
         let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
         lone.says(id.get(), body);
-        assert_fault(lone, &PeerMisbehaved::NeverOpened(id));
+        assert_fault(lone, &ProtocolViolation::NeverOpened(id));
     }
 }
 
@@ -160,7 +160,7 @@ fn messages_for_connections_that_never_were_are_a_fault() {
         for number in [0, 1, 2, 7, -1, i64::MAX, i64::MIN] {
             let mut lone = extended();
             lone.says(number, body.clone());
-            assert_fault(lone, &PeerMisbehaved::NeverOpened(id(number)));
+            assert_fault(lone, &ProtocolViolation::NeverOpened(id(number)));
         }
     }
 }
@@ -193,7 +193,7 @@ fn data_keeps_to_the_credit() {
     lone.says_data(1, &[0; 1]);
     assert_eq!(lone.end.read(lone.now, id(1)), [0; 2048], "what was within it is kept");
     assert_eq!(lone.end.cause(id(1)), Some(Cause::SessionEnded));
-    assert_fault(lone, &PeerMisbehaved::CreditExceeded(id(1)));
+    assert_fault(lone, &ProtocolViolation::CreditExceeded(id(1)));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn data_keeps_to_the_largest_message() {
     lone.says_data(1, &vec![0; max]);
     assert!(lone.fault().is_none());
     lone.says_data(1, &vec![0; max + 1]);
-    assert_fault(lone, &PeerMisbehaved::DataTooLong(id(1)));
+    assert_fault(lone, &ProtocolViolation::DataTooLong(id(1)));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn credit_does_not_overflow() {
     lone.says(1, Body::Credit { bytes: most });
     assert_eq!(lone.end.write(lone.now, id(1), &[0; 100]), 100);
     lone.says(1, Body::Credit { bytes: most });
-    assert_fault(lone, &PeerMisbehaved::CreditOverflow(id(1)));
+    assert_fault(lone, &ProtocolViolation::CreditOverflow(id(1)));
 }
 
 #[test]
@@ -229,8 +229,8 @@ fn nothing_follows_a_finish() {
             }
             lone.says(1, Body::Finish);
             lone.says(1, body.clone());
-            let violation = Violation::AfterFinish;
-            assert_fault(lone, &PeerMisbehaved::Lifecycle { id: id(1), violation });
+            let violation = LifecycleViolation::AfterFinish;
+            assert_fault(lone, &ProtocolViolation::Lifecycle { id: id(1), violation });
         }
     }
 }
@@ -242,8 +242,8 @@ fn nothing_precedes_an_opened() {
         lone.end.session.open(lone.now, TARGET, None).unwrap();
         lone.hears();
         lone.says(2, body);
-        let violation = Violation::BeforeOpened;
-        assert_fault(lone, &PeerMisbehaved::Lifecycle { id: id(2), violation });
+        let violation = LifecycleViolation::BeforeOpened;
+        assert_fault(lone, &ProtocolViolation::Lifecycle { id: id(2), violation });
     }
 }
 
@@ -252,8 +252,8 @@ fn an_end_does_not_open_what_it_dialled_itself() {
     let mut lone = extended();
     lone.dials(1);
     lone.says(1, Body::Opened);
-    let violation = Violation::UnexpectedOpened;
-    assert_fault(lone, &PeerMisbehaved::Lifecycle { id: id(1), violation });
+    let violation = LifecycleViolation::UnexpectedOpened;
+    assert_fault(lone, &ProtocolViolation::Lifecycle { id: id(1), violation });
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn messages_of_the_base_dialect_are_a_fault_between_ends_of_ours() {
         let mut lone = extended();
         lone.accepts(1);
         lone.says(1, body);
-        assert_fault(lone, &PeerMisbehaved::NotAllowed(name));
+        assert_fault(lone, &ProtocolViolation::NotAllowed(name));
     }
 }
 
@@ -289,13 +289,13 @@ fn bytes_that_are_no_message_end_the_session() {
     for dialect in DIALECTS {
         let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
         lone.end.take(lone.now, Item::Message(Bytes::from_static(&[0x80])));
-        let Some(PeerMisbehaved::InvalidMessage(_)) = lone.fault() else { panic!() };
+        let Some(ProtocolViolation::InvalidMessage(_)) = lone.fault() else { panic!() };
         lone.assert_even_after_the_transport();
     }
     let mut lone = extended();
     lone.end.session.handle_invalid_transport(lone.now, "a text message");
     lone.end.poll_events();
-    assert_fault(lone, &PeerMisbehaved::InvalidTransport("a text message".into()));
+    assert_fault(lone, &ProtocolViolation::InvalidTransport("a text message".into()));
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn y5_an_oversized_first_message_ends_the_session() {
     let too_long = Bytes::from(vec![0; 1 << 20]);
     lone.end.take(lone.now, Item::Message(too_long));
     let fault = InvalidMessage::TooLong { length: 1 << 20, limit: 100_000 };
-    assert_fault(lone, &PeerMisbehaved::InvalidMessage(fault));
+    assert_fault(lone, &ProtocolViolation::InvalidMessage(fault));
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn y5_answers_that_nobody_reads_are_bounded() {
         assert!(lone.end.session.ledger().queued_control <= 52);
     }
     lone.end.takes = true;
-    assert_fault(lone, &PeerMisbehaved::AnswersUnread(51));
+    assert_fault(lone, &ProtocolViolation::AnswersUnread(51));
 
     // Data for connections that are not there.
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
@@ -336,7 +336,7 @@ fn y5_answers_that_nobody_reads_are_bounded() {
         assert!(lone.end.session.ledger().queued_control <= 52);
     }
     lone.end.takes = true;
-    assert_fault(lone, &PeerMisbehaved::AnswersUnread(51));
+    assert_fault(lone, &ProtocolViolation::AnswersUnread(51));
 }
 
 #[test]
@@ -489,12 +489,12 @@ fn a_target_that_cannot_be_read_is_one_refused_dial() {
             assert_eq!(lone.end.read(lone.now, open), b"x");
             // The number is used up, and only the peer's own numbers are answered.
             lone.end.take(lone.now, raw(3, target));
-            assert_fault(lone, &PeerMisbehaved::ReusedId(id(3)));
+            assert_fault(lone, &ProtocolViolation::ReusedId(id(3)));
         }
     }
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     lone.end.take(lone.now, raw(1, &long));
-    assert_fault(lone, &PeerMisbehaved::SettingsMissing);
+    assert_fault(lone, &ProtocolViolation::SettingsMissing);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::support::{
     DIALECTS, Lone, Pair, TARGET, assert_same, config, id, millis, pattern, seconds,
 };
 use bytes::Bytes;
-use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
+use watertight_core::session::{InvalidState, OpenError, ReadError, WriteError};
 use watertight_core::wire::{Body, ClientRoute, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Cause, Event, Role, SessionConfig};
 
@@ -94,7 +94,7 @@ fn r11_toward_a_go_end_a_finished_request_stays_readable_while_the_answer_comes(
         assert_eq!(lone.end.read(lone.now, id), b"answer");
     }
     lone.says(-2, Body::Error { text: "EOF".into() });
-    assert_eq!(lone.end.cause(id), Some(Cause::PeerClosed));
+    assert_eq!(lone.end.cause(id), Some(Cause::RemoteClosed));
     assert!(lone.end.retired[&id].complete);
     lone.assert_even_after_the_transport();
 }
@@ -144,7 +144,7 @@ fn r18_the_end_of_a_connection_is_told_however_long_ago_it_was_opened() {
         pair.wait(seconds(3600));
         pair.server.release(pair.now, id);
         pair.run();
-        assert_eq!(pair.agent.cause(id), Some(Cause::PeerReset), "{dialect:?}");
+        assert_eq!(pair.agent.cause(id), Some(Cause::RemoteReset), "{dialect:?}");
         pair.assert_quiet_then_close();
     }
 }
@@ -180,7 +180,7 @@ fn r19_the_bytes_ahead_of_a_reset_are_read_and_it_is_no_end_of_file() {
         let Err(WriteError::Ended(end)) = pair.server.session.write(pair.now, id, &mut data) else {
             panic!("a write after the end");
         };
-        assert_eq!((end.cause, end.text.as_str()), (Cause::PeerReset, "broken pipe"));
+        assert_eq!((end.cause, end.text.as_str()), (Cause::RemoteReset, "broken pipe"));
         assert_eq!(pair.server.session.read(pair.now, id, 2).unwrap(), "ta");
         assert_eq!(pair.server.session.ledger().live, 1);
         assert_eq!(pair.server.session.read(pair.now, id, 20).unwrap(), "il");
@@ -209,16 +209,16 @@ fn n1_a_reset_follows_what_was_written_before_it() {
             }
             // For the application it is over at once.
             assert_eq!(pair.agent.count(&Event::Ended(id)), 1, "{dialect:?}");
-            assert_eq!(pair.agent.session.over(id), Some(false));
+            assert_eq!(pair.agent.session.read_end(id), Some(watertight_core::ReadEnd::CutOff));
             let read = pair.agent.session.read(now, id, 1);
             assert!(matches!(read, Err(ReadError::Ended(_))), "{read:?}");
-            let write = pair.agent.session.room(now, id);
+            let write = pair.agent.session.writable(now, id);
             assert!(matches!(write, Err(WriteError::Ended(_))), "{write:?}");
             pair.run();
             assert_same(&pair.server.read(now, id), &pattern(0, 20_000));
             let (near, far) = (&pair.agent.retired[&id], &pair.server.retired[&id]);
             assert_eq!(near.cause, if drops { Cause::Dropped } else { Cause::Aborted });
-            assert_eq!((far.cause, far.complete), (Cause::PeerReset, false));
+            assert_eq!((far.cause, far.complete), (Cause::RemoteReset, false));
             if !drops {
                 assert_eq!(far.text, "broken pipe");
             }
@@ -240,7 +240,7 @@ fn n1_a_reset_follows_the_end_of_file_before_it() {
         pair.run();
         assert_eq!(pair.server.read(now, id), data);
         let end = &pair.server.retired[&id];
-        assert_eq!((end.cause, end.complete), (Cause::PeerReset, true));
+        assert_eq!((end.cause, end.complete), (Cause::RemoteReset, true));
     }
     pair.assert_quiet_then_close();
 }
@@ -285,7 +285,7 @@ fn the_unread_bytes_of_an_ended_connection_go_with_its_handle() {
 #[test]
 fn r20_a_dial_dropped_at_any_moment_is_over_at_both_ends() {
     for dialect in DIALECTS {
-        // Before its Connect is sent, while that is on its way, while the other end dials, while
+        // Before its Connect is sent, while that is on its way, while the remote dials, while
         // the answer is on its way.
         for moment in 0..4 {
             let mut pair = Pair::new(dialect);
@@ -303,10 +303,10 @@ fn r20_a_dial_dropped_at_any_moment_is_over_at_both_ends() {
             pair.server.release(pair.now, id);
             pair.run();
             assert_eq!(pair.server.cause(id), Some(Cause::Dropped), "{dialect:?} {moment}");
-            let told = (moment > 0).then_some(Cause::PeerReset);
+            let told = (moment > 0).then_some(Cause::RemoteReset);
             assert_eq!(pair.agent.cause(id), told, "{dialect:?} {moment}");
             let accepted = pair.agent.session.accept(pair.now, id);
-            assert_eq!(accepted, Err(NotPossible(id)));
+            assert_eq!(accepted, Err(InvalidState(id)));
             pair.assert_quiet_then_close();
         }
     }
@@ -367,7 +367,7 @@ fn k1_an_answer_that_comes_after_the_dial_was_given_up_leaves_nothing() {
     assert_eq!(pair.server.cause(id), Some(Cause::DialTimeout));
     pair.run();
     assert_eq!(pair.server.count(&Event::Opened(id)), 0);
-    assert_eq!(pair.agent.cause(id), Some(Cause::PeerReset));
+    assert_eq!(pair.agent.cause(id), Some(Cause::RemoteReset));
     pair.assert_quiet_then_close();
 }
 
@@ -529,7 +529,7 @@ fn the_words_of_an_end_are_kept_while_bytes_wait() {
     pair.server.take(pair.now, crate::support::Item::Message(message));
     pair.server.read(pair.now, id);
     assert_eq!(pair.server.cause(id), Some(Cause::NotListed));
-    assert_eq!(pair.server.retired[&id].text, "the other end does not list it");
+    assert_eq!(pair.server.retired[&id].text, "the remote does not list it");
 }
 
 #[test]
@@ -550,7 +550,7 @@ fn a_graceful_close_before_the_accept_delivers_what_came() {
         if !early_read {
             assert_eq!(lone.end.read(lone.now, id), b"hello");
         }
-        assert_eq!(lone.end.cause(id), Some(Cause::PeerClosed), "early read {early_read}");
+        assert_eq!(lone.end.cause(id), Some(Cause::RemoteClosed), "early read {early_read}");
         assert!(lone.end.retired[&id].complete);
         lone.assert_even_after_the_transport();
     }
@@ -637,7 +637,7 @@ fn half_closed_connections_toward_a_remotedialer_end_make_room_for_others() {
     lone.end.poll_events();
     assert_eq!(lone.end.cause(ids[1]), Some(Cause::LingerTimeout));
     assert_eq!(lone.end.cause(ids[0]), None);
-    // The other end's dials find room as well.
+    // The remote's dials find room as well.
     lone.hears();
     lone.dials(1);
     assert_eq!(lone.end.cause(ids[0]), Some(Cause::LingerTimeout));
@@ -743,10 +743,10 @@ fn calls_on_a_connection_that_is_gone_say_so() {
     let session = &mut pair.server.session;
     assert_eq!(session.read(now, gone, 1), Err(ReadError::Unknown));
     assert_eq!(session.write(now, gone, &mut Bytes::from_static(b"x")), Err(WriteError::Unknown));
-    assert_eq!(session.room(now, gone), Err(WriteError::Unknown));
-    assert_eq!(session.finish(now, gone), Err(NotPossible(gone)));
-    assert_eq!(session.accept(now, gone), Err(NotPossible(gone)));
-    assert_eq!(session.reset(now, gone, ResetCode::CANCELLED, ""), Err(NotPossible(gone)));
+    assert_eq!(session.writable(now, gone), Err(WriteError::Unknown));
+    assert_eq!(session.finish(now, gone), Err(InvalidState(gone)));
+    assert_eq!(session.accept(now, gone), Err(InvalidState(gone)));
+    assert_eq!(session.reset(now, gone, ResetCode::CANCELLED, ""), Err(InvalidState(gone)));
     session.release(now, gone);
     assert!(session.ended().is_none());
 }
@@ -757,12 +757,12 @@ fn calls_that_a_connection_is_not_ready_for_change_nothing() {
     let id = pair.open(Role::Acceptor);
     pair.run();
     let now = pair.now;
-    assert_eq!(pair.server.session.finish(now, id), Err(NotPossible(id)), "not answered yet");
-    assert_eq!(pair.server.session.accept(now, id), Err(NotPossible(id)), "its own dial");
+    assert_eq!(pair.server.session.finish(now, id), Err(InvalidState(id)), "not answered yet");
+    assert_eq!(pair.server.session.accept(now, id), Err(InvalidState(id)), "its own dial");
     pair.agent.session.accept(now, id).unwrap();
-    assert_eq!(pair.agent.session.accept(now, id), Err(NotPossible(id)), "twice");
+    assert_eq!(pair.agent.session.accept(now, id), Err(InvalidState(id)), "twice");
     let refused = pair.agent.session.refuse(now, id, ResetCode::LIMIT, "");
-    assert_eq!(refused, Err(NotPossible(id)), "accepted already");
+    assert_eq!(refused, Err(InvalidState(id)), "accepted already");
     pair.run();
     pair.agent.finish(now, id);
     pair.agent.finish(now, id);
@@ -807,7 +807,7 @@ fn a_reset_is_not_taken_for_a_graceful_end_whatever_its_words() {
             pair.agent.poll_events();
             pair.run();
             let end = &pair.server.retired[&id];
-            assert_eq!((end.cause, end.complete), (Cause::PeerReset, false), "{dialect:?}");
+            assert_eq!((end.cause, end.complete), (Cause::RemoteReset, false), "{dialect:?}");
             assert!(end.to_string().contains(if end.text == "EOF" {
                 "EOF"
             } else {

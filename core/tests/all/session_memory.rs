@@ -92,7 +92,7 @@ fn s10_the_connection_that_holds_the_most_can_go() {
         pair.stuff(Role::Connector, little, 1000);
         pair.stuff(Role::Connector, much, 20_000);
         assert_eq!(pair.server.session.most_unread(), Some((much, 20_000)), "{dialect:?}");
-        // It is gone also where the other end has finished, and nobody takes it for a whole one.
+        // It is gone also where the remote has finished, and nobody takes it for a whole one.
         pair.agent.finish(pair.now, much);
         pair.run();
         pair.server.session.reset(pair.now, much, ResetCode::LIMIT, "too much").unwrap();

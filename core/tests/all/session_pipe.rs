@@ -39,7 +39,7 @@ const BOTH: [&str; 20] = [
     "dropped cut",
     "finished cut",
     "linger_timeout cut",
-    "peer_reset cut",
+    "remote_reset cut",
     "refused cut",
     "session_ended cut",
     "session closed",
@@ -50,15 +50,15 @@ const BOTH: [&str; 20] = [
     "several waited for the send budget",
     "much was read",
 ];
-const BASE: [&str; 3] = ["overrun cut", "peer_closed complete", "peer_closed cut"];
+const BASE: [&str; 3] = ["overrun cut", "remote_closed complete", "remote_closed cut"];
 const EXTENDED: [&str; 9] = [
     "GoingAway",
     "dial_timeout cut",
     "dropped complete",
     "finished complete",
     "going_away cut",
-    "peer_reset complete",
-    "session closed by the other end",
+    "remote_reset complete",
+    "session closed by the remote",
     "session_ended complete",
     "stopped cut",
 ];
@@ -114,8 +114,8 @@ fn session_end(end: &SessionEnd) -> &'static str {
     match end {
         SessionEnd::Closed { .. } => "closed",
         SessionEnd::Drained => "drained",
-        SessionEnd::PeerClosed { .. } => "closed by the other end",
-        SessionEnd::PeerMisbehaved(_) => "fault",
+        SessionEnd::RemoteClosed { .. } => "closed by the remote",
+        SessionEnd::ProtocolViolation(_) => "fault",
         SessionEnd::Transport(_) => "cut",
         SessionEnd::Silent(_) => "silent",
         SessionEnd::Stalled(_) => "stalled",

@@ -243,7 +243,7 @@ fn an_end_that_has_lost_everything_says_so() {
         lone.end.session.reset(lone.now, gone, ResetCode::CANCELLED, "").unwrap();
         lone.end.poll_events();
         lone.hears();
-        // The other end may have leaked it all the same, and this is how it learns.
+        // The remote may have leaked it all the same, and this is how it learns.
         let list = next_list(&mut lone);
         assert!(!list.contains(&2), "{dialect:?}");
     }

@@ -266,7 +266,7 @@ fn probes_wait_for_a_reader_without_filling_it() {
 fn an_application_with_nothing_to_say_does_not_probe() {
     let mut link = Link::new(Role::Acceptor);
     // Exactly what there is room for, so that nobody waits.
-    while let Ok(room) = link.ours.session.room(link.now, link.id) {
+    while let Ok(room) = link.ours.session.writable(link.now, link.id) {
         link.we_write(room.min(64 * 1024));
         link.carry();
         if link.theirs.connections[&link.id].most_unread > FULL {
@@ -374,7 +374,7 @@ fn an_end_that_gets_full_of_the_last_bytes_can_answer_all_the_same() {
 fn an_application_that_was_idle_while_it_was_held_does_not_wait_long() {
     let mut link = Link::new(Role::Acceptor);
     while link.theirs.connections[&link.id].most_unread <= FULL {
-        let room = link.ours.session.room(link.now, link.id).unwrap();
+        let room = link.ours.session.writable(link.now, link.id).unwrap();
         link.we_write(room.min(64 * 1024));
         link.carry();
     }

@@ -46,7 +46,7 @@ async fn connect<F: Future<Output = ()>>(
     let (connected, connecting) = oneshot::channel();
     let connected = Arc::new(Mutex::new(Some(connected)));
     let agent = builder
-        .connect_deadline(Duration::from_secs(10))
+        .connect_timeout(Duration::from_secs(10))
         .seed(1)
         .connect_with(move || {
             let connected = connected.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -70,7 +70,7 @@ async fn connect<F: Future<Output = ()>>(
     assert!((1..=REASON).contains(&reason.len()), "no reason, or one without end: {reason}");
     drop(waiting);
     let ledger = agent.kill().await;
-    assert!(ledger.is_even(), "{ledger:?}");
+    assert!(ledger.is_settled(), "{ledger:?}");
 }
 
 async fn read_request(io: &mut DuplexStream) -> Vec<u8> {

@@ -164,7 +164,7 @@ fn block_on_in_time(case: impl Future<Output = ()>) {
     });
 }
 
-/// Says what the case says and returns everything that is answered until the other end closes.
+/// Says what the case says and returns everything that is answered until the remote closes.
 async fn talk(
     mut io: impl AsyncRead + AsyncWrite + Unpin,
     bytes: &[u8],
@@ -175,7 +175,7 @@ async fn talk(
     let hearing = async { input.read_to_end(&mut answer).await.ok() };
     let saying = async {
         for piece in bytes.chunks(if case.piece == 0 { SOCKET } else { case.piece.into() }) {
-            // The other end may have had enough.
+            // The remote may have had enough.
             if output.write_all(piece).await.is_err() {
                 return;
             }

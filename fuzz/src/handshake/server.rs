@@ -23,7 +23,7 @@ pub(super) async fn check(case: &Case<'_>) {
     check_length(&answer, case);
     check_answer(&answer, welcomed == 1);
     let ledger = server.kill().await;
-    assert!(ledger.is_even(), "{ledger:?}");
+    assert!(ledger.is_settled(), "{ledger:?}");
 }
 
 /// A server whose hook counts whom it takes, and checks what it is told.
@@ -38,7 +38,7 @@ fn server(welcomed: Arc<AtomicUsize>) -> ServerBuilder {
             Ok(key)
         }
     });
-    builder.handshake_deadline(Duration::from_secs(10))
+    builder.handshake_timeout(Duration::from_secs(10))
 }
 
 /// It says that there is a session only where there may be one.

@@ -135,7 +135,7 @@ fn deeds(bounds: &Bounds, end: &End, id: ConnectionId, handle: &Handle, mut add:
     if handle.opened && !handle.read_blocked && !handle.end_of_file {
         add(Deed::Read);
     }
-    let cut = end.session.over(id) == Some(false);
+    let cut = end.session.read_end(id) == Some(watertight_core::ReadEnd::CutOff);
     if handle.opened && !handle.finished && !cut {
         add(Deed::Finish);
     }

@@ -8,7 +8,7 @@ use watertight_core::{Cause, ConnectionId, Event, Instant};
 pub(super) struct Handle {
     /// We dialled, and must have an answer by then.
     pub(super) deadline: Option<Instant>,
-    /// The other end dialled, and waits for our answer.
+    /// The remote dialled, and waits for our answer.
     pub(super) unanswered: bool,
     pub(super) opened: bool,
     pub(super) wrote: u16,
@@ -36,7 +36,7 @@ impl Handle {
         !self.released && !self.aborted && self.retired.is_none()
     }
 
-    /// Keeps what the other end's bytes are compared with: the rest makes no difference any more.
+    /// Keeps what the remote's bytes are compared with: the rest makes no difference any more.
     fn retire(&mut self, retired: Retired) {
         assert!(self.retired.is_none(), "retired twice");
         self.retired = Some(retired);

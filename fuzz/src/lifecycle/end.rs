@@ -119,7 +119,7 @@ impl End {
         self.app.handle(id).aborted = true;
         self.notice();
         // It lingers for no other reason than what was written, or finished, before.
-        if self.session.over(id) != Some(false) {
+        if self.session.read_end(id) != Some(watertight_core::ReadEnd::CutOff) {
             self.assert_retired(id);
         }
     }
@@ -142,7 +142,7 @@ impl End {
     }
 
     pub(super) fn abandon(&mut self, now: Instant) {
-        self.session.abandon(now);
+        self.session.force_close(now);
         self.notice();
     }
 

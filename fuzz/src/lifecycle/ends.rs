@@ -1,5 +1,5 @@
 //! The ends of all states. What an end does depends on itself, the time and what it meets, not on
-//! the other end: so its steps are remembered, and each end is checked when it is met first.
+//! the remote: so its steps are remembered, and each end is checked when it is met first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +36,7 @@ impl Printed {
     }
 }
 
-/// An end that does nothing any more differs from another one only in what the other end's bytes
+/// An end that does nothing any more differs from another one only in what the remote's bytes
 /// are compared with.
 fn print_of_rest(end: &End) -> Print {
     let sent = end.app.iter().map(|(id, handle)| (id, handle.wrote, handle.finished));

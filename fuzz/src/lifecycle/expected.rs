@@ -15,7 +15,7 @@ const BOTH: [&str; 19] = [
     "finished cut",
     "linger_timeout cut",
     "opened",
-    "peer_reset cut",
+    "remote_reset cut",
     "refused cut",
     "session closed",
     "session drained",
@@ -26,13 +26,13 @@ const BOTH: [&str; 19] = [
     "two blocked writers",
     "two open connections",
 ];
-const BASE: [&str; 2] = ["peer_closed complete", "peer_closed cut"];
+const BASE: [&str; 2] = ["remote_closed complete", "remote_closed cut"];
 const EXTENDED: [&str; 6] = [
     "dial_timeout cut",
     "finished complete",
     "going_away cut",
-    "peer_reset complete",
-    "session closed by the other end",
+    "remote_reset complete",
+    "session closed by the remote",
     "stopped cut",
 ];
 

@@ -50,7 +50,7 @@ impl State {
     fn is_open(&self, side: Side, id: ConnectionId) -> bool {
         let end = self.end(side);
         let is_held = end.app.get(id).is_some_and(|handle| handle.is_held() && handle.opened);
-        is_held && end.session.over(id).is_none()
+        is_held && end.session.read_end(id).is_none()
     }
 
     fn write_once(&mut self, ends: &Ends, side: Side, id: ConnectionId) {

@@ -54,7 +54,7 @@ impl End {
         let not_listed = self.session.ledger().removed.by(Cause::NotListed);
         assert_eq!(not_listed, 0, "reconciliation found something");
         if let Some(end) = self.session.ended() {
-            assert_ne!(end.fault(), Fault::Peer, "{end}");
+            assert_ne!(end.fault(), Fault::Remote, "{end}");
         }
     }
 
@@ -121,7 +121,7 @@ impl End {
 
     pub(super) fn check_even(&self, when: &str) {
         let ledger = self.session.ledger();
-        assert!(ledger.is_even(), "uneven {when}: {ledger}");
+        assert!(ledger.is_settled(), "uneven {when}: {ledger}");
         assert!(self.app.closed, "{when} without a word");
         let all = self.app.iter().all(|(_, handle)| handle.retired.is_some());
         assert!(all, "{when}, and a connection was not retired: {:?}", self.app);
@@ -164,7 +164,7 @@ impl State {
             assert!(finished, "{side} {id}: an end of file that nobody sent");
         }
         let graceful = |end: Retired| {
-            matches!(end.cause, Cause::Finished | Cause::PeerClosed) && handle.opened
+            matches!(end.cause, Cause::Finished | Cause::RemoteClosed) && handle.opened
         };
         if let Some(end) = end.filter(|end| graceful(*end)) {
             assert!(end.complete, "{side} {id}: bytes went unread");
@@ -189,7 +189,7 @@ impl State {
         let end = self.end(side);
         // In the base dialect the opener may have closed before its dial was answered.
         let early = handle.unanswered && !end.extended();
-        if handle.retired.is_some() || end.session.over(id).is_some() || early {
+        if handle.retired.is_some() || end.session.read_end(id).is_some() || early {
             return;
         }
         let goes_on = self

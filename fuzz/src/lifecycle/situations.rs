@@ -12,7 +12,7 @@ use super::end::End;
 const OTHERS: [&str; 12] = [
     "session closed",
     "session drained",
-    "session closed by the other end",
+    "session closed by the remote",
     "session lost",
     "session silent",
     "session stalled",
@@ -73,7 +73,7 @@ fn of_session(end: &End) -> u64 {
     let name = match end {
         SessionEnd::Closed { .. } => "session closed",
         SessionEnd::Drained => "session drained",
-        SessionEnd::PeerClosed { .. } => "session closed by the other end",
+        SessionEnd::RemoteClosed { .. } => "session closed by the remote",
         SessionEnd::Silent(_) => "session silent",
         SessionEnd::Stalled(_) => "session stalled",
         _ => "session lost",

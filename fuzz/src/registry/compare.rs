@@ -23,7 +23,7 @@ impl Model {
             assert_eq!(told, self.known_to(peer), "what a peer was told is not what is there");
         }
         let ledger = registry.ledger();
-        assert!(ledger.is_even(), "{ledger:?}");
+        assert!(ledger.is_balanced(), "{ledger:?}");
         assert_eq!(ledger.agents.live, self.count(SessionKind::Agent) as u64);
         assert_eq!(ledger.agents.live + ledger.peers.live, self.live.len() as u64);
         assert_eq!(ledger.routes.live, self.routes.len() as u64);

@@ -32,7 +32,7 @@ pub enum Op {
 #[derive(Clone, Copy, Debug)]
 pub struct Kind(pub SessionKind);
 
-/// What the other end speaks.
+/// What the remote speaks.
 #[derive(Clone, Copy, Debug)]
 pub struct Speaks(pub Dialect);
 

@@ -29,7 +29,7 @@ impl Case {
             }
             Command::Write { length } => self.write(which, length),
             Command::Room => {
-                let room = host.call(|session, now| outcome(session.room(now, id)));
+                let room = host.call(|session, now| outcome(session.writable(now, id)));
                 assert_ne!(room, Some(0), "a room of nothing");
                 assert!(room.is_none() || self.is_there(which), "{id} is gone, and has room");
             }
@@ -47,7 +47,7 @@ impl Case {
             Command::Close { code, .. } => {
                 host.call(|session, now| session.close(now, code.into(), &text));
             }
-            Command::Abandon => host.call(|session, now| session.abandon(now)),
+            Command::Abandon => host.call(|session, now| session.force_close(now)),
         }
     }
 
@@ -76,7 +76,7 @@ impl Case {
         }
     }
 
-    /// The application reads what the peer sends, and the other end hears of it.
+    /// The application reads what the peer sends, and the remote hears of it.
     pub(super) fn fetch(&mut self, which: u8, times: u8) {
         for _ in 0..times {
             self.keep(which, &Say::Data { length: 1024 });
@@ -98,7 +98,7 @@ impl Case {
 
     fn read(&mut self, which: u8, most: usize) {
         let Some(known) = self.host.pick(which) else { return };
-        let is_over = self.host.session.over(known.id).is_some();
+        let is_over = self.host.session.read_end(known.id).is_some();
         let mut resets = false;
         let read = self.host.call(|session, now| {
             let read = session.read(now, known.id, most);

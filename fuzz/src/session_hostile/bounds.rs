@@ -7,7 +7,7 @@ use watertight_core::{Ledger, Limits, Session};
 
 use super::host::Host;
 
-/// Bytes of a text that is logged: what is kept of the other end's words at most, and ours around them.
+/// Bytes of a text that is logged: what is kept of the remote's words at most, and ours around them.
 pub(super) const WORDS: usize = 1500;
 
 /// Routes that the application announces.
@@ -41,7 +41,7 @@ pub(super) fn check(host: &Host, ledger: &Ledger) {
     host.check_traffic();
 }
 
-/// Nothing is left but what the application may read, and the last words to the other end.
+/// Nothing is left but what the application may read, and the last words to the remote.
 const fn is_over(ledger: &Ledger) -> bool {
     ledger.armed_timers + ledger.opening + ledger.dialing + ledger.bytes_to_send == 0
 }
@@ -80,7 +80,7 @@ fn granted(live: u64, limits: &Limits) -> u64 {
     live * limits.initial_window + limits.window_budget
 }
 
-/// Messages that may wait: what the other end may make us queue, and then two for each connection that the
+/// Messages that may wait: what the remote may make us queue, and then two for each connection that the
 /// application ends, and one of each kind that the session has by itself.
 fn queued(limits: &Limits) -> u64 {
     let rows = limits.max_connections as u64;

@@ -121,6 +121,6 @@ impl Case {
     fn assert_even(&mut self) {
         self.host.check();
         let ledger = self.host.session.ledger();
-        assert!(ledger.is_even(), "{ledger}");
+        assert!(ledger.is_settled(), "{ledger}");
     }
 }

@@ -26,7 +26,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// What it says to the other end, or whom it dials.
+    /// What it says to the remote, or whom it dials.
     pub(super) fn text(self) -> String {
         match self {
             Self::Open { target, .. } => target.string(),

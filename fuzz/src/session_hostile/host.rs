@@ -141,7 +141,7 @@ impl Host {
         }
     }
 
-    /// Bytes that the other end may send before the application reads more.
+    /// Bytes that the remote may send before the application reads more.
     pub(super) fn windows(&self) -> u64 {
         let live = self.known.iter().filter(|known| !known.retired);
         let window = |known: &Known| Some(self.session.credit(known.id)?.2 - known.read);

@@ -9,10 +9,10 @@ pub(super) const NEWEST: u8 = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) id: ConnectionId,
-    /// The other end dialled it, or has answered the application's dial.
+    /// The remote dialled it, or has answered the application's dial.
     pub(super) opened: bool,
     pub(super) retired: bool,
-    /// Bytes sent, bytes that may be sent, and bytes that the other end may send, since the beginning.
+    /// Bytes sent, bytes that may be sent, and bytes that the remote may send, since the beginning.
     pub(super) totals: (u64, u64, u64),
     /// Bytes that the application has read.
     pub(super) read: u64,

@@ -18,7 +18,7 @@ pub(super) fn message(number: i64, body: Body) -> Vec<u8> {
     message
 }
 
-/// Any id, as the other end would read it.
+/// Any id, as the remote would read it.
 pub(super) fn id(number: i64) -> ConnectionId {
     let message = Bytes::from(message(number, Body::Pause));
     match Message::decode(message, Dialect::Base, &DecodeLimits::default()) {

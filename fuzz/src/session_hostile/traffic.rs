@@ -69,7 +69,7 @@ impl Traffic {
         assert!(self.sent <= messages, "{} messages, {self:?}", self.sent);
         let lists = (passed.as_nanos() / timing.reconcile.as_nanos().max(1)).min(1 << 40);
         let lists = u64::try_from(lists).unwrap_or(u64::MAX) + 1;
-        // Each dial of the other end makes it likelier that we have not heard of others yet.
+        // Each dial of the remote makes it likelier that we have not heard of others yet.
         let listed = 8 * lists * (LISTED + rows) + 16 * self.inputs;
         let bytes = MESSAGE * (causes + 2) + self.written + 2 * self.input_bytes + listed;
         assert!(self.sent_bytes <= bytes, "{} bytes of at most {bytes}, {self:?}", self.sent_bytes);

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use watertight_core::session::PeerMisbehaved;
+use watertight_core::session::ProtocolViolation;
 use watertight_core::wire::Dialect;
 use watertight_core::wire::ResetCode;
 use watertight_core::{Cause, Role, SessionEnd};
@@ -219,7 +219,7 @@ const ENDS: [&str; 21] = [
     "InvalidTransport",
     "NeverOpened",
     "NotAllowed",
-    "PeerClosed",
+    "RemoteClosed",
     "ReusedId",
     "SettingsMissing",
     "SettingsTwice",
@@ -231,10 +231,10 @@ const ENDS: [&str; 21] = [
 
 fn name(end: &SessionEnd) -> String {
     let debug = match end {
-        SessionEnd::PeerMisbehaved(PeerMisbehaved::Lifecycle { violation, .. }) => {
+        SessionEnd::ProtocolViolation(ProtocolViolation::Lifecycle { violation, .. }) => {
             format!("{violation:?}")
         }
-        SessionEnd::PeerMisbehaved(fault) => format!("{fault:?}"),
+        SessionEnd::ProtocolViolation(fault) => format!("{fault:?}"),
         end => format!("{end:?}"),
     };
     debug.split(['(', ' ']).next().unwrap_or_default().to_string()

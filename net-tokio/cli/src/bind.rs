@@ -29,7 +29,7 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Takes the socket out of what the other end may dial: through it that end could do more.
+    /// Takes the socket out of what the remote may dial: through it that end could do more.
     ///
     /// # Errors
     /// It cannot be found out what the socket is.

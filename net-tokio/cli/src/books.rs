@@ -23,7 +23,7 @@ impl Books {
     pub(crate) fn of_server(ledger: &ServerLedger, admin_tasks: usize) -> Self {
         Self {
             of: "server",
-            even: ledger.is_even() && admin_tasks == 0,
+            even: ledger.is_settled() && admin_tasks == 0,
             sessions: Some(ledger.registry.agents),
             connections: ledger.connections,
             tasks: ledger.tasks + admin_tasks,
@@ -33,7 +33,7 @@ impl Books {
     pub(crate) fn of_agent(ledger: &AgentLedger) -> Self {
         Self {
             of: "agent",
-            even: ledger.is_even(),
+            even: ledger.is_settled(),
             sessions: None,
             connections: ledger.connections,
             tasks: ledger.tasks,

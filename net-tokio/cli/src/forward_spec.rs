@@ -8,7 +8,7 @@ use watertight::{InvalidTarget, Target};
 
 use crate::address::{BadAddress, ListenAddr};
 
-/// What to dial at the other end. On the wire it is `tcp/host:port` or `unix//path`; operators may
+/// What to dial at the remote. On the wire it is `tcp/host:port` or `unix//path`; operators may
 /// leave out `tcp/`, and write a Unix socket as for listening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DialTarget(Target);

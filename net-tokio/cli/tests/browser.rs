@@ -310,5 +310,5 @@ async fn s5_a_web_page_is_no_agent_whose_certificate_the_browser_has() {
     server.logs("no web page is an agent").await;
     assert!(server.clients().await.is_empty());
     drop(visit);
-    server.terminate().await.is_even();
+    server.terminate().await.is_settled();
 }

@@ -70,7 +70,7 @@ impl Scene {
         agent.logs(&format!("refused by the server: 401: {reason}")).await;
         self.tunnel.server.logs(reason).await;
         let ended = agent.terminate().await;
-        ended.is_even();
+        ended.is_settled();
         assert_eq!(ended.ledger.added(), 0);
         assert_eq!(self.tunnel.server.clients().await, [KEY]);
     }
@@ -254,7 +254,7 @@ async fn a_text_message_on_the_web_socket() {
     let CloseFrame { code, reason } = goodbye(&mut socket).await;
     assert_eq!(code, CloseCode::Unsupported);
     assert!(reason.contains("text message"), "{reason}");
-    scene.tunnel.server.logs("the peer sent a text message").await;
+    scene.tunnel.server.logs("the remote sent a text message").await;
     scene.witness.is_undisturbed().await;
     drop(socket);
     scene.end().await;
@@ -287,7 +287,7 @@ async fn random_messages_on_a_session() {
         let message = Bytes::from(noise(seed, 1 + 7 * usize::try_from(seed).unwrap()));
         socket.send(Message::binary(message)).await.unwrap();
         let CloseFrame { reason, .. } = goodbye(&mut socket).await;
-        assert!(reason.starts_with("the other end broke the protocol"), "seed {seed}: {reason}");
+        assert!(reason.starts_with("the remote broke the protocol"), "seed {seed}: {reason}");
     }
     scene.witness.is_undisturbed().await;
     for seed in 0..ROUNDS {
@@ -304,7 +304,7 @@ async fn random_messages_on_a_session() {
         let said = String::from_utf8_lossy(&said);
         assert!(said.contains("broke the protocol"), "seed {seed}: {said:?}");
     }
-    scene.tunnel.server.logs("the other end broke the protocol").await;
+    scene.tunnel.server.logs("the remote broke the protocol").await;
     scene.end().await;
 }
 

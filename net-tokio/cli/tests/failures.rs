@@ -173,7 +173,7 @@ async fn a_keepalive_ends_the_session_of_a_stopped_agent() {
         if clients.is_empty() { Ok(()) } else { Err(format!("{clients:?}")) }
     })
     .await;
-    tunnel.server.logs("nothing heard of the other end").await;
+    tunnel.server.logs("nothing heard of the remote").await;
     for mut socket in open {
         let ended = within(PROMPTLY, "the end of a connection", socket.read_u8()).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);

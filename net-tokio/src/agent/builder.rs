@@ -228,7 +228,7 @@ impl AgentBuilder {
 
     /// How long one attempt to connect may take: 20 s unless set.
     #[must_use]
-    pub fn connect_deadline(mut self, deadline: Duration) -> Self {
+    pub fn connect_timeout(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }

@@ -104,7 +104,7 @@ impl Links {
     pub(super) fn abandon(&self) {
         let held = self.lock().books.held();
         for link in held {
-            link.command(|core, now| core.abandon(now));
+            link.command(|core, now| core.force_close(now));
         }
     }
 

@@ -53,8 +53,8 @@ impl AgentLedger {
     /// Whether nothing is left: every connection that was added was removed, nothing is buffered,
     /// no task is alive.
     #[must_use]
-    pub fn is_even(&self) -> bool {
-        self.connections.is_even() && self.tasks == 0
+    pub fn is_settled(&self) -> bool {
+        self.connections.is_settled() && self.tasks == 0
     }
 }
 
@@ -207,10 +207,10 @@ mod tests {
     #[test]
     fn a_task_or_a_connection_makes_a_ledger_uneven() {
         let even = AgentLedger { connections: Ledger::default(), tasks: 0 };
-        assert!(even.is_even());
-        assert!(!AgentLedger { tasks: 1, ..even }.is_even());
+        assert!(even.is_settled());
+        assert!(!AgentLedger { tasks: 1, ..even }.is_settled());
         let mut connections = Ledger::default();
         connections.added = 1;
-        assert!(!AgentLedger { connections, ..even }.is_even());
+        assert!(!AgentLedger { connections, ..even }.is_settled());
     }
 }

@@ -37,7 +37,7 @@ pub enum WaitReason {
     #[error(transparent)]
     Connect(Arc<ConnectError>),
     /// The attempt to connect took longer than
-    /// [`connect_deadline`](crate::AgentBuilder::connect_deadline), which is this long.
+    /// [`connect_timeout`](crate::AgentBuilder::connect_timeout), which is this long.
     #[error("not connected after {0:?}")]
     Timeout(Duration),
     /// The server takes no new dials on the session that was up, and says why. Open connections go
@@ -74,7 +74,7 @@ impl From<ConnectError> for WaitReason {
 impl From<SessionEnd> for WaitReason {
     fn from(end: SessionEnd) -> Self {
         match end {
-            SessionEnd::PeerClosed { code: GoAwayCode::REPLACED, .. } => Self::Replaced,
+            SessionEnd::RemoteClosed { code: GoAwayCode::REPLACED, .. } => Self::Replaced,
             end => Self::Ended(end),
         }
     }

@@ -210,7 +210,7 @@ impl<S: Socket> Copy<S> {
             return Poll::Ready(Ok(()));
         }
         // The room is asked for first, so that little is read that cannot go on.
-        let room = match ready!(self.stream.poll_room(cx)) {
+        let room = match ready!(self.stream.poll_writable(cx)) {
             Ok(room) => room,
             Err(error) => {
                 self.up_took(Err(error));

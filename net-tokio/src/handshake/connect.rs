@@ -148,7 +148,7 @@ fn refusal(head: &Parts, text: String) -> ConnectError {
     ConnectError::Refused { status: head.status.as_u16(), reason, retry_after }
 }
 
-/// How long from `now` on the other end wants to be left alone (RFC 9110, 10.2.3): seconds, or a
+/// How long from `now` on the remote wants to be left alone (RFC 9110, 10.2.3): seconds, or a
 /// date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

@@ -43,17 +43,17 @@ pub enum ConnectError {
         /// How long it wants to be left alone, if it says so.
         retry_after: Option<Duration>,
     },
-    /// The other end does not speak WebSocket, or the preface.
+    /// The remote does not speak WebSocket, or the preface.
     #[error("not a tunnel server: {0}")]
     NotATunnel(String),
-    /// The other end does not prove to a peer server who it is, as a watertight server does, and gets no
+    /// The remote does not prove to a peer server who it is, as a watertight server does, and gets no
     /// token in clear text.
     #[error(
         "the server does not prove that it is the peer, as watertight does ({0}): if it is a \
          remotedialer server, name it as one, or reach it by wss://; then it is sent the token"
     )]
     NoProof(String),
-    /// The other end is not the peer server with this id, or has another token than the one it is known by.
+    /// The remote is not the peer server with this id, or has another token than the one it is known by.
     #[error("the server does not prove that it is the peer {0:?}: its token is another one")]
     Impostor(String),
     /// The server speaks the base dialect, and the agent insists on the extended one.

@@ -25,7 +25,7 @@ const TEXT_DEADLINE: Duration = Duration::from_secs(2);
 /// Bytes of the answer's head. More is no answer to a request of ours.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What the other end answered.
+/// What the remote answered.
 pub(crate) enum Answer<I> {
     /// The connection is ours.
     Switched {
@@ -51,10 +51,10 @@ pub(crate) enum HttpError {
     /// The path failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The other end ended the connection.
+    /// The remote ended the connection.
     #[error("the peer ended the connection without an answer")]
     Ended,
-    /// The other end does not speak HTTP/1.1.
+    /// The remote does not speak HTTP/1.1.
     #[error("the peer's answer is not HTTP/1.1: {0}")]
     NotHttp(String),
 }

@@ -27,7 +27,7 @@ pub(crate) enum PrefaceError {
     Io(#[from] io::Error),
     #[error("invalid preface: {0}")]
     Invalid(#[from] InvalidPreface),
-    #[error("the peer speaks version {0}, which does not exist")]
+    #[error("the remote speaks version {0}, which does not exist")]
     Version(u64),
 }
 
@@ -64,14 +64,14 @@ async fn read_hello<I: Io>(io: &mut I, buffer: &mut BytesMut) -> Result<Hello, P
             return if version < VERSION { Err(PrefaceError::Version(version)) } else { Ok(hello) };
         }
         if io.read_buf(buffer).await? == 0 {
-            let text = "the peer ended the connection before its hello";
+            let text = "the remote ended the connection before its hello";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
         }
     }
 }
 
 impl PrefaceError {
-    /// Whether the other end understands an answer.
+    /// Whether the remote understands an answer.
     const fn speaks_preface(&self) -> bool {
         !matches!(self, Self::Io(_) | Self::Invalid(InvalidPreface::Magic { .. }))
     }
@@ -90,7 +90,7 @@ impl<I: Io> Pending<I> {
     }
 }
 
-/// Reads on until the other end has closed: one that still says hello does not listen yet, and
+/// Reads on until the remote has closed: one that still says hello does not listen yet, and
 /// closing with unread input would reset the connection and take the answer with it.
 async fn refuse<I: Io>(io: &mut I, status: u16, text: &str) -> io::Result<()> {
     let (mut input, mut output) = split(io);

@@ -6,7 +6,7 @@
 //! only connects gets something to guess a weak token by. Nothing that the remote says counts before
 //! its proof is right.
 //!
-//! The proofs say who is at the other end of the path, not that nobody is on it: only TLS does that.
+//! The proofs say who is at the remote of the path, not that nobody is on it: only TLS does that.
 
 use std::future::poll_fn;
 

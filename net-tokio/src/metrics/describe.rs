@@ -19,7 +19,7 @@ pub fn describe() {
     describe_gauge!(LIVE_CONNECTIONS, "Connections in the sessions' tables");
     describe_gauge!(BUFFERED_BYTES, Unit::Bytes, "Connection bytes held, in both directions");
     describe_gauge!(PENDING_DIALS, "Dials that wait for an answer");
-    describe_histogram!(ROUND_TRIP, Unit::Seconds, "Round trips to the other end, smoothed");
+    describe_histogram!(ROUND_TRIP, Unit::Seconds, "Round trips to the remote, smoothed");
     describe_gauge!(MEASURED_SESSIONS, "Sessions that are up whose round trip is known");
     describe_gauge!(SUM_OF_ROUND_TRIPS, Unit::Seconds, "Their round trips, smoothed, added up");
     describe_counter!(PEER_ATTEMPT, "Attempts to connect to a peer server");

@@ -52,7 +52,7 @@ impl Policy {
     }
 
     /// Allows names only by patterns of names. Otherwise a pattern of addresses has every name looked up
-    /// that the other end asks for: it learns which names there are, and who looks them up.
+    /// that the remote asks for: it learns which names there are, and who looks them up.
     #[must_use]
     pub fn names_by_patterns_alone(mut self) -> Self {
         self.names_by_patterns_alone = true;

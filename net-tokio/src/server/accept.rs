@@ -58,7 +58,7 @@ pub(super) fn serve(
     let tasks = server.tasks.clone();
     tasks.spawn(async move {
         let span = info_span!("handshake", ?remote);
-        let deadline = server.handshake_deadline;
+        let deadline = server.handshake_timeout;
         let origin = Origin { remote, place: Some(Arc::clone(&place)), ..Origin::default() };
         let handshake = handshake(&server, io, origin, tls).instrument(span.clone());
         tokio::select! {
@@ -73,7 +73,7 @@ pub(super) fn serve(
 }
 
 async fn handshake(server: &Arc<Inner>, io: BoxIo, mut origin: Origin, tls: Option<ServerTls>) {
-    let deadline = FIRST_BYTE.min(server.handshake_deadline);
+    let deadline = FIRST_BYTE.min(server.handshake_timeout);
     let (io, first) = match tokio::time::timeout(deadline, Prefixed::peek(io)).await {
         Ok(Ok(peeked)) => peeked,
         Ok(Err(error)) => return debug!(%error, "closed before it said anything"),
@@ -117,7 +117,7 @@ async fn http(server: &Arc<Inner>, io: Prefixed<BoxIo>, origin: Origin) {
     let service = UpgradeService::new(Arc::clone(server), Some(origin));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(server.handshake_deadline)
+        .header_read_timeout(server.handshake_timeout)
         .max_buf_size(MAX_REQUEST)
         .auto_date_header(server.web_socket.masking == Masking::ByRole)
         .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
@@ -155,7 +155,7 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
         Err(refusal) => {
             server.count_guess(&origin, &refusal);
             let Refusal { status, reason, .. } = refusal;
-            // The other end may be gone; it was refused all the same.
+            // The remote may be gone; it was refused all the same.
             pending.refuse(status.as_u16(), &reason).await.ok();
         }
     }

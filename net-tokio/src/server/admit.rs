@@ -64,7 +64,7 @@ impl Inner {
     pub(super) async fn slow_down(&self, origin: &Origin) {
         if self.sessions().guesses.is_empty(&Source::of(origin.remote)) {
             origin.restarts();
-            tokio::time::sleep(WRONG_TOKEN.min(self.handshake_deadline / 2)).await;
+            tokio::time::sleep(WRONG_TOKEN.min(self.handshake_timeout / 2)).await;
             origin.restarts();
         }
     }
@@ -202,7 +202,7 @@ impl Inner {
         sessions.reserve(grant, checks).map_err(|error| Refusal::unavailable(error.to_string()))
     }
 
-    /// A key that the registry would not take is refused while the other end can be told.
+    /// A key that the registry would not take is refused while the remote can be told.
     fn check_key(&self, grant: Grant) -> Result<Grant, Refusal> {
         let key = &grant.key;
         match key.len() {

@@ -15,7 +15,7 @@ use watertight_core::wire::Hello;
 use super::handshakes::Handshake;
 use crate::handshake::{Refusal, upgrade};
 
-/// Who is at the other end of a socket, as far as the socket tells.
+/// Who is at the remote of a socket, as far as the socket tells.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origin {
     pub(super) remote: Option<SocketAddr>,

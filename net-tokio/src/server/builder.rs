@@ -41,7 +41,7 @@ pub struct ServerBuilder {
     registry: RegistryLimits,
     masking: Masking,
     write_buffer: usize,
-    handshake_deadline: Duration,
+    handshake_timeout: Duration,
     max_handshakes: usize,
     min_turn: Duration,
     session_interval: Duration,
@@ -60,7 +60,7 @@ impl ServerBuilder {
             registry: RegistryLimits::default(),
             masking: Masking::ByRole,
             write_buffer: WRITE_BUFFER,
-            handshake_deadline: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             max_handshakes: 1024,
             min_turn: Duration::from_secs(30),
             session_interval: Duration::from_secs(1),
@@ -120,8 +120,8 @@ impl ServerBuilder {
 
     /// How long a socket may take from being accepted to being authenticated: 10 s unless set.
     #[must_use]
-    pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
-        self.handshake_deadline = deadline;
+    pub fn handshake_timeout(mut self, deadline: Duration) -> Self {
+        self.handshake_timeout = deadline;
         self
     }
 
@@ -211,7 +211,7 @@ impl ServerBuilder {
             session,
             max_key,
             connect_path: self.connect_path,
-            handshake_deadline: self.handshake_deadline,
+            handshake_timeout: self.handshake_timeout,
             handshakes: Arc::new(Handshakes::new(self.max_handshakes)),
             tasks,
             stop: CancellationToken::new(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::registry::{Candidate, Unspeakable};
+use watertight_core::registry::{Candidate, NotEncodable};
 use watertight_core::session::OpenError;
 use watertight_core::wire::ResetCode;
 
@@ -96,9 +96,9 @@ fn is_late(error: &DialError) -> bool {
 }
 
 /// A peer that speaks the base protocol cannot be told what to dial.
-fn unspeakable(error: Unspeakable, key: &str) -> DialError {
+fn unspeakable(error: NotEncodable, key: &str) -> DialError {
     match error {
-        Unspeakable::TargetTooLong { length, limit } => {
+        NotEncodable::TargetTooLong { length, limit } => {
             OpenError::TargetTooLong { length, limit }.into()
         }
         _ => DialError::NotConnected(key.to_string()),

@@ -80,7 +80,7 @@ struct Inner {
     connect_path: String,
     /// Bytes of a client key.
     max_key: usize,
-    handshake_deadline: Duration,
+    handshake_timeout: Duration,
     handshakes: Arc<Handshakes>,
     tasks: Tasks,
     /// Ends the accept loops.
@@ -331,7 +331,7 @@ impl Inner {
     fn abandon(&self) {
         let held = self.sessions().held();
         for session in held {
-            session.command(|core, now| core.abandon(now));
+            session.command(|core, now| core.force_close(now));
         }
     }
 

@@ -78,8 +78,8 @@ impl ServerLedger {
     /// Whether nothing is left: every session and connection that was added was removed, nothing
     /// is buffered, no task is alive.
     #[must_use]
-    pub fn is_even(&self) -> bool {
-        self.registry.is_empty() && self.connections.is_even() && self.tasks == 0
+    pub fn is_settled(&self) -> bool {
+        self.registry.is_empty() && self.connections.is_settled() && self.tasks == 0
     }
 }
 
@@ -411,14 +411,14 @@ mod tests {
     fn a_task_a_connection_or_a_session_makes_a_ledger_uneven() {
         let (registry, connections) = (RegistryLedger::default(), Ledger::default());
         let even = ServerLedger { registry, connections, tasks: 0 };
-        assert!(even.is_even());
-        assert!(!ServerLedger { tasks: 1, ..even }.is_even());
+        assert!(even.is_settled());
+        assert!(!ServerLedger { tasks: 1, ..even }.is_settled());
         let mut uneven = even;
         uneven.connections.added = 1;
-        assert!(!uneven.is_even());
+        assert!(!uneven.is_settled());
         let mut registry = Registry::new(RegistryLimits::default());
         registry.insert_agent("a").unwrap();
-        assert!(!ServerLedger { registry: registry.ledger(), ..even }.is_even());
+        assert!(!ServerLedger { registry: registry.ledger(), ..even }.is_settled());
     }
 
     fn reserve(sessions: &Sessions, key: &str) -> Result<Place, RegistryError> {

@@ -31,7 +31,7 @@ use crate::transport::{BoxIo, Prefixed, WebSocket};
 /// browser shows a client certificate, and sends cookies, for whatever page wants to connect.
 ///
 /// Where the authentication hook takes longer than the
-/// [`handshake_deadline`](crate::ServerBuilder::handshake_deadline), the answer is 503.
+/// [`handshake_timeout`](crate::ServerBuilder::handshake_timeout), the answer is 503.
 ///
 /// The address that the hook and [`ClientInfo`](crate::ClientInfo) have is a [`SocketAddr`] among
 /// the request's extensions, where the HTTP server puts one; see
@@ -49,7 +49,7 @@ impl UpgradeService {
         Self { server, remote_from: |extensions| extensions.get().copied(), origin }
     }
 
-    /// Where the HTTP server around it keeps the address of the other end. In axum:
+    /// Where the HTTP server around it keeps the address of the remote. In axum:
     ///
     /// ```
     /// use std::net::SocketAddr;
@@ -153,7 +153,7 @@ async fn welcome_in_time(
     claim: &Claim,
 ) -> Result<Place, Refusal> {
     let place =
-        tokio::time::timeout(server.handshake_deadline, server.welcome(request, claim)).await;
+        tokio::time::timeout(server.handshake_timeout, server.welcome(request, claim)).await;
     place.unwrap_or_else(|_| {
         handshake_refused("timeout");
         debug!("no answer from the authentication hook in time");
@@ -163,7 +163,7 @@ async fn welcome_in_time(
 
 /// Starts the session once the HTTP server has let go of the socket.
 async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
-    let deadline = server.handshake_deadline;
+    let deadline = server.handshake_timeout;
     let (io, leftover) = match tokio::time::timeout(deadline, upgraded).await {
         Ok(Ok(io)) => bare(io),
         Ok(Err(error)) => return debug!(%error, "gone before the session began"),
@@ -228,7 +228,7 @@ async fn prove_or_refuse(
 ) {
     let (id, remote) = (claimed.id.clone(), claimed.remote);
     let proving = server.challenge(&mut transport, claimed);
-    let refusal = match tokio::time::timeout(server.handshake_deadline, proving).await {
+    let refusal = match tokio::time::timeout(server.handshake_timeout, proving).await {
         Ok(Ok(admission)) => {
             let (io, options) = (transport.into_io(), server.web_socket.of(admission.dialect));
             let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, options).await;
@@ -250,7 +250,7 @@ async fn prove_or_refuse(
     server.count_guess(origin, &refusal);
     // It may be gone; it was refused all the same.
     let refusing = transport.refuse(&refusal.reason);
-    tokio::time::timeout(server.handshake_deadline, refusing).await.ok();
+    tokio::time::timeout(server.handshake_timeout, refusing).await.ok();
 }
 
 /// The stream below an upgraded connection, and what was read of it already. A socket of a known kind

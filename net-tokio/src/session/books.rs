@@ -19,7 +19,7 @@ impl Books {
     pub(crate) fn close(&mut self, session: Arc<Shared>) {
         self.settle();
         let ledger = session.ledger();
-        if ledger.is_even() {
+        if ledger.is_settled() {
             self.past.absorb(&ledger);
         } else {
             self.held.push(session);
@@ -45,10 +45,10 @@ impl Books {
         let past = &mut self.past;
         self.held.retain(|session| {
             let ledger = session.ledger();
-            if ledger.is_even() {
+            if ledger.is_settled() {
                 past.absorb(&ledger);
             }
-            !ledger.is_even()
+            !ledger.is_settled()
         });
     }
 }
@@ -79,7 +79,7 @@ mod tests {
             books.close(Arc::clone(&session));
             assert_eq!(books.held().len(), 1);
             // The application lets go.
-            session.command(|core, now| core.abandon(now));
+            session.command(|core, now| core.force_close(now));
         }
         let sum = books.sum(std::iter::empty());
         assert_eq!((sum.added, sum.live, books.held().len()), (3, 0, 0));

@@ -96,7 +96,7 @@ impl Session {
         block_on(tasks.wind_down(Duration::from_secs(1)));
         assert_eq!(tasks.live(), 0, "a task is left");
         let ledger = shared.ledger();
-        assert!(ledger.is_even(), "{ledger}");
+        assert!(ledger.is_settled(), "{ledger}");
         assert_eq!(shared.lock().handles(), 0, "a handle is left");
     }
 }

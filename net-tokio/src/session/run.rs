@@ -29,7 +29,7 @@ pub(crate) struct RunOptions {
     pub(crate) dialect: Dialect,
     pub(crate) config: SessionConfig,
     pub(crate) span: Span,
-    /// Whether the other end is a server's peer.
+    /// Whether the remote is a server's peer.
     pub(crate) peer: bool,
     /// Of its lines in the log.
     pub(crate) limits: Arc<Limits>,

@@ -145,7 +145,7 @@ impl Pair {
         self.near.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "end of test"));
         self.tasks.wind_down(Duration::from_secs(30)).await;
         for shared in [&self.near, &self.far] {
-            assert!(shared.ledger().is_even(), "{}", shared.ledger());
+            assert!(shared.ledger().is_settled(), "{}", shared.ledger());
             assert_eq!(shared.lock().handles(), 0);
         }
         assert_eq!(self.tasks.live(), 0);
@@ -325,7 +325,7 @@ async fn a_write_that_times_out_has_taken_nothing() {
     };
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     let initial_window = SessionConfig::default().limits.initial_window;
-    assert_eq!(taken, initial_window, "what was taken is what the other end allows");
+    assert_eq!(taken, initial_window, "what was taken is what the remote allows");
     drop(stream);
     pair.end().await;
 }
@@ -391,10 +391,10 @@ async fn the_books_of_ended_sessions_know_what_is_still_held() {
     books.close(Arc::clone(&pair.far));
     assert_eq!(books.sum([].into_iter()).bytes_received, 8);
     for session in books.held() {
-        session.command(|core, now| core.abandon(now));
+        session.command(|core, now| core.force_close(now));
     }
     let sum = books.sum([].into_iter());
-    assert!(sum.is_even(), "{sum}");
+    assert!(sum.is_settled(), "{sum}");
     assert_eq!(sum.added, 2);
     drop(unread);
 }

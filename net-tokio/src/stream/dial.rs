@@ -26,7 +26,7 @@ pub enum DialError {
     /// The dial could not be sent.
     #[error(transparent)]
     NotSent(#[from] OpenError),
-    /// The other end refused the dial, or its own dial failed.
+    /// The remote refused the dial, or its own dial failed.
     #[error("{text}")]
     Refused {
         /// Its reason, where it has codes for them: the base dialect has not.
@@ -34,8 +34,8 @@ pub enum DialError {
         /// Its words.
         text: String,
     },
-    /// The other end did not answer in time.
-    #[error("no answer from the other end in time")]
+    /// The remote did not answer in time.
+    #[error("no answer from the remote in time")]
     Timeout,
     /// The session ended before the dial was answered.
     #[error("the session ended before the dial was answered: {0}")]
@@ -58,7 +58,7 @@ impl From<DialError> for io::Error {
     }
 }
 
-/// Dials `target` on the other end's side of a session.
+/// Dials `target` on the remote's side of a session.
 ///
 /// Cancel safe: dropping the future gives the dial up on both ends.
 pub(crate) async fn dial(

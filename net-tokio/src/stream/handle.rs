@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Span;
 use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Dialect, ResetCode};
-use watertight_core::{Cause, ConnectionEnd, ConnectionId, Session};
+use watertight_core::{Cause, ConnectionEnd, ConnectionId, ReadEnd, Session};
 
 use crate::session::{InHand, Locked, Shared, State};
 use crate::sync::{Sleep, sleep_until};
@@ -94,8 +94,8 @@ impl Handle {
     /// Whether nothing more travels, and then whether everything had arrived.
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.shared.lock();
-        if let Some(complete) = self.over(&mut state) {
-            return Poll::Ready(complete);
+        if let Some(end) = self.read_end(&mut state) {
+            return Poll::Ready(end == ReadEnd::EndOfFile);
         }
         if let Some(handle) = state.handle(self.id) {
             handle.reader = Some(cx.waker().clone());
@@ -105,22 +105,23 @@ impl Handle {
 
     /// Whether nothing more travels because the connection failed.
     pub(super) fn is_cut(&self) -> bool {
-        self.over(&mut self.shared.lock()) == Some(false)
+        self.read_end(&mut self.shared.lock()) == Some(ReadEnd::CutOff)
     }
 
     /// `None` while something travels; then whether everything had arrived.
-    fn over(&self, state: &mut State) -> Option<bool> {
-        if let Some(clean) = state.core.over(self.id) {
-            return Some(clean);
+    fn read_end(&self, state: &mut State) -> Option<ReadEnd> {
+        if let Some(end) = state.core.read_end(self.id) {
+            return Some(end);
         }
-        let Some(handle) = state.handle(self.id) else { return Some(false) };
-        handle.end.as_ref().map(|end| end.complete)
+        let Some(handle) = state.handle(self.id) else { return Some(ReadEnd::CutOff) };
+        let complete = handle.end.as_ref()?.complete;
+        Some(if complete { ReadEnd::EndOfFile } else { ReadEnd::CutOff })
     }
 
     /// As [`poll_ended`](Self::poll_ended), in the place of a blocked write.
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
-        if state.core.over(self.id).is_some() {
+        if state.core.read_end(self.id).is_some() {
             return Poll::Ready(());
         }
         let Some(handle) = state.handle(self.id) else { return Poll::Ready(()) };
@@ -132,14 +133,14 @@ impl Handle {
     }
 
     /// How many bytes a write would take now; never zero.
-    pub(super) fn poll_room(
+    pub(super) fn poll_writable(
         &self,
         cx: &mut Context<'_>,
         timer: &mut Timer,
     ) -> Poll<io::Result<usize>> {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
-        let room = state.core.room(now, self.id);
+        let room = state.core.writable(now, self.id);
         self.written(state, room, cx, timer)
     }
 
@@ -152,7 +153,7 @@ impl Handle {
     ) -> Poll<io::Result<usize>> {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
-        let written = state.core.room(now, self.id).and_then(|room| {
+        let written = state.core.writable(now, self.id).and_then(|room| {
             let mut data = take(room);
             state.core.write(now, self.id, &mut data)
         });
@@ -241,7 +242,7 @@ impl Handle {
         let finish = |core: &mut Session, now| match core.finish(now, self.id) {
             Ok(()) => Ok(Ok(())),
             // Cut off, with bytes still to be read.
-            Err(_) => match core.room(now, self.id) {
+            Err(_) => match core.writable(now, self.id) {
                 Err(WriteError::Ended(end)) => Ok(Err(ended(&end))),
                 _ => Err(()),
             },
@@ -298,7 +299,7 @@ impl Timer {
     }
 }
 
-/// The connection's end as the error of a call on it. The other end's words are its text, the
+/// The connection's end as the error of a call on it. The remote's words are its text, the
 /// [`ConnectionEnd`] its source.
 pub(crate) fn ended(end: &ConnectionEnd) -> io::Error {
     io::Error::new(kind_of(end.cause), end.clone())
@@ -306,12 +307,12 @@ pub(crate) fn ended(end: &ConnectionEnd) -> io::Error {
 
 const fn kind_of(cause: Cause) -> io::ErrorKind {
     match cause {
-        Cause::PeerReset | Cause::Dropped | Cause::Stopped => io::ErrorKind::ConnectionReset,
+        Cause::RemoteReset | Cause::Dropped | Cause::Stopped => io::ErrorKind::ConnectionReset,
         Cause::Refused => io::ErrorKind::ConnectionRefused,
         Cause::DialTimeout | Cause::AcceptTimeout | Cause::LingerTimeout | Cause::Vanished => {
             io::ErrorKind::TimedOut
         }
-        Cause::Finished | Cause::PeerClosed => io::ErrorKind::BrokenPipe,
+        Cause::Finished | Cause::RemoteClosed => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::ConnectionAborted,
     }
 }
@@ -328,10 +329,10 @@ mod tests {
             its.map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
         };
         for (kind, causes) in [
-            (io::ErrorKind::ConnectionReset, "dropped stopped peer_reset"),
+            (io::ErrorKind::ConnectionReset, "dropped stopped remote_reset"),
             (io::ErrorKind::ConnectionRefused, "refused"),
             (io::ErrorKind::TimedOut, "vanished dial_timeout accept_timeout linger_timeout"),
-            (io::ErrorKind::BrokenPipe, "finished peer_closed"),
+            (io::ErrorKind::BrokenPipe, "finished remote_closed"),
             (
                 io::ErrorKind::ConnectionAborted,
                 "aborted not_listed overrun going_away session_ended",

@@ -4,14 +4,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tracing::Span;
-use watertight_core::session::NotPossible;
+use watertight_core::session::InvalidState;
 use watertight_core::wire::{Dialect, ResetCode};
 use watertight_core::{ConnectionEnd, ConnectionId};
 
 use super::TunnelStream;
 use crate::session::Shared;
 
-/// A dial of the other end that waits for an answer.
+/// A dial of the remote that waits for an answer.
 ///
 /// Dropping it refuses the dial.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Incoming {
         self.id
     }
 
-    /// What the other end wants dialled, in its words: `tcp/host:port`, `unix//path`, or anything
+    /// What the remote wants dialled, in its words: `tcp/host:port`, `unix//path`, or anything
     /// else that the two ends agree on.
     #[must_use]
     pub fn target(&self) -> &str {
@@ -54,13 +54,13 @@ impl Incoming {
         self.within
     }
 
-    /// Resolves when the other end, the deadline or the session's end has made an answer useless.
+    /// Resolves when the remote, the deadline or the session's end has made an answer useless.
     /// Cancel safe.
     pub async fn withdrawn(&mut self) -> ConnectionEnd {
         poll_fn(|cx| self.poll_withdrawn(cx)).await
     }
 
-    /// What the other end speaks.
+    /// What the remote speaks.
     pub(crate) fn dialect(&self) -> Dialect {
         self.shared.lock().core.dialect()
     }
@@ -88,7 +88,7 @@ impl Incoming {
     ///
     /// # Errors
     /// The dial was withdrawn.
-    pub fn accept(self) -> Result<TunnelStream, NotPossible> {
+    pub fn accept(self) -> Result<TunnelStream, InvalidState> {
         self.shared.command(|core, now| core.accept(now, self.id))?;
         Ok(self.stream)
     }

@@ -26,15 +26,15 @@ pub use split::{ReadHalf, StreamControl, WriteHalf};
 
 /// One dialled connection through a tunnel.
 ///
-/// - `shutdown` finishes this direction; the other one goes on until the other end finishes. The
+/// - `shutdown` finishes this direction; the other one goes on until the remote finishes. The
 ///   far end must speak the extended dialect: toward a remotedialer end, which has no half-close,
 ///   the stream stays readable for as long as bytes arrive within the linger time.
 /// - Dropping it is safe anywhere. After `shutdown`, what was written still arrives; before it,
-///   the connection is reset, so that the other end cannot take a truncated stream for a whole
+///   the connection is reset, so that the remote cannot take a truncated stream for a whole
 ///   one.
 /// - What was written is on its way: `flush` has nothing to do and is ready at once.
 /// - An error carries the [`ConnectionEnd`](watertight_core::ConnectionEnd) as its source, and
-///   the other end's words as its text.
+///   the remote's words as its text.
 ///
 /// Reads and writes through `AsyncRead` and `AsyncWrite` are cancel safe: a dropped future has
 /// taken or given no byte.
@@ -65,7 +65,7 @@ impl TunnelStream {
     /// `None` at the end. Cancel safe.
     ///
     /// # Errors
-    /// The connection ended before the other end had finished, or the read deadline has passed.
+    /// The connection ended before the remote had finished, or the read deadline has passed.
     pub async fn read_bytes(&mut self, max: usize) -> io::Result<Option<Bytes>> {
         self.read.read_bytes(max).await
     }
@@ -104,16 +104,16 @@ impl TunnelStream {
         self.read.in_hand()
     }
 
-    /// Whether the other end can be told that one direction is finished.
+    /// Whether the remote can be told that one direction is finished.
     pub(crate) fn half_closes(&self) -> bool {
         self.read.half_closes()
     }
 
     /// Waits for room to write and says how much there is. It is a hint: the budget that all
-    /// connections of the session share may be gone, or the other end may pause us, before the
+    /// connections of the session share may be gone, or the remote may pause us, before the
     /// write.
-    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.write.poll_room(cx)
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.write.poll_writable(cx)
     }
 
     /// Waits until nothing more travels in either direction, and says whether everything that the
@@ -146,7 +146,7 @@ impl TunnelStream {
         self.write.set_deadline(deadline);
     }
 
-    /// Ends both directions now and tells the other end why.
+    /// Ends both directions now and tells the remote why.
     pub fn reset(self, code: ResetCode, reason: &str) {
         self.read.reset(code, reason);
     }

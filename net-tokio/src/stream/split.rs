@@ -50,7 +50,7 @@ impl ReadHalf {
     /// See [`TunnelStream::read_bytes`](crate::TunnelStream::read_bytes). Cancel safe.
     ///
     /// # Errors
-    /// The connection ended before the other end had finished, or the read deadline has passed.
+    /// The connection ended before the remote had finished, or the read deadline has passed.
     pub async fn read_bytes(&mut self, max: usize) -> io::Result<Option<Bytes>> {
         let data = poll_fn(|cx| self.poll_read_bytes(cx, max)).await?;
         Ok((!data.is_empty()).then_some(data))
@@ -141,9 +141,9 @@ impl WriteHalf {
         self.handle.poll_closed(cx)
     }
 
-    /// See [`TunnelStream::poll_room`](crate::TunnelStream::poll_room).
-    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.handle.poll_room(cx, &mut self.timer)
+    /// See [`TunnelStream::poll_writable`](crate::TunnelStream::poll_writable).
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.handle.poll_writable(cx, &mut self.timer)
     }
 
     pub(super) fn set_deadline(&self, deadline: Option<Instant>) {

@@ -1,4 +1,4 @@
-//! TLS by rustls. The other end is always verified; there is no way to switch that off.
+//! TLS by rustls. The remote is always verified; there is no way to switch that off.
 
 mod client;
 mod doubt;

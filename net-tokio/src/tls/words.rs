@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rustls_pki_types::UnixTime;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-/// A failure of TLS with a server, said so that the one who runs the other end knows what to do.
+/// A failure of TLS with a server, said so that the one who runs the remote knows what to do.
 /// Other failures stay as they are.
 pub(crate) fn in_words(error: io::Error) -> io::Error {
     let text = error.get_ref().and_then(|source| source.downcast_ref()).and_then(explain);

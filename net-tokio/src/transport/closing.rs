@@ -19,7 +19,7 @@ pub(super) enum Closing {
     Flushing,
     /// The write side is being shut down.
     ShuttingDown,
-    /// What the other end still sends is discarded.
+    /// What the remote still sends is discarded.
     Draining,
     /// Nothing is left to do.
     Done,

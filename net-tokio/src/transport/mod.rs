@@ -49,7 +49,7 @@ pub type BoxIo = Box<dyn Io>;
 /// socket buffer in one write, little enough that a message in a hurry does not wait behind it.
 const MAX_QUEUED: usize = 128 * 1024;
 
-/// What the other end sent.
+/// What the remote sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     /// One message of the protocol.
@@ -58,7 +58,7 @@ pub(crate) enum Received {
     Ping,
     /// The WebSocket's pong.
     Pong(Bytes),
-    /// The other end ended the transport in an orderly way, and nothing more follows.
+    /// The remote ended the transport in an orderly way, and nothing more follows.
     Closed {
         /// Why, in its words where it has any.
         reason: String,
@@ -71,7 +71,7 @@ pub(crate) enum TransportError {
     /// The path between the ends failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The other end sent what is no message of this transport.
+    /// The remote sent what is no message of this transport.
     #[error("{0}")]
     Invalid(String),
 }
@@ -80,14 +80,14 @@ pub(crate) enum TransportError {
 ///
 /// Every error is final. Nothing is lost when a poll is not repeated.
 pub(crate) trait Transport: Send + 'static {
-    /// The next thing from the other end; never waits for output.
+    /// The next thing from the remote; never waits for output.
     ///
     /// After [`Received::Closed`] there is nothing more to receive, but what is queued can still
     /// be flushed.
     ///
     /// # Errors
     ///
-    /// The path failed or the other end broke the transport's rules.
+    /// The path failed or the remote broke the transport's rules.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>>;
 
     /// Waits until there is room for one more message, and writes what is queued to make some.
@@ -123,9 +123,9 @@ pub(crate) trait Transport: Send + 'static {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
     /// Ends the transport in an orderly way: flushes, says goodbye, shuts down the write side and
-    /// discards what the other end still sends, until it ends its side as well.
+    /// discards what the remote still sends, until it ends its side as well.
     ///
-    /// Waiting for the other end makes sure that it gets the last message: a socket that is closed
+    /// Waiting for the remote makes sure that it gets the last message: a socket that is closed
     /// with unread input resets the connection and takes what is in flight with it. The caller
     /// sets a deadline and drops the transport when that passes. Once begun, nothing more is sent
     /// or received; flushing is harmless, and so is calling this again after the end.

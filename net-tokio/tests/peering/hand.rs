@@ -85,7 +85,7 @@ impl Drop for HandPeer {
     }
 }
 
-/// Until the other end closes, or the handle is gone.
+/// Until the remote closes, or the handle is gone.
 async fn drive(
     mut socket: Socket,
     role: Role,

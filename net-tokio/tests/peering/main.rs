@@ -91,7 +91,7 @@ impl Host {
 
     pub async fn end(self) {
         let ledger = in_time(self.server.shutdown(Duration::from_secs(5))).await;
-        assert!(ledger.is_even(), "{ledger:?}");
+        assert!(ledger.is_settled(), "{ledger:?}");
     }
 }
 
@@ -135,7 +135,7 @@ pub async fn join(a: &Host, b: &Host) {
 pub async fn end_all(agents: Vec<Agent>, hosts: Vec<Host>) {
     for agent in agents {
         let ledger = in_time(agent.shutdown(Duration::from_secs(5))).await;
-        assert!(ledger.is_even(), "{ledger:?}");
+        assert!(ledger.is_settled(), "{ledger:?}");
     }
     for host in hosts {
         host.end().await;

@@ -320,7 +320,7 @@ async fn s8_a_token_for_two_servers_keeps_a_third_from_taking_an_id() {
 
 #[tokio::test]
 async fn s8_an_end_that_proves_nothing_goes_in_time() {
-    let b = Host::with("b", server().handshake_deadline(Duration::from_millis(50))).await;
+    let b = Host::with("b", server().handshake_timeout(Duration::from_millis(50))).await;
     b.server.add_peer(peer("a", ([127, 0, 0, 1], 1).into())).unwrap();
     let (mut socket, _) = claim(&b, "a").await;
     let Message::Close(Some(frame)) = in_time(socket.next()).await.unwrap().unwrap() else {

@@ -112,7 +112,7 @@ async fn a_reset_is_passed_on_in_both_directions() {
     assert_eq!(in_time(stream.read_u8()).await.unwrap(), b'x');
     stream.reset(ResetCode::from(78), "nor of this");
     let error = in_time(ended.recv()).await.unwrap();
-    assert_eq!((end(&error).cause, end(&error).code), (Cause::PeerReset, Some(78.into())));
+    assert_eq!((end(&error).cause, end(&error).code), (Cause::RemoteReset, Some(78.into())));
     end_all(agents, vec![a, b]).await;
 }
 

@@ -136,10 +136,10 @@ impl<E: End> Actor<E> {
         }
     }
 
-    pub(super) fn room(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
+    pub(super) fn writable(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
         match self {
-            Self::Session(end) => end.room(now, id),
-            Self::Remotedialer(end) => end.room(id),
+            Self::Session(end) => end.writable(now, id),
+            Self::Remotedialer(end) => end.writable(id),
             Self::Hostile(_) => Err(WriteError::Unknown),
         }
     }

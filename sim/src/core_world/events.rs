@@ -1,6 +1,6 @@
 //! What an end says to its applications and targets, and what they make of it.
 
-use watertight_core::session::{Fault, PeerMisbehaved};
+use watertight_core::session::{Fault, ProtocolViolation};
 use watertight_core::{Cause, ConnectionId, SessionEnd};
 
 use super::actor::{Retired, Told};
@@ -209,7 +209,7 @@ fn demand_reason(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retir
     let reason = stream.excused || reached.is_none_or(gone) || gone(&stream.near);
     let wrong = match how.cause {
         Some(Cause::NotListed) => true,
-        Some(Cause::PeerReset | Cause::Aborted | Cause::Dropped | Cause::Vanished) => !reason,
+        Some(Cause::RemoteReset | Cause::Aborted | Cause::Dropped | Cause::Vanished) => !reason,
         // A Pause that was lost could not be obeyed.
         Some(Cause::Overrun) => {
             !reason && place.calm && obeys && holds_a_path(&stage.schedule.knobs, place.side)
@@ -248,7 +248,7 @@ fn note_owed(stage: &mut Stage<'_>, place: Place, handle: Handle, how: Retired) 
             }
             None
         }
-        Some(Cause::PeerReset) if stream.reset_last.get(other.index()) == Some(&true) => {
+        Some(Cause::RemoteReset) if stream.reset_last.get(other.index()) == Some(&true) => {
             stream.view(other).map(|writer| writer.end().written)
         }
         Some(Cause::SessionEnded) => Some(handle.arrived),
@@ -282,8 +282,8 @@ fn on_closed<E: End>(
     }
     // An end that says much and does not listen is at fault without breaking a rule: a pipe that
     // takes nothing makes such an end of the best one.
-    let unread = matches!(&why, SessionEnd::PeerMisbehaved(PeerMisbehaved::AnswersUnread(_)));
-    let blames = place.honest && why.fault() == Fault::Peer;
+    let unread = matches!(&why, SessionEnd::ProtocolViolation(ProtocolViolation::AnswersUnread(_)));
+    let blames = place.honest && why.fault() == Fault::Remote;
     if (blames || place.calm) && !unread {
         let mut hosts = stage.observed.hosts.iter_mut();
         if let Some(books) = hosts.find(|books| books.host == place.host) {

@@ -75,7 +75,7 @@ impl<E: End> Move<'_, '_, E> {
 
     fn write(&mut self, bytes: u64) -> bool {
         let (now, id) = (self.stage.now, self.handle.id);
-        let written = self.actor.room(now, id).and_then(|room| {
+        let written = self.actor.writable(now, id).and_then(|room| {
             let length = usize::try_from(bytes.min(PORTION)).unwrap_or(0).min(room);
             let mut data = self.bytes(length);
             self.actor.write(now, id, &mut data)

@@ -47,7 +47,7 @@ impl<T: Tunnel> World<'_, T> {
             end.farewell_until = Some(now + farewell);
             let session = end.actor.session();
             let why = session.and_then(|session| super::tunnel::ended(session));
-            replaced = matches!(why, Some(SessionEnd::PeerClosed { code, .. })
+            replaced = matches!(why, Some(SessionEnd::RemoteClosed { code, .. })
                 if *code == watertight_core::wire::GoAwayCode::REPLACED);
         }
         if side == SERVER {
@@ -121,7 +121,7 @@ impl<T: Tunnel> World<'_, T> {
         let Some(seat) = link.seats.get_mut(to) else { return };
         match seat {
             Seated::There(end) => {
-                end.actor.handle_transport_ended(now, "the other end closed it");
+                end.actor.handle_transport_ended(now, "the remote closed it");
                 end.touched = true;
             }
             Seated::Before => {

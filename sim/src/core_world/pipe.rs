@@ -57,9 +57,9 @@ pub(super) struct Pipe {
     drained: Instant,
     /// It was full: the sender waits until a third of it is free, as a kernel lets it.
     full: bool,
-    /// When the other end has taken bytes, for the sender and the receiver to ask once.
+    /// When the remote has taken bytes, for the sender and the receiver to ask once.
     moved: [Option<Instant>; 2],
-    /// Bytes were lost: the other end waits for them for ever.
+    /// Bytes were lost: the remote waits for them for ever.
     lost: bool,
     end: Option<Instant>,
     ended: bool,
@@ -124,7 +124,7 @@ impl Pipe {
         self.full && 3 * self.len() <= 2 * capacity
     }
 
-    /// When the other end has taken bytes while more of them wait, if it has since this was asked last:
+    /// When the remote has taken bytes while more of them wait, if it has since this was asked last:
     /// what the sender's kernel knows by acknowledgements.
     pub(super) fn has_taken(&mut self) -> Option<Instant> {
         self.moved[SENDER].take().filter(|_| self.len() > 0)
@@ -140,7 +140,7 @@ impl Pipe {
         self.end.is_none()
     }
 
-    /// Whether nothing more comes through, though the other end may not know it yet.
+    /// Whether nothing more comes through, though the remote may not know it yet.
     pub(super) const fn is_dead(&self) -> bool {
         self.lost || self.end.is_some()
     }
@@ -207,7 +207,7 @@ impl Pipe {
         self.newest
     }
 
-    /// The sender closes: the other end learns it after what was sent.
+    /// The sender closes: the remote learns it after what was sent.
     pub(super) fn close(&mut self, now: Instant, way: Way<'_>) {
         if self.takes(way.lost) {
             self.end = Some(self.arrival(self.drained.max(now), way));

@@ -60,7 +60,7 @@ struct Connection {
     unread_bytes: usize,
     /// When the dial of its target is given up, while it is in flight.
     dialling: Option<Instant>,
-    /// It is out of the session's map, and what the other end said of that.
+    /// It is out of the session's map, and what the remote said of that.
     removed: Option<String>,
 }
 
@@ -162,7 +162,7 @@ impl Remotedialer {
         else {
             return;
         };
-        let end = Retired { cause: None, complete: text == EOF, why: "closed by the other end" };
+        let end = Retired { cause: None, complete: text == EOF, why: "closed by the remote" };
         self.connections.remove(&id);
         self.told.push_back(Told::Retired(id, end));
     }
@@ -198,7 +198,7 @@ impl Remotedialer {
     }
 
     /// `connection.Write`: how many bytes go before the writer sleeps.
-    pub(super) fn room(&mut self, id: ConnectionId) -> Result<usize, WriteError> {
+    pub(super) fn writable(&mut self, id: ConnectionId) -> Result<usize, WriteError> {
         let full = self.outbox_bytes >= SOCKET;
         let Some(connection) = self.live(id) else { return Err(WriteError::Unknown) };
         if connection.paused {
@@ -231,7 +231,7 @@ impl Remotedialer {
             connection.unread.pop_front();
         }
         connection.unread_bytes -= bytes.len();
-        // `backPressure.Resume` tells the other end and wakes nobody here.
+        // `backPressure.Resume` tells the remote and wakes nobody here.
         let resumes = connection.unread_bytes < LOW && connection.paused;
         if resumes && connection.removed.is_none() {
             connection.paused = false;

@@ -31,7 +31,7 @@ pub(super) struct Stream {
     pub(super) seat: Option<Seat>,
     /// Where the target sits, once it was dialled.
     pub(super) far_seat: Option<Seat>,
-    /// Whether one of its ends has gone by a deadline or with its session: what the other end is
+    /// Whether one of its ends has gone by a deadline or with its session: what the remote is
     /// told then has a reason.
     pub(super) excused: bool,
     /// Whether the reset of the application, and of the target, went out behind all that it had written.

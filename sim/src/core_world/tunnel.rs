@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use watertight_core::session::{NotPossible, OpenError, ReadError, WriteError};
+use watertight_core::session::{InvalidState, OpenError, ReadError, WriteError};
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{
     ConnectionId, Event, Instant, Ledger, Role, Session, SessionConfig, SessionEnd, Transmit,
@@ -117,15 +117,15 @@ end! {
     fn handle_timeout(now: Instant);
     fn open(now: Instant, target: &str, within: Option<Duration>)
         -> Result<ConnectionId, OpenError>;
-    fn accept(now: Instant, id: ConnectionId) -> Result<(), NotPossible>;
+    fn accept(now: Instant, id: ConnectionId) -> Result<(), InvalidState>;
     fn refuse(now: Instant, id: ConnectionId, code: ResetCode, text: &str)
-        -> Result<(), NotPossible>;
-    fn room(now: Instant, id: ConnectionId) -> Result<usize, WriteError>;
+        -> Result<(), InvalidState>;
+    fn writable(now: Instant, id: ConnectionId) -> Result<usize, WriteError>;
     fn write(now: Instant, id: ConnectionId, data: &mut Bytes) -> Result<usize, WriteError>;
     fn read(now: Instant, id: ConnectionId, most: usize) -> Result<Bytes, ReadError>;
-    fn finish(now: Instant, id: ConnectionId) -> Result<(), NotPossible>;
+    fn finish(now: Instant, id: ConnectionId) -> Result<(), InvalidState>;
     fn reset(now: Instant, id: ConnectionId, code: ResetCode, text: &str)
-        -> Result<(), NotPossible>;
+        -> Result<(), InvalidState>;
     fn release(now: Instant, id: ConnectionId);
     fn drain(now: Instant, text: &str, within: Duration);
     fn close(now: Instant, code: GoAwayCode, text: &str);

@@ -92,7 +92,7 @@ invariants! {
     DialDeadline = dial_deadline;
     /// A target that does not answer leaves room for the dials of others.
     DialShare = dial_share;
-    /// The end of a session that somebody ends is told at the other end, with the reason.
+    /// The end of a session that somebody ends is told at the remote, with the reason.
     EndsTold = ends_told;
     /// The heap is as it was: at rest while the hosts are up, and all of it when they are gone.
     HeapReturns = heap_returns;

@@ -8,7 +8,7 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
         let held = match when {
             When::Running => return Ok(()),
             When::Quiet => !books.connections.is_quiet(),
-            When::Over => !books.connections.is_even(),
+            When::Over => !books.connections.is_settled(),
         };
         if held { Err(books.connections.to_string()) } else { Ok(()) }
     })

@@ -74,7 +74,7 @@ impl TargetPlan {
         matches!(self.answer, Answer::Hang)
     }
 
-    /// Echoes until the other end finishes: what a liveness check dials.
+    /// Echoes until the remote finishes: what a liveness check dials.
     pub const ECHO: Self = Self {
         answer: Answer::Accept,
         reads: TargetReads::All,

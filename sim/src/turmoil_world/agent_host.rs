@@ -159,7 +159,7 @@ async fn take_over(old: &Agent, new: &Agent) {
 async fn retire(stage: &Stage, host: Host, (start, agent): (u64, Agent), within: Duration) {
     let ledger = agent.clone().shutdown(within).await;
     stage.tale(host, || format!("has shut down: {}", ledger.connections));
-    if !ledger.is_even() {
+    if !ledger.is_settled() {
         stage.contradict(format!(
             "{host} shut down with {} tasks, {}",
             ledger.tasks, ledger.connections
@@ -187,7 +187,7 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Agent> {
         .session(stage.agent_session())
         .reconnect(stage.reconnect())
         .keepalive(Keepalive::after(KEEPALIVE))
-        .connect_deadline(deadline(stage))
+        .connect_timeout(deadline(stage))
         .connect_with(move || {
             let connecting = connect(Arc::clone(&reaching), host, home);
             async move { connecting.await.map(SimulatedSocket::new) }

@@ -49,7 +49,7 @@ pub(super) struct Desk {
 
 /// The fault that a session found with its other end.
 pub(super) fn blame(end: &SessionEnd) -> Option<String> {
-    matches!(end, SessionEnd::PeerMisbehaved(_)).then(|| end.to_string())
+    matches!(end, SessionEnd::ProtocolViolation(_)).then(|| end.to_string())
 }
 
 impl Desk {

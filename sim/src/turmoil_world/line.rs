@@ -48,15 +48,15 @@ pub(crate) struct State {
 
 #[derive(Debug, Default)]
 struct End {
-    /// Bytes that it wrote and the other end has not read.
+    /// Bytes that it wrote and the remote has not read.
     under_way: usize,
-    /// Bytes that it wrote and the other end has read.
+    /// Bytes that it wrote and the remote has read.
     taken: u64,
     /// When that was last.
     moved: Option<Duration>,
     /// What its kernel knows of these two: nothing more since the way back is lost.
     acked: (u64, Option<Duration>),
-    /// Nothing that the other end sends reaches it, which takes acknowledgements with it.
+    /// Nothing that the remote sends reaches it, which takes acknowledgements with it.
     is_deaf: bool,
     /// Until when the line was busy with what has been read, or idle.
     carried: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Where a player sits: at the one or the other end of a stream.
+//! Where a player sits: at the one or the remote of a stream.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -46,7 +46,7 @@ pub(super) struct State {
     pub(super) read_deadline: Option<Duration>,
     /// A deadline was set while it waited, which is tried once.
     pub(super) had_deadline: bool,
-    /// It did not read for a while though the other end had gone: what was under way is not waited
+    /// It did not read for a while though the remote had gone: what was under way is not waited
     /// for.
     pub(super) kept_waiting: bool,
 }
@@ -72,7 +72,7 @@ const NO_ANSWER: &str = "the machine no longer answers";
 pub(super) enum Promise {
     /// None: some reset was in a hurry.
     None,
-    /// Those whose reader was told that the other end has reset them.
+    /// Those whose reader was told that the remote has reset them.
     OfThoseTold,
     /// All: no session has ended that could have taken something with it.
     All,
@@ -86,7 +86,7 @@ impl State {
         }
         let told = self.read_error.as_ref().is_some_and(|end| {
             let words = [RESET, DROPPED, BY_TARGET, NO_ANSWER];
-            end.cause == Cause::PeerReset && words.iter().any(|words| end.text.contains(words))
+            end.cause == Cause::RemoteReset && words.iter().any(|words| end.text.contains(words))
         });
         // To a socket nobody says why.
         let resets = self.player.end().broken.as_deref() == Some(SOCKET_RESET);
@@ -170,10 +170,10 @@ impl Seat {
         late && !state.player.end().is_over()
     }
 
-    /// A reset that it was told with another code than the one that the other end gave it.
+    /// A reset that it was told with another code than the one that the remote gave it.
     pub(super) fn misnamed(&self) -> Option<String> {
         let state = self.lock();
-        let end = state.read_error.as_ref().filter(|end| end.cause == Cause::PeerReset)?;
+        let end = state.read_error.as_ref().filter(|end| end.cause == Cause::RemoteReset)?;
         let code = end.code?;
         let by_target = self.writes == Direction::ToTarget;
         let was_said = [RESET, BY_TARGET, NO_ANSWER].iter().any(|words| end.text.contains(words));

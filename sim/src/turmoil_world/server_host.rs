@@ -70,7 +70,7 @@ fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Server> 
         .unmasked()
         .write_buffer(stage.write_buffer())
         .session(stage.server_session())
-        .handshake_deadline(deadline(stage))
+        .handshake_timeout(deadline(stage))
         .min_turn(stage.handshake().min(TURN))
         .session_interval(Duration::from_millis(1))
         .peering(PeerIdentity::new(&host.to_string(), &token(host)))
@@ -136,7 +136,7 @@ fn peer(stage: &Arc<Stage>, number: u8, other: u8, start: u64) -> turmoil::Resul
     Ok(Peer::new(endpoint, &to.to_string(), &token(to))
         .reconnect(stage.reconnect())
         .seed(stage.seed(from, start))
-        .connect_deadline(stage.handshake())
+        .connect_timeout(stage.handshake())
         .connect_with(move || connect(Arc::clone(&reaching), from, other)))
 }
 

@@ -216,7 +216,7 @@ impl Stream {
         state.far.iter().chain([&self.near]).any(|seat| seat.is_overdue(moment))
     }
 
-    /// Notes who does not read though the other end has gone.
+    /// Notes who does not read though the remote has gone.
     pub(super) fn note_waiting(&self) {
         for far in &self.lock().far {
             far.note_waiting(&self.near);

@@ -1,4 +1,4 @@
-//! How much the other end may have under way.
+//! How much the remote may have under way.
 
 use core::time::Duration;
 
@@ -14,7 +14,7 @@ const RESTS: u32 = 20;
 
 /// The window of a connection, which adapts to what its reader takes.
 ///
-/// A window that is used up within two round trips may be what holds the other end back, or there
+/// A window that is used up within two round trips may be what holds the remote back, or there
 /// may be a queue before whoever is the slowest, which a larger window only makes longer, and
 /// everybody else's messages stand in it. That shows in the rate alone: beyond a size that is free, the
 /// window keeps a size only if it pays an eighth. From time to time it tries a smaller or a larger one.
@@ -107,7 +107,7 @@ impl Window {
     /// less than two round trips. `taken` bytes have been taken since the beginning.
     pub(super) fn adapt(&mut self, now: Instant, hurried: bool, taken: u64, bounds: Bounds) {
         if !hurried {
-            // Whatever was tried, it is not what the other end waits for.
+            // Whatever was tried, it is not what the remote waits for.
             self.since = None;
             if let Some(trial) = self.trial.take() {
                 self.undo(trial, bounds);

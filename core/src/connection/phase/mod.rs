@@ -184,7 +184,7 @@ pub(crate) struct Misuse;
 
 /// A message that the lifecycle does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Violation {
+pub enum LifecycleViolation {
     /// Opened for a connection that the remote opened itself, or twice.
     #[error("Opened for a connection that was not being opened")]
     UnexpectedOpened,

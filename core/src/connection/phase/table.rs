@@ -4,8 +4,8 @@
 //! break the protocol, the application's may be misuse, the session's own may not go wrong.
 
 use super::{
-    AfterFlush, Command, Context, Early, Linger, Misuse, Phase, RecvHalf, RemoteSignal, SendHalf,
-    SessionSignal, Step, Violation, WireAction,
+    AfterFlush, Command, Context, Early, LifecycleViolation, Linger, Misuse, Phase, RecvHalf,
+    RemoteSignal, SendHalf, SessionSignal, Step, WireAction,
 };
 use crate::ledger::Cause;
 use crate::wire::ResetCode;
@@ -20,14 +20,14 @@ impl Phase {
         self,
         signal: RemoteSignal,
         context: Context,
-    ) -> Result<Step, Violation> {
+    ) -> Result<Step, LifecycleViolation> {
         match self {
             Self::PendingOutbound => remote_pending_outbound(signal),
             Self::PendingInbound(early) => remote_pending_inbound(early, signal, context),
             Self::Open { send, recv } => remote_open(send, recv, signal),
             Self::Lingering(linger) => remote_lingering(linger, signal),
             Self::Ended { .. } => match signal {
-                RemoteSignal::Opened => Err(Violation::UnexpectedOpened),
+                RemoteSignal::Opened => Err(LifecycleViolation::UnexpectedOpened),
                 // Messages that crossed with the end.
                 _ => Ok(Step::Stay),
             },
@@ -76,10 +76,10 @@ const fn end_complete(cause: Cause, wire: WireAction) -> Step {
     Step::End { cause, complete: true, wire }
 }
 
-fn remote_pending_outbound(signal: RemoteSignal) -> Result<Step, Violation> {
+fn remote_pending_outbound(signal: RemoteSignal) -> Result<Step, LifecycleViolation> {
     match signal {
         RemoteSignal::Opened => Ok(Step::To(Phase::OPEN)),
-        RemoteSignal::Data | RemoteSignal::Finish => Err(Violation::BeforeOpened),
+        RemoteSignal::Data | RemoteSignal::Finish => Err(LifecycleViolation::BeforeOpened),
         RemoteSignal::Reset | RemoteSignal::Eof => Ok(retire(Cause::Refused, WireAction::Nothing)),
     }
 }
@@ -108,20 +108,20 @@ fn remote_pending_inbound(
     early: Early,
     signal: RemoteSignal,
     context: Context,
-) -> Result<Step, Violation> {
+) -> Result<Step, LifecycleViolation> {
     match (signal, early) {
-        (RemoteSignal::Opened, _) => Err(Violation::UnexpectedOpened),
-        (RemoteSignal::Data, Early::Finished) => Err(Violation::AfterFinish),
+        (RemoteSignal::Opened, _) => Err(LifecycleViolation::UnexpectedOpened),
+        (RemoteSignal::Data, Early::Finished) => Err(LifecycleViolation::AfterFinish),
         (RemoteSignal::Data, _) => Ok(Step::Stay),
         (RemoteSignal::Finish, Early::Open) => Ok(Step::To(Phase::PendingInbound(Early::Finished))),
-        (RemoteSignal::Finish, _) => Err(Violation::AfterFinish),
+        (RemoteSignal::Finish, _) => Err(LifecycleViolation::AfterFinish),
         // A Go end may report the end more than once, in different words.
         (RemoteSignal::Eof | RemoteSignal::Reset, Early::Ended) => Ok(Step::Stay),
         (RemoteSignal::Eof, _) if context.unread => {
             Ok(Step::To(Phase::PendingInbound(Early::Ended)))
         }
-        (RemoteSignal::Eof, _) => Ok(end_complete(Cause::PeerClosed, WireAction::Echo)),
-        (RemoteSignal::Reset, _) => Ok(retire(Cause::PeerReset, WireAction::Echo)),
+        (RemoteSignal::Eof, _) => Ok(end_complete(Cause::RemoteClosed, WireAction::Echo)),
+        (RemoteSignal::Reset, _) => Ok(retire(Cause::RemoteReset, WireAction::Echo)),
     }
 }
 
@@ -145,9 +145,9 @@ fn accepted(early: Early, context: Context) -> Step {
         Early::Open => Step::To(Phase::OPEN),
         Early::Finished => Step::To(Phase::Open { send: SendHalf::Open, recv: RecvHalf::Finished }),
         Early::Ended if context.unread => {
-            Step::To(Phase::Ended { cause: Cause::PeerClosed, complete: true })
+            Step::To(Phase::Ended { cause: Cause::RemoteClosed, complete: true })
         }
-        Early::Ended => retire(Cause::PeerClosed, WireAction::Nothing),
+        Early::Ended => retire(Cause::RemoteClosed, WireAction::Nothing),
     }
 }
 
@@ -163,17 +163,23 @@ fn session_pending_inbound(signal: SessionSignal) -> Step {
     }
 }
 
-fn remote_open(send: SendHalf, recv: RecvHalf, signal: RemoteSignal) -> Result<Step, Violation> {
+fn remote_open(
+    send: SendHalf,
+    recv: RecvHalf,
+    signal: RemoteSignal,
+) -> Result<Step, LifecycleViolation> {
     let finished = recv != RecvHalf::Open;
     match signal {
-        RemoteSignal::Opened => Err(Violation::UnexpectedOpened),
-        RemoteSignal::Data | RemoteSignal::Finish if finished => Err(Violation::AfterFinish),
+        RemoteSignal::Opened => Err(LifecycleViolation::UnexpectedOpened),
+        RemoteSignal::Data | RemoteSignal::Finish if finished => {
+            Err(LifecycleViolation::AfterFinish)
+        }
         RemoteSignal::Data => Ok(Step::Stay),
         RemoteSignal::Finish => Ok(Step::To(Phase::Open { send, recv: RecvHalf::Finished })),
         RemoteSignal::Reset => {
-            Ok(Step::End { cause: Cause::PeerReset, complete: finished, wire: WireAction::Echo })
+            Ok(Step::End { cause: Cause::RemoteReset, complete: finished, wire: WireAction::Echo })
         }
-        RemoteSignal::Eof => Ok(end_complete(Cause::PeerClosed, WireAction::Echo)),
+        RemoteSignal::Eof => Ok(end_complete(Cause::RemoteClosed, WireAction::Echo)),
     }
 }
 
@@ -265,14 +271,14 @@ const fn after_flush(then: AfterFlush) -> Step {
     }
 }
 
-fn remote_lingering(linger: Linger, signal: RemoteSignal) -> Result<Step, Violation> {
+fn remote_lingering(linger: Linger, signal: RemoteSignal) -> Result<Step, LifecycleViolation> {
     let to = |linger| Ok(Step::To(Phase::Lingering(linger)));
     match (signal, linger) {
-        (RemoteSignal::Opened, _) => Err(Violation::UnexpectedOpened),
-        (RemoteSignal::Reset, _) => Ok(retire(Cause::PeerReset, WireAction::Echo)),
-        (RemoteSignal::Eof, _) => Ok(end_complete(Cause::PeerClosed, WireAction::Echo)),
+        (RemoteSignal::Opened, _) => Err(LifecycleViolation::UnexpectedOpened),
+        (RemoteSignal::Reset, _) => Ok(retire(Cause::RemoteReset, WireAction::Echo)),
+        (RemoteSignal::Eof, _) => Ok(end_complete(Cause::RemoteClosed, WireAction::Echo)),
         (RemoteSignal::Data | RemoteSignal::Finish, Linger::Flush(AfterFlush::Done)) => {
-            Err(Violation::AfterFinish)
+            Err(LifecycleViolation::AfterFinish)
         }
         // The application does not read any more, and its reset follows soon.
         (RemoteSignal::Data | RemoteSignal::Finish, Linger::Flush(AfterFlush::Reset { .. })) => {

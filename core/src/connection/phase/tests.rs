@@ -6,8 +6,8 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::{
-    AfterFlush, Command, Context, Early, Linger, Misuse, Phase, RecvHalf, RemoteSignal, SendHalf,
-    SessionSignal, Step, Violation, WireAction,
+    AfterFlush, Command, Context, Early, LifecycleViolation, Linger, Misuse, Phase, RecvHalf,
+    RemoteSignal, SendHalf, SessionSignal, Step, WireAction,
 };
 use crate::ledger::Cause;
 use crate::wire::ResetCode;
@@ -73,7 +73,7 @@ fn phases() -> Vec<Phase> {
         Phase::PendingOutbound => Some(Phase::PendingInbound(Early::Open)),
         Phase::PendingInbound(_) => Some(Phase::OPEN),
         Phase::Open { .. } => Some(Phase::Lingering(Linger::AwaitFinish)),
-        Phase::Lingering(_) => Some(Phase::Ended { cause: Cause::PeerReset, complete: false }),
+        Phase::Lingering(_) => Some(Phase::Ended { cause: Cause::RemoteReset, complete: false }),
         Phase::Ended { .. } => None,
     });
     kinds.into_iter().flat_map(of_its_kind).collect()
@@ -185,7 +185,7 @@ fn step_name(from: Phase, step: Step) -> String {
 }
 
 fn outcome_name(phase: Phase, signal: Signal, context: Context) -> String {
-    let violation = |violation: Violation| format!("violation {violation:?}");
+    let violation = |violation: LifecycleViolation| format!("violation {violation:?}");
     let misuse = |Misuse| "misuse".to_string();
     let name = |step| step_name(phase, step);
     match signal {

@@ -14,7 +14,7 @@ use super::input::Handled;
 use super::lifecycle::head;
 use super::outbox::Control;
 use super::row::Row;
-use super::{OpenError, PeerMisbehaved, Session};
+use super::{OpenError, ProtocolViolation, Session};
 use crate::ConnectionId;
 use crate::connection::{
     CloseReason, Connection, Flow, Phase, RecvHalf, RemoteSignal, SendHalf, SessionSignal,
@@ -45,7 +45,7 @@ impl Session {
     /// A message that only the base dialect has.
     pub(super) fn on_base_message(&mut self, id: ConnectionId, body: Body) -> Handled {
         if self.common.dialect == Dialect::Extended {
-            return Err(PeerMisbehaved::NotAllowed(match body {
+            return Err(ProtocolViolation::NotAllowed(match body {
                 Body::Error { .. } => "Error",
                 Body::SyncConnections { .. } => "SyncConnections",
                 _ => "Pause and Resume",

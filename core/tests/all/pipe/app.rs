@@ -8,7 +8,7 @@ use watertight_core::{ConnectionEnd, ConnectionId, Event, Instant};
 pub(crate) struct Handle {
     /// We dialled, and must have an answer by then.
     pub(crate) deadline: Option<Instant>,
-    /// The other end dialled, and waits for our answer.
+    /// The remote dialled, and waits for our answer.
     pub(crate) unanswered: bool,
     pub(crate) opened: bool,
     pub(crate) wrote: usize,

@@ -149,7 +149,7 @@ impl World {
         let now = self.now;
         let party = self.party(side);
         let handle = party.app.handle(id);
-        let cut = party.end.session.over(id) == Some(false);
+        let cut = party.end.session.read_end(id) == Some(watertight_core::ReadEnd::CutOff);
         let finished = party.end.session.finish(now, id);
         assert_eq!(finished.is_ok(), handle.opened && !cut, "{id}");
         handle.finished |= finished.is_ok();
@@ -164,7 +164,7 @@ impl World {
         self.notice(side);
         // It lingers for no other reason than what was written before.
         let party = self.view(side);
-        let over = party.end.session.over(id) == Some(false);
+        let over = party.end.session.read_end(id) == Some(watertight_core::ReadEnd::CutOff);
         assert!(over || party.app.handles[&id].retired.is_some(), "{id} outlives its reset");
     }
 

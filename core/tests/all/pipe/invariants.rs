@@ -1,4 +1,4 @@
-use watertight_core::session::PeerMisbehaved;
+use watertight_core::session::ProtocolViolation;
 use watertight_core::wire::Dialect;
 use watertight_core::{Cause, ConnectionEnd, ConnectionId, SessionEnd};
 
@@ -38,8 +38,8 @@ impl World {
     /// Two right ends never find fault with each other, but one that says much and does not
     /// listen.
     fn check_blame(&self, side: Side) {
-        if let Some(SessionEnd::PeerMisbehaved(fault)) = &self.view(side).end.closed {
-            assert!(matches!(fault, PeerMisbehaved::AnswersUnread(_)), "{side:?}: {fault}");
+        if let Some(SessionEnd::ProtocolViolation(fault)) = &self.view(side).end.closed {
+            assert!(matches!(fault, ProtocolViolation::AnswersUnread(_)), "{side:?}: {fault}");
         }
     }
 
@@ -62,7 +62,7 @@ impl World {
         }
         self.check_reset(side, id, handle);
         let graceful = |end: &ConnectionEnd| {
-            matches!(end.cause, Cause::Finished | Cause::PeerClosed) && handle.opened
+            matches!(end.cause, Cause::Finished | Cause::RemoteClosed) && handle.opened
         };
         if let Some(end) = end.filter(|end| graceful(end)) {
             assert!(end.complete, "{side:?} {id}: bytes went unread: {handle:?}");
@@ -76,7 +76,9 @@ impl World {
         };
         let reads = !handle.aborted && !handle.released && handle.opened;
         let Some(writer) = self.view(side.other()).app.handles.get(&id) else { return };
-        if reads && is(handle, &[Cause::PeerReset]) && is(writer, &[Cause::Aborted, Cause::Dropped])
+        if reads
+            && is(handle, &[Cause::RemoteReset])
+            && is(writer, &[Cause::Aborted, Cause::Dropped])
         {
             assert_eq!(handle.read, writer.wrote, "{side:?} {id}: a reset overtook bytes");
         }

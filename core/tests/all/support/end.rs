@@ -124,7 +124,7 @@ impl End {
         all
     }
 
-    /// Whether the other end's direction is finished and read to its end, by either of the two
+    /// Whether the remote's direction is finished and read to its end, by either of the two
     /// ways in which the application can learn it.
     pub(crate) fn at_end_of_file(&mut self, now: Instant, id: ConnectionId) -> bool {
         let read = self.session.read(now, id, 1024);
@@ -162,6 +162,6 @@ impl End {
 
     pub(crate) fn assert_even(&self) {
         let ledger = self.session.ledger();
-        assert!(ledger.is_even(), "{ledger}");
+        assert!(ledger.is_settled(), "{ledger}");
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use watertight_core::session::PeerMisbehaved;
+use watertight_core::session::ProtocolViolation;
 use watertight_core::wire::{Body, Dialect, Message, Settings};
 use watertight_core::{ConnectionId, Instant, Role, SessionConfig, SessionEnd};
 
@@ -111,9 +111,9 @@ impl Lone {
     }
 
     /// What the peer did wrong, if that has ended the session.
-    pub(crate) fn fault(&self) -> Option<&PeerMisbehaved> {
+    pub(crate) fn fault(&self) -> Option<&ProtocolViolation> {
         match self.end.closed.as_ref()? {
-            SessionEnd::PeerMisbehaved(fault) => Some(fault),
+            SessionEnd::ProtocolViolation(fault) => Some(fault),
             end => panic!("ended by {end}"),
         }
     }
@@ -121,7 +121,7 @@ impl Lone {
     /// Ends the session from outside, after which nothing is held.
     pub(crate) fn assert_even_after_the_transport(&mut self) {
         self.end.session.handle_transport_ended(self.now, "gone");
-        self.end.session.abandon(self.now);
+        self.end.session.force_close(self.now);
         self.end.poll_events();
         self.end.assert_even();
     }

@@ -179,7 +179,7 @@ impl Pair {
         for end in [&mut self.agent, &mut self.server] {
             end.session.handle_transport_ended(now, reason);
             end.session.check();
-            end.session.abandon(now);
+            end.session.force_close(now);
             end.poll_events();
             end.assert_even();
         }

@@ -20,7 +20,7 @@ const SOCKET: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Remotedialer {
     pub(crate) connections: BTreeMap<ConnectionId, Conn>,
-    /// What is on its way to the other end.
+    /// What is on its way to the remote.
     pub(crate) outbox: VecDeque<Bytes>,
 }
 
@@ -66,7 +66,7 @@ impl Remotedialer {
         }
         conn.read.extend(conn.unread.drain(..most));
         if conn.unread.len() < LOW && conn.paused {
-            // `backPressure.Resume` tells the other end and wakes nobody here.
+            // `backPressure.Resume` tells the remote and wakes nobody here.
             conn.paused = false;
             self.send(id, Body::Resume);
         }

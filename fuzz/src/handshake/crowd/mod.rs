@@ -178,7 +178,7 @@ impl Crowd {
         let agent = Agent::builder(endpoint(number), &format!("{AGENT}{number}"))
             .token(AGENT)
             .seed(number.into())
-            .connect_deadline(HANDSHAKE)
+            .connect_timeout(HANDSHAKE)
             .connect_with(move || {
                 let near = reach(&server, number);
                 async move { Ok(near) }
@@ -213,10 +213,10 @@ impl Crowd {
         }
         for agent in self.agents {
             let ledger = agent.kill().await;
-            assert!(ledger.is_even(), "{ledger:?}");
+            assert!(ledger.is_settled(), "{ledger:?}");
         }
         let ledger = self.server.kill().await;
-        assert!(ledger.is_even(), "{ledger:?}");
+        assert!(ledger.is_settled(), "{ledger:?}");
     }
 }
 
@@ -248,5 +248,5 @@ fn server(most: usize) -> Server {
             _ => Err(Refusal::unauthorized("unknown token")),
         }
     });
-    builder.handshake_deadline(HANDSHAKE).max_handshakes(most).build()
+    builder.handshake_timeout(HANDSHAKE).max_handshakes(most).build()
 }

@@ -30,7 +30,7 @@ impl Monitor {
         assert!(goes_on, "{id}: {what} after its end");
     }
 
-    /// It may have waited ahead of this end's own Error while the other end's came.
+    /// It may have waited ahead of this end's own Error while the remote's came.
     fn resumes(&mut self, id: ConnectionId) {
         let connection = self.connection(id, "Resume");
         let goes_on = connection.ended == 0 || connection.heard_early;
@@ -45,13 +45,13 @@ impl Monitor {
         assert!(connection.ended <= most, "{id} ends {} times of {most}", connection.ended);
     }
 
-    /// A session that has ended wakes the writers that would sleep on at the other end, each once.
+    /// A session that has ended wakes the writers that would sleep on at the remote, each once.
     pub(super) fn wakes(&mut self, id: ConnectionId) {
         let connection = self.connection(id, "Resume");
         assert!(!std::mem::replace(&mut connection.woken, true), "{id} is woken twice");
     }
 
-    /// What goes on is listed, or the other end would close it.
+    /// What goes on is listed, or the remote would close it.
     fn lists_base(&self, ids: &[ConnectionId]) {
         assert_eq!(self.role, Role::Connector, "an acceptor lists nothing");
         for (id, known) in &self.connections {

@@ -7,7 +7,7 @@ use watertight_core::wire::Body;
 pub(super) struct Connection {
     /// This end has dialled it.
     pub(super) is_own: bool,
-    /// The other end has dialled it.
+    /// The remote has dialled it.
     pub(super) is_peers: bool,
     /// Either end has said Opened.
     pub(super) opened: bool,
@@ -15,19 +15,19 @@ pub(super) struct Connection {
     pub(super) finished: bool,
     /// This end has said that it is over: how often.
     pub(super) ended: u64,
-    /// The other end has said so.
+    /// The remote has said so.
     pub(super) heard_end: bool,
-    /// The other end has said Finish.
+    /// The remote has said Finish.
     pub(super) heard_finish: bool,
-    /// The other end has said that it does not have it, or will not: this end may let it go without a word.
+    /// The remote has said that it does not have it, or will not: this end may let it go without a word.
     pub(super) may_be_gone: bool,
     /// This end has woken its writer on leaving (base dialect).
     pub(super) woken: bool,
-    /// Data messages of the other end.
+    /// Data messages of the remote.
     pub(super) heard_data: u64,
     /// Some of them came before anybody had dialled it.
     pub(super) heard_early: bool,
-    /// Bytes that the other end has granted, beyond those that every connection has.
+    /// Bytes that the remote has granted, beyond those that every connection has.
     pub(super) granted: u64,
     /// Bytes that this end has sent.
     pub(super) sent: u64,
@@ -58,7 +58,7 @@ impl Connection {
         self.ended == 0 && !self.heard_end
     }
 
-    /// Whether the other end may rely on it.
+    /// Whether the remote may rely on it.
     pub(super) const fn must_be_listed(&self) -> bool {
         self.is_dialled() && self.goes_on() && !self.may_be_gone
     }

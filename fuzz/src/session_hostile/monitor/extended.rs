@@ -78,7 +78,7 @@ impl Monitor {
         assert!(newest.is_none_or(|newest| newest <= *last), "{newest:?} is taken, after {last}");
     }
 
-    /// What goes on is listed, or the other end would close it: what it has dialled once that is answered,
+    /// What goes on is listed, or the remote would close it: what it has dialled once that is answered,
     /// and what this end has dialled.
     fn lists(&self, newest: ConnectionId, ids: &[ConnectionId]) {
         assert_eq!(newest, self.newest_peer, "the newest that was heard of");

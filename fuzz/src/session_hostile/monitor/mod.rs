@@ -84,7 +84,7 @@ impl Monitor {
         }
     }
 
-    /// The other end has said that it does not have some connections.
+    /// The remote has said that it does not have some connections.
     fn may_be_gone(&mut self, is: impl Fn(ConnectionId, &Connection) -> bool) {
         for (id, known) in &mut self.connections {
             known.may_be_gone |= is(*id, known);
@@ -140,7 +140,7 @@ impl Monitor {
         assert!(id.get().abs() > newest.get().abs(), "{id} was dialled after {newest}");
         assert!(self.takes_until.is_none(), "{id} was dialled by an end that goes away");
         let taken = self.peer_takes_until.is_none_or(|until| id <= until);
-        assert!(taken, "{id} was dialled, and the other end takes no more");
+        assert!(taken, "{id} was dialled, and the remote takes no more");
         self.newest_own = id;
         self.connections.insert(id, Connection { is_own: true, ..Connection::default() });
     }

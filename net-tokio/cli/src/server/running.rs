@@ -188,7 +188,7 @@ fn build(plan: &ServerPlan, allow_dial: Policy) -> Server {
     let builder = builder.keepalive(plan.keepalive).max_handshakes(plan.max_handshakes);
     let builder = builder.buffers(plan.max_buffered.buffers());
     let builder = match plan.handshake_timeout {
-        Some(timeout) => builder.handshake_deadline(timeout),
+        Some(timeout) => builder.handshake_timeout(timeout),
         None => builder,
     };
     let builder = match &plan.connect_path {

@@ -58,7 +58,7 @@ fn the_second_signal_cuts_what_is_open() {
     let ended = tunnel.server.wait();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.last_line().contains("ledger even"), "{}", ended.stdout);
-    // Cut off, and not as if the other end had finished.
+    // Cut off, and not as if the remote had finished.
     socket.read_to_end(&mut Vec::new()).unwrap_err();
 }
 
@@ -101,7 +101,7 @@ fn an_agent_that_never_connects_stops_too() {
 fn silence_ends_a_session_when_it_is_told_to() {
     let tunnel = Tunnel::start(&["--silence", "1s"], &[]);
     tunnel.agent.signal(Signal::STOP);
-    let silent = || tunnel.server.log().contains("nothing heard of the other end");
+    let silent = || tunnel.server.log().contains("nothing heard of the remote");
     eventually("the end of the session", || silent().then_some(()));
     tunnel.agent.signal(Signal::CONT);
     tunnel.stop();

@@ -24,7 +24,7 @@ pub(crate) enum Step {
     Finish,
     /// Writes until a write fails.
     Flood,
-    /// Waits until the other end has taken this many steps, and their effects have arrived in the
+    /// Waits until the remote has taken this many steps, and their effects have arrived in the
     /// kernel of this end: the bytes, the FIN, the reset.
     ///
     /// The arrival is part of it because a signal outside of the connection would otherwise overtake
@@ -41,7 +41,7 @@ pub(crate) enum Leave {
     Close,
     /// Closes the socket with `SO_LINGER` 0: a reset.
     Reset,
-    /// Keeps the socket open until the other end has left or keeps its own.
+    /// Keeps the socket open until the remote has left or keeps its own.
     Keep,
 }
 

@@ -47,7 +47,7 @@ impl Deviation {
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::LaterWriteError => {
-                "The other end's kernel refuses a write one round trip later, and the tunnel is a \
+                "The remote's kernel refuses a write one round trip later, and the tunnel is a \
                  longer one. A write that fails directly may succeed through it. A write that never \
                  fails is no deviation: `flood` waits for the failure."
             }
@@ -76,7 +76,7 @@ impl Deviation {
                  The tunnel is a longer path and holds more of a large transfer than the kernel, so that \
                  an end may close before it has what the other one sent, or sooner than it could directly. \
                  Only where all of its own bytes arrive before the end of file, and where it has not \
-                 waited for those of the other end."
+                 waited for those of the remote."
             }
             Self::GoReset => {
                 "remotedialer's program closes both of its sockets when a copy in either direction fails, \

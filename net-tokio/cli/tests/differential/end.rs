@@ -133,10 +133,10 @@ impl End<'_> {
         self.seen.received += data.len() as u64;
     }
 
-    /// Until the other end has taken its steps, and their effects have arrived.
+    /// Until the remote has taken its steps, and their effects have arrived.
     async fn wait(&mut self, socket: &Socket, steps: usize) {
         let reached = self.other.wait_for(|other| other.steps.len() >= steps || other.over).await;
-        // The other end may be further on: what it has done since is not waited for.
+        // The remote may be further on: what it has done since is not waited for.
         let done =
             |other: watch::Ref<'_, Progress>| other.steps.iter().take(steps).next_back().copied();
         let Some(done) = reached.ok().and_then(done) else { return };

@@ -38,7 +38,7 @@ pub(crate) struct Stage {
     folder: TempDir,
 }
 
-/// Who accepts the connections that are dialled at the other end.
+/// Who accepts the connections that are dialled at the remote.
 #[derive(Clone)]
 enum Dialler {
     Server(Server),
@@ -141,11 +141,11 @@ impl Stage {
         }
         for agent in agents {
             let ledger = in_time(agent.shutdown(Duration::from_secs(10))).await;
-            assert!(ledger.is_even(), "{ledger:?}");
+            assert!(ledger.is_settled(), "{ledger:?}");
         }
         for server in servers {
             let ledger = in_time(server.shutdown(Duration::from_secs(10))).await;
-            assert!(ledger.is_even(), "{ledger:?}");
+            assert!(ledger.is_settled(), "{ledger:?}");
         }
         drop(folder);
     }

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// While a failure is shrunk.
 const SHORT_LIMIT: Duration = Duration::from_secs(6);
 
-/// A hesitation that the other end of a connection on this machine does not take for a simultaneous
+/// A hesitation that the remote of a connection on this machine does not take for a simultaneous
 /// step.
 const LONG: Duration = Duration::from_millis(3);
 

@@ -1,5 +1,5 @@
 //! An end with a good token that breaks every rule of the protocol, or keeps to the rules without
-//! measure. The program at the other end stays up, stays small, and serves the others.
+//! measure. The program at the remote stays up, stays small, and serves the others.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use crate::session::{accept, connect, data, framed, greet, join, kind, message, 
 struct Side {
     /// Its first id. The others are even or odd as this one.
     own: i64,
-    /// The first id of the other end.
+    /// The first id of the remote.
     other: i64,
     /// A target that may be dialled, and never reads.
     deaf: String,
@@ -36,7 +36,7 @@ impl Side {
 /// What is sent: by its number, which begins at 0.
 type Turn = fn(&Side, u64) -> Vec<Vec<u8>>;
 
-/// How often something is repeated that costs the other end little: more often than answers may wait.
+/// How often something is repeated that costs the remote little: more often than answers may wait.
 const MANY: u64 = 40_000;
 
 /// The same for what costs it more.
@@ -88,7 +88,7 @@ const FLOODS: &[Flood] = &[
     ("answers to dials that never were", 1, Some("never opened"), |side, _| {
         vec![message(side.other, kind::OPENED, &[], b"")]
     }),
-    ("ids of the other end", 1, Some("not the sender's to use"), |side, _| {
+    ("ids of the remote", 1, Some("not the sender's to use"), |side, _| {
         vec![connect(side.other, &side.deaf)]
     }),
     ("ids twice", 2, Some("used before"), |side, _| vec![connect(side.own, &side.deaf)]),
@@ -121,7 +121,7 @@ const FLOODS: &[Flood] = &[
 /// Answers the last ping that comes.
 const ANSWER: &[u8] = b"answered";
 
-/// Sends a flood, and returns what the other end has said. A deaf attacker reads only then.
+/// Sends a flood, and returns what the remote has said. A deaf attacker reads only then.
 async fn attack(socket: &mut TcpStream, side: &Side, flood: &Flood, deaf: bool) -> Vec<u8> {
     let (_, count, end, turn) = *flood;
     let (mut read, mut write) = socket.split();
@@ -264,7 +264,7 @@ async fn a_server_that_floods_its_agent_does_not_bring_it_down() {
         let peak = agent.peak();
         assert!(peak < PEAK, "{name}: {peak} bytes");
         drop(socket);
-        agent.terminate().await.is_even();
+        agent.terminate().await.is_settled();
     }
 }
 

@@ -168,7 +168,7 @@ async fn complains(agent: Watertight, words: &str) {
     agent.logs(words).await;
     let log = agent.log();
     assert!(!log.contains(TOKEN) && !log.contains("panicked"), "{log}");
-    agent.terminate().await.is_even();
+    agent.terminate().await.is_settled();
 }
 
 fn names(names: &[&str]) -> Vec<SanType> {
@@ -433,11 +433,11 @@ async fn what_is_changed_on_the_way_ends_the_session_and_the_agent_comes_back() 
         })
         .await;
         assert!(!agent.log().contains("panicked"), "{changed:?}: {}", agent.log());
-        agent.terminate().await.is_even();
+        agent.terminate().await.is_settled();
     });
     in_time("the return of all", join_all(attempts)).await;
     for server in [plain, secured] {
         assert!(!server.log().contains("panicked"), "{}", server.log());
-        server.terminate().await.is_even();
+        server.terminate().await.is_settled();
     }
 }

@@ -376,7 +376,7 @@ const ENDLESS_REQUESTS: [(&str, &str); 6] = [
     ("POST OWN HTTP/1.1|Host: localhost|Transfer-Encoding: chunked||0|", "X-A: 1|"),
 ];
 
-/// Sends it until the other end has had enough.
+/// Sends it until the remote has had enough.
 async fn pour(mut socket: impl AsyncWrite + Unpin, begin: &str, again: &str) {
     let again = again.replace('|', "\r\n").repeat(1000);
     socket.write_all(begin.replace('|', "\r\n").as_bytes()).await.ok();

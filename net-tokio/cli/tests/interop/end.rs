@@ -13,7 +13,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// A local port whose connections are dialled at the other end.
+    /// A local port whose connections are dialled at the remote.
     pub(crate) fn forward(&self, target: SocketAddr) -> SocketAddr {
         match self {
             // A server names the agent in front of the target.

@@ -128,7 +128,7 @@ async fn over(end: End, before: &Held, said: Option<Said>) -> Said {
     match end {
         End::Ours(end) => {
             let ended = end.terminate().await;
-            ended.is_even();
+            ended.is_settled();
             Said::Ours { added: ended.ledger.added(), removed: ended.ledger.removed(), growth }
         }
         End::Go(end) => {

@@ -11,7 +11,7 @@ impl Books {
         Self(books)
     }
 
-    pub(crate) fn is_even(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.0["even"] == true
     }
 

@@ -22,7 +22,7 @@ pub(crate) async fn get(at: SocketAddr, path: &str) -> Answer {
     Answer::read(&answer.unwrap_or_else(|error| panic!("GET {at}{path}: {error}")))
 }
 
-/// Sends `request` and reads until the other end closes.
+/// Sends `request` and reads until the remote closes.
 pub(crate) async fn exchange(at: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     in_time("an answer over HTTP", async {
         let mut socket = TcpStream::connect(at).await?;

@@ -116,7 +116,7 @@ impl Target {
         .await
     }
 
-    /// Says nothing, and closes when the other end has.
+    /// Says nothing, and closes when the remote has.
     pub(crate) async fn silent() -> Self {
         Self::start(|mut socket, _| async move {
             let mut chunk = [0; 1024];

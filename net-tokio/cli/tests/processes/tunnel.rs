@@ -107,9 +107,9 @@ impl Tunnel {
     /// Ends both ends in good order and demands that nothing is left of either.
     pub(crate) async fn end(self) -> (Ended, Ended) {
         let agent = self.agent.terminate().await;
-        agent.is_even();
+        agent.is_settled();
         let server = self.server.terminate().await;
-        server.is_even();
+        server.is_settled();
         (server, agent)
     }
 }

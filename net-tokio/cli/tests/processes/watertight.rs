@@ -171,9 +171,9 @@ impl Watertight {
 impl Ended {
     /// Demands that everything that was opened was closed.
     #[track_caller]
-    pub(crate) fn is_even(&self) {
+    pub(crate) fn is_settled(&self) {
         let ledger = &self.ledger;
-        assert!(ledger.is_even() && ledger.is_quiet() && ledger.tasks() == 0, "{ledger:?}");
+        assert!(ledger.is_settled() && ledger.is_quiet() && ledger.tasks() == 0, "{ledger:?}");
         assert_eq!((self.code, ledger.live()), (Some(0), 0), "{ledger:?}");
     }
 }

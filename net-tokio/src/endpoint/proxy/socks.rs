@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::super::connect::unbracketed;
 use crate::transport::BoxIo;
 
-/// Has the proxy at the other end of `io` connect to a server. It is given the name, if it is one:
+/// Has the proxy at the remote of `io` connect to a server. It is given the name, if it is one:
 /// the proxy may know it where this machine does not. The caller sets the deadline. Cancel safe.
 pub(super) async fn connect(
     io: BoxIo,

@@ -68,7 +68,7 @@ pub(super) fn start(
         .proxy(peer.proxy.clone())
         .reconnect(peer.reconnect);
     let builder = match peer.deadline {
-        Some(deadline) => builder.connect_deadline(deadline),
+        Some(deadline) => builder.connect_timeout(deadline),
         None => builder,
     };
     let builder = match &peer.tls {

@@ -158,7 +158,7 @@ impl Peer {
 
     /// How long one attempt to connect may take: 20 s unless set.
     #[must_use]
-    pub fn connect_deadline(mut self, deadline: Duration) -> Self {
+    pub fn connect_timeout(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
@@ -240,7 +240,7 @@ mod tests {
             peer().own_token("mine"),
             peer().remotedialer(),
             peer().seed(7),
-            peer().connect_deadline(Duration::from_secs(1)),
+            peer().connect_timeout(Duration::from_secs(1)),
             by_own_means,
             by_tls,
         ];

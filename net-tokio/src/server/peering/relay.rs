@@ -80,7 +80,7 @@ async fn both(
 async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
     let mut last_bytes = LastBytes::default();
     loop {
-        let room = poll_fn(|cx| unless_over(to.poll_room(cx), from, &mut last_bytes, cx)).await;
+        let room = poll_fn(|cx| unless_over(to.poll_writable(cx), from, &mut last_bytes, cx)).await;
         let Some(room) = room else { return Err(failure(from).await) };
         let Ok(room) = room else { return Ok(Passed::Dead) };
         let Some(piece) = next(from, to, room).await else { return Ok(Passed::Dead) };
@@ -88,7 +88,7 @@ async fn pass(from: &mut ReadHalf, to: &mut WriteHalf) -> io::Result<Passed> {
         if piece.is_empty() {
             return Ok(if to.shutdown().await.is_ok() { Passed::End } else { Passed::Dead });
         }
-        // The room may be gone: the other end has paused us, or another connection has taken it.
+        // The room may be gone: the remote has paused us, or another connection has taken it.
         while !piece.is_empty() {
             let write = |cx: &mut Context<'_>| {
                 unless_over(to.poll_write_bytes(cx, &mut piece), from, &mut last_bytes, cx)

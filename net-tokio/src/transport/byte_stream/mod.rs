@@ -30,7 +30,7 @@ pub(crate) struct ByteStream<I> {
 }
 
 impl<I: Io> ByteStream<I> {
-    /// Messages on `io`, of at most `max_message` bytes from the other end. `leftover` is what was
+    /// Messages on `io`, of at most `max_message` bytes from the remote. `leftover` is what was
     /// read beyond the preface.
     pub(crate) fn new(io: I, leftover: BytesMut, max_message: usize) -> Self {
         let writer = Writer::new(io.is_write_vectored());
@@ -44,7 +44,7 @@ impl<I: Io> Transport for ByteStream<I> {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.writer.poll_room(&mut self.io, cx).map_err(Into::into)
+        self.writer.poll_ready(&mut self.io, cx).map_err(Into::into)
     }
 
     fn send(&mut self, message: Encoded) -> Result<(), TransportError> {

@@ -80,7 +80,7 @@ impl Reader {
 
     /// Half a chunk at least, so that the end of a chunk is not filled by many small reads. What has
     /// begun is moved once, and a long message gets room by what has come of it: its length alone
-    /// costs the other end nothing.
+    /// costs the remote nothing.
     fn make_space(&mut self) -> usize {
         if self.buffer.capacity() - self.buffer.len() < self.chunk / 2 {
             let mut chunk = BytesMut::with_capacity(self.chunk.max(2 * self.buffer.len()));

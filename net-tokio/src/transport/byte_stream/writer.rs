@@ -51,7 +51,7 @@ impl Writer {
     }
 
     /// Writes only when there is no room: what is gathered longer leaves in fewer calls.
-    pub(super) fn poll_room<I: Io>(
+    pub(super) fn poll_ready<I: Io>(
         &mut self,
         io: &mut I,
         cx: &mut Context<'_>,

@@ -21,14 +21,15 @@ pub(super) fn transport_error(error: Error) -> TransportError {
             io::Error::new(io::ErrorKind::NotConnected, "the WebSocket is closed").into()
         }
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            let text = format!("the peer sent a message of {size} bytes, the limit is {max_size}");
+            let text =
+                format!("the remote sent a message of {size} bytes, the limit is {max_size}");
             TransportError::Invalid(text)
         }
         error => TransportError::Invalid(format!("the peer broke the WebSocket protocol: {error}")),
     }
 }
 
-/// What the other end is told about it.
+/// What the remote is told about it.
 pub(super) const fn close_code(error: &Error) -> CloseCode {
     match error {
         Error::Capacity(_) => CloseCode::Size,

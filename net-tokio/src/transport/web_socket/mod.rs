@@ -68,7 +68,7 @@ pub(crate) enum Masking {
 /// What a WebSocket allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WebSocketOptions {
-    /// The longest message that the other end may send in the base dialect.
+    /// The longest message that the remote may send in the base dialect.
     pub(crate) max_message: usize,
     /// The same in the extended one.
     pub(crate) max_extended: usize,
@@ -127,9 +127,9 @@ pub(crate) struct WebSocket<I> {
     stream: WebSocketStream<Prefixed<I>>,
     outgoing: Outgoing,
     closing: Closing,
-    /// What a Close of ours says: the other end's fault, where it was one.
+    /// What a Close of ours says: the remote's fault, where it was one.
     code: CloseCode,
-    /// The other end sent Close; the answer is queued.
+    /// The remote sent Close; the answer is queued.
     closed: bool,
 }
 
@@ -180,7 +180,7 @@ impl<I: Io> WebSocket<I> {
             }
             Message::Text(_) | Message::Frame(_) => {
                 self.code = CloseCode::Unsupported;
-                Err(TransportError::Invalid("the peer sent a text message".into()))
+                Err(TransportError::Invalid("the remote sent a text message".into()))
             }
         }
     }
@@ -195,7 +195,7 @@ impl<I: Io> WebSocket<I> {
         self.outgoing.send(&mut self.stream, close)
     }
 
-    /// Discards what arrives, until the other end's Close, which is the last of it: a server of
+    /// Discards what arrives, until the remote's Close, which is the last of it: a server of
     /// remotedialer answers ours and leaves the socket open.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.closed {

@@ -110,9 +110,9 @@ impl Tunnel {
     /// Ends both ends and demands that nothing is left of either.
     pub async fn end(self) {
         let agent = in_time(self.agent.shutdown(Duration::from_secs(5))).await;
-        assert!(agent.is_even(), "{agent:?}");
+        assert!(agent.is_settled(), "{agent:?}");
         let server = in_time(self.server.shutdown(Duration::from_secs(5))).await;
-        assert!(server.is_even(), "{server:?}");
+        assert!(server.is_settled(), "{server:?}");
     }
 }
 

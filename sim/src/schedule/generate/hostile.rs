@@ -53,7 +53,7 @@ enum Habit {
     Lists,
     /// Opens connections and sends without end.
     Pours,
-    /// Makes the other end answer, and reads no answer.
+    /// Makes the remote answer, and reads no answer.
     Asks,
 }
 
@@ -81,7 +81,7 @@ fn pour(dice: &mut Dice<'_>, base: bool, turn: u16) -> HostileMessage {
         0 => HostileMessage::Connect { id: 1, target: target(dice) },
         1 => HostileMessage::Connect { id: 3, target: target(dice) },
         _ => {
-            // Its own, and those of the other end.
+            // Its own, and those of the remote.
             let theirs = if base { -2 } else { 2 };
             let id = dice.weighted(&[(2, 1), (2, 3), (1, theirs), (1, 2 * theirs)]);
             let message = HostileMessage::Data { id, bytes: if base { 5000 } else { 900 } };
@@ -161,7 +161,7 @@ fn speech(dice: &mut Dice<'_>, base: bool) -> HostileMessage {
     }
 }
 
-/// Ids that the other end may know, and others.
+/// Ids that the remote may know, and others.
 fn id(dice: &mut Dice<'_>) -> i64 {
     match dice.range(0..=19) {
         0 => 0,

@@ -39,7 +39,7 @@ fn crawl(dice: &mut Dice<'_>, knobs: &mut Knobs) {
     }
 }
 
-/// So small that they are met. What is told to the other end has least values in the protocol.
+/// So small that they are met. What is told to the remote has least values in the protocol.
 fn limits(dice: &mut Dice<'_>) -> Limits {
     let pause_above = dice.range(500..=4000);
     let unread_cap = 66_000 + dice.range(0..=60_000);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use watertight_core::session::{NotPossible, OpenError};
+use watertight_core::session::{InvalidState, OpenError};
 use watertight_core::wire::{GoAwayCode, ResetCode};
 use watertight_core::{ConnectionId, Event, Instant, Transmit};
 
@@ -23,7 +23,7 @@ broken! {
         id: ConnectionId,
         code: ResetCode,
         text: &str,
-    ) -> Result<(), NotPossible> {
+    ) -> Result<(), InvalidState> {
         let refused = self.session.refuse(now, id, code, text);
         self.session.close(now, GoAwayCode::PROTOCOL_ERROR, text);
         refused
@@ -35,7 +35,7 @@ broken! {
     /// ends".
     OrphanedDial { open: Vec<ConnectionId> }
 
-    fn accept(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
+    fn accept(&mut self, now: Instant, id: ConnectionId) -> Result<(), InvalidState> {
         self.open.push(id);
         self.session.accept(now, id)
     }

@@ -48,7 +48,7 @@ broken! {
 }
 
 broken! {
-    /// R3: "my Pause and its Resume cross on the wire: Resume never sent again, the other end is
+    /// R3: "my Pause and its Resume cross on the wire: Resume never sent again, the remote is
     /// paused for ever". Here, a grant that comes in stands for the one that would go out.
     CrossedGrants { came: Vec<i64> }
 

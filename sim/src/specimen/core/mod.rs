@@ -96,7 +96,7 @@ specimens! {
     "R24" "trusts_anyone": "any client announces routes", [BytesIntact], of::<session::TrustsAnyone>;
     "R25" "keeps_ended": "an ended session stays registered", [Progress],
         |schedule, trace| at(host::KEEPS_ENDED, schedule, trace);
-    "K1" "given_up_silently": "the other end is not told that a dial was given up",
+    "K1" "given_up_silently": "the remote is not told that a dial was given up",
         [AddsEqualRemoves, BytesIntact], of::<dial::GivenUpSilently>;
     "K2" "dial_without_deadline": "a dial has no deadline", [DialDeadline], of::<dial::DialWithoutDeadline>;
     "K3" "one_queue": "all connections share one queue", [Progress], of::<flow::OneQueue>;

@@ -22,8 +22,8 @@ broken! {
     /// removes: a leak that the counters do not see".
     LeakedWriter { waits: bool }
 
-    fn room(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
-        let room = self.session.room(now, id);
+    fn writable(&mut self, now: Instant, id: ConnectionId) -> Result<usize, WriteError> {
+        let room = self.session.writable(now, id);
         self.waits = matches!(room, Err(WriteError::Blocked));
         room
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use watertight_core::session::{NotPossible, ReadError, WriteError};
+use watertight_core::session::{InvalidState, ReadError, WriteError};
 use watertight_core::wire::{Body, Message, ResetCode};
 use watertight_core::{ConnectionId, Event, Instant, Transmit};
 
@@ -29,7 +29,7 @@ broken! {
 
     fn handle_message(&mut self, now: Instant, message: Bytes) {
         let label = Label::of(&message);
-        // The other end's first connection has the number of our first one.
+        // The remote's first connection has the number of our first one.
         let ours = self.ours.first().filter(|_| label.connection.abs() == 1);
         match (ours, decode(&message)) {
             (Some(id), Some(Body::Data { payload, deadline })) => {
@@ -59,7 +59,7 @@ broken! {
     /// C2: "first end-of-file closes both directions: truncation".
     FinishEndsBoth { finished: Vec<ConnectionId> }
 
-    fn finish(&mut self, now: Instant, id: ConnectionId) -> Result<(), NotPossible> {
+    fn finish(&mut self, now: Instant, id: ConnectionId) -> Result<(), InvalidState> {
         self.finished.push(id);
         self.session.finish(now, id)
     }
@@ -94,7 +94,7 @@ broken! {
 }
 
 broken! {
-    /// Y1: "the other end's read hangs for ever": the end of a direction is never said.
+    /// Y1: "the remote's read hangs for ever": the end of a direction is never said.
     FinishUnsaid {}
 
     fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
@@ -179,7 +179,7 @@ broken! {
         id: ConnectionId,
         code: ResetCode,
         text: &str,
-    ) -> Result<(), NotPossible> {
+    ) -> Result<(), InvalidState> {
         self.reset.push(id);
         self.session.reset(now, id, code, text)
     }

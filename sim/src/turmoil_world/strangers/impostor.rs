@@ -32,7 +32,7 @@ pub(super) async fn answer(stage: Arc<Stage>, mut socket: Socket, healed: Cancel
     tokio::select! {
         biased;
         () = over => {}
-        // The other end may have had enough.
+        // The remote may have had enough.
         _ = talk(&stage, &mut socket, &opening) => {}
     }
 }

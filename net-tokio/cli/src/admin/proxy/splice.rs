@@ -78,7 +78,7 @@ pub(super) struct Unread {
     pub(super) b: bool,
 }
 
-/// What was written before a failure goes out: TLS may hold it back until the other end takes more.
+/// What was written before a failure goes out: TLS may hold it back until the remote takes more.
 async fn flush(mut a: impl AsyncWrite + Unpin, mut b: impl AsyncWrite + Unpin) {
     let flushes = async { tokio::join!(a.flush(), b.flush()) };
     // One of the two has failed.
@@ -252,7 +252,7 @@ mod tests {
         spliced.await.unwrap().unwrap();
     }
 
-    /// Takes nothing: the kernel has told that the other end is gone.
+    /// Takes nothing: the kernel has told that the remote is gone.
     struct Broken;
 
     impl AsyncWrite for Broken {
