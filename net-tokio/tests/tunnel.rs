@@ -166,7 +166,7 @@ async fn the_newest_session_wins() {
     while !(replaced && gone) {
         match in_time(events.recv()).await.unwrap() {
             ServerEvent::Connected { replaced: true, .. } => replaced = true,
-            ServerEvent::Gone { end: SessionEnd::Closed { .. }, .. } => gone = true,
+            ServerEvent::Disconnected { end: SessionEnd::Closed { .. }, .. } => gone = true,
             _ => {}
         }
     }
@@ -771,7 +771,7 @@ async fn a_client_that_is_disconnected_is_told_why() {
     };
     assert_eq!(text, "you owe rent");
     match in_time(events.recv()).await.unwrap() {
-        ServerEvent::Gone { session, .. } => assert_eq!(session, client.session),
+        ServerEvent::Disconnected { session, .. } => assert_eq!(session, client.session),
         event => panic!("{event:?}"),
     }
     tunnel.end().await;
@@ -877,7 +877,7 @@ async fn events_come_in_the_order_in_which_things_happen() {
                 newest = Some(session);
                 assert!(up.insert(session));
             }
-            ServerEvent::Gone { session, .. } => {
+            ServerEvent::Disconnected { session, .. } => {
                 newest.take_if(|newest| *newest == session);
                 assert!(up.remove(&session), "{session} is gone before it was there");
             }

@@ -34,7 +34,7 @@ pub(crate) struct Home {
     pub(crate) stop: CancellationToken,
     pub(crate) status: watch::Sender<AgentStatus>,
     /// Ends the wait before the next attempt, if it is waiting.
-    pub(crate) hurry: Arc<Notify>,
+    pub(crate) retry_now: Arc<Notify>,
     pub(crate) host: Option<Arc<dyn Host>>,
     /// In which its tasks run.
     pub(crate) span: Span,
@@ -287,8 +287,8 @@ impl AgentBuilder {
         let kill = Arc::new(tasks.kill_on_drop());
         let status = watch::Sender::new(AgentStatus::Connecting);
         let stop = CancellationToken::new();
-        let (hurry, span) = (Arc::default(), Span::none());
-        let home = Home { tasks, stop, status, hurry, host: None, span };
+        let (retry_now, span) = (Arc::default(), Span::none());
+        let home = Home { tasks, stop, status, retry_now, host: None, span };
         Agent { inner: self.run(home, Links::default()), _kill: kill }
     }
 
@@ -323,7 +323,7 @@ impl AgentBuilder {
             stop: home.stop,
             links,
             status: home.status,
-            hurry: home.hurry,
+            retry_now: home.retry_now,
             limits: Arc::default(),
             buffers: self.buffers,
             host: home.host,

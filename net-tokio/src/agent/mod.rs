@@ -79,7 +79,7 @@ struct Inner {
     links: Links,
     status: watch::Sender<AgentStatus>,
     /// Ends the wait before the next attempt to connect, if there is one.
-    hurry: Arc<Notify>,
+    retry_now: Arc<Notify>,
     /// Of what the server may cause to be logged, in all of its sessions.
     limits: Arc<Limits>,
     buffers: Buffers,

@@ -58,7 +58,7 @@ pub(super) async fn keep_connected(inner: Arc<Inner>, mut reconnect: Reconnect) 
         tokio::select! {
             biased;
             () = inner.stop.cancelled() => return,
-            () = inner.hurry.notified() => {}
+            () = inner.retry_now.notified() => {}
             () = tokio::time::sleep(delay) => {}
         }
     }

@@ -141,11 +141,11 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
     server.slow_down(&origin).await;
     origin.authenticates();
     let request = AuthRequest::of_hello(&hello, &origin);
-    match server.welcome(request, &Claim::None).await {
+    match server.authorize(request, &Claim::None).await {
         Ok(place) => match pending.accept().await {
             Ok(transport) => {
                 let dialect = Dialect::Extended;
-                let admission = Admission { place, remote: origin.remote, dialect };
+                let admission = Admission { permit: place, remote: origin.remote, dialect };
                 if let Err(refusal) = server.admit(transport, admission) {
                     server.log_refused(None, origin.remote, &refusal);
                 }

@@ -15,7 +15,7 @@ use super::auth::{AuthRequest, Grant, Origin};
 use super::handshakes::Source;
 use super::owner::{Leaving, SessionOwner};
 use super::peering::Claim;
-use super::sessions::{Added, Admission, Newcomer, Place};
+use super::sessions::{Added, Admission, NewSession, Permit};
 use super::turns::{Addresses, Warning};
 use super::{Inner, ServerEvent};
 use crate::handshake::{Refusal, upgrade};
@@ -36,11 +36,11 @@ const GLANCE: Duration = Duration::from_millis(20);
 
 impl Inner {
     /// The place of an end that may have a session.
-    pub(super) async fn welcome(
+    pub(super) async fn authorize(
         &self,
         request: AuthRequest,
         claim: &Claim,
-    ) -> Result<Place, Refusal> {
+    ) -> Result<Permit, Refusal> {
         let (key, remote) = (request.client_key.clone(), request.remote);
         let checks = self.sessions().checks();
         let answer = self.authenticator.authenticate(request).await;
@@ -118,7 +118,7 @@ impl Inner {
         }
     }
 
-    async fn place(&self, grant: Grant, checks: u64) -> Result<Place, Refusal> {
+    async fn place(&self, grant: Grant, checks: u64) -> Result<Permit, Refusal> {
         match self.incumbent(&grant.key).await {
             None => {
                 // Only what begins a session counts: an impostor that is refused takes nothing from the
@@ -194,7 +194,7 @@ impl Inner {
         }
     }
 
-    fn reserve(&self, grant: Grant, checks: u64) -> Result<Place, Refusal> {
+    fn reserve(&self, grant: Grant, checks: u64) -> Result<Permit, Refusal> {
         let sessions = self.sessions();
         if sessions.is_closed() {
             return Err(shutting_down());
@@ -226,9 +226,9 @@ impl Inner {
         transport: T,
         admission: Admission,
     ) -> Result<(), Refusal> {
-        let Admission { place: Place { grant, checks, .. }, remote, dialect } = &admission;
+        let Admission { permit: Permit { grant, checks, .. }, remote, dialect } = &admission;
         let (kind, Grant { key, identity, .. }) = (SessionKind::Agent, grant);
-        let newcomer = Newcomer { kind, grant, remote: *remote, dialect: *dialect };
+        let new = NewSession { kind, grant, remote: *remote, dialect: *dialect };
         // It outlives the handshake. Subscribers of spans and events may ask the server something:
         // they are called while nothing is locked.
         let limits = self.limits.of(key);
@@ -252,7 +252,7 @@ impl Inner {
             return Err(Refusal::unavailable("who may connect has changed meanwhile: try again"));
         }
         let Added { session, replaced, replaced_remote, task } = sessions
-            .add(&newcomer, Some(tasks.clone()), |session| {
+            .add(&new, Some(tasks.clone()), |session| {
                 prepare(&tasks, transport, options, |children| {
                     SessionOwner::new(Arc::clone(self), session, key.clone(), children.clone())
                 })

@@ -35,7 +35,7 @@ const TAKEOVERS: u32 = 100;
 /// What a [`Server`] can be told before it starts. Everything has a default.
 pub struct ServerBuilder {
     authenticator: Authenticator,
-    backdial: Handler,
+    client_dials: Handler,
     keepalive: Keepalive,
     session: SessionConfig,
     registry: RegistryLimits,
@@ -54,7 +54,7 @@ impl ServerBuilder {
     pub(super) fn new(authenticator: Authenticator) -> Self {
         Self {
             authenticator,
-            backdial: Handler::refusing("this server does not let its clients dial"),
+            client_dials: Handler::refusing("this server does not let its clients dial"),
             keepalive: Keepalive::default(),
             session: SessionConfig::default(),
             registry: RegistryLimits::default(),
@@ -78,14 +78,14 @@ impl ServerBuilder {
         F: Fn(String, Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        self.backdial = Handler::by_client(answer);
+        self.client_dials = Handler::by_client(answer);
         self
     }
 
     /// Lets clients dial through the server what the policy allows.
     #[must_use]
     pub fn allow_dials_by_policy(mut self, policy: Policy) -> Self {
-        self.backdial = Handler::by_policy(policy);
+        self.client_dials = Handler::by_policy(policy);
         self
     }
 
@@ -200,7 +200,7 @@ impl ServerBuilder {
         let sessions = Sessions::new(self.registry, self.identity, Turns::new(self.min_turn), pace);
         let inner = Inner {
             authenticator: self.authenticator,
-            backdial: self.backdial,
+            client_dials: self.client_dials,
             keepalive: self.keepalive,
             web_socket: WebSocketOptions {
                 max_message: session.limits.max_message,

@@ -8,7 +8,7 @@ use watertight_core::session::OpenError;
 use watertight_core::wire::ResetCode;
 
 use super::Inner;
-use super::sessions::Way;
+use super::sessions::DialRoute;
 use crate::redial::is_stale;
 use crate::stream::{DialError, TunnelStream, dial_client};
 
@@ -56,7 +56,7 @@ impl Inner {
     }
 }
 
-impl Way {
+impl DialRoute {
     async fn dial(
         &self,
         key: &str,

@@ -25,7 +25,7 @@ pub enum ServerEvent {
         replaced: bool,
     },
     /// A session has ended. A client whose session was replaced is still connected.
-    Gone {
+    Disconnected {
         /// The client.
         key: String,
         /// The session, which was announced as connected before.
@@ -45,7 +45,7 @@ pub enum ServerEvent {
         dialect: Dialect,
     },
     /// A session with a peer has ended.
-    PeerGone {
+    PeerDisconnected {
         /// The peer.
         id: String,
         /// The session, which was announced as connected before.

@@ -73,7 +73,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Inner {
     authenticator: Authenticator,
-    backdial: Handler,
+    client_dials: Handler,
     keepalive: Keepalive,
     session: SessionConfig,
     web_socket: WebSocketOptions,

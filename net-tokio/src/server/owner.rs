@@ -44,7 +44,7 @@ impl SessionOwner {
         let mut sessions = self.server.sessions();
         sessions.remove(self.session);
         let (key, session) = (self.key.clone(), self.session);
-        self.server.announce(ServerEvent::Gone { key, session, end });
+        self.server.announce(ServerEvent::Disconnected { key, session, end });
     }
 }
 
@@ -54,7 +54,7 @@ impl Owner for SessionOwner {
             Event::Incoming { id, target, within } => {
                 let incoming = Incoming::new(Arc::clone(shared), id, target, within);
                 let keepalive = self.server.keepalive;
-                self.server.backdial.spawn(&self.children, &self.key, incoming, keepalive);
+                self.server.client_dials.spawn(&self.children, &self.key, incoming, keepalive);
             }
             Event::GoingAway { code, text } => {
                 let (limit, text) = (&shared.limits().sessions, &*shortened_text(&text));

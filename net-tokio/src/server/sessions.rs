@@ -96,51 +96,51 @@ pub(super) struct Running {
 }
 
 /// Room for one session of a client, kept until it is dropped: whoever has it is not refused for
-/// want of room after it was told that it is welcome.
+/// want of room after it was told that it is authorize.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     pub(crate) grant: Grant,
     /// How often everybody had been asked again before it was granted.
     pub(super) checks: u64,
-    places: Arc<Places>,
+    permits: Arc<Permits>,
 }
 
-/// How many places each client has that has some.
-type Places = Mutex<BTreeMap<String, usize>>;
+/// How many permits each client has that has some.
+type Permits = Mutex<BTreeMap<String, usize>>;
 
-impl Place {
-    fn new(grant: Grant, checks: u64, places: &Arc<Places>) -> Self {
-        *lock(places).entry(grant.key.clone()).or_default() += 1;
-        Self { grant, checks, places: Arc::clone(places) }
+impl Permit {
+    fn new(grant: Grant, checks: u64, permits: &Arc<Permits>) -> Self {
+        *lock(permits).entry(grant.key.clone()).or_default() += 1;
+        Self { grant, checks, permits: Arc::clone(permits) }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut places = lock(&self.places);
-        if let Some(count) = places.get_mut(&self.grant.key) {
+        let mut permits = lock(&self.permits);
+        if let Some(count) = permits.get_mut(&self.grant.key) {
             *count -= 1;
             if *count == 0 {
-                places.remove(&self.grant.key);
+                permits.remove(&self.grant.key);
             }
         }
     }
 }
 
-fn lock(places: &Places) -> MutexGuard<'_, BTreeMap<String, usize>> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(permits: &Permits) -> MutexGuard<'_, BTreeMap<String, usize>> {
+    permits.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a session starts with.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    pub(crate) place: Place,
+    pub(crate) permit: Permit,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) dialect: Dialect,
 }
 
 /// Who begins a session.
-pub(crate) struct Newcomer<'a> {
+pub(crate) struct NewSession<'a> {
     pub(crate) kind: SessionKind,
     /// That of a peer is its id.
     pub(crate) grant: &'a Grant,
@@ -149,12 +149,12 @@ pub(crate) struct Newcomer<'a> {
 }
 
 /// A session to dial on, and what to ask it for a client.
-pub(crate) struct Way {
+pub(crate) struct DialRoute {
     pub(crate) candidate: Candidate,
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What came of a [`Newcomer`].
+/// What came of a [`NewSession`].
 pub(crate) struct Added<R> {
     pub(crate) session: SessionKey,
     /// The older session that it took over from, which is to be told.
@@ -178,7 +178,7 @@ pub(crate) struct Sessions {
     /// Of wrong tokens.
     pub(super) guesses: Pace<Source>,
     books: Books,
-    places: Arc<Places>,
+    permits: Arc<Permits>,
     max_agents: usize,
     /// How often everybody was asked again who he is.
     checks: u64,
@@ -204,24 +204,24 @@ impl Sessions {
             pace,
             guesses: Pace::new(GUESS),
             books: Books::default(),
-            places: Arc::default(),
+            permits: Arc::default(),
             checks: 0,
             closed: false,
         }
     }
 
     /// Keeps room for a session of this client. One that replaces another session always has it.
-    pub(crate) fn reserve(&self, grant: Grant, checks: u64) -> Result<Place, RegistryError> {
+    pub(crate) fn reserve(&self, grant: Grant, checks: u64) -> Result<Permit, RegistryError> {
         let key = &grant.key;
         let is_new = |key: &String| self.registry.lookup_local(key).is_none();
-        if is_new(key) && !lock(&self.places).contains_key(key) {
+        if is_new(key) && !lock(&self.permits).contains_key(key) {
             let live = self.registry.ledger().agents.live;
-            let reserved = lock(&self.places).keys().filter(|key| is_new(key)).count();
+            let reserved = lock(&self.permits).keys().filter(|key| is_new(key)).count();
             if live + reserved as u64 >= self.max_agents as u64 {
                 return Err(RegistryError::TooManyAgents { limit: self.max_agents });
             }
         }
-        Ok(Place::new(grant, checks, &self.places))
+        Ok(Permit::new(grant, checks, &self.permits))
     }
 
     /// The session of a client that stays for a while, if it is alive: two agents take turns.
@@ -245,11 +245,11 @@ impl Sessions {
     /// `tasks`, where there are some of the session's own.
     pub(crate) fn add<R>(
         &mut self,
-        newcomer: &Newcomer<'_>,
+        new: &NewSession<'_>,
         tasks: Option<Tasks>,
         prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
     ) -> Result<Added<R>, RegistryError> {
-        let Newcomer { kind, grant, remote, dialect } = *newcomer;
+        let NewSession { kind, grant, remote, dialect } = *new;
         let key = &*grant.key;
         let inserted = match kind {
             SessionKind::Agent => self.registry.insert_agent(key)?,
@@ -304,11 +304,11 @@ impl Sessions {
     }
 
     /// The best way to a client, other than those that were tried.
-    pub(crate) fn way(&self, key: &str, tried: &[SessionKey]) -> Option<Way> {
+    pub(crate) fn way(&self, key: &str, tried: &[SessionKey]) -> Option<DialRoute> {
         self.candidates(key).find_map(|candidate| {
             let session = candidate.session();
             let untried = !tried.contains(&session);
-            untried.then(|| self.shared(session))?.map(|shared| Way { candidate, shared })
+            untried.then(|| self.shared(session))?.map(|shared| DialRoute { candidate, shared })
         })
     }
 
@@ -351,7 +351,7 @@ impl Sessions {
         let streams = |shared: &Arc<Shared>| shared.lock().handles();
         Kept {
             streams: self.running().chain(&held).map(streams).sum(),
-            permits: lock(&self.places).values().sum(),
+            permits: lock(&self.permits).values().sum(),
             sessions: self.crowd.sessions(),
             held: held.len(),
             ..Kept::default()
@@ -421,7 +421,7 @@ mod tests {
         assert!(!ServerLedger { registry: registry.ledger(), ..even }.is_settled());
     }
 
-    fn reserve(sessions: &Sessions, key: &str) -> Result<Place, RegistryError> {
+    fn reserve(sessions: &Sessions, key: &str) -> Result<Permit, RegistryError> {
         sessions.reserve(Grant::new(key), 0)
     }
 
@@ -432,9 +432,9 @@ mod tests {
             Sessions::new(limits, None, Turns::new(Duration::ZERO), Pace::new(Duration::ZERO));
         let full = RegistryError::TooManyAgents { limit: 2 };
         let old = sessions.registry.insert_agent("a").unwrap().session;
-        let place = reserve(&sessions, "b").unwrap();
+        let permit = reserve(&sessions, "b").unwrap();
         assert_eq!(reserve(&sessions, "c").unwrap_err(), full);
-        drop(place);
+        drop(permit);
 
         // One that comes again is counted once, also when its old session ends meanwhile.
         let again = [(); 2].map(|()| reserve(&sessions, "a").unwrap());

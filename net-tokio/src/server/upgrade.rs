@@ -19,7 +19,7 @@ use watertight_core::wire::Dialect;
 use super::Inner;
 use super::auth::{AuthRequest, Origin};
 use super::peering::{Claim, Claimed, PeerAdmission};
-use super::sessions::{Admission, Place};
+use super::sessions::{Admission, Permit};
 use crate::handshake::{Refusal, nonce, upgrade};
 use crate::metrics::handshake_refused;
 use crate::transport::{BoxIo, Prefixed, WebSocket};
@@ -101,14 +101,14 @@ impl UpgradeService {
             claim => {
                 origin.authenticates();
                 let request = AuthRequest::of_upgrade(parts, &origin);
-                let place = match welcome_in_time(&self.server, request, &claim).await {
+                let place = match authorize_in_time(&self.server, request, &claim).await {
                     Ok(place) => place,
                     Err(refusal) => {
                         self.server.count_guess(&origin, &refusal);
                         return Err(refusal);
                     }
                 };
-                Welcome::Client(Admission { place, remote, dialect })
+                Welcome::Client(Admission { permit: place, remote, dialect })
             }
         };
         let server = Arc::clone(&self.server);
@@ -147,13 +147,13 @@ impl Welcome {
 }
 
 /// The embedder's hook may wait for somebody who never answers.
-async fn welcome_in_time(
+async fn authorize_in_time(
     server: &Inner,
     request: AuthRequest,
     claim: &Claim,
-) -> Result<Place, Refusal> {
+) -> Result<Permit, Refusal> {
     let place =
-        tokio::time::timeout(server.handshake_timeout, server.welcome(request, claim)).await;
+        tokio::time::timeout(server.handshake_timeout, server.authorize(request, claim)).await;
     place.unwrap_or_else(|_| {
         handshake_refused("timeout");
         debug!("no answer from the authentication hook in time");
@@ -162,15 +162,15 @@ async fn welcome_in_time(
 }
 
 /// Starts the session once the HTTP server has let go of the socket.
-async fn start(server: Arc<Inner>, upgraded: OnUpgrade, welcome: Welcome) {
+async fn start(server: Arc<Inner>, upgraded: OnUpgrade, authorize: Welcome) {
     let deadline = server.handshake_timeout;
     let (io, leftover) = match tokio::time::timeout(deadline, upgraded).await {
         Ok(Ok(io)) => bare(io),
         Ok(Err(error)) => return debug!(%error, "gone before the session began"),
         Err(_) => return debug!("the HTTP server did not hand the socket over in time"),
     };
-    let options = server.web_socket.of(welcome.dialect());
-    let admitted = match welcome {
+    let options = server.web_socket.of(authorize.dialect());
+    let admitted = match authorize {
         Welcome::Client(admission) => {
             let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
             server.admit(transport, admission)

@@ -46,7 +46,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {
 pub type BoxIo = Box<dyn Io>;
 
 /// Queued bytes above which a transport has no room until the socket takes some. Enough to fill a
-/// socket buffer in one write, little enough that a message in a hurry does not wait behind it.
+/// socket buffer in one write, little enough that a message in a retry_now does not wait behind it.
 const MAX_QUEUED: usize = 128 * 1024;
 
 /// What the remote sent.

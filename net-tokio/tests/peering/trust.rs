@@ -140,7 +140,9 @@ async fn the_same_peer_again_is_nothing_and_another_one_takes_its_place() {
     assert!(a.peer("b").incoming.is_none_or(|incoming| incoming.session != session));
     let mut gone = Vec::new();
     while gone.len() < 2 {
-        if let ServerEvent::PeerGone { id, direction, .. } = in_time(events.recv()).await.unwrap() {
+        if let ServerEvent::PeerDisconnected { id, direction, .. } =
+            in_time(events.recv()).await.unwrap()
+        {
             assert_eq!(id, "b");
             gone.push(direction);
         }

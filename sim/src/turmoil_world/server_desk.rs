@@ -61,13 +61,13 @@ impl ServerDesk {
             ServerEvent::PeerConnected { id, session, direction, .. } => {
                 self.roll.began(stage.now(), session, With::peer(&id, direction))
             }
-            ServerEvent::Gone { session, .. }
+            ServerEvent::Disconnected { session, .. }
                 if stage.deviation == Deviation::ReplacedUntold
                     && self.roll.is_replaced(session) =>
             {
                 Ok(())
             }
-            ServerEvent::Gone { key, session, end } => {
+            ServerEvent::Disconnected { key, session, end } => {
                 if !matches!(end, SessionEnd::Silent(_) | SessionEnd::Transport(_)) {
                     self.logged_in.remove(&key);
                 }
@@ -76,7 +76,7 @@ impl ServerDesk {
                 note_end(stage, &end);
                 self.roll.ended(session)
             }
-            ServerEvent::PeerGone { session, end, .. } => {
+            ServerEvent::PeerDisconnected { session, end, .. } => {
                 let fault = blame(&end).filter(|_| !stage.has_impostors());
                 *blamed = blamed.take().or(fault);
                 let passes = |stream: &super::stream::Stream| {

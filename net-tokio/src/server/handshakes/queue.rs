@@ -173,7 +173,7 @@ impl Queue {
         Some(number)
     }
 
-    /// The one that goes for a newcomer: of the source with the most waiting ones the oldest silent
+    /// The one that goes for a new: of the source with the most waiting ones the oldest silent
     /// one; the last one in its queue if all have spoken. Where each source has one, all are looked at.
     fn superfluous(&self) -> Option<(Source, Stage, u64)> {
         let (mut source, sockets) = self.waiting.heaviest()?;

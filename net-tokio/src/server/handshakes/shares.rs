@@ -51,7 +51,7 @@ pub(super) struct Shares {
 }
 
 /// How many sockets a source has. Of two that have as many, the one with the oldest socket weighs more: where
-/// each has one, a newcomer stays.
+/// each has one, a new stays.
 type Weight = (usize, Reverse<Option<u64>>);
 
 fn weight(sockets: &BTreeSet<u64>) -> Weight {

@@ -35,7 +35,7 @@ pub(in crate::server) struct Known {
     /// Ends the attempts to connect to it.
     pub(in crate::server) stop: CancellationToken,
     /// Ends the wait before the next one.
-    pub(in crate::server) hurry: Arc<Notify>,
+    pub(in crate::server) retry_now: Arc<Notify>,
     pub(in crate::server) status: watch::Receiver<AgentStatus>,
 }
 
@@ -62,7 +62,7 @@ pub(in crate::server) enum Claim {
     /// It has sent the token of this peer, which was not to be sent.
     Sent(String),
     /// It is this server itself, or one that goes by the same id.
-    Oneself(String),
+    OwnId(String),
 }
 
 impl Claim {
@@ -210,7 +210,7 @@ impl PeerBook {
         match proved {
             Some(known) if !secret && !known.peer.remotedialer => Claim::Sent(id.to_string()),
             Some(known) => Claim::Proved { id: id.to_string(), number: known.number },
-            None if own.into() => Claim::Oneself(id.to_string()),
+            None if own.into() => Claim::OwnId(id.to_string()),
             None => Claim::Unproved(id.to_string()),
         }
     }
@@ -233,7 +233,7 @@ mod tests {
             number,
             found_by: None,
             stop: CancellationToken::new(),
-            hurry: Arc::default(),
+            retry_now: Arc::default(),
             status: watch::Sender::new(AgentStatus::Connecting).subscribe(),
         });
         book
@@ -264,7 +264,7 @@ mod tests {
         for (id, token) in [("b", "a-token"), ("b", "b-toke"), ("c", "b-token"), ("a", "b-token")] {
             assert_eq!(claim(id, token), Claim::Unproved(id.to_string()), "{id} {token}");
         }
-        assert_eq!(claim("a", "a-token"), Claim::Oneself("a".into()));
+        assert_eq!(claim("a", "a-token"), Claim::OwnId("a".into()));
         for (id, token) in [(None, Some("b-token")), (Some("b"), None), (Some("b"), Some(""))] {
             assert_eq!(book.claim(id, token, true), Claim::None, "{id:?} {token:?}");
         }

@@ -18,7 +18,7 @@ use crate::log_limit::{Limits, shortened, shortened_text, some};
 use crate::metrics::handshake_refused;
 use crate::server::auth::Grant;
 use crate::server::owner::Leaving;
-use crate::server::sessions::{Added, Newcomer};
+use crate::server::sessions::{Added, NewSession};
 use crate::server::{Inner, ServerEvent};
 use crate::session::{Owner, RunOptions, Shared, prepare};
 use crate::stream::Incoming;
@@ -58,7 +58,7 @@ impl Inner {
     ) -> Result<Claim, Refusal> {
         let claim = self.read_claim(headers, secret)?;
         let (id, refusal) = match claim {
-            Claim::Oneself(id) => {
+            Claim::OwnId(id) => {
                 let refusal = Refusal::forbidden(format!(
                     "peer id {id:?} is this server's own: it connected to itself, or two servers \
                      have one id"
@@ -91,7 +91,7 @@ impl Inner {
         if book.is_empty() {
             return Ok(Claim::Unproved(id));
         }
-        Ok(if is_own { Claim::Oneself(id) } else { Claim::Proves { id, nonce: nonce.to_string() } })
+        Ok(if is_own { Claim::OwnId(id) } else { Claim::Proves { id, nonce: nonce.to_string() } })
     }
 
     /// Has an end prove that it is a peer, and proves who this server is. An end whose id is unknown
@@ -164,9 +164,9 @@ impl Inner {
             Refusal::unavailable("this peer connects too often").retry_after(wait)
         })?;
         let grant = Grant::new(id);
-        let newcomer = Newcomer { kind, grant: &grant, remote: *remote, dialect: *dialect };
+        let new = NewSession { kind, grant: &grant, remote: *remote, dialect: *dialect };
         let Added { session, replaced, task, .. } = sessions
-            .add(&newcomer, Some(tasks.clone()), |session| {
+            .add(&new, Some(tasks.clone()), |session| {
                 let owner = PeerOwner {
                     server: Arc::clone(self),
                     session,
@@ -185,11 +185,11 @@ impl Inner {
             direction: PeerDirection::Incoming,
             dialect: *dialect,
         });
-        let hurry = sessions.book().get(id).map(|known| Arc::clone(&known.hurry));
+        let retry_now = sessions.book().get(id).map(|known| Arc::clone(&known.retry_now));
         drop(sessions);
-        if let Some(hurry) = hurry {
+        if let Some(retry_now) = retry_now {
             // It is there: no use in waiting before it is tried again.
-            hurry.notify_waiters();
+            retry_now.notify_waiters();
         }
         if let Some(old) = replaced {
             old.retire("a newer session of this peer took over");
@@ -258,7 +258,7 @@ impl PeerOwner {
         }
         let mut sessions = self.server.sessions();
         sessions.remove(self.session);
-        self.server.announce(ServerEvent::PeerGone {
+        self.server.announce(ServerEvent::PeerDisconnected {
             id: self.id.clone(),
             session: self.session,
             direction: PeerDirection::Incoming,

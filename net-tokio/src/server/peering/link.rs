@@ -16,7 +16,7 @@ use crate::handshake::{ClientHello, PeerRemote};
 use crate::metrics::PeerMeter;
 use crate::serve::Handler;
 use crate::server::auth::Grant;
-use crate::server::sessions::Newcomer;
+use crate::server::sessions::NewSession;
 use crate::server::{Inner, ServerEvent};
 use crate::session::Shared;
 use crate::tasks::Tasks;
@@ -25,9 +25,9 @@ use crate::tasks::Tasks;
 const BATCH: usize = 256;
 
 /// What the book has in hand of a link.
-pub(super) struct Reins {
+pub(super) struct LinkControl {
     pub(super) stop: CancellationToken,
-    pub(super) hurry: Arc<Notify>,
+    pub(super) retry_now: Arc<Notify>,
     pub(super) status: watch::Sender<AgentStatus>,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn start(
     peer: &Peer,
     number: u64,
     meter: PeerMeter,
-    Reins { stop, hurry, status }: Reins,
+    LinkControl { stop, retry_now, status }: LinkControl,
 ) {
     let tasks = server.tasks.child();
     let link = PeerLink {
@@ -76,7 +76,7 @@ pub(super) fn start(
         None => builder,
     };
     let span = info_span!(parent: None, "peer", id = peer.id);
-    builder.start_at(Home { tasks, stop, status, hurry, host: Some(Arc::new(link)), span });
+    builder.start_at(Home { tasks, stop, status, retry_now, host: Some(Arc::new(link)), span });
 }
 
 /// Keeps a peer's outgoing sessions among those of the server.
@@ -109,8 +109,8 @@ impl PeerLink {
         }
         let kind = SessionKind::OutgoingPeer;
         let grant = Grant::new(&self.id);
-        let newcomer = Newcomer { kind, grant: &grant, remote: None, dialect };
-        let added = sessions.add(&newcomer, None, |_| (Arc::clone(shared), ()));
+        let new = NewSession { kind, grant: &grant, remote: None, dialect };
+        let added = sessions.add(&new, None, |_| (Arc::clone(shared), ()));
         // There is room for the sessions of every peer in the book.
         let added = added.ok()?;
         self.server.announce(ServerEvent::PeerConnected {
@@ -151,7 +151,7 @@ impl Host for PeerLink {
         self.meter.disconnected();
         let mut sessions = self.server.sessions();
         sessions.remove(session);
-        self.server.announce(ServerEvent::PeerGone {
+        self.server.announce(ServerEvent::PeerDisconnected {
             id: self.id.clone(),
             session,
             direction: PeerDirection::Outgoing,

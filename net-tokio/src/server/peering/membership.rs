@@ -35,35 +35,42 @@ impl Inner {
                 return Ok(());
             }
         }
-        let ousted = sessions.oust(&peer.id);
+        let removed = sessions.remove_peer(&peer.id);
         let (status, standing) = watch::channel(AgentStatus::Connecting);
         let number = sessions.book_mut().number();
-        let (stop, hurry) = (self.stop.child_token(), Arc::default());
+        let (stop, retry_now) = (self.stop.child_token(), Arc::default());
         sessions.book_mut().insert(Known {
             peer: peer.clone(),
             number,
             found_by,
             stop: stop.clone(),
-            hurry: Arc::clone(&hurry),
+            retry_now: Arc::clone(&retry_now),
             status: standing,
         });
         drop(sessions);
-        if let Some(ousted) = ousted {
-            ousted.end("this peer is to be reached in another way");
+        if let Some(removed) = removed {
+            removed.end("this peer is to be reached in another way");
         }
         info!(id = peer.id, endpoint = %peer.endpoint, "peer added");
         let searched_for = found_by.map(|_| peer.endpoint.to_string());
         let meter = PeerMeter::new(searched_for.unwrap_or_else(|| peer.id.clone()));
-        link::start(self, &identity, &peer, number, meter, link::Reins { stop, hurry, status });
+        link::start(
+            self,
+            &identity,
+            &peer,
+            number,
+            meter,
+            link::LinkControl { stop, retry_now, status },
+        );
         Ok(())
     }
 
     /// Removes a peer, or leaves it alone if it was not found by this search.
     pub(super) fn remove_peer(&self, id: &str, found_by: Option<u64>) -> bool {
-        let ousted = self.sessions().oust_found_by(id, found_by);
-        let Some(ousted) = ousted else { return false };
+        let removed = self.sessions().remove_peer_found_by(id, found_by);
+        let Some(removed) = removed else { return false };
         info!(id, "peer removed");
-        ousted.end("this server is no peer any more");
+        removed.end("this server is no peer any more");
         true
     }
 }

@@ -15,12 +15,12 @@ use crate::server::sessions::{Running, Sessions};
 use crate::session::Shared;
 
 /// What is left of a peer that is none any more, to be ended while the books are free.
-pub(super) struct Ousted {
+pub(super) struct RemovedPeer {
     stop: CancellationToken,
     sessions: Vec<Arc<Shared>>,
 }
 
-impl Ousted {
+impl RemovedPeer {
     /// Closes its sessions in both directions, and connects no more.
     pub(super) fn end(self, text: &str) {
         self.stop.cancel();
@@ -42,7 +42,7 @@ impl Sessions {
     }
 
     /// The peer is none any more, from now on: it cannot connect, and its routes are gone.
-    pub(super) fn oust(&mut self, id: &str) -> Option<Ousted> {
+    pub(super) fn remove_peer(&mut self, id: &str) -> Option<RemovedPeer> {
         let Known { stop, .. } = self.book.remove(id)?;
         self.registry.remove_peer(id).for_each(drop);
         self.observe_routes();
@@ -51,16 +51,20 @@ impl Sessions {
             |running: &&Running| running.kind != SessionKind::Agent && running.grant.key == id;
         let running = self.running.values().filter(is_its);
         let sessions = running.map(|running| Arc::clone(&running.shared)).collect();
-        Some(Ousted { stop, sessions })
+        Some(RemovedPeer { stop, sessions })
     }
 
     /// The same, unless the peer is to be one that this search found, and is not.
-    pub(super) fn oust_found_by(&mut self, id: &str, search: Option<u64>) -> Option<Ousted> {
+    pub(super) fn remove_peer_found_by(
+        &mut self,
+        id: &str,
+        search: Option<u64>,
+    ) -> Option<RemovedPeer> {
         let known = self.book.get(id)?;
         if search.is_some() && known.found_by != search {
             return None;
         }
-        self.oust(id)
+        self.remove_peer(id)
     }
 
     /// Announces to a peer at most so many clients after this one; the last of them if there may be
