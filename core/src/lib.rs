@@ -12,7 +12,8 @@
 //!
 //! | term | means |
 //! | --- | --- |
-//! | agent, server, client | an *agent* keeps a session open to a *server*; the server calls it a *client*, and names it by its *client key* |
+//! | agent, server | an *agent* keeps a session open to a *server* |
+//! | client, client key | an agent as its server sees it, and the name of it |
 //! | peer | a server that another server has a session with, and nothing else |
 //! | remote | the other end of a session |
 //! | connector, acceptor | the end of a session that made the transport, and the one that answered |
@@ -32,7 +33,7 @@
 //! | credit, window | bytes that the remote may still send; how many of them are granted at a time |
 //! | window probe | one byte that asks a stopped remote whether it has space (as TCP's zero-window probe) |
 //! | readable(n), writable(n) | bytes that a call would give or take now |
-//! | new flows, old flows, deficit, quantum | the terms of deficit round robin with a list of new flows (RFC 8290) |
+//! | new and old flows, deficit, quantum | terms of deficit round robin with a list of new flows (RFC 8290) |
 //! | sliding window of ids | used ids, of the newest (RFC 6479) |
 //! | coalescing | small messages joined into one system call |
 //! | backoff | the pause before another attempt |

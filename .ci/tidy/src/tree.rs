@@ -61,7 +61,9 @@ impl Tree {
 /// The Rust and Markdown files.
 fn files(root: &Path) -> BTreeMap<String, String> {
     let walk = WalkDir::new(root).into_iter().filter_entry(|entry| !is_generated(entry));
-    let paths = walk.filter_map(Result::ok).map(DirEntry::into_path);
+    // A link is the file of another place, such as a package's README.
+    let files = walk.filter_map(Result::ok).filter(|entry| !entry.path_is_symlink());
+    let paths = files.map(DirEntry::into_path);
     let wanted =
         paths.filter(|path| path.extension().is_some_and(|end| end == "rs" || end == "md"));
     wanted

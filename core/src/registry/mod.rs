@@ -14,18 +14,20 @@ mod limits;
 mod peer_target;
 mod routes;
 mod sessions;
+mod transition;
 
 use alloc::collections::BTreeMap;
 
 pub use ledger::{RegistryLedger, Tally};
 pub use limits::{RegistryError, RegistryLimits};
 pub use peer_target::{
-    Candidate, InvalidPeerTarget, NotEncodable, lacks_client, no_such_client, peer_target,
+    InvalidPeerTarget, NotEncodable, lacks_client, no_such_client, peer_target,
     says_no_such_client, split_peer_target,
 };
 pub(crate) use routes::check_route;
-pub use routes::{Announcement, RouteChange};
-pub use sessions::{Entry, InsertedSession, RemovedSession, SessionKey, SessionKind};
+pub use routes::{Announcement, Candidate, RouteChange};
+pub use sessions::{Entry, SessionKey, SessionKind};
+pub use transition::{InsertedSession, RemovedSession};
 
 use crate::wire::{ClientRoute, Dialect};
 use ledger::Counter;

@@ -10,7 +10,6 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
-use super::SessionKey;
 use crate::ConnectionEnd;
 use crate::wire::{Dialect, ResetCode, base};
 
@@ -147,46 +146,6 @@ fn unescape(escaped: &str) -> Result<Cow<'_, str>, InvalidPeerTarget> {
 fn read_escape(text: &str) -> Result<(char, usize), InvalidPeerTarget> {
     let escape = ESCAPES.iter().find(|(_, code)| text.starts_with(code));
     escape.map(|&(special, code)| (special, code.len())).ok_or(InvalidPeerTarget::Escape)
-}
-
-/// A session through which a client can be dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Candidate {
-    /// The client's own.
-    Local(SessionKey),
-    /// That of a peer server which announced the client.
-    Peer {
-        /// The peer's session.
-        session: SessionKey,
-        /// What the peer speaks.
-        dialect: Dialect,
-    },
-}
-
-impl Candidate {
-    /// The session to open the connection in.
-    #[must_use]
-    pub const fn session(self) -> SessionKey {
-        match self {
-            Self::Local(session) | Self::Peer { session, .. } => session,
-        }
-    }
-
-    /// What to ask the session for: the target itself, or through a peer [`peer_target`].
-    ///
-    /// # Errors
-    ///
-    /// The peer's dialect cannot express the client's key.
-    pub fn target<'a>(
-        self,
-        client_key: &str,
-        target: &'a str,
-    ) -> Result<Cow<'a, str>, NotEncodable> {
-        match self {
-            Self::Local(_) => Ok(Cow::Borrowed(target)),
-            Self::Peer { dialect, .. } => peer_target(dialect, client_key, target).map(Cow::Owned),
-        }
-    }
 }
 
 /// The words for a client that is not there, as the Go end puts them.

@@ -1,12 +1,14 @@
 //! Routes: clients that are reachable through peer servers.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::ledger::{Counter, Tally};
-use super::peer_target::{NotEncodable, check_key};
-use super::{RegistryError, RegistryLimits, SessionKey};
+use super::limits::{RegistryError, RegistryLimits};
+use super::peer_target::{NotEncodable, check_key, peer_target};
+use super::sessions::SessionKey;
 use crate::wire::{Body, ClientRoute, Dialect, base};
 
 /// What peers announced, found by client and by peer.
@@ -200,6 +202,46 @@ impl Routes {
         let of_peer = self.by_peer.get(&peer);
         if of_peer.is_some_and(|it| it.routes.is_empty() && it.former.is_empty()) {
             self.by_peer.remove(&peer);
+        }
+    }
+}
+
+/// A session through which a client can be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// The client's own.
+    Local(SessionKey),
+    /// That of a peer server which announced the client.
+    Peer {
+        /// The peer's session.
+        session: SessionKey,
+        /// What the peer speaks.
+        dialect: Dialect,
+    },
+}
+
+impl Candidate {
+    /// The session to open the connection in.
+    #[must_use]
+    pub const fn session(self) -> SessionKey {
+        match self {
+            Self::Local(session) | Self::Peer { session, .. } => session,
+        }
+    }
+
+    /// What to ask the session for: the target itself, or through a peer [`peer_target`].
+    ///
+    /// # Errors
+    ///
+    /// The peer's dialect cannot express the client's key.
+    pub fn target<'a>(
+        self,
+        client_key: &str,
+        target: &'a str,
+    ) -> Result<Cow<'a, str>, NotEncodable> {
+        match self {
+            Self::Local(_) => Ok(Cow::Borrowed(target)),
+            Self::Peer { dialect, .. } => peer_target(dialect, client_key, target).map(Cow::Owned),
         }
     }
 }

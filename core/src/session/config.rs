@@ -131,8 +131,8 @@ pub struct Timing {
     /// Whether Settings carry the silence, so that a watertight remote pings in time: yes, unless set.
     /// Searches that count every message leave it out.
     pub announce_silence: bool,
-    /// How long the remote's side of the transport may take nothing of what is queued: as long as `silence`, since an end
-    /// that is heard and does not read is no better than a silent one.
+    /// How long the remote's side of the transport may take nothing of what is queued: as long as
+    /// `silence`, since a remote that sends and does not read is no better than a silent one.
     pub stall: Duration,
     /// How long a dial of ours may go unanswered, where the caller gives no other time. Fifteen
     /// seconds is what remotedialer allows.

@@ -1,9 +1,9 @@
 //! Flow control: what the remote is sent about it, and which writers it wakes.
 
 use super::common::Common;
-use super::connections::Shared;
 use super::input::Handled;
 use super::row::Row;
+use super::shared::Shared;
 use super::{Event, ProtocolViolation, Session};
 use crate::connection::{Excess, Flow, Pressure};
 use crate::wire::Body;

@@ -2,18 +2,10 @@
 
 use core::time::Duration;
 
-use super::common::Common;
 use super::{Session, SessionEnd};
+use crate::Instant;
 use crate::timers::Timer;
 use crate::wire::Dialect;
-use crate::{Instant, Role};
-
-/// How many pings the remote may miss.
-const PINGS: u32 = 3;
-
-/// The shortest interval that a remote can ask for by its Settings: a shorter one would be work at no
-/// cost of its own.
-const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is known of the remote's being there.
 #[derive(Debug)]
@@ -93,23 +85,6 @@ impl Keepalive {
 pub struct Probe {
     ping: u64,
     at: Instant,
-}
-
-impl Common {
-    /// Whether this end pings by itself: in the base dialect only the connector does. An acceptor
-    /// pings there to learn how old a reconciliation list is.
-    pub(super) fn pings(&self) -> bool {
-        self.dialect == Dialect::Extended || self.role == Role::Connector
-    }
-
-    /// The own interval, or a shorter one for a remote that is less patient.
-    pub(super) fn ping_interval(&self) -> Duration {
-        let own = self.config.timing.ping_interval;
-        match self.remote.map_or(0, |settings| settings.silence) {
-            0 => own,
-            silence => own.min((Duration::from_millis(silence) / PINGS).max(LEAST_INTERVAL)),
-        }
-    }
 }
 
 impl Session {

@@ -20,6 +20,7 @@ mod pending_dials;
 mod reconcile;
 mod row;
 mod schedule;
+mod shared;
 mod timeouts;
 mod transmit;
 

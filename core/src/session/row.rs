@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::Event;
 use super::common::Common;
-use super::connections::{Shared, Totals};
+use super::shared::{Shared, Totals};
 use crate::ConnectionId;
 use crate::connection::{Connection, Scheduling};
 use crate::ledger::Cause;

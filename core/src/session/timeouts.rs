@@ -1,11 +1,20 @@
 //! The passing of time.
 
+use core::time::Duration;
+
 use super::row::Row;
 use super::{Session, SessionEnd, common::Common};
 use crate::connection::{Linger, Phase, Scheduling, SessionSignal};
 use crate::timers::Timer;
 use crate::wire::Dialect;
 use crate::{ConnectionId, Instant, Role};
+
+/// How many pings the remote may miss.
+const PINGS: u32 = 3;
+
+/// The shortest interval that a remote can ask for by its Settings: a shorter one would be work at no
+/// cost of its own.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest, if nothing else
@@ -105,6 +114,21 @@ impl Session {
 }
 
 impl Common {
+    /// Whether this end pings by itself: in the base dialect only the connector does. An acceptor
+    /// pings there to learn how old a reconciliation list is.
+    pub(super) fn pings(&self) -> bool {
+        self.dialect == Dialect::Extended || self.role == Role::Connector
+    }
+
+    /// The own interval, or a shorter one for a remote that is less patient.
+    pub(super) fn ping_interval(&self) -> Duration {
+        let own = self.config.timing.ping_interval;
+        match self.remote.map_or(0, |settings| settings.silence) {
+            0 => own,
+            silence => own.min((Duration::from_millis(silence) / PINGS).max(LEAST_INTERVAL)),
+        }
+    }
+
     pub(super) fn start_timers(&mut self) {
         if self.pings() {
             self.timers.arm(Timer::Ping, self.now);

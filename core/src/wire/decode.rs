@@ -122,7 +122,7 @@ fn base(kind: i64, payload: &[u8], limits: &DecodeLimits) -> Decoded<Body> {
 fn extension(kind: i64, payload: &[u8], limits: &DecodeLimits) -> Decoded<Body> {
     let mut reader = Reader::new(payload);
     let body = match kind {
-        kind::SETTINGS => return Settings::decode(payload).map(Body::Settings),
+        kind::SETTINGS => return settings(reader).map(Body::Settings),
         kind::RESET => return reset(reader, limits),
         kind::GO_AWAY => return go_away(reader, limits),
         kind::PING => {
@@ -139,6 +139,20 @@ fn extension(kind: i64, payload: &[u8], limits: &DecodeLimits) -> Decoded<Body> 
     };
     reader.end(kind)?;
     Ok(body)
+}
+
+fn settings(mut reader: Reader<'_>) -> Decoded<Settings> {
+    let settings = Settings {
+        initial_window: reader.non_negative(Field::InitialWindow)?,
+        max_data: reader.non_negative(Field::MaxData)?,
+        max_connections: reader.non_negative(Field::MaxConnections)?,
+        silence: match reader.rest() {
+            [] => 0,
+            _ => reader.non_negative(Field::Silence)?,
+        },
+    };
+    settings.check()?;
+    Ok(settings)
 }
 
 fn target(connection: ConnectionId, payload: &[u8], limits: &DecodeLimits) -> Decoded<String> {

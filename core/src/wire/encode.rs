@@ -8,7 +8,7 @@ use core::ops::Deref;
 use bytes::Bytes;
 
 use super::message::kind;
-use super::{Body, ClientRoute, EOF, Message, varint};
+use super::{Body, ClientRoute, EOF, Message, Settings, varint};
 use crate::ConnectionId;
 
 /// The longest header is four numbers: message id, connection id, type and one more.
@@ -88,7 +88,7 @@ fn encode_body(body: &Body, header: &mut Header) -> Bytes {
         Body::Error { text } => return error_text(text),
         Body::AddClient(route) | Body::RemoveClient(route) => return encode_route(route),
         Body::SyncConnections { ids } => return whole_ids(ids),
-        Body::Settings(settings) => return settings.encode().into(),
+        Body::Settings(settings) => return encode_settings(settings),
         Body::Reset { code, text } => {
             put_unsigned(header, code.get());
             return copy(text);
@@ -126,6 +126,16 @@ fn error_text(text: &str) -> Bytes {
 
 fn encode_route(route: &ClientRoute) -> Bytes {
     alloc::format!("{}/{}", route.client_key, route.session_key).into()
+}
+
+fn encode_settings(settings: &Settings) -> Bytes {
+    let silence = (settings.silence > 0).then_some(settings.silence);
+    let values = [settings.initial_window, settings.max_data, settings.max_connections];
+    let mut payload = Vec::new();
+    for value in values.into_iter().chain(silence) {
+        varint::write_signed(saturate(value), |byte| payload.push(byte));
+    }
+    payload.into()
 }
 
 /// Ascending by value, as the Go end sends and sorts them; ids below zero come first.

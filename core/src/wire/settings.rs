@@ -1,9 +1,6 @@
 //! Settings: what an end of an extended session grants.
 
-use alloc::vec::Vec;
-
-use super::decode::Reader;
-use super::{Field, InvalidMessage, varint};
+use super::error::{Field, InvalidMessage};
 
 /// What an end of an extended session grants and bears. Each end sends its own, first.
 ///
@@ -45,31 +42,6 @@ impl Settings {
         check(Field::MaxData, self.max_data, &Self::MAX_DATA)?;
         check(Field::MaxConnections, self.max_connections, &Self::MAX_CONNECTIONS)?;
         check(Field::Silence, self.silence, &Self::SILENCE)
-    }
-
-    pub(super) fn decode(payload: &[u8]) -> Result<Self, InvalidMessage> {
-        let mut reader = Reader::new(payload);
-        let settings = Self {
-            initial_window: reader.non_negative(Field::InitialWindow)?,
-            max_data: reader.non_negative(Field::MaxData)?,
-            max_connections: reader.non_negative(Field::MaxConnections)?,
-            silence: match reader.rest() {
-                [] => 0,
-                _ => reader.non_negative(Field::Silence)?,
-            },
-        };
-        settings.check()?;
-        Ok(settings)
-    }
-
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut payload = Vec::new();
-        let silence = (self.silence > 0).then_some(self.silence);
-        let values = [self.initial_window, self.max_data, self.max_connections];
-        for value in values.into_iter().chain(silence) {
-            varint::write_signed(value.try_into().unwrap_or(i64::MAX), |byte| payload.push(byte));
-        }
-        payload
     }
 }
 

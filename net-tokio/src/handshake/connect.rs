@@ -191,7 +191,7 @@ async fn read_reply<I: Io>(io: &mut I, buffer: &mut BytesMut) -> Result<HelloRep
             return Ok(reply);
         }
         if io.read_buf(buffer).await? == 0 {
-            let text = "the peer ended the connection without an answer";
+            let text = "the remote ended the connection without an answer";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
         }
     }

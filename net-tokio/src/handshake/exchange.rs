@@ -52,7 +52,7 @@ pub(crate) enum HttpError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The remote ended the connection.
-    #[error("the peer ended the connection without an answer")]
+    #[error("the remote ended the connection without an answer")]
     Ended,
     /// The remote does not speak HTTP/1.1.
     #[error("the peer's answer is not HTTP/1.1: {0}")]

@@ -59,9 +59,9 @@ impl Reader {
 
     fn end(&self) -> Result<Received, TransportError> {
         if self.buffer.is_empty() {
-            return Ok(Received::Closed { reason: "the peer ended the stream".into() });
+            return Ok(Received::Closed { reason: "the remote ended the stream".into() });
         }
-        let text = "the peer ended the stream inside a message";
+        let text = "the remote ended the stream inside a message";
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into())
     }
 

@@ -12,7 +12,7 @@ pub(super) fn transport_error(error: Error) -> TransportError {
     match error {
         Error::Io(error) => error.into(),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            let text = "the peer ended the connection without closing the WebSocket";
+            let text = "the remote ended the connection without closing the WebSocket";
             io::Error::new(io::ErrorKind::UnexpectedEof, text).into()
         }
         Error::Protocol(ProtocolError::SendAfterClosing)
@@ -25,7 +25,9 @@ pub(super) fn transport_error(error: Error) -> TransportError {
                 format!("the remote sent a message of {size} bytes, the limit is {max_size}");
             TransportError::Invalid(text)
         }
-        error => TransportError::Invalid(format!("the peer broke the WebSocket protocol: {error}")),
+        error => {
+            TransportError::Invalid(format!("the remote broke the WebSocket protocol: {error}"))
+        }
     }
 }
 

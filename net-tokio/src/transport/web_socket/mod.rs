@@ -287,12 +287,12 @@ fn cut(text: &str, max: usize) -> &str {
 
 fn close_reason(frame: Option<CloseFrame>) -> String {
     match frame {
-        None => "the peer closed the WebSocket".into(),
+        None => "the remote closed the WebSocket".into(),
         Some(CloseFrame { code, reason }) if reason.is_empty() => {
-            format!("the peer closed the WebSocket with code {code}")
+            format!("the remote closed the WebSocket with code {code}")
         }
         Some(CloseFrame { code, reason }) => {
-            format!("the peer closed the WebSocket with code {code}: {reason}")
+            format!("the remote closed the WebSocket with code {code}: {reason}")
         }
     }
 }

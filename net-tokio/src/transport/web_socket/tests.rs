@@ -62,7 +62,7 @@ async fn what_breaks_the_rules_is_refused_and_told() {
     ] {
         let (error, told) = refused(bytes).await;
         assert_eq!(told, code, "{error}");
-        assert!(error.starts_with("the peer "), "{error}");
+        assert!(error.starts_with("the remote "), "{error}");
     }
 }
 
