@@ -67,6 +67,7 @@ mod simulated {
     }
 
     /// Lets time pass, and wakes the sleeps that end.
+    #[cfg(test)]
     pub(crate) fn advance(by: Duration) {
         let due: Vec<_> = TIME.with_borrow_mut(|time| {
             time.now += by;
@@ -77,6 +78,7 @@ mod simulated {
     }
 
     /// Forgets the sleeps of an execution that is over.
+    #[cfg(test)]
     pub(crate) fn reset_time() {
         TIME.with_borrow_mut(|time| time.sleeps.clear());
     }

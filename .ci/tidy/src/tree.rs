@@ -61,7 +61,7 @@ impl Tree {
 /// The Rust and Markdown files.
 fn files(root: &Path) -> BTreeMap<String, String> {
     let walk = WalkDir::new(root).into_iter().filter_entry(|entry| !is_generated(entry));
-    // A link is the file of another place, such as a package's README.
+    // A symbolic link, such as the README of a package, is read where it leads to.
     let files = walk.filter_map(Result::ok).filter(|entry| !entry.path_is_symlink());
     let paths = files.map(DirEntry::into_path);
     let wanted =

@@ -9,6 +9,8 @@ mod crowd;
 mod dial;
 mod event;
 mod handshakes;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod owner;
 mod pace;
 mod peering;

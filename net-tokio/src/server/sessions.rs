@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ use super::turns::Turns;
 #[cfg(feature = "simulation")]
 use crate::session::Kept;
 use crate::session::{Books, Shared};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::tasks::Tasks;
 
 /// How often a source may give a wrong token, on average, and is answered at once.

@@ -11,7 +11,7 @@ use watertight_core::{ConnectionEnd, Event, Transmit};
 
 use super::coalesce::Coalescer;
 use super::shared::Shared;
-use super::state::Notice;
+use super::turn::{After, Input, Notice, Output, Progress, Turn};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::transport::{Received, Transport, TransportError};
 
@@ -24,12 +24,6 @@ const RECEIVE_BYTES: usize = 256 << 10;
 
 /// Messages that a poll sends before it lets other tasks run.
 const TRANSMIT_BUDGET: usize = 256;
-
-/// Messages of one batch, which is taken from the session under one lock.
-const TRANSMIT_BATCH: usize = 16;
-
-/// The same in bytes.
-const TRANSMIT_BYTES: usize = 64 << 10;
 
 /// The time that the orderly end of a transport may take. The remote may be gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -46,66 +40,6 @@ pub(crate) trait Owner: Send + 'static {
     /// the peer's announcements, so that a client which is announced again meanwhile is not
     /// forgotten.
     fn on_client_dial_ended(&mut self, _client: &str, _end: &ConnectionEnd) {}
-}
-
-/// What a turn brings to the session.
-#[derive(Debug, Default)]
-pub(super) struct Input {
-    pub(super) received: Vec<Result<Received, TransportError>>,
-    /// Nothing more can be sent, and everything that had arrived is in `received`.
-    pub(super) failed: Option<TransportError>,
-    /// A deadline has passed. Only then is the kernel asked how far the transport got.
-    pub(super) progress: Option<Progress>,
-}
-
-/// When bytes last moved in the kernel's queues: later than the session knows, where a transport
-/// takes or delivers a long message in parts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
-    pub(super) received: Option<watertight_core::Instant>,
-    pub(super) sent: Option<watertight_core::Instant>,
-}
-
-/// Where a turn puts what the session sends.
-#[derive(Debug)]
-pub(super) struct Output<'a> {
-    /// Whether the transport takes a batch.
-    pub(super) writable: bool,
-    /// `None` where nothing is worth waiting for.
-    pub(super) coalescer: Option<&'a mut Coalescer>,
-    batch: &'a mut Vec<Transmit>,
-    bytes: usize,
-}
-
-impl Output<'_> {
-    pub(super) fn is_full(&self) -> bool {
-        self.batch.len() >= TRANSMIT_BATCH || self.bytes >= TRANSMIT_BYTES
-    }
-
-    pub(super) fn push(&mut self, transmit: Transmit) {
-        if let Transmit::Message(message) = &transmit {
-            self.bytes += message.len();
-        }
-        self.batch.push(transmit);
-    }
-}
-
-/// What follows from a turn.
-#[derive(Debug)]
-pub(super) struct Turn {
-    pub(super) notices: VecDeque<Notice>,
-    pub(super) timeout: Option<watertight_core::Instant>,
-    pub(super) after: After,
-}
-
-/// What a turn leaves behind.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct After {
-    /// Whether the session may have more to send.
-    pub(super) more: bool,
-    pub(super) ended: bool,
-    /// Whether nothing waits for the transport.
-    pub(super) idle: bool,
 }
 
 /// Drives a session over a transport until both have ended.
@@ -239,7 +173,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         debug_assert!(self.batch.is_empty(), "a batch is sent before the next one is taken");
         let Self { shared, coalescer, batch, phase, .. } = self;
         let coalescer = matches!(phase, Phase::Running).then_some(coalescer);
-        let mut output = Output { writable, coalescer, batch, bytes: 0 };
+        let mut output = Output::new(writable, coalescer, batch);
         let Turn { notices, timeout, after } = shared.turn(cx.waker(), input, &mut output);
         self.timeout = timeout;
         self.report(notices);

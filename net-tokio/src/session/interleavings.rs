@@ -39,7 +39,8 @@ const RANDOM: usize = 5_000;
 /// Ordered steps of a bug that the random schedules look for.
 const BUG_DEPTH: usize = 3;
 
-fn explore(scenario: fn()) {
+/// Explores a scenario.
+pub(crate) fn explore(scenario: fn()) {
     run(DfsScheduler::new(Some(DEPTH_FIRST), false), scenario);
     run(PctScheduler::new(BUG_DEPTH, RANDOM), scenario);
 }
@@ -68,10 +69,6 @@ struct Session {
 }
 
 impl Session {
-    fn start() -> Self {
-        Self::with(SessionConfig::default(), &Buffers::default())
-    }
-
     fn with(config: SessionConfig, buffers: &Buffers) -> Self {
         let (near, far) = link();
         let tasks = Tasks::new();

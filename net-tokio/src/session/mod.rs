@@ -7,7 +7,7 @@ mod clock;
 mod coalesce;
 mod driver;
 #[cfg(all(test, shuttle))]
-mod interleavings;
+pub(crate) mod interleavings;
 #[cfg(feature = "simulation")]
 mod kept;
 mod run;
@@ -15,6 +15,7 @@ mod shared;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turn;
 
 pub(crate) use books::Books;
 pub use buffers::Buffers;

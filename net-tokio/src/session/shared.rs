@@ -12,8 +12,8 @@ use watertight_core::{ConnectionId, Ledger, Session};
 
 use super::buffers::{Account, Buffers};
 use super::clock::Clock;
-use super::driver::{Input, Output, Turn};
-use super::state::{Notice, State};
+use super::state::{State, Wakers};
+use super::turn::{Input, Notice, Output, Turn};
 use crate::log_limit::{Limits, shortened_text, some};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -221,30 +221,5 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         self.wakers = self.state.take_wakers();
-    }
-}
-
-/// Tasks to wake, which happens when it is dropped: outside the lock, which they would have to wait
-/// for, and which a waker may need for its own clean-up.
-#[derive(Debug, Default)]
-pub(super) struct Wakers {
-    /// Mostly there is one, which then needs no allocation.
-    first: Option<Waker>,
-    more: Vec<Waker>,
-}
-
-impl Wakers {
-    pub(super) fn add(&mut self, waker: Option<Waker>) {
-        if self.first.is_none() {
-            self.first = waker;
-        } else {
-            self.more.extend(waker);
-        }
-    }
-}
-
-impl Drop for Wakers {
-    fn drop(&mut self) {
-        self.first.take().into_iter().chain(self.more.drain(..)).for_each(Waker::wake);
     }
 }

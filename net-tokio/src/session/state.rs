@@ -7,8 +7,7 @@ use tokio::time::Instant;
 use watertight_core::wire::Dialect;
 use watertight_core::{ConnectionEnd, ConnectionId, Event, Ledger, Session, Transmit};
 
-use super::driver::{After, Input, Output, Turn};
-use super::shared::Wakers;
+use super::turn::{After, Input, Notice, Output, Turn};
 use crate::metrics::Meter;
 use crate::transport::{Received, TransportError};
 
@@ -44,13 +43,6 @@ impl Handle {
         wakers.add(self.reader.take());
         wakers.add(self.writer.take());
     }
-}
-
-/// What the driver passes on to the session's [`Owner`](super::Owner), in order.
-#[derive(Debug)]
-pub(super) enum Notice {
-    Event(Event),
-    ClientDialEnded { client: Box<str>, end: ConnectionEnd },
 }
 
 impl State {
@@ -248,5 +240,30 @@ impl State {
             self.wakers.add(self.driver.clone());
         }
         std::mem::take(&mut self.wakers)
+    }
+}
+
+/// Tasks to wake, which happens when it is dropped: outside the lock, which they would have to wait
+/// for, and which a waker may need for its own clean-up.
+#[derive(Debug, Default)]
+pub(super) struct Wakers {
+    /// Mostly there is one, which then needs no allocation.
+    first: Option<Waker>,
+    more: Vec<Waker>,
+}
+
+impl Wakers {
+    pub(super) fn add(&mut self, waker: Option<Waker>) {
+        if self.first.is_none() {
+            self.first = waker;
+        } else {
+            self.more.extend(waker);
+        }
+    }
+}
+
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        self.first.take().into_iter().chain(self.more.drain(..)).for_each(Waker::wake);
     }
 }

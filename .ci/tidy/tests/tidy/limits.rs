@@ -12,31 +12,31 @@ pub(crate) const UNDOCUMENTED: &[&str] =
 pub(crate) const WIDTH: usize = 110;
 
 /// Lines of Rust that are wider.
-pub(crate) const WIDE_CODE: ByPart<usize> = [1, 5, 5, 0, 0, 0, 0];
+pub(crate) const WIDE_CODE: ByPart<usize> = [0, 5, 5, 0, 0, 0, 0];
 
 /// Lines of Markdown that are wider, outside tables and code.
-pub(crate) const WIDE_PROSE: ByPart<usize> = [18, 52, 0, 42, 43, 0, 114];
+pub(crate) const WIDE_PROSE: ByPart<usize> = [0, 0, 0, 0, 0, 0, 0];
 
 /// Banned phrases in comments and documents.
-pub(crate) const PHRASES: ByPart<usize> = [639, 1108, 214, 843, 333, 0, 72];
+pub(crate) const PHRASES: ByPart<usize> = [318, 635, 591, 827, 300, 0, 36];
 
 /// Banned names.
-pub(crate) const NAMES: ByPart<usize> = [35, 71, 13, 82, 23, 0, 0];
+pub(crate) const NAMES: ByPart<usize> = [6, 25, 43, 80, 23, 0, 0];
 
 /// Public types that have the name of another one in their crate.
-pub(crate) const SHARED_NAMES: ByPart<usize> = [2, 4, 3, 18, 4, 0, 0];
+pub(crate) const SHARED_NAMES: ByPart<usize> = [0, 4, 3, 18, 4, 0, 0];
 
 /// Files in circles of imports.
-pub(crate) const IN_CIRCLES: ByPart<usize> = [0, 18, 0, 43, 8, 0, 0];
+pub(crate) const IN_CIRCLES: ByPart<usize> = [0, 19, 4, 43, 8, 0, 0];
 
 /// Lines of the longest function, braces included.
 pub(crate) const FUNCTION_LINES: ByPart<usize> = [39, 67, 59, 62, 57, 30, 0];
 
 /// Files in a thousand lines of code. The aim for core and the adapter is 4 to 7.
-pub(crate) const FILES: ByPart<f64> = [11.6, 8.8, 13.3, 11.4, 14.5, 14.0, 0.0];
+pub(crate) const FILES: ByPart<f64> = [9.2, 9.4, 13.3, 11.4, 14.5, 14.0, 0.0];
 
 /// The fewest assertions in a thousand lines of code. The aim for core and the adapter is 10.
-pub(crate) const ASSERTS: ByPart<f64> = [2.7, 0.0, 0.0, 0.1, 42.0, 0.0, 0.0];
+pub(crate) const ASSERTS: ByPart<f64> = [4.4, 0.1, 0.0, 0.1, 42.0, 0.0, 0.0];
 
 /// Packages that an embedder of the library compiles, without the default features and with them.
-pub(crate) const EMBEDDED: [usize; 2] = [81, 173];
+pub(crate) const EMBEDDED: [usize; 2] = [76, 78];

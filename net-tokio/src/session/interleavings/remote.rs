@@ -69,7 +69,14 @@ impl Remote {
         self.transmit();
     }
 
-    /// Reads until so many bytes have come.
+    /// Waits for the end of the remote's direction.
+    pub(super) fn read_end(&mut self, id: ConnectionId) {
+        while !self.core.read(Instant::EPOCH, id, 1).is_ok_and(|data| data.is_empty()) {
+            self.wait(|event| (*event == Event::Readable(id)).then_some(()));
+        }
+    }
+
+    /// Reads until so many bytes have arrived.
     pub(super) fn read(&mut self, id: ConnectionId, bytes: usize) {
         let mut read = 0;
         while read < bytes {

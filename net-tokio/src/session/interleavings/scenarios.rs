@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shuttle::future::block_on;
 use shuttle::thread;
+use tokio::io::AsyncWriteExt;
 use watertight_core::SessionConfig;
 use watertight_core::wire::GoAwayCode;
 
@@ -61,6 +62,20 @@ fn a_blocked_writer_learns_of_credit() {
         });
         session.remote.read(id, 1500);
         drop(writing.join().unwrap());
+        session.end();
+    });
+}
+
+#[test]
+fn an_end_of_file_reaches_a_remote_that_waits_for_it() {
+    explore(|| {
+        let (mut session, mut stream, id) = connected(SessionConfig::default());
+        let finishing = thread::spawn(move || {
+            block_on(stream.shutdown()).unwrap();
+            stream
+        });
+        session.remote.read_end(id);
+        drop(finishing.join().unwrap());
         session.end();
     });
 }
