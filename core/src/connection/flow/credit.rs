@@ -119,9 +119,9 @@ mod tests {
 
     impl Reader {
         fn new(window: u64) -> Self {
-            let mut limits = Limits::default();
-            limits.initial_window = window;
-            (limits.free_window, limits.max_window) = (u64::MAX, u64::MAX);
+            let (free_window, max_window) = (u64::MAX, u64::MAX);
+            let initial_window = window;
+            let limits = Limits { initial_window, free_window, max_window, ..Limits::default() };
             Self { credit: Credit::new(0, window), recv: RecvBuffer::default(), limits }
         }
 
