@@ -96,6 +96,7 @@ impl Session {
         self.common.timers.clear();
         let ids: Vec<_> = self.connections.ids().collect();
         self.signal_all(ids, SessionSignal::SessionEnded, "the session ended");
+        self.connections.forget_schedule();
         debug_assert!(
             !self.waits_for_transport() && self.armed_timers() == 0,
             "an ended session acts"

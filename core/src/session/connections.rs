@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 
 use super::common::Common;
 use super::row::Row;
+use super::schedule::Schedule;
 use super::shared::{Shared, Totals};
 use crate::connection::{Connection, Phase};
 use crate::ledger::Ledger;
@@ -123,14 +124,23 @@ impl Connections {
         self.shared.deadlines.expire(now)
     }
 
+    /// Nothing is sent any more: what the schedule remembers of sent messages does not count.
+    pub(super) fn forget_schedule(&mut self) {
+        debug_assert!(self.shared.is_idle(), "connections of an ended session are queued");
+        self.shared.ready = Schedule::default();
+        self.shared.progressed(Instant::EPOCH);
+    }
+
     /// The transport took a message, or found none.
-    pub(super) const fn progressed(&mut self, now: Instant) {
-        self.shared.since = now;
+    pub(super) fn progressed(&mut self, now: Instant) {
+        self.shared.progressed(now);
     }
 
     /// The transport's own queue has moved.
     pub(super) fn moved(&mut self, at: Instant) {
-        self.shared.since = self.shared.since.max(at);
+        if !self.shared.is_idle() {
+            self.shared.since = self.shared.since.max(at);
+        }
     }
 
     /// Since when a connection waits for the transport, and the transport took nothing.

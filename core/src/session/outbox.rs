@@ -105,6 +105,9 @@ impl Outbox {
         if let Some(place) = self.control.iter().rposition(connect) {
             self.control.remove(place);
         }
+        if self.is_empty() {
+            self.since = Instant::EPOCH;
+        }
     }
 
     /// The connections that end with a Resume which has not left yet (base dialect).
@@ -142,13 +145,16 @@ impl Outbox {
 
     /// The transport took a message, or found none.
     pub(super) fn progressed(&mut self, now: Instant) {
-        self.since = now;
+        // No time is kept while nothing waits: equal states are equal.
+        self.since = if self.is_empty() { Instant::EPOCH } else { now };
         shrink_if_empty(&mut self.control);
     }
 
     /// The transport's own queue has moved.
     pub(super) fn moved(&mut self, at: Instant) {
-        self.since = self.since.max(at);
+        if !self.is_empty() {
+            self.since = self.since.max(at);
+        }
     }
 
     /// Since when a message waits and none was taken. A queued message may have been taken back.

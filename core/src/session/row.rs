@@ -107,6 +107,9 @@ impl<'a> Row<'a> {
         if core::mem::take(&mut self.wants_budget) {
             self.shared.budget.forget(self.id);
         }
+        if self.shared.is_idle() {
+            self.shared.progressed(self.session.now);
+        }
         if !self.announced {
             self.session.outbox.forget_connect(self.id);
         }

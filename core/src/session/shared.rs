@@ -84,6 +84,12 @@ impl Shared {
         }
     }
 
+    /// The transport took a message, or found none; or connections have left the queues.
+    pub(super) fn progressed(&mut self, now: Instant) {
+        // No time is kept while nothing waits: equal states are equal.
+        self.since = if self.is_idle() { Instant::EPOCH } else { now };
+    }
+
     /// A row changed from what `before` counts to what `after` counts.
     pub(super) fn account(&mut self, id: ConnectionId, before: Totals, after: Totals) {
         self.totals.subtract(before);
