@@ -1,8 +1,8 @@
-//! What the work of the core costs, counted and not timed, against what it is known to cost.
+//! The costs of the core's work, counted and not timed, against the known ones.
 //!
 //! `cargo bench -p watertight-core --bench costs` counts instructions (by valgrind), allocations
 //! and the bytes of an idle connection, and fails where there are more of them than
-//! `benches/costs.txt` says: an allocation, or a tenth of anything else. Where there are so many
+//! `benches/costs.txt` states: an allocation, or a tenth of anything else. Where there are so many
 //! fewer, it fails as well: what is gained is not to be lost again unseen. With `-- --accept` it
 //! writes that file. Instructions depend on the compiler; a new one may need that.
 

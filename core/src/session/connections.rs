@@ -124,7 +124,7 @@ impl Connections {
         self.shared.deadlines.expire(now)
     }
 
-    /// Nothing is sent any more: what the schedule remembers of sent messages does not count.
+    /// Nothing is sent any more: the schedule's record of sent messages does not count.
     pub(super) fn forget_schedule(&mut self) {
         debug_assert!(self.shared.is_idle(), "connections of an ended session are queued");
         self.shared.ready = Schedule::default();

@@ -1,7 +1,7 @@
 //! Flow control of one connection, in both directions.
 //!
 //! Between watertight ends it is credit; toward a remotedialer end it is Pause and Resume. The
-//! session asks both through the same few methods and does not tell them apart.
+//! session asks both through the same few methods and does not distinguish them.
 
 mod credit;
 mod pause_flag;
