@@ -18,7 +18,7 @@ pub(crate) const WIDE_CODE: ByPart<usize> = [0, 5, 5, 0, 0, 0, 0];
 pub(crate) const WIDE_PROSE: ByPart<usize> = [0, 0, 0, 0, 0, 0, 0];
 
 /// Banned phrases in comments and documents.
-pub(crate) const PHRASES: ByPart<usize> = [315, 635, 591, 821, 299, 0, 36];
+pub(crate) const PHRASES: ByPart<usize> = [315, 635, 591, 822, 299, 0, 36];
 
 /// Banned names.
 pub(crate) const NAMES: ByPart<usize> = [6, 25, 43, 80, 23, 0, 0];
