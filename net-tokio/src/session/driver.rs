@@ -144,7 +144,9 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     fn exchange(&mut self, cx: &mut Context<'_>, input: Input) -> After {
         let mut budget = TRANSMIT_BUDGET;
         let mut writable = self.is_writable(cx);
-        let mut after = self.turn(cx, input, writable);
+        // Yielding is decided once a poll, and is of no use once the session has ended.
+        let coalesces = matches!(self.phase, Phase::Running);
+        let mut after = self.turn(cx, input, writable, coalesces);
         while !self.batch.is_empty() {
             budget = budget.saturating_sub(self.batch.len());
             if let Err(error) = self.send_batch() {
@@ -155,7 +157,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             if !writable {
                 break;
             }
-            after = self.turn(cx, Input::default(), writable);
+            after = self.turn(cx, Input::default(), writable, false);
         }
         if self.broken.is_none()
             && let Poll::Ready(Err(error)) = self.transport.poll_flush(cx)
@@ -169,10 +171,16 @@ impl<T: Transport, O: Owner> Driver<T, O> {
 
     /// The one critical section of a turn: the batch is what the session sends. Then its owner hears
     /// of it.
-    fn turn(&mut self, cx: &mut Context<'_>, input: Input, writable: bool) -> After {
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: Input,
+        writable: bool,
+        coalesces: bool,
+    ) -> After {
         debug_assert!(self.batch.is_empty(), "a batch is sent before the next one is taken");
-        let Self { shared, coalescer, batch, phase, .. } = self;
-        let coalescer = matches!(phase, Phase::Running).then_some(coalescer);
+        let Self { shared, coalescer, batch, .. } = self;
+        let coalescer = coalesces.then_some(coalescer);
         let mut output = Output::new(writable, coalescer, batch);
         let Turn { notices, timeout, after } = shared.turn(cx.waker(), input, &mut output);
         self.timeout = timeout;

@@ -1,4 +1,4 @@
-//! The state that threads share, explored under every interleaving within bounds.
+//! The state that threads share, explored in many interleavings.
 //!
 //! The simulation runs on one thread. Here [shuttle] runs the real driver, handles, task groups and
 //! accounts as threads whose every lock, atomic and wake-up is a choice of the scheduler. Each
@@ -6,10 +6,13 @@
 //! concurrency testing, which finds a bug of three ordered steps with a known probability. A lost
 //! wake-up or a deadlock leaves every thread blocked, which shuttle reports with the schedule.
 //!
-//! shuttle and not loom: loom also explores weak memory, which nothing here depends on, but needs
-//! every type replaced, tokio-util's included, and explores only what is small enough to end.
+//! shuttle and not loom: a scenario has hundreds of steps, too many for a search that must end. loom's
+//! model of weak memory is not needed: the shared state is behind locks, counters apart.
 //!
-//! `RUSTFLAGS="--cfg shuttle --cfg tokio_unstable" cargo test -p watertight --lib interleavings`
+//! ```sh
+//! RUSTFLAGS="--cfg shuttle --cfg tokio_unstable" CARGO_TARGET_DIR=target/shuttle \
+//!     cargo test -p watertight --no-default-features --lib interleavings
+//! ```
 //!
 //! [shuttle]: https://docs.rs/shuttle
 
