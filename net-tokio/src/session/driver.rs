@@ -300,3 +300,93 @@ impl<T: Transport, O: Owner> Drop for Driver<T, O> {
         self.report(notices);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use bytes::Bytes;
+    use tracing::Span;
+    use watertight_core::wire::{Dialect, Encoded};
+    use watertight_core::{Role, Session, SessionConfig};
+
+    use super::*;
+    use crate::kernel::TcpState;
+    use crate::session::turn::TRANSMIT_BATCH;
+    use crate::session::{Buffers, Clock};
+
+    /// A transport that takes everything and delivers nothing.
+    #[derive(Default)]
+    struct Sink {
+        messages: usize,
+        flushes: usize,
+    }
+
+    impl Transport for Sink {
+        fn poll_recv(&mut self, _: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
+            Poll::Pending
+        }
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn send(&mut self, _: Encoded) -> Result<(), TransportError> {
+            self.messages += 1;
+            Ok(())
+        }
+
+        fn tcp(&self) -> Option<TcpState> {
+            None
+        }
+
+        fn send_ping(&mut self, _: Bytes) -> Result<(), TransportError> {
+            Ok(())
+        }
+
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+            self.flushes += 1;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(&mut self, _: &mut Context<'_>, _: &str) -> Poll<Result<(), TransportError>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    struct Silent;
+
+    impl Owner for Silent {
+        fn on_event(&mut self, _: &Arc<Shared>, _: Event) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_locks_once_for_each_batch_and_yields_at_most_once() {
+        let (clock, config) = (Clock::start(), SessionConfig::default());
+        let core = Session::new(clock.now(), Role::Connector, Dialect::Extended, config);
+        let shared = Shared::new(clock, core, Span::none(), Arc::default(), &Buffers::default());
+        let mut driver = Driver::new(Arc::clone(&shared), Sink::default(), Silent);
+        let poll = |driver: &mut Driver<Sink, Silent>| {
+            let before = shared.locks.load(Ordering::Relaxed);
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(Pin::new(driver).poll(&mut cx).is_pending());
+            shared.locks.load(Ordering::Relaxed) - before
+        };
+        // Settings and a ping; then nothing.
+        let locks: usize = (0..4).map(|_| poll(&mut driver)).sum();
+        assert_eq!((locks, driver.transport.messages), (4, 2));
+        let flushes = driver.transport.flushes;
+        for _ in 0..3 * TRANSMIT_BATCH {
+            let dial = |core: &mut Session, now| core.open(now, "tcp/a:1", None);
+            driver.shared.command(dial).unwrap();
+        }
+        let mut locks = Vec::new();
+        while driver.transport.messages < 2 + 3 * TRANSMIT_BATCH {
+            locks.push(poll(&mut driver));
+        }
+        // A batch each, and a look at whether there are more; perhaps a yield before.
+        assert_eq!(locks.pop(), Some(4));
+        assert!(locks.is_empty() || locks == [1], "{locks:?}");
+        assert!(driver.transport.flushes <= flushes + 2, "one system call for all of it");
+    }
+}

@@ -26,6 +26,9 @@ pub(crate) struct Shared {
     limits: Arc<Limits>,
     pub(super) account: Account,
     state: Mutex<State>,
+    /// How often it was locked.
+    #[cfg(test)]
+    pub(super) locks: std::sync::atomic::AtomicUsize,
 }
 
 impl Shared {
@@ -42,12 +45,16 @@ impl Shared {
             limits,
             account: buffers.open(itself.clone()),
             state: Mutex::new(State::new(core)),
+            #[cfg(test)]
+            locks: std::sync::atomic::AtomicUsize::new(0),
         })
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
         // A panic under the lock is a bug in the core; the state is still whole enough to end it.
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(test)]
+        self.locks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Locked { state, wakers: Wakers::default() }
     }
 

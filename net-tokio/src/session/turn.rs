@@ -8,7 +8,7 @@ use super::coalesce::Coalescer;
 use crate::transport::{Received, TransportError};
 
 /// Messages of one batch, which is taken from the session under one lock.
-const TRANSMIT_BATCH: usize = 16;
+pub(super) const TRANSMIT_BATCH: usize = 16;
 
 /// The same in bytes.
 const TRANSMIT_BYTES: usize = 64 << 10;
