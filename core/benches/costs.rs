@@ -3,8 +3,8 @@
 //! `cargo bench -p watertight-core --bench costs` counts instructions (by valgrind), allocations
 //! and the bytes of an idle connection, and fails where there are more of them than
 //! `benches/costs.txt` states: an allocation, or a tenth of anything else. Where there are so many
-//! fewer, it fails as well: what is gained is not to be lost again unseen. With `-- --accept` it
-//! writes that file. Instructions depend on the compiler; a new one may need that.
+//! fewer, it fails as well: a gain must not be lost again unnoticed. With `-- --accept` it writes
+//! that file. Instructions depend on the compiler; a new one may need that.
 
 #![allow(clippy::indexing_slicing, reason = "its input is its own")]
 
@@ -20,7 +20,7 @@ use work::Work;
 /// Steps of a run that is subtracted from the other, and of the other.
 const STEPS: [u64; 2] = [200, 1200];
 
-/// What is counted a step, or a connection.
+/// A count for each step or connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cost {
     name: String,
@@ -103,7 +103,7 @@ fn allocations(work: Work) -> u64 {
     counted.count_total.div_ceil(STEPS[1])
 }
 
-/// What a connection keeps in the sessions of both ends.
+/// Bytes that a connection keeps in the sessions of both ends.
 fn idle_bytes() -> u64 {
     let mut connections = 0;
     let counted = allocation_counter::measure(|| {

@@ -1,6 +1,6 @@
 //! How long the work of the core takes: `cargo bench -p watertight-core --bench times`.
 //!
-//! On a noisy machine, `--bench costs` tells more.
+//! On a noisy machine, `--bench costs` is more exact.
 
 mod work;
 

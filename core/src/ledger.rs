@@ -1,4 +1,4 @@
-//! What a session holds and what it has let go, by cause.
+//! The ledger of a session: connections, bytes and timers held, and removals by cause.
 
 use core::fmt;
 
@@ -8,7 +8,8 @@ use crate::wire::ResetCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// Both directions were finished, and read to the end or let go of. In the base dialect, which
-    /// cannot finish one direction: ours was, and the application let go.
+    /// cannot finish one direction: the own direction was, and the application gave its handle
+    /// back.
     Finished,
     /// The application dropped its handle before it had finished.
     Dropped,
@@ -130,8 +131,7 @@ impl Removed {
     }
 }
 
-/// The books of one session, or the sum of several: what was added, what was removed and why,
-/// and what is held now.
+/// The ledger of one session, or the sum of several: connections added, removed by cause, and held.
 ///
 /// `added − removed = live` holds at every moment. Once a session has ended and the application
 /// has dropped its handles, nothing is held: see [`Ledger::is_settled`].
@@ -144,10 +144,10 @@ pub struct Ledger {
     pub removed: Removed,
     /// Connections in the table now.
     pub live: u64,
-    /// Of the live ones, dials of ours that wait for the remote's answer.
-    pub opening: u64,
-    /// Of the live ones, dials of the remote that wait for our answer.
-    pub dialing: u64,
+    /// Of the live ones, pending outbound dials.
+    pub outbound_dials: u64,
+    /// Of the live ones, pending inbound dials.
+    pub inbound_dials: u64,
     /// Bytes accepted from the application that the transport has not taken yet.
     pub bytes_to_send: u64,
     /// Bytes received that the application has not read yet.
@@ -159,32 +159,32 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Whether the books balance and nothing is held: every connection ever added was removed,
-    /// no byte is buffered, no message queued, no timer armed.
+    /// Whether the ledger balances and nothing is held: every connection ever added was removed, no
+    /// byte is buffered, no message queued, no timer armed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.is_quiet() && self.queued_control == 0 && self.armed_timers == 0
     }
 
-    /// Whether every connection ever added was removed and no byte of theirs is buffered. A
-    /// session that goes on still has its keepalive armed and may have a ping queued.
+    /// Whether every connection ever added was removed and no byte is buffered. A live session
+    /// still has its keepalive armed and may have a ping queued.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.added == self.removed.total()
             && self.live == 0
-            && self.opening == 0
-            && self.dialing == 0
+            && self.outbound_dials == 0
+            && self.inbound_dials == 0
             && self.bytes_to_send == 0
             && self.bytes_received == 0
     }
 
-    /// Adds the books of another session to these.
+    /// Adds the ledger of another session.
     pub fn absorb(&mut self, other: &Self) {
         self.added += other.added;
         self.removed.absorb(&other.removed);
         self.live += other.live;
-        self.opening += other.opening;
-        self.dialing += other.dialing;
+        self.outbound_dials += other.outbound_dials;
+        self.inbound_dials += other.inbound_dials;
         self.bytes_to_send += other.bytes_to_send;
         self.bytes_received += other.bytes_received;
         self.queued_control += other.queued_control;
@@ -221,8 +221,8 @@ mod tests {
             added: 10,
             removed,
             live: 7,
-            opening: 2,
-            dialing: 3,
+            outbound_dials: 2,
+            inbound_dials: 3,
             bytes_to_send: 4,
             bytes_received: 5,
             queued_control: 6,
@@ -250,8 +250,8 @@ mod tests {
             added: 20,
             removed,
             live: 14,
-            opening: 4,
-            dialing: 6,
+            outbound_dials: 4,
+            inbound_dials: 6,
             bytes_to_send: 8,
             bytes_received: 10,
             queued_control: 12,
@@ -264,15 +264,15 @@ mod tests {
     fn books_are_quiet_or_even_only_if_nothing_at_all_is_held() {
         let even = Ledger { added: 3, removed: filled().removed, ..Ledger::default() };
         assert!(even.is_quiet() && even.is_settled());
-        // A session that goes on has these.
+        // A live session has these.
         for alive in [Ledger { queued_control: 1, ..even }, Ledger { armed_timers: 1, ..even }] {
             assert!(alive.is_quiet() && !alive.is_settled(), "{alive}");
         }
         let held = [
             Ledger { added: 4, ..even },
             Ledger { live: 1, ..even },
-            Ledger { opening: 1, ..even },
-            Ledger { dialing: 1, ..even },
+            Ledger { outbound_dials: 1, ..even },
+            Ledger { inbound_dials: 1, ..even },
             Ledger { bytes_to_send: 1, ..even },
             Ledger { bytes_received: 1, ..even },
         ];

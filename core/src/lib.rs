@@ -15,7 +15,7 @@
 //! | agent, server | an *agent* keeps a session open to a *server* |
 //! | client, client key | an agent as its server sees it, and the name of it |
 //! | peer | a server that another server has a session with, and nothing else |
-//! | remote | the other end of a session |
+//! | remote | the opposite end of a session |
 //! | connector, acceptor | the end of a session that made the transport, and the one that answered |
 //! | opener | the end that dialled a connection |
 //! | transport | what carries the messages of a session: a WebSocket or a byte stream |
@@ -60,8 +60,9 @@ pub mod protocol {}
 mod reconnect;
 pub mod registry;
 pub mod session;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod time;
-mod timers;
 pub mod wire;
 
 pub use connection::{ConnectionEnd, LifecycleViolation};
@@ -69,5 +70,4 @@ pub use id::{ConnectionId, Role};
 pub use ledger::{Cause, Ledger, Removed};
 pub use reconnect::{MAX_RETRY_AFTER, Reconnect, ReconnectConfig};
 pub use session::{Event, Limits, ReadEnd, Session, SessionConfig, SessionEnd, Timing, Transmit};
-pub use time::Instant;
-pub use timers::Timer;
+pub use time::{Instant, Timer};

@@ -39,7 +39,7 @@ impl Default for ReconnectConfig {
 
 /// When an agent connects again: exponential backoff with full jitter.
 ///
-/// Tell it how each try ends, and wait for as long as it answers:
+/// The result of each attempt goes in, the time to wait comes out:
 ///
 /// ```
 /// # use core::time::Duration;
@@ -123,6 +123,7 @@ impl Reconnect {
         self.connected = None;
         let grown = self.ceiling.saturating_mul(self.config.multiplier.max(1));
         self.ceiling = grown.min(self.config.max);
+        debug_assert!(self.ceiling <= self.config.max, "the backoff exceeds its maximum");
     }
 
     /// The longest that the next delay can be after a try that fails.
@@ -156,6 +157,7 @@ impl Rng {
     /// A number from 0 to `most`, each as likely as the others to within 1 in 2⁶⁴ `most`.
     pub(crate) fn up_to(&mut self, most: u64) -> u64 {
         let scaled = u128::from(self.next()) * (u128::from(most) + 1);
+        debug_assert!(scaled >> 64 <= u128::from(most), "a random number exceeds its bound");
         u64::try_from(scaled >> 64).unwrap_or(most)
     }
 }

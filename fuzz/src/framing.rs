@@ -1,6 +1,5 @@
-//! Any bytes as a stream of messages with their lengths in front, in any pieces: whatever the pieces, they
-//! are the same messages, and what is kept of a message that has only begun is no more than its bytes
-//! explain.
+//! Any bytes as a stream of messages with their lengths in front, in any pieces: they are the same messages,
+//! and what is kept of a message that has only begun is no more than its bytes explain.
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
@@ -8,7 +7,7 @@ use watertight_core::wire::{InvalidFrame, MAX_FRAME, decode_frame, frame_prefix}
 
 use crate::heap;
 
-/// What is made room for at a time, before there are bytes to justify more.
+/// The capacity that is reserved at a time, before there are bytes to justify more.
 const AHEAD: u64 = 64 * 1024;
 
 /// The longest messages that are taken: ones that short inputs meet, the usual one, and all there are.
@@ -25,7 +24,7 @@ pub struct Stream<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Pieces whose lengths are told.
+/// Pieces of given lengths.
 const PIECES: u8 = 7;
 
 impl<'a> Arbitrary<'a> for Stream<'a> {
@@ -37,7 +36,7 @@ impl<'a> Arbitrary<'a> for Stream<'a> {
     }
 }
 
-/// What a stream was understood as: its messages, and how it is broken after them, if it is.
+/// A decoded stream: its messages, and the error after them, if there is one.
 type Understood = (Vec<Bytes>, Option<InvalidFrame>);
 
 /// Decodes the stream whole and in pieces.
@@ -73,7 +72,7 @@ pub fn check(stream: &Stream<'_>) -> Vec<Bytes> {
     messages
 }
 
-/// What the protocol says the stream is, read byte by byte.
+/// The stream by the rules of the protocol, read byte by byte.
 fn naive(stream: &Stream<'_>) -> Understood {
     let (mut messages, mut rest) = (Vec::new(), stream.bytes);
     loop {
@@ -90,7 +89,7 @@ fn naive(stream: &Stream<'_>) -> Understood {
     }
 }
 
-/// The bytes of a length and what they say; `None` while they are not all there.
+/// The bytes of a length and its value; `None` while they are not all there.
 fn naive_length(rest: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, InvalidFrame> {
     let last = rest.iter().position(|byte| byte & 0x80 == 0);
     let prefix = match last {
@@ -140,7 +139,7 @@ fn decode(stream: &Stream<'_>, pieces: &[&[u8]]) -> Understood {
     (messages, None)
 }
 
-/// Where the next message starts is unknown: more bytes do not mend that.
+/// Where the next message starts is unknown: more bytes do not change that.
 fn stays_broken(mut buffer: BytesMut, limit: usize, error: InvalidFrame) {
     buffer.extend_from_slice(&[1, 1, 1, 1, 1, 1, 1, 1]);
     assert_eq!(decode_frame(&mut buffer, limit), Err(error), "broken, and then not");

@@ -62,7 +62,7 @@ macro_rules! target {
     };
 }
 
-/// Explains and plays files, one after the other; one that shows a bug ends the program with a panic.
+/// Explains and plays files, one after the other; a file that shows a bug ends the program with a panic.
 ///
 /// # Errors
 /// A file cannot be read.

@@ -19,7 +19,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// What the bytes are in each dialect.
+/// The decoded bytes in each dialect.
 #[must_use]
 pub fn explain(input: &[u8]) -> String {
     let decode =
@@ -46,9 +46,9 @@ pub fn check(input: &Bytes, dialect: Dialect, limits: &DecodeLimits) {
     }
 }
 
-/// What the protocol says that the numbers of a message are, read without any regard for their size.
+/// The numbers of a message by the rules of the protocol, read without any regard for their size.
 fn is_as_read(input: &[u8], message: &Message, limits: &DecodeLimits) {
-    let mut numbers = Numbers(input);
+    let mut numbers = LongVarints(input);
     assert_eq!(numbers.next(), Some(message.message_id.into()), "the message's id");
     assert_eq!(numbers.next(), Some(message.connection.get().into()), "the connection");
     assert_eq!(numbers.next(), Some(kind(&message.body).into()), "the type");
@@ -82,7 +82,7 @@ fn is_as_read(input: &[u8], message: &Message, limits: &DecodeLimits) {
             for setting in [initial_window, max_data, max_connections] {
                 assert_eq!(numbers.next(), Some(setting.into()), "a setting");
             }
-            // One that an earlier version does not send.
+            // A field that an earlier version does not send.
             let sent = if numbers.0.is_empty() { Some(0) } else { numbers.next() };
             assert_eq!(sent, Some(silence.into()), "the silence");
         }
@@ -105,7 +105,7 @@ fn is_as_read(input: &[u8], message: &Message, limits: &DecodeLimits) {
     }
 }
 
-/// A text for people is what was said, or the head of it, wherever that is a text and can be logged.
+/// A text for people is the text sent, or its head, where that is UTF-8 and can be logged.
 fn is_head(text: &str, said: &[u8], limits: &DecodeLimits) {
     let Ok(said) = std::str::from_utf8(said) else { return };
     if !said.contains(char::is_control) {
@@ -141,9 +141,9 @@ const fn kind(body: &Body) -> i64 {
 }
 
 /// Zig-zag numbers of any length.
-struct Numbers<'a>(&'a [u8]);
+struct LongVarints<'a>(&'a [u8]);
 
-impl Numbers<'_> {
+impl LongVarints<'_> {
     fn next(&mut self) -> Option<i128> {
         let last = self.0.iter().position(|byte| byte & 0x80 == 0)?;
         let (digits, rest) = self.0.split_at_checked(last + 1)?;
@@ -155,7 +155,7 @@ impl Numbers<'_> {
     }
 }
 
-/// What is kept of a message is within the limits, and shows in a log as one line.
+/// The decoded parts of a message are within the limits, and a log shows them in one line.
 fn is_within(body: &Body, limits: &DecodeLimits) {
     let (length, limit) = match body {
         Body::Connect { target, .. } => (target.len(), limits.target),
@@ -172,8 +172,8 @@ fn is_within(body: &Body, limits: &DecodeLimits) {
     assert!(length <= limit, "{length}, the limit is {limit}: {body:?}");
 }
 
-/// What was understood is understood in the same way when it is passed on. Numbers and ids take no more
-/// bytes than before; a byte that is no text becomes a replacement character, which has three.
+/// A decoded message decodes to the same one when it is passed on. Numbers and ids take no more bytes than
+/// before; a byte that is no text becomes a replacement character, which has three.
 fn encode_back(input: &Bytes, mut message: Message, dialect: Dialect, limits: &DecodeLimits) {
     if let Body::SyncConnections { ids } = &mut message.body {
         ids.sort_unstable();
@@ -188,7 +188,7 @@ fn encode_back(input: &Bytes, mut message: Message, dialect: Dialect, limits: &D
     assert_eq!(Message::decode(bytes, dialect, limits), Ok(message));
 }
 
-/// A log shows what the remote said, and why it ended something.
+/// A log shows the remote's message, and its reason for an end.
 fn has_words(body: &Body) {
     let words = match body {
         Body::Reset { code, .. } => code.to_string(),

@@ -1,5 +1,4 @@
-//! What the fuzzers start from and what they have found so far holds: every seed, every file of every corpus,
-//! and every crash there has been.
+//! Every known input holds: every seed, every file of every corpus, and every crash there has been.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
@@ -24,7 +23,7 @@ fn play(name: &str) {
     let Target { run, explain, .. } = target.unwrap();
     assert!(!files("corpus", name).is_empty(), "{name} has no corpus");
     for path in files("corpus", name).into_iter().chain(files("crashes", name)) {
-        // The last line before a panic tells which input it was.
+        // The last line before a panic is the input.
         println!("{}", path.display());
         let input = fs::read(path).unwrap();
         assert!(!explain(&input).is_empty());

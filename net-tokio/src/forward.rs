@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, debug, info, info_span};
 
-use crate::copy::{OnEof, Socket, copy};
 use crate::kernel::Keepalive;
 use crate::listener::{Accepted, Listener};
 use crate::log_limit::{LogLimit, some};
+use crate::splice::{OnEof, Side, splice};
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
@@ -24,7 +24,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Forwards what `listener` accepts until `stop`, in tasks below `parent`.
+    /// Forwards every connection that `listener` accepts until `stop`, in tasks below `parent`.
     pub(crate) fn start<D, A>(
         parent: &Tasks,
         stop: &CancellationToken,
@@ -49,7 +49,7 @@ impl Forward {
         forward
     }
 
-    /// Stops accepting; open connections go on.
+    /// Stops accepting; open connections run to their end.
     pub fn stop(&self) {
         self.stop.cancel();
     }
@@ -84,33 +84,33 @@ async fn accept_all<D, A>(
         }
     }
     drop(listener);
-    // Ended by the connections themselves, or killed with the server.
+    // The connections end by themselves, or are killed with the server.
     tasks.wind_down(Duration::MAX).await;
 }
 
 async fn forward<S, D, A>(socket: S, keepalive: Keepalive, dial: Arc<D>, limit: Arc<LogLimit>)
 where
-    S: Socket,
+    S: Side,
     D: Fn() -> A,
     A: Future<Output = Result<TunnelStream, DialError>>,
 {
-    // An open connection does not keep the room that its dial took.
-    let dialled = Box::pin(unless_gone(&socket, dial())).await;
-    let Some(dialled) = dialled else { return debug!("gone before the dial was answered") };
+    // Boxed, so that an open connection does not keep the memory of its dial's future.
+    let dialled = Box::pin(unless_disconnected(&socket, dial())).await;
+    let Some(dialled) = dialled else { return debug!("disconnected before the dial was answered") };
     match dialled {
         Ok(stream) => {
             let span = stream.span().clone();
             carry(socket, stream, keepalive).instrument(span).await;
         }
         Err(error) => {
-            // The one at the remote of the socket can only be told by a reset.
+            // A reset is the only error that a socket's client can receive.
             socket.abort();
             log_failed(&error, &limit);
         }
     }
 }
 
-/// A health check of an agent that is away fails all day.
+/// Limited: a health check of a disconnected agent fails all day.
 fn log_failed(error: &DialError, limit: &LogLimit) {
     match limit.pass() {
         Some(left_out) => info!(%error, left_out = some(left_out), "cannot dial"),
@@ -122,18 +122,18 @@ fn log_failed(error: &DialError, limit: &LogLimit) {
 /// gets what was sent before, as it would from a client that connects, sends and resets.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
 
-/// A dial that nobody waits for any more is given up.
-async fn unless_gone<S: Socket, T>(socket: &S, dial: impl Future<Output = T>) -> Option<T> {
+/// Cancels a dial whose client has disconnected.
+async fn unless_disconnected<S: Side, T>(socket: &S, dial: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         dialled = dial => Some(dialled),
-        () = async { socket.gone().await; tokio::time::sleep(GIVE_UP_AFTER).await } => None,
+        () = async { socket.disconnected().await; tokio::time::sleep(GIVE_UP_AFTER).await } => None,
     }
 }
 
-async fn carry<S: Socket>(socket: S, stream: TunnelStream, keepalive: Keepalive) {
-    match copy(socket, stream, OnEof::HalfClose, keepalive).await {
-        Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
+async fn carry<S: Side>(socket: S, stream: TunnelStream, keepalive: Keepalive) {
+    match splice(socket, stream, OnEof::HalfClose, keepalive).await {
+        Ok(spliced) => debug!(spliced.sent, spliced.received, "connection finished"),
         Err(error) => debug!(%error, "connection failed"),
     }
 }

@@ -1,16 +1,11 @@
-//! What the kernel knows of a TCP connection, and the options that are set on it.
+//! The kernel's state of a TCP connection, and the options that are set on it.
 
-use std::any::Any;
 use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio_rustls::{client, server};
 use tracing::debug;
-
-use crate::copy::{KernelSocket, SOME, SimulatedSocket};
-use crate::transport::{BoxIo, Prefixed};
 
 /// A TCP connection as its kernel sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,41 +14,32 @@ pub struct TcpState {
     pub acked: u64,
     /// Bytes that have arrived since the beginning, read or not.
     pub received: u64,
-    /// Whether bytes, or the end of file, wait to be sent or acknowledged.
+    /// Whether bytes, or the end of file, are still to be sent or acknowledged.
     pub unacked: bool,
     /// How long ago the remote's kernel last acknowledged anything, an unchanged window included.
     pub silent_for: Duration,
     /// Whether it owes an answer: bytes are in flight, or it has left probes of its closed window
-    /// unanswered. While a reader pauses there are minutes between two probes.
+    /// unanswered. While a reader pauses, the probes are minutes apart.
     pub owes_answer: bool,
     /// How long ago bytes last arrived.
     pub received_ago: Duration,
 }
 
 impl TcpState {
-    /// That of the TCP connection below a byte stream. `None` if there is none, or the kernel cannot be
-    /// asked.
-    pub(crate) fn below(io: &dyn Any) -> Option<Self> {
-        match Below::of(io)? {
-            Below::Tcp(socket) => Self::of(socket),
-            Below::Simulated(socket) => socket.state(),
-        }
-    }
-
     /// Whether the remote's machine has vanished: it owes an answer for so long.
     #[must_use]
     pub fn has_vanished(&self, after: Duration) -> bool {
         self.unacked && self.owes_answer && self.silent_for >= after
     }
 
-    /// `None` where the kernel cannot be asked. One system call.
+    /// `None` where the kernel has no such state. One system call.
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn of(socket: &TcpStream) -> Option<Self> {
         linux::state(socket)
     }
 
-    /// `None` where the kernel cannot be asked.
+    /// `None` where the kernel has no such state.
     #[cfg(not(target_os = "linux"))]
     #[must_use]
     pub fn of(_: &TcpStream) -> Option<Self> {
@@ -61,46 +47,19 @@ impl TcpState {
     }
 }
 
-/// The TCP connection below a byte stream.
-pub(crate) enum Below<'a> {
-    Tcp(&'a TcpStream),
-    Simulated(&'a dyn KernelSocket),
-}
+/// Acknowledged bytes that count as progress: single bytes would hold a connection for days.
+const SOME: u64 = 64;
 
-impl<'a> Below<'a> {
-    /// `None` if there is none.
-    pub(crate) fn of(io: &'a dyn Any) -> Option<Self> {
-        if let Some(socket) = io.downcast_ref() {
-            return Some(Self::Tcp(socket));
-        }
-        if let Some(boxed) = io.downcast_ref::<BoxIo>() {
-            return Self::of((**boxed).as_any());
-        }
-        if let Some(simulated) = io.downcast_ref::<SimulatedSocket>() {
-            return Some(Self::Simulated(simulated.kernel()));
-        }
-        if let Some(prefixed) = io.downcast_ref::<Prefixed<BoxIo>>() {
-            return Self::of(prefixed.io());
-        }
-        if let Some(tls) = io.downcast_ref::<client::TlsStream<TcpStream>>() {
-            return Some(Self::Tcp(tls.get_ref().0));
-        }
-        if let Some(tls) = io.downcast_ref::<client::TlsStream<BoxIo>>() {
-            return Self::of(tls.get_ref().0);
-        }
-        let tls = io.downcast_ref::<server::TlsStream<BoxIo>>()?;
-        Self::of(tls.get_ref().0)
-    }
-}
-
-/// The pause before the second look at what is unacknowledged, and the longest one: there is no event.
+/// The first and the longest pause between two checks of the unacknowledged bytes: the kernel has
+/// no event for them.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(200)];
+const _: () = assert!(PAUSES[0].as_millis() < PAUSES[1].as_millis(), "a pause gets longer");
 
-/// Waits until the remote has acknowledged all that was written, or takes less than 64 bytes of it in
-/// `patience`: a byte now and then would hold the connection for days.
+/// Waits until the remote has acknowledged all that was written, or acknowledges less than 64 bytes
+/// within `patience`: single bytes would hold the connection for days.
 ///
-/// A socket that is closed by a reset, or with unread input, drops what is unacknowledged. Returns at
-/// once where the kernel cannot be asked. Cancel safe.
+/// The kernel discards unacknowledged bytes when it closes a socket by a reset, or with unread
+/// input. Returns at once where the kernel has no such state. Cancel safe.
 pub async fn acknowledged(mut state: impl FnMut() -> Option<TcpState>, patience: Duration) {
     let [mut pause, longest] = PAUSES;
     let (mut acked, mut waited) = (0, Duration::ZERO);
@@ -118,50 +77,52 @@ pub async fn acknowledged(mut state: impl FnMut() -> Option<TcpState>, patience:
 
 /// How long a user's or target's machine may be silent before it counts as vanished.
 ///
-/// An idle connection is probed by TCP keepalive, which a machine that is there answers, whatever its
-/// programs do.
+/// TCP keepalive probes an idle connection. The machine's kernel answers, independently of its
+/// programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive(Option<Duration>);
 
-/// Probes that go unanswered before a connection is given up.
+/// Unanswered probes after which a connection is reset.
 const PROBES: u32 = 6;
 
 impl Default for Keepalive {
-    /// Three minutes: longer than the usual restart of a router, short enough that what is left behind
-    /// does not pile up.
+    /// Three minutes: longer than the usual restart of a router, short enough that dead connections
+    /// do not accumulate.
     fn default() -> Self {
         Self::after(Duration::from_secs(180))
     }
 }
 
 impl Keepalive {
-    /// Connections are never given up for the silence of a machine.
+    /// Connections are never reset for the silence of a machine.
     pub const OFF: Self = Self(None);
 
-    /// Gives a connection up when its machine has been silent for about `time`, which is 9 seconds at
+    /// Resets a connection when its machine has been silent for about `time`, which is 9 seconds at
     /// least: keepalive counts in seconds.
     #[must_use]
     pub fn after(time: Duration) -> Self {
         Self(Some(time.max(Duration::from_secs(9))))
     }
 
-    /// After which silence a connection is given up; `None` if it never is.
+    /// The silence after which a connection is reset; `None` if it never is.
     #[must_use]
     pub const fn time(self) -> Option<Duration> {
         self.0
     }
 
-    /// As [`apply`](Self::apply). A socket that was reset meanwhile takes no option; reading it says why.
+    /// As [`apply`](Self::apply). A socket that was reset refuses options; reading it reports the
+    /// error.
     pub(crate) fn apply_or_log(self, socket: &TcpStream) {
         if let Err(error) = self.apply(socket) {
             debug!(%error, "no keepalive");
         }
     }
 
-    /// Has the kernel probe the connection: after a third of the time, and then six times.
+    /// Enables keepalive: the first probe after a third of the time, then six.
     ///
     /// # Errors
-    /// The system refuses, which it does for a socket that is gone.
+    ///
+    /// The system refuses, as it does for a socket that was reset.
     pub fn apply(self, socket: &TcpStream) -> io::Result<()> {
         let Some(time) = self.0 else { return Ok(()) };
         let (idle, interval) = (time / 3, time * 2 / 3 / PROBES);
@@ -202,17 +163,17 @@ mod linux {
         min_rtt: u32,
     }
 
-    /// Of a connection that was reset; what waited in it is gone, though it is still counted.
+    /// The state of a connection that was reset. Its queue is discarded, though still counted.
     const CLOSED: u8 = 7;
 
-    /// The place of `tcpi_probes` among the bytes.
+    /// The index of `tcpi_probes` in the bytes.
     const PROBES: usize = 2;
 
-    /// So many probes of a closed window a machine that is there does not leave unanswered: one may be
-    /// lost, and the newest may still be on its way.
+    /// Unanswered probes of a closed window after which a machine has vanished: one may be lost,
+    /// and the newest may still be in flight.
     const UNANSWERED: u8 = 3;
 
-    /// The places of fields among the words.
+    /// The indices of fields in the words.
     const UNACKED: usize = 4;
     const LAST_DATA_RECV: usize = 11;
     const LAST_ACK_RECV: usize = 12;
@@ -222,7 +183,7 @@ mod linux {
 
     nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Head, GetStruct<Head>);
 
-    /// Older kernels return less than [`Head`], which the library takes for a bug.
+    /// Older kernels return less than [`Head`], which `nix` treats as a bug.
     static RETURNS_ALL: LazyLock<bool> = LazyLock::new(|| {
         let release = uname().ok().map(|name| name.release().to_string_lossy().into_owned());
         release.is_some_and(|release| is_recent(&release))
@@ -239,7 +200,7 @@ mod linux {
             return None;
         }
         let info = getsockopt(socket, TcpInfo).ok()?;
-        let word = |place: usize| info.words.get(place).copied().unwrap_or(0);
+        let word = |index: usize| info.words.get(index).copied().unwrap_or(0);
         Some(TcpState {
             acked: info.bytes_acked,
             received: info.bytes_received,
@@ -290,7 +251,7 @@ mod tests {
         (socket, listener.accept().await.unwrap().0)
     }
 
-    /// Waits until the kernel says so.
+    /// Waits for a state of the kernel.
     async fn until(socket: &TcpStream, is_so: impl Fn(&TcpState) -> bool) -> TcpState {
         let waiting = async {
             loop {
@@ -304,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_other_end_has_not_taken_is_unacknowledged() {
+    async fn bytes_that_the_remote_has_not_received_are_unacknowledged() {
         let (mut one, mut other) = pair().await;
         let before = TcpState::of(&one).unwrap();
         one.write_all(b"hello").await.unwrap();
@@ -320,7 +281,8 @@ mod tests {
     async fn n2_a_machine_whose_reader_pauses_owes_nothing() {
         let (one, _other) = pair().await;
         while one.try_write(&[0; 64 << 10]).is_ok() {}
-        // The rest is not sent before the window opens again, but for probes, which are answered.
+        // The rest is not sent before the window opens again, except for probes, which are
+        // answered.
         let state = until(&one, |state| !state.owes_answer).await;
         assert!(state.unacked && !state.has_vanished(Duration::ZERO), "{state:?}");
     }
@@ -336,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_unacknowledged_is_waited_for_while_some_of_it_is_taken() {
+    async fn the_wait_for_acknowledgements_lasts_while_some_arrive() {
         let patience = Duration::from_secs(2);
         let state = |acked| TcpState {
             acked,
@@ -350,7 +312,7 @@ mod tests {
         // A hundred bytes a second, all thousand of them.
         acknowledged(|| Some(state(100 * start.elapsed().as_secs())), patience).await;
         assert!(start.elapsed() >= Duration::from_secs(10));
-        // None of them, and a few now and then.
+        // None of them, then single ones.
         for a_second in [0, 30] {
             let start = tokio::time::Instant::now();
             acknowledged(|| Some(state(1 + a_second * start.elapsed().as_secs())), patience).await;

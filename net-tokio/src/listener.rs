@@ -10,19 +10,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
 
+use crate::io::BoxIo;
 use crate::kernel::Keepalive;
 use crate::log_limit::LogLimit;
-use crate::transport::BoxIo;
 
-/// How long accepting rests after it failed for want of something that others may give back, such
-/// as file descriptors.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// The pause of accepting after it failed for lack of a resource that others may free, such as file
+/// descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// As long as a task needs that is told to close its socket.
-const RELIEVED_REST: Duration = Duration::from_millis(1);
+/// The time that a task needs to close its socket after it is cancelled.
+const FREED_PAUSE: Duration = Duration::from_millis(1);
 
-/// What keeps a process from accepting at one socket does so at all of them.
-static RESTS: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
+/// One limit for all sockets: a process without descriptors can accept at none of them.
+static INTERRUPTIONS: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -45,27 +45,27 @@ pub enum Accepted {
 }
 
 impl Listener {
-    /// Accepts one connection, whatever it takes: what goes wrong with one, or with accepting for a
-    /// while, is logged. With the remote's address, where it has one. Cancel safe.
+    /// Accepts one connection, with the remote's address, if it has one. Errors of one connection,
+    /// and of accepting in general, are logged, and accepting is retried. Cancel safe.
     pub async fn accept(&self, keepalive: Keepalive) -> (BoxIo, Option<SocketAddr>) {
         self.accept_or(keepalive, || false).await
     }
 
-    /// As [`accept`](Self::accept). Where the process has no descriptors left, `relieve` may give one
-    /// back; whether it did. Cancel safe.
+    /// As [`accept`](Self::accept). If the process has no descriptors left, `relieve` may free one;
+    /// it returns whether it did. Cancel safe.
     pub(crate) async fn accept_or(
         &self,
         keepalive: Keepalive,
-        relieve: impl Fn() -> bool + Send,
+        free_descriptor: impl Fn() -> bool + Send,
     ) -> (BoxIo, Option<SocketAddr>) {
-        match self.accept_socket_or(keepalive, relieve).await {
+        match self.accept_socket_or(keepalive, free_descriptor).await {
             Accepted::Tcp(socket, from) => (Box::new(socket), Some(from)),
             #[cfg(unix)]
             Accepted::Unix(socket) => (Box::new(socket), None),
         }
     }
 
-    /// As [`accept`](Self::accept), for those who need the socket itself. Cancel safe.
+    /// As [`accept`](Self::accept), returning the socket itself. Cancel safe.
     pub async fn accept_socket(&self, keepalive: Keepalive) -> Accepted {
         self.accept_socket_or(keepalive, || false).await
     }
@@ -73,36 +73,36 @@ impl Listener {
     async fn accept_socket_or(
         &self,
         keepalive: Keepalive,
-        relieve: impl Fn() -> bool + Send,
+        free_descriptor: impl Fn() -> bool + Send,
     ) -> Accepted {
-        let mut resting = false;
+        let mut interrupted = false;
         loop {
             match self.accept_one(keepalive).await {
                 Ok(accepted) => return accepted,
                 Err(error) if is_about_one_connection(&error) => {
-                    debug!(%error, "a connection was gone before it was accepted");
+                    debug!(%error, "a connection was closed before it was accepted");
                 }
                 Err(error) => {
-                    // Once is enough until it goes on, which it may do now and then.
-                    if !std::mem::replace(&mut resting, true)
-                        && let Some(left_out) = RESTS.pass()
+                    // One line for each interruption.
+                    if !std::mem::replace(&mut interrupted, true)
+                        && let Some(left_out) = INTERRUPTIONS.pass()
                     {
                         warn!(%error, left_out, "cannot accept connections for the moment");
                     }
-                    let relieved = relieve();
-                    tokio::time::sleep(if relieved { RELIEVED_REST } else { ACCEPT_REST }).await;
+                    let freed = free_descriptor();
+                    tokio::time::sleep(if freed { FREED_PAUSE } else { ACCEPT_PAUSE }).await;
                 }
             }
         }
     }
 
-    /// Accepts one connection. An error is not the end: it says that this one, or for the moment
-    /// any, could not be accepted. Cancel safe.
+    /// Accepts one connection. An error is transient: this connection, or any for the moment, could
+    /// not be accepted. Cancel safe.
     async fn accept_one(&self, keepalive: Keepalive) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, from) = listener.accept().await?;
-                // It fails where the remote is gone already, which reading finds out.
+                // It fails if the remote has disconnected, which reading reports.
                 socket.set_nodelay(true).ok();
                 keepalive.apply_or_log(&socket);
                 Ok(Accepted::Tcp(socket, from))

@@ -1,3 +1,5 @@
+//! Limits of the log lines that remotes can cause.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -5,13 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many lines of one kind are logged in [`WITHIN`]. Enough to see what happens; an end that
-/// causes them in a loop must not fill a disk.
+/// Lines of one kind in [`WITHIN`]. Enough to show what happens; a remote that causes them in a
+/// loop must not fill a disk.
 const MOST: u32 = 10;
 
-/// How many lines of the kinds that have a limit for each name are logged in [`WITHIN`] of all names
-/// together: a thousand clients that come back at once, and no more of one that takes name after name.
+/// Lines in [`WITHIN`] of all names together, for kinds with a limit for each name: enough for a
+/// thousand clients that reconnect at once, and a bound for one that uses name after name.
 const MOST_OF_ALL: u32 = 2000;
+const _: () = assert!(MOST < MOST_OF_ALL, "one name cannot use up the limit of all");
 
 /// Characters of a name.
 const SHOWN: usize = 80;
@@ -19,16 +22,16 @@ const SHOWN: usize = 80;
 /// Characters of a sentence.
 const SHOWN_TEXT: usize = 300;
 
-/// Names that are remembered before those are looked for that need not be.
+/// Names that are remembered before unused ones are removed.
 const FEW: usize = 1024;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Keeps what other ends cause from flooding the log.
+/// Keeps remotes from flooding the log.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     most: u32,
-    /// The limit of several together.
+    /// A limit that several share.
     all: Option<Arc<LogLimit>>,
     state: Mutex<State>,
 }
@@ -53,12 +56,12 @@ impl LogLimit {
         Self { most, all: None, state: Mutex::new(state) }
     }
 
-    /// One of several that have a limit together.
+    /// A limit that shares another one with others.
     fn of(all: &Arc<Self>) -> Self {
         Self { all: Some(Arc::clone(all)), ..Self::default() }
     }
 
-    /// Whether one more line may be logged now; if so, how many were left out before it.
+    /// Whether one more line may be logged now; if so, the number of lines left out before it.
     pub(crate) fn pass(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +74,7 @@ impl LogLimit {
             return None;
         }
         let of_others = match &self.all {
-            // It counts there those that it leaves out.
+            // The shared limit counts the lines that it leaves out.
             Some(all) => all.pass()?,
             None => 0,
         };
@@ -79,32 +82,32 @@ impl LogLimit {
         Some(std::mem::take(&mut state.left_out) + of_others)
     }
 
-    /// Whether it remembers a line of the last minute.
+    /// Whether it counts a line of the last minute.
     fn is_recent(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.since.is_some_and(|since| since.elapsed() < WITHIN)
     }
 }
 
-/// How many lines were left out, where some were.
+/// The number of lines left out, if there are any.
 pub(crate) const fn some(left_out: u64) -> Option<u64> {
     if left_out == 0 { None } else { Some(left_out) }
 }
 
-/// The limits of those that are known by a name, such as clients.
+/// The limits of remotes that have names, such as clients.
 #[derive(Debug)]
 pub(crate) struct LogLimits {
     named: Mutex<Named>,
     all: Arc<LogLimit>,
 }
 
-/// Limits of one name. Those that are somebody's business only while he is connected have one of their
-/// own, which stands as long as he is remembered: connecting again gives no more lines.
+/// The limits of one name. They are remembered after a disconnect: connecting again does not reset
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    /// Of its sessions.
+    /// Lines about its sessions.
     pub(crate) sessions: LogLimit,
-    /// Of the dials that it is refused.
+    /// Lines about its refused dials.
     pub(crate) dials: LogLimit,
 }
 
@@ -142,12 +145,12 @@ impl LogLimits {
     }
 }
 
-/// A name that strangers give themselves, as much of it as belongs in a line.
+/// A name chosen by an unauthenticated remote, cut for a log line.
 pub(crate) fn shortened(name: &str) -> Cow<'_, str> {
     cut(name, SHOWN)
 }
 
-/// What strangers say, as much of it as belongs in a line.
+/// A text of an unauthenticated remote, cut for a log line.
 pub(crate) fn shortened_text(text: &str) -> Cow<'_, str> {
     cut(text, SHOWN_TEXT)
 }
@@ -164,7 +167,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_connects_again_has_no_more_lines() {
+    async fn connecting_again_does_not_reset_the_limit() {
         let limits = LogLimits::default();
         let lines = (0..1000).filter_map(|_| limits.of("edge-7").sessions.pass()).count();
         assert_eq!(lines, 10);
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_name_after_name_fills_no_log() {
+    async fn many_names_do_not_fill_the_log() {
         let limits = LogLimits::default();
         let mut lines = (0..10_000).map(|number| limits.of(&number.to_string()).sessions.pass());
         assert_eq!(lines.by_ref().flatten().count() as u64, u64::from(MOST_OF_ALL));
@@ -188,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_say_is_cut() {
+    fn texts_of_remotes_are_cut() {
         assert_eq!(shortened(&"ä".repeat(80)), "ä".repeat(80));
         assert_eq!(shortened(&"ä".repeat(81)), "ä".repeat(80) + "…");
         assert_eq!(shortened_text(&"a".repeat(1000)).chars().count(), SHOWN_TEXT + 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_left_out_is_counted_and_told_later() {
+    async fn lines_left_out_are_counted_and_reported_later() {
         let limit = LogLimit::default();
         let many = || (0..1000).filter_map(|_| limit.pass()).collect::<Vec<_>>();
         assert_eq!(many(), [0; 10]);

@@ -1,4 +1,4 @@
-//! What an end does with the dials that reach it.
+//! Answers to the remote's dials.
 
 use std::fmt;
 use std::future::Future;
@@ -10,23 +10,23 @@ use thiserror::Error;
 use tracing::{Instrument, debug, info};
 use watertight_core::wire::ResetCode;
 
-use crate::copy::{OnEof, Socket, copy};
+use crate::io::{BoxIo, Io};
 use crate::kernel::Keepalive;
 use crate::log_limit::{shortened_text, some};
 use crate::policy::{Dialled, Policy, TargetError};
+use crate::splice::{OnEof, Side, splice};
 use crate::stream::Incoming;
 use crate::target::Target;
 use crate::tasks::Tasks;
-use crate::transport::{BoxIo, Io};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 type Handle = dyn Fn(&str, Incoming, Keepalive) -> Task + Send + Sync;
 
-/// What answers dials, whatever its type. It is given the key of the client whose session it is.
+/// The handler of dials, with its type erased. It gets the key of the session's client.
 ///
-/// All of it runs in the connection's own task, also what the embedder's closure does before it
-/// gives a future: in the task of the session's driver it could panic or block for all connections.
+/// All of it runs in the connection's own task, the embedder's closure included: in the task of the
+/// session's driver it could panic or block for all connections.
 #[derive(Clone)]
 pub(crate) struct Handler(Arc<Handle>);
 
@@ -120,14 +120,22 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// Why an embedder's dialer gave no stream. The remote is told both.
+/// Why an embedder's dialer returned no stream. The remote receives both fields.
 #[derive(Clone, Debug, Error)]
 #[error("{text}")]
+#[non_exhaustive]
 pub struct DialRefusal {
-    /// Why, for programs.
+    /// The reason for programs.
     pub code: ResetCode,
-    /// Why, for people.
+    /// The reason for people.
     pub text: String,
+}
+
+impl DialRefusal {
+    /// A refusal with this code and text.
+    pub fn new(code: ResetCode, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
 }
 
 impl From<io::Error> for DialRefusal {
@@ -146,7 +154,7 @@ impl From<TargetError> for DialRefusal {
 
 async fn serve_by_policy(policy: &Policy, incoming: Incoming, keepalive: Keepalive) {
     let dial = dial_by_policy(policy, incoming.target().to_string());
-    // An open connection does not keep the room that its dial took.
+    // Boxed, so that an open connection does not keep the memory of its dial's future.
     let answered = Box::pin(answer(incoming, dial)).await;
     match answered {
         Some((incoming, Dialled::Tcp(socket))) => serve(incoming, socket, keepalive).await,
@@ -163,8 +171,7 @@ async fn dial_by_policy(policy: &Policy, target: String) -> Result<Dialled, Dial
     Ok(policy.dial(&target).await?)
 }
 
-/// Waits for the dial and refuses where it failed. A dial that nobody waits for any more is dropped
-/// where it stands.
+/// Waits for the dial, and refuses if it failed. A dial that the remote withdraws is dropped.
 pub(crate) async fn answer<S>(
     mut incoming: Incoming,
     dial: impl Future<Output = Result<S, DialRefusal>>,
@@ -187,7 +194,7 @@ pub(crate) async fn answer<S>(
     }
 }
 
-/// Whoever dials what is forbidden can do so all day.
+/// Limited: a remote can dial forbidden targets all day.
 fn log_refused(incoming: &Incoming, refusal: &DialRefusal) {
     let (target, error) = (incoming.target(), refusal.to_string());
     let (target, error) = (&*shortened_text(target), &*shortened_text(&error));
@@ -197,14 +204,15 @@ fn log_refused(incoming: &Incoming, refusal: &DialRefusal) {
     }
 }
 
-async fn serve<S: Socket>(incoming: Incoming, socket: S, keepalive: Keepalive) {
-    // One that was withdrawn just now resets the socket.
+/// Accepts a dial, and splices its stream with the target's socket. If the dial was withdrawn
+/// meanwhile, the socket is reset.
+pub(crate) async fn serve<S: Side>(incoming: Incoming, socket: S, keepalive: Keepalive) {
     let Ok(stream) = incoming.accept() else { return socket.abort() };
     socket.keep();
     socket.probe(keepalive);
     let on_eof = if stream.half_closes() { OnEof::HalfClose } else { OnEof::Close };
-    match copy(socket, stream, on_eof, keepalive).await {
-        Ok(copied) => debug!(copied.sent, copied.received, "connection finished"),
+    match splice(socket, stream, on_eof, keepalive).await {
+        Ok(spliced) => debug!(spliced.sent, spliced.received, "connection finished"),
         Err(error) => debug!(%error, "connection failed"),
     }
 }

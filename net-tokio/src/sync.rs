@@ -1,12 +1,39 @@
 //! Locks, atomics and sleeps of a session, which the interleaving tests replace.
 //!
-//! With `--cfg shuttle` each lock, atomic and wake-up is a point at which another thread may run, and
-//! time passes only when a test lets it. The tests stand in `session/interleavings.rs`.
+//! With `--cfg shuttle` each lock, atomic and wake-up is a point at which another thread may run,
+//! and time passes only when a test advances it. The tests are in `session/interleavings.rs`.
 
 #[cfg(not(shuttle))]
 pub(crate) use real::*;
 #[cfg(shuttle)]
 pub(crate) use simulated::*;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Translates between tokio's clock and the core's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    epoch: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { epoch: now() }
+    }
+
+    pub(crate) fn now(&self) -> watertight_core::Instant {
+        watertight_core::Instant::from_epoch(now() - self.epoch)
+    }
+
+    pub(crate) fn to_tokio(self, at: watertight_core::Instant) -> Instant {
+        // The core saturates at the end of its time, which tokio's cannot express.
+        self.epoch
+            .checked_add(at.since_epoch())
+            .unwrap_or_else(|| self.epoch + Duration::from_secs(60 * 60 * 24 * 365))
+    }
+}
 
 #[cfg(not(shuttle))]
 mod real {
@@ -66,7 +93,7 @@ mod simulated {
         TIME.with_borrow(|time| time.now)
     }
 
-    /// Lets time pass, and wakes the sleeps that end.
+    /// Advances the time, and wakes the sleeps that end.
     #[cfg(test)]
     pub(crate) fn advance(by: Duration) {
         let due: Vec<_> = TIME.with_borrow_mut(|time| {
@@ -77,7 +104,7 @@ mod simulated {
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    /// Forgets the sleeps of an execution that is over.
+    /// Clears the sleeps of an ended execution.
     #[cfg(test)]
     pub(crate) fn reset_time() {
         TIME.with_borrow_mut(|time| time.sleeps.clear());

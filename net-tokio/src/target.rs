@@ -1,3 +1,5 @@
+//! Targets of dials, and their text form.
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -5,8 +7,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// What a dial asks for, as `proto/address` on the wire: `tcp/host:port` or `unix//path`.
+/// The target of a dial, `proto/address` on the wire: `tcp/host:port` or `unix//path`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Target {
     /// A TCP port of a host.
     Tcp {
@@ -32,10 +35,10 @@ pub enum Host {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidTarget {
-    /// There is no `proto/` in front.
+    /// It does not begin with `proto/`.
     #[error("target {0:?} is not of the form tcp/HOST:PORT or unix//PATH")]
     Form(String),
-    /// The protocol is none that can be dialled.
+    /// The protocol cannot be dialled.
     #[error("cannot dial {proto:?} of target {target:?}: only tcp and unix")]
     Proto {
         /// The protocol.
@@ -43,7 +46,7 @@ pub enum InvalidTarget {
         /// The whole target.
         target: String,
     },
-    /// Host or port are missing or impossible.
+    /// Host or port are missing or invalid.
     #[error("target {0:?} has no HOST:PORT that can be dialled")]
     HostPort(String),
     /// The path is relative, or goes through `..`.
@@ -52,7 +55,7 @@ pub enum InvalidTarget {
 }
 
 impl Host {
-    /// A host as it stands in targets and patterns. IPv6 addresses come without brackets.
+    /// A host as in targets and patterns. IPv6 addresses have no brackets here.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Ok(ip) = text.parse() {
             return Some(Self::Ip(ip));
@@ -62,10 +65,10 @@ impl Host {
     }
 }
 
-/// Whether a resolver would know what to do with it. Service discovery uses underscores.
+/// Whether it is a name for a resolver. Service discovery uses underscores.
 ///
-/// What ends in a number is no name (URL Standard, 3.5): resolvers take `010.0.0.1` for an address in
-/// octal numbers, `0x7f.1` and `2130706433` for other ways to write one.
+/// A name does not end in a number (URL Standard, 3.5): resolvers treat `010.0.0.1` as an address
+/// in octal numbers, `0x7f.1` and `2130706433` as other notations of one.
 fn is_name(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -111,7 +114,7 @@ fn host_port(address: &str) -> Option<(Host, u16)> {
     Some((Host::parse(unbracketed(host)?)?, port))
 }
 
-/// An IPv6 address stands in brackets, nothing else does.
+/// An IPv6 address has brackets, other hosts have none.
 pub(crate) fn unbracketed(host: &str) -> Option<&str> {
     match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').filter(|inner| inner.contains(':')),
@@ -119,7 +122,7 @@ pub(crate) fn unbracketed(host: &str) -> Option<&str> {
     }
 }
 
-/// A path that cannot lead anywhere else than where it seems to, symbolic links aside.
+/// A path without `..`; symbolic links are not resolved.
 pub(crate) fn absolute(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
     let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_says_why() {
+    fn an_invalid_target_has_a_reason() {
         let error = |text: &str| text.parse::<Target>().unwrap_err();
         assert!(matches!(error("127.0.0.1:80"), InvalidTarget::Form(_)));
         assert!(matches!(error("udp/127.0.0.1:80"), InvalidTarget::Proto { .. }));

@@ -1,4 +1,4 @@
-//! Every task has an owner that ends it and can wait for its end.
+//! Groups of tasks: every task has an owner that ends it and can wait for its end.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::sync::{AtomicUsize, now, sleep_until, spawn};
 
-/// A group of tasks that end together. Groups nest: killing one kills those below it.
+/// A group of tasks that end together. Groups nest: killing one kills its descendants.
 #[derive(Clone, Debug)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
-    /// Those of the groups above this one: they wait for its tasks, too.
+    /// The trackers of the groups above this one: they wait for its tasks, too.
     above: Vec<TaskTracker>,
     kill: CancellationToken,
     /// Tasks alive in this group and all groups of the same tree.
@@ -45,13 +45,13 @@ impl Tasks {
 
     /// Runs `task` until it ends or the group is killed, whichever is first.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // What waits for two things would have the room of the task twice.
+        // Boxed: a future that selects over another one has space for it twice.
         let task = Box::pin(task);
         let kill = self.kill.clone();
         let awaited: Vec<_> = self.above.iter().map(TaskTracker::token).collect();
         let alive = Alive::new(&self.live);
         spawn(self.tracker.track_future(async move {
-            // Dropped in the reverse order: who waits for the task finds it counted no more.
+            // Dropped in the reverse order: a waiter for the task finds it no longer counted.
             let _awaited = awaited;
             let _alive = alive;
             tokio::select! {
@@ -62,8 +62,8 @@ impl Tasks {
         }));
     }
 
-    /// Lets the tasks end by themselves for at most `grace`, then kills them; returns when none
-    /// is left. Cancel safe: calling it again goes on.
+    /// Lets the tasks end by themselves for at most `grace`, then kills them; returns when none is
+    /// left. Cancel safe: calling it again continues.
     pub(crate) async fn wind_down(&self, grace: Duration) {
         self.tracker.close();
         if !ends_within(grace, self.tracker.wait()).await {
@@ -90,7 +90,7 @@ impl Tasks {
 
 /// Whether `future` ends within `timeout`.
 async fn ends_within(timeout: Duration, future: impl Future<Output = ()>) -> bool {
-    // What the clock cannot express is for ever.
+    // A time that the clock cannot express is without a limit.
     let Some(at) = now().checked_add(timeout) else {
         future.await;
         return true;
@@ -114,7 +114,8 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let before = self.0.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "a task is counted until its future is dropped");
     }
 }
 
@@ -129,13 +130,13 @@ mod tests {
         tasks.spawn(std::future::pending());
         child.spawn(std::future::pending());
         assert_eq!(tasks.live(), 2);
-        // Also a task that nobody but its own group would wait for is gone by then.
+        // A task that only its own group waits for has also ended by then.
         tasks.wind_down(Duration::from_secs(1)).await;
         assert_eq!(tasks.live(), 0);
     }
 
     #[tokio::test]
-    async fn what_ends_by_itself_is_not_killed() {
+    async fn a_task_that_ends_by_itself_is_not_killed() {
         let tasks = Tasks::new();
         let (done, wait) = tokio::sync::oneshot::channel();
         tasks.spawn(async move { done.send(()).unwrap() });

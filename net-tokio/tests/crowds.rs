@@ -1,4 +1,4 @@
-//! Sockets that are no sessions yet, in numbers: they keep nobody out.
+//! Many sockets without a session: they exclude no other source.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
@@ -11,7 +11,7 @@ use watertight::{Agent, Server};
 
 use support::{KEY, agent, in_time, listen, loopback, server, until};
 
-/// Handshakes that may run at once. Four times as many sockets wait.
+/// Handshakes that run at once. Four times as many sockets wait.
 const MAX: usize = 8;
 
 /// A socket to `at` from an address of its own.
@@ -21,20 +21,20 @@ async fn connect_from(last: [u8; 2], at: SocketAddr) -> std::io::Result<TcpStrea
     socket.connect(at).await
 }
 
-/// A server whose deadlines do not help it, and where it listens.
-async fn crowded() -> (Server, SocketAddr) {
+/// A server whose timeouts are too long to help, and its address.
+async fn busy_server() -> (Server, SocketAddr) {
     let server = server().max_handshakes(MAX).handshake_timeout(Duration::from_secs(3600)).build();
     let at = listen(&server).await;
     (server, at)
 }
 
-/// Many sockets from `sources` addresses, each of which says `word` and no more.
-async fn crowd(at: SocketAddr, sources: u8, each: usize, word: &[u8]) -> Vec<TcpStream> {
+/// Many sockets from `sources` addresses, each of which sends `word` and no more.
+async fn many_sockets(at: SocketAddr, sources: u8, each: usize, word: &[u8]) -> Vec<TcpStream> {
     let mut sockets = Vec::new();
     for _ in 0..each {
         for source in 0..sources {
             let mut socket = in_time(connect_from([0, source + 1], at)).await.unwrap();
-            // Those that come too late are closed at once.
+            // Sockets above the limit are closed at once.
             socket.write_all(word).await.ok();
             sockets.push(socket);
         }
@@ -42,7 +42,7 @@ async fn crowd(at: SocketAddr, sources: u8, each: usize, word: &[u8]) -> Vec<Tcp
     sockets
 }
 
-/// An agent at an address of its own, or at that of the crowd.
+/// An agent with an address of its own, or with that of the many sockets.
 fn agent_from(last: [u8; 2], at: SocketAddr) -> Agent {
     let agent = agent("tcp", at, KEY).policy(loopback());
     agent.connect_with(move || connect_from(last, at)).start()
@@ -53,7 +53,7 @@ async fn end(agent: Agent, server: Server) {
     assert!(in_time(server.shutdown(Duration::ZERO)).await.is_settled());
 }
 
-/// How many of the sockets are still open. Reads what they were told before.
+/// The number of sockets that are still open. Reads their input first.
 async fn open(sockets: &mut [TcpStream]) -> usize {
     let mut open = 0;
     for socket in sockets {
@@ -65,9 +65,9 @@ async fn open(sockets: &mut [TcpStream]) -> usize {
 }
 
 #[tokio::test]
-async fn silent_sockets_of_one_address_keep_nobody_out() {
-    let (server, at) = crowded().await;
-    let mut silent = crowd(at, 1, 1000, b"").await;
+async fn silent_sockets_of_one_address_exclude_no_agent() {
+    let (server, at) = busy_server().await;
+    let mut silent = many_sockets(at, 1, 1000, b"").await;
     for last in [[9, 9], [0, 1]] {
         let agent = agent_from(last, at);
         in_time(agent.connected()).await.unwrap();
@@ -80,9 +80,9 @@ async fn silent_sockets_of_one_address_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn silent_sockets_of_a_hundred_addresses_keep_nobody_out() {
-    let (server, at) = crowded().await;
-    let silent = crowd(at, 100, 10, b"").await;
+async fn silent_sockets_of_a_hundred_addresses_exclude_no_agent() {
+    let (server, at) = busy_server().await;
+    let silent = many_sockets(at, 100, 10, b"").await;
     let agent = agent_from([9, 9], at);
     in_time(agent.connected()).await.unwrap();
     end(agent, server).await;
@@ -90,10 +90,10 @@ async fn silent_sockets_of_a_hundred_addresses_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn half_greetings_of_one_address_keep_nobody_else_out() {
+async fn incomplete_requests_of_one_address_exclude_no_other_address() {
     for word in [&b"\0"[..], b"G", b"GET /connect HTTP/1.1\r\nHost: a\r\n"] {
-        let (server, at) = crowded().await;
-        let greeting = crowd(at, 1, 100, word).await;
+        let (server, at) = busy_server().await;
+        let greeting = many_sockets(at, 1, 100, word).await;
         let agent = agent_from([9, 9], at);
         in_time(agent.connected()).await.unwrap();
         end(agent, server).await;
@@ -101,7 +101,7 @@ async fn half_greetings_of_one_address_keep_nobody_else_out() {
     }
 }
 
-/// How long the answer to an upgrade with this token takes, in the runtime's time, and its status.
+/// The time until the answer to an upgrade with this token, in the runtime's time, and its status.
 async fn ask(server: &Server, from: [u8; 4], token: &str) -> (Duration, String) {
     let (near, far) = tokio::io::duplex(4096);
     server.serve_io(far, Some(SocketAddr::from((from, 1))));
@@ -119,7 +119,7 @@ async fn ask(server: &Server, from: [u8; 4], token: &str) -> (Duration, String) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_guesses_tokens_waits_before_each_is_looked_at_and_others_do_not() {
+async fn a_source_that_guesses_tokens_is_delayed_and_others_are_not() {
     let server = server().build();
     let (guesser, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
     let mut waits = Vec::new();
@@ -131,11 +131,12 @@ async fn a_source_that_guesses_tokens_waits_before_each_is_looked_at_and_others_
     let second = Duration::from_secs(1);
     assert!(waits[..10].iter().all(|wait| *wait < second), "{waits:?}");
     let slowed = waits[10..].iter().filter(|wait| **wait >= 2 * second).count();
-    // It may give one more at once for each six seconds.
+    // It may send one more without a delay for each six seconds.
     assert!(slowed >= 13, "{slowed} of {waits:?}");
     assert!(ask(&server, other, "guess").await.0 < second);
     ask(&server, guesser, "one more").await;
-    // The right token is told as late as a wrong one: who does not wait for the answer learns nothing.
+    // The right token is answered as late as a wrong one: a remote that does not wait for the
+    // answer learns nothing.
     let (wait, status) = ask(&server, guesser, support::TOKEN).await;
     assert_eq!((wait >= 2 * second, &*status), (true, "HTTP/1.1 101"), "{wait:?}");
     assert!(ask(&server, other, support::TOKEN).await.0 < second);

@@ -1,4 +1,4 @@
-//! What is logged, and how much of it.
+//! The log's content, and its limits.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
@@ -53,7 +53,7 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn who_dials_what_is_forbidden_does_not_fill_the_log() {
+async fn forbidden_dials_do_not_fill_the_log() {
     let (log, _guard) = Log::start(LevelFilter::INFO);
     let tunnel = Tunnel::with(server(), |agent| agent.policy(Policy::default()), "tcp").await;
     for _ in 0..100 {
@@ -64,7 +64,7 @@ async fn who_dials_what_is_forbidden_does_not_fill_the_log() {
 }
 
 #[tokio::test]
-async fn what_is_logged_about_a_connection_names_client_session_and_target() {
+async fn log_lines_of_a_connection_name_client_session_and_target() {
     let (log, _guard) = Log::start(LevelFilter::DEBUG);
     let target = Target::echo().await;
     let tunnel = Tunnel::start("ws").await;
@@ -101,7 +101,7 @@ async fn two_machines_with_one_key_are_both_named() {
     let mut remotes: Vec<String> = Vec::new();
     let mut agents = Vec::new();
     for session in 1..=3 {
-        // The ones before wait for an hour before they come back.
+        // The earlier ones wait for an hour before they reconnect.
         let hour = Duration::from_secs(3600);
         let config = ReconnectConfig { initial: hour, max: hour, ..ReconnectConfig::default() };
         let agent = agent("tcp", at, KEY).reconnect(config).seed(1).start();
@@ -128,8 +128,8 @@ async fn two_machines_with_one_key_are_both_named() {
     assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
-/// Asks a server something whenever a span or an event comes up, as a program that shows its
-/// clients beside its log does.
+/// A subscriber that calls the server for each span or event, as a program that shows its clients
+/// beside its log does.
 struct Asking {
     server: Server,
     unanswered: Arc<AtomicUsize>,
@@ -139,7 +139,7 @@ impl Asking {
     fn ask(&self) {
         let (answer, answered) = mpsc::channel();
         let server = self.server.clone();
-        // On a thread of its own, which gives the test an end where the answer never comes.
+        // On a thread of its own, so that the test ends if the call never returns.
         std::thread::spawn(move || {
             let dial = pin!(server.dial("nobody", ""));
             let answered = dial.poll(&mut Context::from_waker(Waker::noop())).is_ready();

@@ -1,4 +1,4 @@
-//! What may be dialled: patterns and targets as texts, and what the one makes of the other.
+//! Policies of patterns and targets as texts.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -31,7 +31,7 @@ fn v4() -> impl Strategy<Value = String> {
 }
 
 fn v6() -> impl Strategy<Value = String> {
-    // An IPv4 address in IPv6 clothes is shown as what it is.
+    // An IPv4-mapped IPv6 address is displayed as IPv4.
     let plain = any::<Ipv6Addr>().prop_filter("mapped", |ip| ip.to_ipv4_mapped().is_none());
     (plain, 0..=127u8).prop_flat_map(|(ip, bits)| {
         let mask = u128::MAX.checked_shl(u32::from(128 - bits)).unwrap_or(0);
@@ -79,14 +79,14 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_taken_for_a_pattern_comes_back(text in "(tcp|unix)/[a-z0-9.:*/\\[\\]-]{0,20}") {
+    fn a_parsed_pattern_is_displayed_as_it_parses(text in "(tcp|unix)/[a-z0-9.:*/\\[\\]-]{0,20}") {
         if let Ok(parsed) = text.parse::<Pattern>() {
             prop_assert_eq!(parsed.to_string().parse::<Pattern>(), Ok(parsed));
         }
     }
 
     #[test]
-    fn whatever_is_taken_for_a_target_comes_back(text in "(tcp|unix)/[a-z0-9.:/\\[\\]-]{0,20}") {
+    fn a_parsed_target_is_displayed_as_it_parses(text in "(tcp|unix)/[a-z0-9.:/\\[\\]-]{0,20}") {
         if let Ok(parsed) = text.parse::<Target>() {
             prop_assert_eq!(parsed.to_string().parse::<Target>(), Ok(parsed));
         }

@@ -1,4 +1,4 @@
-//! The ways from an agent to its server: HTTP proxies, Unix sockets, streams of the embedder's.
+//! Connections from an agent to its server: HTTP proxies, Unix sockets, the embedder's streams.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
@@ -10,12 +10,12 @@ use tokio::io::{
     AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional, duplex,
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use watertight::core::ReconnectConfig;
+use watertight::proto::ReconnectConfig;
 use watertight::{Agent, AgentBuilder, AgentStatus, AgentStopped, ProxyPolicy, Server};
 
 use support::{KEY, TOKEN, in_time, listen, loopback, server, until};
 
-/// An HTTP proxy that lets CONNECT through if it brings `authorization`, and counts.
+/// An HTTP proxy that allows CONNECT with `authorization`, and counts.
 async fn proxy(authorization: Option<&'static str>, used: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -69,8 +69,8 @@ async fn an_agent_goes_through_an_http_proxy() {
     assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
-/// A SOCKS proxy that lets through who brings `user`, to the server at `to`, and keeps the names that
-/// it was asked for.
+/// A SOCKS proxy that requires `user`, connects to the server at `to`, and records the requested
+/// names.
 async fn socks_proxy(
     user: Option<&'static str>,
     to: std::net::SocketAddr,
@@ -133,7 +133,7 @@ async fn an_agent_goes_through_a_socks_proxy_that_knows_the_name() {
     let asked = Arc::default();
     let open = socks_proxy(None, at, Arc::clone(&asked)).await;
     let guarded = socks_proxy(Some("user:secret"), at, Arc::clone(&asked)).await;
-    // A name that only the proxy can make something of.
+    // A name that only the proxy can resolve.
     let through = |proxy: String| {
         let endpoint = "ws://server.invalid:81".parse().unwrap();
         let agent = Agent::builder(endpoint, KEY).token(TOKEN).policy(loopback());
@@ -168,7 +168,8 @@ async fn an_agent_reaches_a_unix_socket() {
     assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
-/// When an agent comes to a server that answers each upgrade with `answer`, from its start on.
+/// The times of an agent's attempts at a server that answers each upgrade with `answer`, from its
+/// start on.
 async fn visits(answer: &'static str, count: usize) -> Vec<Duration> {
     let (visit, mut visits) = tokio::sync::mpsc::unbounded_channel();
     let connect = move || {
@@ -203,7 +204,7 @@ async fn a_server_that_asks_for_time_is_given_it() {
         let rest = pair[1] - pair[0];
         assert!((40..42).contains(&rest.as_secs()), "{times:?}");
     }
-    // Within reason.
+    // Up to a limit.
     let never = "HTTP/1.1 429 No\r\nRetry-After: 99999999\r\nContent-Length: 0\r\n\r\n";
     let times = visits(never, 2).await;
     assert!((300..302).contains(&(times[1] - times[0]).as_secs()), "{times:?}");
@@ -236,7 +237,7 @@ async fn a_fleet_whose_server_goes_away_does_not_come_back_at_once() {
     let mut seconds = [0; 6];
     for _ in 0..AGENTS {
         let after = coming.recv().await.unwrap() - cut;
-        // The first tries: those that fail come again, and are not counted.
+        // The first attempts; later ones are not counted.
         seconds[usize::try_from(after.as_secs()).unwrap().min(5)] += 1;
     }
     assert!(seconds[0] < 25, "{seconds:?}");
@@ -271,7 +272,7 @@ async fn any_byte_stream_can_carry_a_session() {
 }
 
 #[tokio::test]
-async fn who_waits_for_an_agent_learns_that_it_was_shut_down() {
+async fn a_waiter_for_an_agent_learns_of_its_shutdown() {
     let connect = std::future::pending::<std::io::Result<TcpStream>>;
     let builder = Agent::builder("tcp://in.memory:1".parse().unwrap(), KEY);
     let agent = builder.connect_with(connect).start();
@@ -314,7 +315,8 @@ async fn a_connector_that_panics_is_a_failed_attempt() {
     assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
-/// How much of the time each of two agents with one key was connected, and their turns.
+/// The share of the time for which each of two agents with one key was connected, and their number
+/// of sessions.
 async fn take_turns(reconnect: [ReconnectConfig; 2], time: Duration) -> ([u64; 2], u64) {
     let server = server().build();
     let mut seed = 0;

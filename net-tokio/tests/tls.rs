@@ -9,14 +9,12 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use watertight::{
-    Agent, AgentBuilder, AgentStatus, ClientAuthorities, ClientTls, Refusal, Server, ServerTls,
-    TlsError,
-};
+use watertight::tls::{ClientAuthorities, ClientTls, ServerTls, TlsError};
+use watertight::{Agent, AgentBuilder, AgentStatus, Refusal, Server};
 
 use support::{KEY, TOKEN, Target, in_time, loopback, server, until};
 
-/// An authority, and what it has signed, as files.
+/// An authority, and the certificates that it has signed, as files.
 struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -177,7 +175,7 @@ fn wrong_files_are_named() {
     }
 }
 
-/// Why an agent is not connected that comes by `scheme` to a server with `tls`.
+/// Why an agent that connects by `scheme` to a server with `tls` is not connected.
 async fn refusal(scheme: &str, tls: Option<ServerTls>, agent_tls: ClientTls) -> String {
     let server = server().build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -191,7 +189,7 @@ async fn refusal(scheme: &str, tls: Option<ServerTls>, agent_tls: ClientTls) -> 
 }
 
 #[tokio::test]
-async fn a_port_of_the_other_kind_is_told_from_a_broken_one() {
+async fn a_port_of_the_other_kind_is_named_in_the_error() {
     let authority = Authority::new();
     for (scheme, plain) in [("wss", "ws"), ("tls", "tcp")] {
         let reason = refusal(scheme, None, authority.trust()).await;
@@ -203,7 +201,7 @@ async fn a_port_of_the_other_kind_is_told_from_a_broken_one() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_certificate_is_said() {
+async fn the_problem_of_a_certificate_is_reported() {
     let authority = Authority::new();
     // The authority's certificate as the server's own, as `openssl req -x509` makes it.
     let mut params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();

@@ -1,4 +1,4 @@
-//! Server and agent with real sockets between them: what users embed.
+//! Server and agent with real sockets between them, as an embedder uses them.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower_service::Service;
-use watertight::core::registry::RegistryLimits;
-use watertight::core::wire::{Dialect, GoAwayCode, Hello, HelloReply, ResetCode};
-use watertight::core::{SessionConfig, SessionEnd};
+use watertight::proto::registry::RegistryLimits;
+use watertight::proto::wire::{Dialect, GoAwayCode, Hello, HelloReply, ResetCode};
+use watertight::proto::{SessionConfig, SessionEnd};
 use watertight::{
     Agent, AgentStatus, ConnectError, DialError, Incoming, Listener, Policy, Refusal, Server,
     ServerEvent, WaitReason,
@@ -42,7 +42,7 @@ async fn a_request_comes_back_over_each_transport() {
 }
 
 #[tokio::test]
-async fn two_of_ours_speak_the_base_dialect_if_told() {
+async fn two_watertight_ends_speak_the_base_dialect_if_configured() {
     let target = Target::echo().await;
     let tunnel = Tunnel::with(server(), |agent| agent.base_dialect(), "ws").await;
     assert_eq!(tunnel.server.clients()[0].dialect, Dialect::Base);
@@ -68,7 +68,7 @@ async fn an_answer_after_end_of_file_arrives() {
 }
 
 #[tokio::test]
-async fn what_the_policy_forbids_is_refused_with_its_reason() {
+async fn a_forbidden_target_is_refused_with_its_reason() {
     let target = Target::echo().await;
     let tunnel = Tunnel::with(server(), |agent| agent.policy(Policy::default()), "ws").await;
     let error = tunnel.server.dial(KEY, &target.target()).await.unwrap_err();
@@ -79,7 +79,7 @@ async fn what_the_policy_forbids_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_says_so() {
+async fn a_refused_connection_is_the_dials_error() {
     let tunnel = Tunnel::start("ws").await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = tunnel.server.dial(KEY, &format!("tcp/{nobody}")).await.unwrap_err();
@@ -110,7 +110,7 @@ async fn wait_reason(agent: &Agent) -> WaitReason {
 }
 
 #[tokio::test]
-async fn programs_can_tell_a_wrong_token_from_a_server_that_is_not_there() {
+async fn programs_distinguish_a_wrong_token_from_an_unreachable_server() {
     let server = server().build();
     let refused = agent("ws", listen(&server).await, KEY).token("wrong").start();
     let WaitReason::Connect(error) = wait_reason(&refused).await else { panic!() };
@@ -136,7 +136,7 @@ async fn a_stream_that_ends_during_the_handshake_is_no_fault_of_tls() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_told_to_the_agent() {
+async fn the_agent_learns_that_its_token_is_wrong() {
     let server = server().build();
     let at = listen(&server).await;
     for scheme in ["ws", "tcp"] {
@@ -164,7 +164,7 @@ async fn the_newest_session_wins() {
     let mut replaced = false;
     let mut gone = false;
     while !(replaced && gone) {
-        match in_time(events.recv()).await.unwrap() {
+        match in_time(events.next()).await.unwrap().unwrap() {
             ServerEvent::Connected { replaced: true, .. } => replaced = true,
             ServerEvent::Disconnected { end: SessionEnd::Closed { .. }, .. } => gone = true,
             _ => {}
@@ -248,7 +248,7 @@ async fn a_server_that_shuts_down_lets_connections_finish() {
     let mut stream = tunnel.server.dial(KEY, &target.target()).await.unwrap();
     stream.write_all(b"before").await.unwrap();
     let shutting_down = tokio::spawn(tunnel.server.clone().shutdown(Duration::from_secs(20)));
-    // New dials are refused while the open connection goes on.
+    // New dials are refused while the open connection continues.
     until(|| shutting_down.is_finished() || is_going_away(&tunnel.agent)).await;
     stream.write_all(b" and after").await.unwrap();
     stream.shutdown().await.unwrap();
@@ -272,7 +272,7 @@ async fn a_shutdown_ends_nothing_before_its_deadline() {
             ready(Ok(near))
         };
         let agent = Agent::builder("tcp://in.memory:1".parse().unwrap(), KEY).token(TOKEN);
-        let agent = agent.connect_with(connect).handler(|dial| async move {
+        let agent = agent.connect_with(connect).dial_handler(|dial| async move {
             let (mut read, mut write) = tokio::io::split(dial.accept().unwrap());
             tokio::io::copy(&mut read, &mut write).await.ok();
         });
@@ -309,7 +309,7 @@ fn is_going_away(agent: &Agent) -> bool {
 async fn agents_can_dial_through_a_server_that_lets_them() {
     let target = Target::echo().await;
     let at = target.at;
-    let builder = server().allow_dials(move |key, incoming| async move {
+    let builder = server().dial_handler(move |key, incoming| async move {
         assert_eq!((key.as_str(), incoming.target()), (KEY, "service"));
         let socket = TcpStream::connect(at).await.unwrap();
         let mut stream = incoming.accept().unwrap();
@@ -331,7 +331,7 @@ async fn both_ends_dial_at_once_in_both_dialects() {
     for base in [false, true] {
         let target = Target::echo().await;
         let at = target.at;
-        let builder = server().allow_dials(move |_, incoming| async move {
+        let builder = server().dial_handler(move |_, incoming| async move {
             let mut socket = TcpStream::connect(at).await.unwrap();
             let mut stream = incoming.accept().unwrap();
             tokio::io::copy_bidirectional(&mut stream, &mut socket).await.ok();
@@ -418,7 +418,7 @@ async fn the_service_mounts_in_axum() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mounted_service_does_not_wait_for_its_hook_for_ever() {
+async fn a_mounted_service_limits_the_time_of_its_hook() {
     let server = Server::builder(|_| pending::<Result<String, Refusal>>()).build();
     let request = Request::get("/tunnel")
         .header("connection", "upgrade")
@@ -430,9 +430,9 @@ async fn a_mounted_service_does_not_wait_for_its_hook_for_ever() {
     assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
-/// A hook that lets in by certificate or cookie would let in whoever controls a page.
+/// A hook that authenticates by certificate or cookie would accept any page in the browser.
 #[tokio::test]
-async fn a_browser_gets_no_session_whatever_the_hook_says() {
+async fn a_browser_gets_no_session_even_if_the_hook_accepts_it() {
     let server = Server::builder(|_| async { Ok::<_, Refusal>("edge".to_string()) }).build();
     for (name, value) in [("origin", "null"), ("sec-fetch-mode", "websocket"), ("x-other", "a")] {
         let request = Request::get("/tunnel")
@@ -459,7 +459,7 @@ async fn silent_clients_do_not_stop_the_listener() {
     let agent = agent("ws", at, KEY).start();
     in_time(agent.connected()).await.unwrap();
     for mut socket in silent {
-        // Each was closed at its deadline; nobody was told anything.
+        // Each was closed at its deadline, without an answer.
         assert_eq!(in_time(socket.read(&mut [0; 1])).await.unwrap_or(0), 0);
     }
     assert!(agent.shutdown(Duration::ZERO).await.is_settled());
@@ -519,7 +519,7 @@ async fn connections_that_share_a_tight_budget_lose_no_byte() {
 }
 
 #[tokio::test]
-async fn a_target_that_answers_and_closes_is_heard_to_the_end_in_both_dialects() {
+async fn the_answer_of_a_target_that_closes_arrives_in_both_dialects() {
     for base in [false, true] {
         let target = Target::start(|mut socket| async move {
             socket.read_u8().await.ok();
@@ -579,7 +579,7 @@ async fn an_agent_that_dies_frees_clients_that_do_not_read() {
     until(|| held() > 60_000).await;
     let idle = tunnel.server.ledger().tasks - clients.len();
     tunnel.agent.kill().await;
-    // Nobody reads, and still the copies end: the session's tasks and theirs.
+    // Nobody reads, and still the splices end: the tasks of the session and of the forward.
     until(|| tunnel.server.ledger().tasks < idle).await;
     drop((clients, forward));
     assert!(tunnel.server.shutdown(Duration::from_secs(5)).await.is_settled());
@@ -606,7 +606,7 @@ async fn a_hook_that_gives_no_key_gives_no_session() {
     assert!(server.shutdown(Duration::ZERO).await.is_settled());
 }
 
-/// What a server answers to a program that is no agent.
+/// The answer of a server to a program that is no agent.
 async fn answer(at: SocketAddr, headers: &str) -> String {
     let mut socket = TcpStream::connect(at).await.unwrap();
     let request = format!("GET /connect HTTP/1.1\r\nhost: {at}\r\n{headers}\r\n");
@@ -617,7 +617,7 @@ async fn answer(at: SocketAddr, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_upgrade_is_told_what_is_expected() {
+async fn the_answer_to_another_request_names_the_upgrade() {
     let server = server().build();
     let at = listen(&server).await;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -645,7 +645,7 @@ async fn a_key_that_would_garble_logs_is_refused() {
 }
 
 #[tokio::test]
-async fn agents_connect_to_one_path_and_are_told_which() {
+async fn agents_connect_to_one_path_which_the_refusal_names() {
     let server = server().connect_path("/v3/connect").build();
     let at = listen(&server).await;
     let agent = |path: &str| {
@@ -663,7 +663,7 @@ async fn agents_connect_to_one_path_and_are_told_which() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_so() {
+async fn a_full_server_refuses_with_the_reason() {
     for scheme in ["ws", "tcp"] {
         let limits = RegistryLimits { agents: 1, ..RegistryLimits::default() };
         let tunnel = Tunnel::with(server().registry(limits), |agent| agent, scheme).await;
@@ -671,7 +671,7 @@ async fn a_full_server_says_so() {
         let reason = reason(&second).await;
         assert!(reason.contains("503") && reason.contains("no room"), "{reason}");
         assert!(second.shutdown(Duration::ZERO).await.is_settled());
-        // One that takes over has room.
+        // A session that takes over needs no capacity.
         let same = agent(scheme, tunnel.at, KEY).start();
         in_time(same.connected()).await.unwrap();
         assert!(same.shutdown(Duration::ZERO).await.is_settled());
@@ -680,7 +680,7 @@ async fn a_full_server_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_shuts_down_says_so() {
+async fn a_server_that_shuts_down_refuses_with_the_reason() {
     let target = Target::echo().await;
     let tunnel = Tunnel::start("ws").await;
     let held = tunnel.server.dial(KEY, &target.target()).await.unwrap();
@@ -705,7 +705,8 @@ async fn a_server_that_shuts_down_says_so() {
     assert!(tunnel.agent.shutdown(Duration::ZERO).await.is_settled());
 }
 
-/// A client that says hello on a byte stream and then nothing more, not even goodbye.
+/// A client that sends its preface on a byte stream and then nothing more, not even a close
+/// message.
 async fn mute_client(server: &Server) -> DuplexStream {
     let hello = Hello { version: 1, client_key: KEY.into(), token: TOKEN.into() };
     let reply = HelloReply { version: 1, status: HelloReply::ACCEPTED, text: String::new() };
@@ -724,8 +725,8 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
     for round in 1..=50 {
         sockets.push(in_time(mute_client(&server)).await);
         until(|| server.ledger().registry.agents.added == round).await;
-        // The newest, four that take their time to go, and what the runtime has not got round to:
-        // the listener, its handshakes and one that was killed.
+        // The newest, four that end slowly, and tasks that the runtime has not polled yet: the
+        // listener, its handshakes and one that was killed.
         let tasks = server.ledger().tasks;
         assert!(tasks <= 10, "{tasks} tasks after {round} sessions");
         let dialling = server.clone();
@@ -739,7 +740,7 @@ async fn a_client_that_comes_again_and_again_leaves_few_sessions_behind() {
 }
 
 #[tokio::test]
-async fn the_least_limits_still_take_what_the_other_end_may_send() {
+async fn the_smallest_limits_accept_every_valid_message() {
     let target = Target::count().await;
     let mut config = SessionConfig::default();
     config.limits.max_message = 0;
@@ -756,7 +757,7 @@ async fn the_least_limits_still_take_what_the_other_end_may_send() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_disconnected_is_told_why() {
+async fn a_client_that_is_disconnected_receives_the_reason() {
     let tunnel = Tunnel::start("tcp").await;
     let client = tunnel.server.client(KEY).unwrap();
     assert_eq!((client.key.as_str(), client.dialect), (KEY, Dialect::Extended));
@@ -770,7 +771,7 @@ async fn a_client_that_is_disconnected_is_told_why() {
         panic!("{end}")
     };
     assert_eq!(text, "you owe rent");
-    match in_time(events.recv()).await.unwrap() {
+    match in_time(events.next()).await.unwrap().unwrap() {
         ServerEvent::Disconnected { session, .. } => assert_eq!(session, client.session),
         event => panic!("{event:?}"),
     }
@@ -808,7 +809,7 @@ async fn a_server_that_is_killed_leaves_nothing() {
     assert!(agent.is_settled(), "{agent:?}");
 }
 
-/// The application may hold what it has not read for as long as it likes.
+/// The application may hold unread bytes without a limit.
 #[tokio::test]
 async fn an_agent_that_is_killed_counts_nothing_that_is_still_held() {
     let (given, mut streams) = tokio::sync::mpsc::unbounded_channel();
@@ -816,7 +817,7 @@ async fn an_agent_that_is_killed_counts_nothing_that_is_still_held() {
         given.send(incoming.accept().unwrap()).unwrap();
         ready(())
     };
-    let tunnel = Tunnel::with(server(), |agent| agent.handler(handler), "tcp").await;
+    let tunnel = Tunnel::with(server(), |agent| agent.dial_handler(handler), "tcp").await;
     let mut stream = tunnel.server.dial(KEY, "anything").await.unwrap();
     stream.write_all(b"unread").await.unwrap();
     let held = in_time(streams.recv()).await.unwrap();
@@ -834,8 +835,8 @@ async fn a_handler_that_panics_takes_nothing_with_it() {
         drop(incoming.accept());
         ready(())
     }
-    let builder = server().allow_dials(|_, incoming| answer(incoming));
-    let tunnel = Tunnel::with(builder, |agent| agent.handler(answer), "tcp").await;
+    let builder = server().dial_handler(|_, incoming| answer(incoming));
+    let tunnel = Tunnel::with(builder, |agent| agent.dial_handler(answer), "tcp").await;
     in_time(tunnel.server.dial(KEY, "panic")).await.unwrap_err();
     in_time(tunnel.agent.dial("panic")).await.unwrap_err();
     in_time(tunnel.server.dial(KEY, "else")).await.unwrap();
@@ -844,7 +845,7 @@ async fn a_handler_that_panics_takes_nothing_with_it() {
     tunnel.end().await;
 }
 
-/// A client whose session is over as soon as it has begun.
+/// A client whose session ends as soon as it has begun.
 async fn brief_client(server: Server) {
     let hello = Hello { version: 1, client_key: KEY.into(), token: TOKEN.into() };
     let (mut near, far) = duplex(1000);
@@ -870,7 +871,7 @@ async fn events_come_in_the_order_in_which_things_happen() {
     clients.join_all().await;
     until(|| server.ledger().is_settled()).await;
     let (mut up, mut newest) = (BTreeSet::new(), None);
-    while let Ok(event) = events.try_recv() {
+    while let Ok(Some(event)) = events.try_next() {
         match event {
             ServerEvent::Connected { session, replaced, .. } => {
                 assert_eq!(replaced, newest.is_some(), "{session}: {newest:?}");

@@ -1,5 +1,4 @@
-//! Sockets and links as kernels have them: slow, reset, gone. Rows N2 to N6 of the list of broken
-//! tunnels.
+//! Sockets and links as kernels have them: slow, reset, closed. N2 to N6 of the list of bugs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use watertight::core::SessionConfig;
+use watertight::proto::SessionConfig;
 use watertight::{Listener, Server};
 
 use support::{KEY, Target, Tunnel, agent, in_time, listen, server, until};
@@ -47,7 +46,7 @@ async fn forward(server: &Server, target: &str) -> (SocketAddr, watertight::Forw
 }
 
 fn opening(server: &Server) -> u64 {
-    server.ledger().connections.opening
+    server.ledger().connections.outbound_dials
 }
 
 #[tokio::test]
@@ -61,7 +60,7 @@ async fn n6_clients_that_leave_by_a_reset_take_their_dials_with_them() {
         client.write_all(b"request").await.unwrap();
         clients.push(client);
     }
-    // One that has only finished its request waits for the answer.
+    // A client that has only finished its request waits for the answer.
     clients[0].shutdown().await.unwrap();
     until(|| opening(&tunnel.server) == 20).await;
     for client in clients.drain(1..) {
@@ -116,7 +115,8 @@ async fn n6_a_target_that_hangs_does_not_close_the_agent_for_others() {
     tunnel.end().await;
 }
 
-/// A link that always reads, at `rate` bytes a second toward the server, and freely the other way.
+/// A link that always reads, at `rate` bytes a second toward the server, and without a limit in the
+/// other direction.
 async fn slow_link(to: SocketAddr, rate: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -140,16 +140,16 @@ async fn slow_link(to: SocketAddr, rate: usize) -> SocketAddr {
 }
 
 /// The agent uploads through a link on which a third of its socket's queue takes longer than its
-/// patience.
+/// timeout.
 async fn uploads(scheme: &str, agents: SessionConfig, servers: SessionConfig) {
     let mut servers = servers;
-    // All that is to be sent is in the kernel's queue.
+    // Everything is in the kernel's queue.
     servers.limits.initial_window = 16 << 20;
     let server = server().session(servers).build();
     let link = slow_link(listen(&server).await, 1_200_000).await;
     let agent = agent(scheme, link, KEY).session(agents);
     let agent = agent
-        .handler(|dial| async move {
+        .dial_handler(|dial| async move {
             let Ok(mut stream) = dial.accept() else { return };
             stream.write_all(&vec![7; 6_000_000]).await.ok();
             stream.shutdown().await.ok();

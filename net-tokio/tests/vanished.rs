@@ -1,5 +1,5 @@
-//! Machines that vanish without a word, as hosts in network namespaces whose link goes down. Row N2 of
-//! the list of broken tunnels.
+//! Machines that vanish without closing, as hosts in network namespaces whose link is cut. N2 of
+//! the list of bugs.
 //!
 //! `cargo test -p watertight --test vanished -- --ignored --nocapture` as root, with iproute2.
 
@@ -18,7 +18,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use watertight::core::Cause;
+use watertight::proto::Cause;
 use watertight::{Keepalive, Listener, Policy};
 
 use support::{KEY, Tunnel, in_time, server, until};
@@ -26,7 +26,7 @@ use support::{KEY, Tunnel, in_time, server, until};
 /// Connections of each kind.
 const MANY: usize = 100;
 
-/// The shortest time that there is.
+/// The shortest timeout of keepalive.
 const KEEPALIVE: Duration = Duration::from_secs(9);
 
 /// The addresses of the host of the tunnel and of the one that vanishes.
@@ -56,7 +56,7 @@ impl Network {
         network
     }
 
-    /// The far host says nothing any more.
+    /// The far host sends nothing any more.
     fn cut(&self) {
         ip(&["-n", &self.far, "link", "set", "veth", "down"]);
     }
@@ -75,7 +75,8 @@ fn ip(arguments: &[&str]) {
     assert!(status.success(), "ip {arguments:?}: {status}");
 }
 
-/// Runs something on a host. The sockets that it makes, and the threads that it starts, stay there.
+/// Runs a function on a host. The sockets that it makes, and the threads that it starts, stay
+/// there.
 fn on<T: Send>(host: &str, run: impl FnOnce() -> T + Send) -> T {
     let place = File::open(format!("/run/netns/{host}")).unwrap();
     let enter = || {
@@ -102,7 +103,7 @@ async fn vanish(network: &Network) {
     let agent = |agent: watertight::AgentBuilder| agent.keepalive(keepalive).policy(policy);
     let tunnel = Tunnel::with(server().keepalive(keepalive), agent, "ws").await;
 
-    // Users over there of a target here.
+    // Users there of a target here.
     let here = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let entrance = TcpListener::bind((NEAR, 0)).await.unwrap();
     let users = connect_from(&network.far, entrance.local_addr().unwrap());
@@ -110,7 +111,7 @@ async fn vanish(network: &Network) {
     let _forward = tunnel.server.forward(Listener::Tcp(entrance), KEY, &target);
     let mut targets = accept(&here).await;
 
-    // Users here of a target over there.
+    // Users here of a target there.
     let there = on(&network.far, || std::net::TcpListener::bind((FAR, 0)).unwrap());
     there.set_nonblocking(true).unwrap();
     let there = TcpListener::from_std(there).unwrap();
@@ -133,7 +134,7 @@ async fn vanish(network: &Network) {
     }
     until(|| live() == 0).await;
     println!("{} connections gone after {:.1} s", 2 * MANY, cut.elapsed().as_secs_f64());
-    let vanished = |ledger: &watertight::core::Ledger| ledger.removed.by(Cause::Vanished);
+    let vanished = |ledger: &watertight::proto::Ledger| ledger.removed.by(Cause::Vanished);
     let of_users = vanished(&tunnel.server.ledger().connections);
     let of_targets = vanished(&tunnel.agent.ledger().connections);
     assert_eq!((of_users, of_targets), (MANY as u64, MANY as u64));

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use watertight::{
     Agent, AuthRequest, Incoming, ReconnectConfig, Refusal, Server, SessionConfig, TunnelStream,
 };
-use watertight_sim::embed::{Host, Program, Result};
+use watertight_sim::embed::{Program, Result, SimulatedHost};
 use watertight_sim::{Schedule, Trace, World};
 
 const PORT: u16 = 443;
@@ -32,13 +32,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            println!("{failure}\nIts story ends so:");
+            println!("{failure}\nIts trace ends so:");
             let trace = Trace::on();
             let schedule = Schedule::generate(failure.seed, World::Turmoil);
-            // The same again, with its story told.
+            // The same again, with its trace.
             drop(program(retries).run(&schedule, &trace));
-            let story = trace.take();
-            story.iter().skip(story.len().saturating_sub(20)).for_each(|line| println!("{line}"));
+            let traces = trace.take();
+            traces.iter().skip(traces.len().saturating_sub(20)).for_each(|line| println!("{line}"));
             ExitCode::FAILURE
         }
     }
@@ -63,7 +63,7 @@ fn session() -> SessionConfig {
 }
 
 /// Keeps values in memory, and an agent through which they are reached.
-async fn store(host: Host) -> Result {
+async fn store(host: SimulatedHost) -> Result {
     let values = Arc::new(Mutex::new(BTreeMap::new()));
     // A store that starts again is another one: it has forgotten everything.
     let life = host.seed();
@@ -80,7 +80,7 @@ async fn store(host: Host) -> Result {
             let host = reaching.clone();
             async move { host.connect(CONSOLE, PORT).await }
         })
-        .handler(move |incoming| answer(Arc::clone(&values), life, incoming))
+        .dial_handler(move |incoming| answer(Arc::clone(&values), life, incoming))
         .start();
     host.stopped().await;
     let books = agent.shutdown(Duration::from_secs(1)).await;
@@ -99,7 +99,7 @@ async fn answer(values: Arc<Mutex<BTreeMap<String, u64>>>, life: u64, incoming: 
         *kept = number.max(*kept);
         *kept
     };
-    // Whoever asked may be gone.
+    // The caller may have left.
     stream.write_u64(life).await.ok();
     stream.write_u64(kept).await.ok();
     stream.shutdown().await.ok();
@@ -107,7 +107,7 @@ async fn answer(values: Arc<Mutex<BTreeMap<String, u64>>>, life: u64, incoming: 
 
 /// Serves the tunnel, and counts in the store for as long as anything may break; then everything has
 /// to work.
-async fn console(host: Host, retries: bool) -> Result {
+async fn console(host: SimulatedHost, retries: bool) -> Result {
     let server = Server::builder(authenticate)
         .unmasked()
         .session(session())
@@ -138,9 +138,9 @@ fn authenticate(
     async move { if known { Ok(STORE.to_string()) } else { Err(Refusal::unauthorized("wrong token")) } }
 }
 
-/// Writes one number after the other. Whatever the store answers, it must not be older than what the
-/// same store has confirmed.
-async fn count(host: &Host, server: &Server, retries: bool) -> Result {
+/// Writes one number after the other. An answer of the store must not be older than a value that the same
+/// store has confirmed.
+async fn count(host: &SimulatedHost, server: &Server, retries: bool) -> Result {
     let mut confirmed: Option<(u64, u64)> = None;
     for number in 1.. {
         let done = host.is_healed();

@@ -20,10 +20,10 @@ pub struct Case {
     pub about: String,
     /// Where it runs.
     pub world: World,
-    /// The specimen that fails on it, if it was found on one.
+    /// The seeded bug that fails on it, if it was found on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub specimen: Option<String>,
-    /// What it showed when it was found.
+    pub seeded_bug: Option<String>,
+    /// The violation that it showed when it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Violation>,
     /// What happens.
@@ -86,7 +86,7 @@ impl Case {
     #[must_use]
     pub fn of_seed(seed: u64, world: World) -> Self {
         let schedule = Schedule::generate(seed, world);
-        Self { about: String::new(), world, specimen: None, found: None, schedule }
+        Self { about: String::new(), world, seeded_bug: None, found: None, schedule }
     }
 
     /// Reads a case.

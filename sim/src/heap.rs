@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Counts what the current thread takes from the heap and gives back, piece by piece.
 ///
-/// A world runs on one thread, so what it holds is the sum of the pieces of its run. What a piece
-/// takes for the run's own bookkeeping counts, too: it is small and constant.
+/// A world runs on one thread, so its heap is the sum of the pieces of its run. The heap of the run's own
+/// bookkeeping counts, too: it is small and constant.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heap {
     held: i64,

@@ -1,4 +1,4 @@
-//! What a world shows of itself: all that the invariants look at.
+//! The observation of a world: everything that the invariants check.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use watertight_core::Ledger;
 
 use crate::schedule::{Host, StreamId};
 
-/// Everything that the invariants look at. A world keeps it up to date.
+/// The observation that the invariants check. A world keeps it up to date.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Virtual time since the start.
     pub now: Duration,
-    /// The books of every host.
-    pub hosts: Vec<HostBooks>,
+    /// The ledger of every host.
+    pub hosts: Vec<HostLedger>,
     /// Every stream that was dialled, those of the liveness check included.
     pub streams: Vec<StreamRecord>,
     /// Bytes of heap that the whole world holds, all hosts together, beyond what it held at its start.
@@ -21,30 +21,30 @@ pub struct Observed {
     pub heap_peak: u64,
     /// The bound of `heap`, and of its peak, while it runs.
     pub heap_bound: u64,
-    /// The bound of `heap` when it is quiet: what the hosts hold that have nothing to do.
+    /// The bound of `heap` when it is quiet: the heap of hosts that have nothing to do.
     pub heap_at_rest: u64,
     /// What contradicts the world's own account: a byte of another stream, an event that comes twice
     /// or after the end.
     pub contradictions: Vec<String>,
     /// Dials that were refused for those of a target that does not answer.
-    pub crowded_out: Vec<String>,
+    pub without_share: Vec<String>,
     /// Lines that were logged as errors.
     pub errors_logged: Vec<String>,
     /// What does not work though everything is healed.
     pub stuck: Vec<String>,
-    /// Agents that strangers keep out.
+    /// Agents that unauthenticated remotes keep out.
     pub kept_out: Vec<String>,
-    /// What strangers were allowed that they should not have been.
-    pub strangers: Vec<String>,
+    /// Excesses that a server allowed unauthenticated remotes.
+    pub unauthenticated: Vec<String>,
 }
 
-/// The books of one host.
+/// The ledger of one host.
 #[derive(Clone, Debug)]
-pub struct HostBooks {
+pub struct HostLedger {
     /// Which host.
     pub host: Host,
     /// Its sessions.
-    pub sessions: Tally,
+    pub sessions: Counts,
     /// How many of its sessions may be up now: agents that are connected, and peers.
     pub sessions_expected: u64,
     /// How often the end of a session was reported.
@@ -52,12 +52,13 @@ pub struct HostBooks {
     /// The connections of its sessions, past ones included.
     pub connections: Ledger,
     /// The routes that its peers announced.
-    pub routes: Tally,
+    pub routes: Counts,
     /// Sockets that are open, where there are some.
     pub sockets: u64,
     /// Tasks of the library that are alive, where there is a runtime.
     pub tasks: u64,
-    /// How many of them there may be when it is quiet: those of its sessions, and those that keep them.
+    /// The bound of its tasks when it is quiet: the tasks of its sessions, and the tasks that keep the
+    /// sessions up.
     pub tasks_at_rest: u64,
     /// Entries of the adapter's own tables, where there is one.
     pub kept: Kept,
@@ -65,14 +66,14 @@ pub struct HostBooks {
     pub bounds: Bounds,
     /// The fault that it found with an end that behaves.
     pub blamed: Option<String>,
-    /// How a session ended whose other end should have said why.
-    pub untold: Option<String>,
+    /// The end of a session whose remote should have sent a close reason.
+    pub without_reason: Option<String>,
 }
 
 /// What came, what went and what is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields explain themselves")]
-pub struct Tally {
+pub struct Counts {
     pub added: u64,
     pub removed: u64,
     pub live: u64,
@@ -81,7 +82,7 @@ pub struct Tally {
 /// Entries of the adapter's own tables, which no ledger counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Connections that somebody holds.
+    /// Connections with a handle.
     pub streams: u64,
     /// Permits of clients' sessions that are out.
     pub permits: u64,
@@ -93,7 +94,7 @@ pub struct Kept {
     pub held: u64,
 }
 
-/// What a host's sessions may hold together.
+/// The bounds of a host's sessions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Connections.
@@ -155,12 +156,12 @@ pub struct StreamEnd {
     pub finished: bool,
     /// It reset the connection or let go of it.
     pub let_go: bool,
-    /// It read the end of file: the tunnel says that this was all.
+    /// It read the end of file: nothing follows.
     pub eof: bool,
     /// The connection broke, and why.
     pub broken: Option<String>,
-    /// Bytes that it must have read by now, once its connection is gone: all that was written before
-    /// a reset, or had arrived when the session ended. `None` where that cannot be known.
+    /// Bytes that it must have read by now, once its connection has ended: all that was written before a
+    /// reset, or had arrived when the session ended. `None` where that cannot be known.
     pub owed: Option<u64>,
 }
 
@@ -172,24 +173,24 @@ impl StreamEnd {
     }
 }
 
-impl HostBooks {
+impl HostLedger {
     /// A host that has done nothing yet.
     #[must_use]
     pub fn new(host: Host, bounds: Bounds) -> Self {
         Self {
             host,
-            sessions: Tally::default(),
+            sessions: Counts::default(),
             sessions_expected: 0,
             closes_reported: 0,
             connections: Ledger::default(),
-            routes: Tally::default(),
+            routes: Counts::default(),
             sockets: 0,
             tasks: 0,
             tasks_at_rest: u64::MAX,
             kept: Kept::default(),
             bounds,
             blamed: None,
-            untold: None,
+            without_reason: None,
         }
     }
 }

@@ -11,7 +11,7 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Runs `piece`. With what it panicked with, first of all, also where that was caught on the way.
+/// Runs `piece`. Returns the message of its first panic, too, even if that was caught inside.
 pub(crate) fn watch<T>(piece: impl FnOnce() -> T) -> (Option<T>, Option<String>) {
     HOOK.call_once(|| {
         let before = panic::take_hook();
@@ -32,12 +32,12 @@ pub(crate) fn watch<T>(piece: impl FnOnce() -> T) -> (Option<T>, Option<String>)
 
 fn keep(info: &PanicHookInfo<'_>) {
     let what = info.payload_as_str().unwrap_or("something that is no text");
-    let place = info.location().map(|place| {
-        let file = place.file().rsplit_once("/src/").map_or(place.file(), |(_, file)| file);
-        format!("{file}:{}", place.line())
+    let location = info.location().map(|location| {
+        let file = location.file().rsplit_once("/src/").map_or(location.file(), |(_, file)| file);
+        format!("{file}:{}", location.line())
     });
     CAUGHT.with_borrow_mut(|caught| {
-        caught.get_or_insert_with(|| format!("{what} ({})", place.unwrap_or_default()));
+        caught.get_or_insert_with(|| format!("{what} ({})", location.unwrap_or_default()));
     });
 }
 

@@ -1,5 +1,4 @@
-//! Bytes that tell of which stream, which direction and which place they are, so that a byte that
-//! goes astray shows.
+//! Bytes that identify their stream, direction and offset, so that a byte that goes astray shows.
 
 use std::fmt;
 
@@ -8,7 +7,7 @@ use crate::schedule::StreamId;
 /// Bytes that follow from one number.
 const WORD: usize = 8;
 
-/// Which way bytes of a stream go.
+/// The direction of the bytes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// From the application that dialled to the target.
@@ -18,7 +17,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// The way back.
+    /// The opposite direction.
     pub(crate) const fn other(self) -> Self {
         match self {
             Self::ToTarget => Self::ToApplication,
@@ -33,10 +32,10 @@ pub(crate) struct Pattern {
     base: u64,
 }
 
-/// Bytes that are not those at their place.
+/// Bytes that are not those of their offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WrongByte {
-    place: u64,
+    offset: u64,
     got: u8,
     expected: u8,
 }
@@ -47,10 +46,10 @@ impl Pattern {
         Self { base: (u64::from(stream.0) * 2 + direction + 1) << 40 }
     }
 
-    /// Appends `length` bytes from `place` on.
-    pub(crate) fn append(self, place: u64, length: usize, to: &mut Vec<u8>) {
+    /// Appends `length` bytes from `offset` on.
+    pub(crate) fn append(self, offset: u64, length: usize, to: &mut Vec<u8>) {
         to.reserve(length);
-        let (mut index, skip) = (place / 8, (place % 8) as usize);
+        let (mut index, skip) = (offset / 8, (offset % 8) as usize);
         let mut missing = length;
         let head = self.word(index).to_le_bytes();
         let head = head.get(skip..).unwrap_or_default();
@@ -66,52 +65,52 @@ impl Pattern {
         to.extend_from_slice(tail.get(..missing).unwrap_or_default());
     }
 
-    /// Whether `bytes` are those from `place` on.
-    pub(crate) fn check(self, place: u64, bytes: &[u8]) -> Result<(), WrongByte> {
-        let head = ((WORD - (place % 8) as usize) % WORD).min(bytes.len());
+    /// Whether `bytes` are those from `offset` on.
+    pub(crate) fn check(self, offset: u64, bytes: &[u8]) -> Result<(), WrongByte> {
+        let head = ((WORD - (offset % 8) as usize) % WORD).min(bytes.len());
         let (head, rest) = bytes.split_at(head);
-        self.check_part(place, head)?;
-        let mut place = place + head.len() as u64;
+        self.check_part(offset, head)?;
+        let mut offset = offset + head.len() as u64;
         let mut words = rest.chunks_exact(WORD);
         for word in &mut words {
             // Whole words are compared as such, because most are right.
-            if word != self.word(place / 8).to_le_bytes() {
-                return self.check_part(place, word);
+            if word != self.word(offset / 8).to_le_bytes() {
+                return self.check_part(offset, word);
             }
-            place += WORD as u64;
+            offset += WORD as u64;
         }
-        self.check_part(place, words.remainder())
+        self.check_part(offset, words.remainder())
     }
 
     /// Compares a part of one word.
-    fn check_part(self, place: u64, part: &[u8]) -> Result<(), WrongByte> {
-        let word = self.word(place / 8).to_le_bytes();
-        let expected = word.get((place % 8) as usize..).unwrap_or_default();
+    fn check_part(self, offset: u64, part: &[u8]) -> Result<(), WrongByte> {
+        let word = self.word(offset / 8).to_le_bytes();
+        let expected = word.get((offset % 8) as usize..).unwrap_or_default();
         if part == expected.get(..part.len()).unwrap_or_default() {
             return Ok(());
         }
-        Err(wrong_byte(place, part, expected))
+        Err(wrong_byte(offset, part, expected))
     }
 
     const fn word(self, index: u64) -> u64 {
-        // The finalizer of SplitMix64: each place has its own word, of each stream.
+        // The finalizer of SplitMix64: each offset has its own word, of each stream.
         let mut word = (self.base + index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word ^ (word >> 27)
     }
 }
 
-fn wrong_byte(place: u64, part: &[u8], expected: &[u8]) -> WrongByte {
-    let pairs = part.iter().zip(expected).zip(place..);
+fn wrong_byte(offset: u64, part: &[u8], expected: &[u8]) -> WrongByte {
+    let pairs = part.iter().zip(expected).zip(offset..);
     let wrong = pairs.into_iter().find(|((got, expected), _)| got != expected);
-    let ((got, expected), place) = wrong.map_or(((0, 0), place), |((a, b), at)| ((*a, *b), at));
-    WrongByte { place, got, expected }
+    let ((got, expected), offset) = wrong.map_or(((0, 0), offset), |((a, b), at)| ((*a, *b), at));
+    WrongByte { offset, got, expected }
 }
 
 impl fmt::Display for WrongByte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place, got, expected } = self;
-        write!(f, "byte {place} is {got:#04x}, not {expected:#04x}")
+        let Self { offset, got, expected } = self;
+        write!(f, "byte {offset} is {got:#04x}, not {expected:#04x}")
     }
 }
 
@@ -132,10 +131,10 @@ mod tests {
                 assert_eq!(pattern.check(from as u64, &part), Ok(()));
             }
         }
-        for (place, byte) in whole.clone().into_iter().enumerate() {
+        for (offset, byte) in whole.clone().into_iter().enumerate() {
             let mut changed = whole.clone();
-            changed[place] ^= 1;
-            let wrong = WrongByte { place: place as u64, got: byte ^ 1, expected: byte };
+            changed[offset] ^= 1;
+            let wrong = WrongByte { offset: offset as u64, got: byte ^ 1, expected: byte };
             assert_eq!(pattern.check(0, &changed), Err(wrong));
         }
         let back = Pattern::new(StreamId(3), Direction::ToApplication);

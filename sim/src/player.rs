@@ -3,9 +3,9 @@
 use crate::observed::StreamEnd;
 use crate::schedule::{TargetEnd, TargetPlan, TargetReads, TargetWrites};
 
-/// One end of a stream, without IO: both worlds ask it what it wants and tell it what it got.
+/// One end of a stream, without IO: both worlds ask it for its next operation and report the results.
 ///
-/// An application is told what to do by the steps of the schedule; a target does what its plan says.
+/// An application follows the steps of the schedule; a target follows its plan.
 #[derive(Clone, Debug)]
 pub struct Player {
     plan: Option<TargetPlan>,
@@ -17,7 +17,7 @@ pub struct Player {
     end: StreamEnd,
 }
 
-/// What it does once it has written what it had to; resets and drops do not wait for that.
+/// Its operation after its last write; resets and drops do not wait for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     Nothing,
@@ -26,10 +26,10 @@ enum Wish {
     Drop,
 }
 
-/// What a [`Player`] wants to do to its stream next, reading apart.
+/// The next operation of a [`Player`] on its stream, reading apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desire {
-    /// Write so many bytes, as many of them as go.
+    /// Write so many bytes, or as many as are taken.
     Write(u64),
     /// Finish its direction.
     Finish,
@@ -42,7 +42,7 @@ pub enum Desire {
 }
 
 impl Player {
-    /// An application, which does nothing until it is told to.
+    /// An application, which does nothing before a step.
     #[must_use]
     pub fn application() -> Self {
         Self {
@@ -105,7 +105,7 @@ impl Player {
         self.wish = Wish::Drop;
     }
 
-    /// What it does next, reading apart.
+    /// Its next operation, reading apart.
     #[must_use]
     pub fn desire(&self) -> Desire {
         if self.end.let_go || self.end.broken.is_some() {
@@ -121,7 +121,7 @@ impl Player {
         }
     }
 
-    /// Bytes that it has not written yet, whatever else it wants.
+    /// Bytes that it has not written yet, in spite of its other operations.
     #[must_use]
     pub const fn unwritten(&self) -> u64 {
         self.unwritten
@@ -182,7 +182,7 @@ impl Player {
     }
 
     /// It has reset or let go of the connection.
-    pub fn gone(&mut self) {
+    pub fn disconnected(&mut self) {
         self.end.let_go = true;
     }
 
@@ -191,12 +191,12 @@ impl Player {
         self.end.broken.get_or_insert_with(|| why.to_string());
     }
 
-    /// Its connection is gone, after so many bytes that were its to read.
+    /// Its connection has ended, after so many bytes that were its to read.
     pub fn was_owed(&mut self, bytes: u64) {
         self.end.owed = Some(bytes);
     }
 
-    /// What it has done and seen.
+    /// Its record.
     #[must_use]
     pub const fn end(&self) -> &StreamEnd {
         &self.end
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(application.desire(), Desire::Finish);
         application.let_go();
         assert_eq!(application.desire(), Desire::Drop);
-        application.gone();
+        application.disconnected();
         assert_eq!(application.desire(), Desire::Nothing);
     }
 }

@@ -1,4 +1,4 @@
-//! Sometimes-assertions: the interesting places, each of which a run must reach.
+//! Sometimes-assertions: the interesting situations, each of which a run must reach.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::World;
 
 macro_rules! situations {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal in $worlds:ident;)+) => {
-        /// An interesting place to be. Each schedule reports which ones it reached.
+        /// An interesting situation. Each schedule reports the situations that it reached.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
@@ -100,7 +100,7 @@ situations! {
     DialBeyondLimit = "a dial met the limit of connections or dials" in Both;
     /// See [`OpenError::TooManyDialsOfTarget`](watertight_core::session::OpenError::TooManyDialsOfTarget).
     DialBeyondShare = "a dial met its target's share of the dials in flight" in Core;
-    /// A sender without room would have taken it for a dead one.
+    /// A sender with a full queue would have taken it for a dead one.
     FullQueueMoved = "a queue that had no room moved" in Core;
     /// A look-up has no end, and another one comes.
     NamesHang = "a target's name hung behind another one" in Turmoil;
@@ -113,17 +113,17 @@ situations! {
     /// The session drains while a dial is in flight.
     DrainWhileDialling = "a drain began while a dial was in flight" in Both;
 
-    /// A partition comes while bytes are on their way.
+    /// A partition comes while bytes are in transit.
     PartitionDuringTransfer = "a partition came during a transfer" in Both;
-    /// Only one way is lost.
+    /// Only one direction is lost.
     PartitionOneWay = "one way of a link was lost during a transfer" in Both;
-    /// A link is held while bytes are on their way.
+    /// A link is held while bytes are in transit.
     HoldDuringTransfer = "a link was held during a transfer" in Both;
-    /// The link breaks while bytes are on their way.
+    /// The link breaks while bytes are in transit.
     CutDuringTransfer = "a link was cut during a transfer" in Both;
     /// The link breaks, and a part of a message has arrived.
     CutInsideMessage = "a link was cut inside a message" in Core;
-    /// A newer session takes over while bytes are on their way.
+    /// A newer session takes over while bytes are in transit.
     ReplacedDuringTransfer = "a session was replaced during a transfer" in Both;
     /// The session drains while a stream is open.
     DrainDuringTransfer = "a drain began during a transfer" in Both;
@@ -136,7 +136,7 @@ situations! {
     /// An agent is connected again after it was not.
     Reconnected = "an agent came back after its session had ended" in Both;
 
-    /// A writer has no room.
+    /// A writer has no credit or buffer.
     WriteBlocked = "a writer had to wait" in Both;
     /// A writer has used up the credit of its connection.
     CreditUsedUp = "a connection's credit was used up" in Core;
@@ -148,24 +148,24 @@ situations! {
     ReaderStopped = "a reader stopped with bytes unread" in Both;
     /// Bytes come after the application has finished.
     AnswerAfterFinish = "an answer came after the application had finished" in Both;
-    /// Everything arrived both ways.
+    /// Everything arrived in both directions.
     BothWaysComplete = "bytes went both ways, all of them, to a clean end" in Both;
     /// Much was moved on one stream.
     MuchMoved = "a stream moved many times its first window" in Both;
 
-    /// A Reset goes one way while a Finish comes the other way.
+    /// A Reset and a Finish cross.
     ResetCrossesFinish = "a Reset crossed a Finish" in Core;
     /// Both ends finish at once.
     FinishCrossesFinish = "two Finishes crossed" in Core;
-    /// A Reset goes one way while Data comes the other way.
+    /// A Reset and Data cross.
     ResetCrossesData = "a Reset crossed Data" in Core;
-    /// The dial is given up while its answer is on the way.
+    /// The dial is given up while its answer is in transit.
     ResetCrossesOpened = "a Reset crossed Opened" in Core;
-    /// Pause goes one way while Resume comes the other way.
+    /// A Pause and a Resume cross.
     PauseCrossesResume = "Pause and Resume crossed" in Core;
     /// Both ends dial at once.
     ConnectCrossesConnect = "two Connects crossed" in Core;
-    /// A list goes one way while a Connect comes the other way.
+    /// A list and a Connect cross.
     ListCrossesConnect = "a reconciliation list crossed a Connect" in Core;
     /// A list goes out with connections on it.
     ListWithConnections = "a reconciliation list had connections on it" in Core;
@@ -179,25 +179,25 @@ situations! {
     /// A hostile end used an id that is not its own, or never was.
     HostileId = "a hostile end used an id out of turn" in Both;
 
-    /// A stranger's socket says nothing, and its time runs out.
-    StrangerSilent = "the socket of a silent stranger was closed in time" in Turmoil;
-    /// A stranger's socket says half of a greeting, and its time runs out.
-    StrangerHalf = "the socket of a stranger with half a greeting was closed in time" in Turmoil;
-    /// A stranger said what is no greeting, and had an answer.
-    StrangerGarbage = "a stranger's garbage was answered" in Turmoil;
-    /// A stranger had a wrong token, and had an answer.
-    StrangerRefused = "a stranger with a wrong token was refused" in Turmoil;
-    /// Somebody with a right token sent broken frames, and lost his session.
-    StrangerFrames = "a session ended with broken frames" in Turmoil;
-    /// A stranger's socket was closed before its time, because of others.
-    StrangerCrowdedOut = "a stranger's socket had to go for another one" in Turmoil;
-    /// An agent had a session in the middle of a crowd.
-    AdmittedInCrowd = "an agent was let in where the handshakes were all taken" in Turmoil;
-    /// Somebody in the place of a server said nothing until the agent had enough.
+    /// The socket of an unauthenticated remote is silent, and its time runs out.
+    UnauthenticatedSilent = "a silent unauthenticated remote was closed in time" in Turmoil;
+    /// An unauthenticated remote sends half of a greeting, and its time runs out.
+    UnauthenticatedHalf = "an unauthenticated remote with half a greeting was closed in time" in Turmoil;
+    /// An unauthenticated remote sent garbage, and had an answer.
+    UnauthenticatedGarbage = "an unauthenticated remote's garbage was answered" in Turmoil;
+    /// An unauthenticated remote had a wrong token, and had an answer.
+    UnauthenticatedRefused = "an unauthenticated remote with a wrong token was refused" in Turmoil;
+    /// A remote with a right token sent broken frames, and lost its session.
+    UnauthenticatedFrames = "a session ended with broken frames" in Turmoil;
+    /// The socket of an unauthenticated remote was closed before its time, because of others.
+    UnauthenticatedEvicted = "an unauthenticated remote's socket had to go for another one" in Turmoil;
+    /// An agent had a session while all handshakes were taken.
+    AdmittedWhenFull = "an agent was let in where the handshakes were all taken" in Turmoil;
+    /// An impostor was silent until the agent had enough.
     ImpostorSilent = "an agent gave up a silent end in its server's place" in Turmoil;
-    /// Somebody in the place of a server answered wrongly until the agent had enough.
+    /// An impostor answered wrongly until the agent had enough.
     ImpostorWrong = "an agent gave up an end with a wrong answer in its server's place" in Turmoil;
-    /// Somebody in the place of a server let an agent in, and sent broken frames.
+    /// An impostor let an agent in, and sent broken frames.
     ImpostorFrames = "an agent gave up an end with broken frames in its server's place" in Turmoil;
 
     /// A dial went through a peer server.
@@ -225,12 +225,12 @@ impl Situation {
         }
     }
 
-    /// Those that the world can get to.
+    /// The situations that a world can reach.
     pub fn of(world: World) -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(move |situation| situation.is_in(world))
     }
 
-    /// The one for the way in which a connection ended.
+    /// The situation of a connection's cause of end.
     #[must_use]
     pub const fn of_cause(cause: Cause) -> Self {
         match cause {
@@ -252,7 +252,7 @@ impl Situation {
         }
     }
 
-    /// The one for the way in which a session ended.
+    /// The situation of a session's end.
     #[must_use]
     pub const fn of_session(end: &SessionEnd) -> Option<Self> {
         Some(match end {
@@ -276,11 +276,11 @@ impl fmt::Display for Situation {
 
 /// Which situations a run has reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen(u128);
+pub struct Situations(u128);
 
 const _: () = assert!(Situation::ALL.len() <= u128::BITS as usize, "a bit for each");
 
-impl Seen {
+impl Situations {
     /// Notes that the run got there.
     pub const fn note(&mut self, situation: Situation) {
         self.0 |= 1 << situation as u32;
@@ -293,9 +293,9 @@ impl Seen {
         }
     }
 
-    /// Notes the ways in which connections ended.
-    pub fn note_causes(&mut self, books: &Ledger) {
-        for (cause, count) in books.removed.iter() {
+    /// Notes the causes of ended connections.
+    pub fn note_causes(&mut self, ledger: &Ledger) {
+        for (cause, count) in ledger.removed.iter() {
             self.note_if(count > 0, Situation::of_cause(cause));
         }
     }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use crate::schedule::Host;
 
-/// The story of a run: what each host did and what went from where to where.
+/// The trace of a run: the events of each host and the messages between them.
 ///
-/// Clones write to the same story. One that is off costs a comparison: texts are made only when
-/// somebody reads them.
+/// Clones write to the same trace. A trace that is off costs a comparison: texts are made only for a reader.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Option<Arc<Mutex<Vec<Moment>>>>);
 
@@ -27,19 +26,19 @@ pub struct Moment {
 }
 
 impl Trace {
-    /// One that nobody reads.
+    /// A trace without a reader.
     #[must_use]
     pub const fn off() -> Self {
         Self(None)
     }
 
-    /// One that is kept.
+    /// A trace that is kept.
     #[must_use]
     pub fn on() -> Self {
         Self(Some(Arc::default()))
     }
 
-    /// Whether somebody reads it.
+    /// Whether it has a reader.
     #[must_use]
     pub const fn is_on(&self) -> bool {
         self.0.is_some()
@@ -60,7 +59,7 @@ impl Trace {
         self.push(at, Some(from), Some(to), what);
     }
 
-    /// Takes the story so far.
+    /// Takes the trace so far.
     #[must_use]
     pub fn take(&self) -> Vec<Moment> {
         self.0.as_ref().map_or_else(Vec::new, |moments| {
@@ -76,7 +75,7 @@ impl Trace {
         what: impl FnOnce() -> T,
     ) {
         if let Some(moments) = &self.0 {
-            // The story is not a part of the world whose heap is counted.
+            // The trace is not a part of the world whose heap is counted.
             allocation_counter::opt_out(|| {
                 let moment = Moment { at, host, to, what: what().to_string() };
                 moments.lock().unwrap_or_else(PoisonError::into_inner).push(moment);

@@ -1,4 +1,4 @@
-//! A violated invariant, with the observation that shows it.
+//! The outcome of a run, and the violation of an invariant with the observation that shows it.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::invariant::Invariant;
+use crate::situation::Situations;
 
 /// Something that must never happen, and did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ use crate::invariant::Invariant;
 pub struct Violation {
     /// Which invariant does not hold.
     pub invariant: Invariant,
-    /// What was seen.
+    /// The observation.
     pub what: String,
     /// Virtual time.
     pub at: Duration,
@@ -21,15 +22,26 @@ pub struct Violation {
     pub steps: usize,
 }
 
+/// The outcome of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The violation of an invariant, if there was one.
+    pub violation: Option<Violation>,
+    /// The situations that the run reached.
+    pub seen: Situations,
+    /// The virtual time that has passed.
+    pub virtual_time: Duration,
+}
+
 impl Violation {
-    /// Whether another violation is the same one, in another schedule: what a smaller schedule must
-    /// show to be accepted in place of a larger one.
+    /// Whether another violation is the same one, in another schedule: a smaller schedule must show it to
+    /// replace a larger one.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         self.invariant == other.invariant && self.words() == other.words()
     }
 
-    /// What was seen, without its numbers.
+    /// The observation, without its numbers.
     fn words(&self) -> Vec<&str> {
         let numbers = |part: char| !part.is_alphabetic();
         self.what.split(numbers).filter(|word| !word.is_empty()).collect()

@@ -1,11 +1,11 @@
-//! The core world: schedules whose outcome is known, seeds without a violation, the same story twice.
+//! The core world: schedules whose outcome is known, seeds without a violation, the same trace twice.
 
 use watertight_sim::schedule::{
-    Action, Agent, AgentKind, Answer, Cast, Finale, Host, HostileMessage, Hosts, Knobs, Limits,
-    Link, Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
-    Transport, VERSION,
+    Action, Agent, AgentKind, Answer, Cast, Host, HostileMessage, Hosts, Knobs, Limits, LinkKnobs,
+    Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
+    TrafficEnd, Transport, VERSION,
 };
-use watertight_sim::{Outcome, Schedule, Seen, Situation, Trace, World};
+use watertight_sim::{Outcome, Schedule, Situation, Situations, Trace, World};
 
 const SERVER: Host = Host::Server(0);
 const AGENT: Host = Host::Agent(0);
@@ -47,14 +47,14 @@ fn schedule(kinds: &[AgentKind], steps: Vec<(u32, Action)>) -> Schedule {
         transport: Transport::WebSocket,
         targets: TargetSide::Handler,
     });
-    let link = Link { min_latency: 1, max_latency: 4, portion: 700, capacity: 4096, rate: 0 };
+    let link = LinkKnobs { min_latency: 1, max_latency: 4, portion: 700, capacity: 4096, rate: 0 };
     Schedule {
         version: VERSION,
         seed: 1,
         cast: Cast { servers: 1, agents: agents.collect() },
         knobs: Knobs { server: LIMITS, agent: LIMITS, timing: TIMING, link, hosts: Hosts::USUAL },
         steps: steps.into_iter().map(|(after, action)| Step { after, action }).collect(),
-        finale: Finale::Finish,
+        traffic_end: TrafficEnd::Finish,
     }
 }
 
@@ -190,7 +190,7 @@ fn a_target_that_stops_reading_holds_up_nobody_else() {
 #[test]
 fn garbage_ends_the_session_of_who_says_it() {
     let garbage = HostileMessage::Raw { bytes: vec![0xff; 20] };
-    let steps = vec![(50, Action::Say { agent: 0, message: garbage })];
+    let steps = vec![(50, Action::Send { agent: 0, message: garbage })];
     let outcome =
         run(&schedule(&[AgentKind::Hostile { base: false, introduces_itself: true }], steps));
     assert_reached(&outcome, &[Situation::HostileGarbage, Situation::SessionPeerMisbehaved]);
@@ -200,15 +200,15 @@ fn garbage_ends_the_session_of_who_says_it() {
 fn a_shutdown_in_the_middle_leaves_nothing() {
     let steps = exchange(STREAM, SERVER, 60_000);
     let mut schedule = schedule(&[AgentKind::Watertight, AgentKind::Base], steps);
-    for finale in [Finale::Finish, Finale::Drop, Finale::Shutdown] {
-        schedule.finale = finale;
+    for traffic_end in [TrafficEnd::Finish, TrafficEnd::Drop, TrafficEnd::Shutdown] {
+        schedule.traffic_end = traffic_end;
         run(&schedule);
     }
 }
 
 #[test]
 fn seeds_hold_and_reach_what_there_is_to_reach() {
-    let mut seen = Seen::default();
+    let mut seen = Situations::default();
     for seed in 0..12_000 {
         let schedule = Schedule::generate(seed, World::Core);
         let outcome = World::Core.run(&schedule, &Trace::off());
@@ -223,7 +223,7 @@ fn seeds_hold_and_reach_what_there_is_to_reach() {
 }
 
 #[test]
-fn a_schedule_has_one_story() {
+fn a_schedule_has_one_trace() {
     for seed in 0..300 {
         let schedule = Schedule::generate(seed, World::Core);
         let [first, second] = [(), ()].map(|()| {

@@ -1,11 +1,11 @@
-//! Every schedule that once failed is replayed for ever.
+//! Every schedule that once failed is replayed.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use watertight_sim::{Case, Trace, specimen};
+use watertight_sim::{Case, Trace, seeded_bug};
 
 fn regressions() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
@@ -30,16 +30,16 @@ fn what_once_failed_holds() {
 
 /// A schedule that shows something else proves nothing any more.
 #[test]
-fn what_a_specimen_failed_on_still_shows_what_it_is_kept_for() {
+fn a_schedule_that_a_seeded_bug_failed_on_still_shows_it() {
     for path in regressions() {
         let case = Case::read(&path).unwrap();
-        let Some(name) = &case.specimen else { continue };
-        let specimen = specimen::all().find(|specimen| specimen.name == name).unwrap();
+        let Some(name) = &case.seeded_bug else { continue };
+        let seeded_bug = seeded_bug::all().find(|seeded_bug| seeded_bug.name == name).unwrap();
         let Some(found) = &case.found else {
             panic!("{} does not say what it is kept for", path.display());
         };
-        assert!(specimen.expected.contains(&found.invariant), "{}: {found}", path.display());
-        let shown = specimen.run(&case.schedule, &Trace::off()).violation;
+        assert!(seeded_bug.expected.contains(&found.invariant), "{}: {found}", path.display());
+        let shown = seeded_bug.run(&case.schedule, &Trace::off()).violation;
         let is_like = shown.as_ref().is_some_and(|violation| violation.is_like(found));
         assert!(is_like, "{}: {name} shows {shown:?}, not {found}", path.display());
     }

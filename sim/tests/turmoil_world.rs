@@ -1,14 +1,14 @@
-//! The turmoil world plays schedules as they are written, finds nothing wrong with the product, and
-//! tells the same story each time.
+//! The turmoil world plays schedules as they are written, finds nothing wrong with the product, and records
+//! the same trace each time.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use watertight_sim::schedule::{
-    Action, Agent, AgentKind, Answer, BrokenFrames, Cast, Finale, Host, HostileMessage, Hosts,
-    Knobs, Limits, Link, Opening, Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide,
-    TargetWrites, Timing, Transport, VERSION,
+    Action, Agent, AgentKind, Answer, BrokenFrames, Cast, Host, HostileMessage, Hosts, Knobs,
+    Limits, LinkKnobs, Opening, Step, StreamId, TargetEnd, TargetPlan, TargetReads, TargetSide,
+    TargetWrites, Timing, TrafficEnd, Transport, VERSION,
 };
-use watertight_sim::{Outcome, Schedule, Seen, Situation, Trace, World};
+use watertight_sim::{Outcome, Schedule, Situation, Situations, Trace, World};
 
 const S0: StreamId = StreamId(0);
 const AGENT: Host = Host::Agent(0);
@@ -50,14 +50,22 @@ fn knobs() -> Knobs {
         reconnect: 30,
         handshake: 150,
     };
-    let link = Link { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536, rate: 0 };
+    let link =
+        LinkKnobs { min_latency: 0, max_latency: 5, portion: 1500, capacity: 65_536, rate: 0 };
     Knobs { server: limits.clone(), agent: limits, timing, link, hosts: Hosts::USUAL }
 }
 
 fn schedule(servers: u8, agents: Vec<Agent>, steps: Vec<(u32, Action)>) -> Schedule {
     let steps = steps.into_iter().map(|(after, action)| Step { after, action }).collect();
     let cast = Cast { servers, agents };
-    Schedule { version: VERSION, seed: 7, cast, knobs: knobs(), steps, finale: Finale::Finish }
+    Schedule {
+        version: VERSION,
+        seed: 7,
+        cast,
+        knobs: knobs(),
+        steps,
+        traffic_end: TrafficEnd::Finish,
+    }
 }
 
 fn dial(from: Host, target: TargetPlan) -> Action {
@@ -67,18 +75,18 @@ fn dial(from: Host, target: TargetPlan) -> Action {
 fn run(schedule: &Schedule) -> (Outcome, String) {
     let trace = Trace::on();
     let outcome = World::Turmoil.run(schedule, &trace);
-    let story: Vec<_> = trace.take().iter().map(ToString::to_string).collect();
-    (outcome, story.join("\n"))
+    let traces: Vec<_> = trace.take().iter().map(ToString::to_string).collect();
+    (outcome, traces.join("\n"))
 }
 
 /// Runs it without a violation, and demands that it got into these situations.
 fn reaches(schedule: &Schedule, situations: &[Situation]) -> String {
-    let (outcome, story) = run(schedule);
-    assert_eq!(outcome.violation, None, "{story}");
+    let (outcome, traces) = run(schedule);
+    assert_eq!(outcome.violation, None, "{traces}");
     for situation in situations {
-        assert!(outcome.seen.has(*situation), "{situation:?}\n{story}");
+        assert!(outcome.seen.has(*situation), "{situation:?}\n{traces}");
     }
-    story
+    traces
 }
 
 #[test]
@@ -93,13 +101,13 @@ fn an_echo_is_complete_on_every_transport_and_with_every_kind_of_target() {
                     (0, Action::Write { stream: S0, bytes: 30_000 }),
                     (20, Action::Finish { stream: S0 }),
                 ];
-                let story = reaches(
+                let traces = reaches(
                     &schedule(1, agents, steps),
                     &[Situation::Finished, Situation::AnswerAfterFinish, Situation::MuchMoved],
                 );
                 let whole = "s0: StreamEnd { written: 30000, read: 30000, finished: true, let_go: \
                              false, eof: true, broken: None, owed: None }";
-                assert!(story.contains(whole), "{story}");
+                assert!(traces.contains(whole), "{traces}");
             }
         }
     }
@@ -151,11 +159,11 @@ fn garbage_costs_its_sender_the_session_and_nobody_else() {
     let hostile = AgentKind::Hostile { base: false, introduces_itself: true };
     for transport in [Transport::WebSocket, Transport::ByteStream] {
         let agents = vec![watertight(), agent(hostile, transport, TargetSide::Handler)];
-        let say = |message| Action::Say { agent: 1, message };
+        let send = |message| Action::Send { agent: 1, message };
         let steps = vec![
             (60, dial(SERVER, TargetPlan::ECHO)),
             (0, Action::Write { stream: S0, bytes: 500 }),
-            (0, say(HostileMessage::Raw { bytes: vec![0xff; 20] })),
+            (0, send(HostileMessage::Raw { bytes: vec![0xff; 20] })),
         ];
         reaches(
             &schedule(1, agents, steps),
@@ -174,9 +182,10 @@ const BROKEN: [BrokenFrames; 7] = [
     BrokenFrames::Masked,
 ];
 
-/// Strangers connect to a server with few handshakes, and an agent comes back in the middle of it.
-fn crowd(transport: Transport, opening: Opening) -> Schedule {
-    let strangers = Action::StrangersConnect {
+/// Unauthenticated remotes connect to a server with few handshakes, and an agent comes back in the middle of
+/// it.
+fn many_sockets(transport: Transport, opening: Opening) -> Schedule {
+    let unauthenticated = Action::UnauthenticatedConnect {
         server: 0,
         sockets: 20,
         transport,
@@ -186,32 +195,32 @@ fn crowd(transport: Transport, opening: Opening) -> Schedule {
         hold_on: false,
     };
     let steps = vec![
-        (60, strangers),
+        (60, unauthenticated),
         (20, Action::Disconnect { agent: 0 }),
         (300, dial(SERVER, TargetPlan::ECHO)),
         (0, Action::Write { stream: S0, bytes: 500 }),
     ];
     let mut schedule = schedule(1, vec![watertight()], steps);
-    (schedule.knobs.hosts.max_handshakes, schedule.knobs.hosts.stranger_addresses) = (3, 1);
+    (schedule.knobs.hosts.max_handshakes, schedule.knobs.hosts.unauthenticated_addresses) = (3, 1);
     schedule
 }
 
 #[test]
-fn strangers_are_closed_in_time_and_keep_no_agent_out() {
+fn unauthenticated_remotes_are_closed_in_time_and_keep_no_agent_out() {
     let garbage = Opening::Garbage { bytes: b"HELO\r\n\r\n".to_vec() };
     let part = Opening::Part { bytes: 30 };
     for transport in [Transport::WebSocket, Transport::ByteStream] {
-        let crowded = [Situation::StrangerCrowdedOut, Situation::AdmittedInCrowd];
-        let silent = crowd(transport, Opening::Silence);
-        reaches(&silent, &[Situation::StrangerSilent, Situation::StrangerCrowdedOut]);
-        reaches(&crowd(transport, part.clone()), &crowded);
-        reaches(&crowd(transport, part.clone()), &[Situation::StrangerHalf]);
-        reaches(&crowd(transport, garbage.clone()), &[Situation::StrangerGarbage]);
-        reaches(&crowd(transport, Opening::Wrong), &[Situation::StrangerRefused]);
+        let crowded = [Situation::UnauthenticatedEvicted, Situation::AdmittedWhenFull];
+        let silent = many_sockets(transport, Opening::Silence);
+        reaches(&silent, &[Situation::UnauthenticatedSilent, Situation::UnauthenticatedEvicted]);
+        reaches(&many_sockets(transport, part.clone()), &crowded);
+        reaches(&many_sockets(transport, part.clone()), &[Situation::UnauthenticatedHalf]);
+        reaches(&many_sockets(transport, garbage.clone()), &[Situation::UnauthenticatedGarbage]);
+        reaches(&many_sockets(transport, Opening::Wrong), &[Situation::UnauthenticatedRefused]);
         for frames in BROKEN {
-            let mut broken = crowd(transport, Opening::Frames { frames: frames.clone() });
+            let mut broken = many_sockets(transport, Opening::Frames { frames: frames.clone() });
             broken.steps.push(Step { after: 1000, action: Action::Idle });
-            reaches(&broken, &[Situation::StrangerFrames]);
+            reaches(&broken, &[Situation::UnauthenticatedFrames]);
         }
     }
 }
@@ -243,7 +252,7 @@ fn an_agent_finds_its_server_again_whatever_was_in_its_place() {
 
 #[test]
 fn generated_schedules_show_nothing_wrong_and_get_around() {
-    let mut seen = Seen::default();
+    let mut seen = Situations::default();
     for seed in 0..400 {
         let schedule = Schedule::generate(seed, World::Turmoil);
         let outcome = World::Turmoil.run(&schedule, &Trace::off());
@@ -261,10 +270,10 @@ fn a_process_dies_the_same_whatever_has_run_before_it() {
     for moment in 1..30 {
         let steps = vec![(moment, Action::Crash { host: SERVER }), (60, Action::Idle)];
         let schedule = schedule(1, vec![watertight(); 4], steps);
-        let (_, story) = run(&schedule);
+        let (_, traces) = run(&schedule);
         for shift in 1..4 {
             give_out_task_ids(shift);
-            assert_eq!(run(&schedule).1, story, "a crash after {moment} ms has two stories");
+            assert_eq!(run(&schedule).1, traces, "a crash after {moment} ms has two traces");
         }
     }
 }
@@ -277,15 +286,15 @@ fn give_out_task_ids(count: usize) {
 }
 
 #[test]
-fn a_schedule_has_one_story_and_the_trace_changes_nothing() {
+fn a_schedule_has_one_trace_which_changes_nothing() {
     for seed in 0..40 {
         let schedule = Schedule::generate(seed, World::Turmoil);
-        let (outcome, story) = run(&schedule);
+        let (outcome, traces) = run(&schedule);
         let (again, same) = run(&schedule);
-        for (line, other) in story.lines().zip(same.lines()) {
-            assert_eq!(line, other, "seed {seed} has two stories");
+        for (line, other) in traces.lines().zip(same.lines()) {
+            assert_eq!(line, other, "seed {seed} has two traces");
         }
-        assert_eq!(story.len(), same.len(), "seed {seed} has two stories");
+        assert_eq!(traces.len(), same.len(), "seed {seed} has two traces");
         let untold = World::Turmoil.run(&schedule, &Trace::off());
         for other in [again, untold] {
             assert_eq!(outcome.violation, other.violation, "seed {seed}");

@@ -13,3 +13,4 @@ pub mod markdown;
 pub mod measures;
 pub mod source;
 pub mod tree;
+pub mod walk;

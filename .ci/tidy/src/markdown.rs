@@ -104,6 +104,20 @@ pub fn links(text: &str) -> Vec<Link> {
     .collect()
 }
 
+/// The lines of text with the bar of a table outside of tables and code: joined rows.
+pub fn stray_bars(text: &str) -> Vec<usize> {
+    let (mut lines, mut apart) = (Vec::new(), 0);
+    for (line, event) in events(text, 1) {
+        match event {
+            Event::Start(Tag::CodeBlock(_) | Tag::Table(_)) => apart += 1,
+            Event::End(TagEnd::CodeBlock | TagEnd::Table) => apart -= 1,
+            Event::Text(text) if apart == 0 && text.contains('|') => lines.push(line),
+            _ => {}
+        }
+    }
+    lines
+}
+
 /// The names of a document's headings, as links have them.
 pub fn headings(text: &str) -> Vec<String> {
     let (mut headings, mut title) = (Vec::new(), None);

@@ -75,7 +75,8 @@ fn files(root: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Whether a folder belongs to Git or is a cache, such as Cargo's target folder.
+/// Whether a folder belongs to Git or is a cache. `cargo package` makes a target folder without a tag.
 fn is_generated(entry: &DirEntry) -> bool {
-    entry.file_name() == ".git" || entry.path().join("CACHEDIR.TAG").exists()
+    let is_target = entry.depth() == 1 && entry.file_name() == "target";
+    is_target || entry.file_name() == ".git" || entry.path().join("CACHEDIR.TAG").exists()
 }

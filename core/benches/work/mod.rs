@@ -1,4 +1,4 @@
-//! What the benchmarks do: each piece of work has something to begin with and one step.
+//! The work of the benchmarks: each piece has a preparation and a step.
 
 mod pair;
 

@@ -7,7 +7,7 @@ use watertight_core::session::ReadError;
 use watertight_core::wire::{Dialect, decode_frame, frame_prefix};
 use watertight_core::{ConnectionId, Event, Instant, Role, Session, SessionConfig, Transmit};
 
-/// Room for what goes at once, so that nothing is copied a second time when there is more.
+/// Capacity for all frames of one exchange, so that nothing is copied a second time.
 const WIRE: usize = 128 << 10;
 
 /// A session between two ends, and the byte stream between them.
@@ -85,7 +85,7 @@ impl Pair {
         self.settle();
     }
 
-    /// Until neither end has anything to say.
+    /// Until neither end has anything to send.
     fn settle(&mut self) {
         let Self { dialer, dialled, now, wire } = self;
         while cross(dialer, dialled, *now, wire) | cross(dialled, dialer, *now, wire) {}

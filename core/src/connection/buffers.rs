@@ -17,7 +17,7 @@ const PIECE: usize = 64 * 1024;
 
 /// A queue of bytes, in chunks that are shared and chunks that are copied together.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 struct Chunks {
     sealed: VecDeque<Bytes>,
     /// The newest bytes, to which more can be copied; they follow `sealed`.
@@ -54,8 +54,10 @@ impl Chunks {
         } else {
             self.sealed.pop_front().unwrap_or_default()
         };
+        debug_assert!(taken.len() <= self.len, "the queue holds more bytes than it counts");
         self.len -= taken.len();
         if self.len == 0 {
+            debug_assert!(self.sealed.is_empty() && self.open.is_empty(), "bytes are not counted");
             // An idle connection keeps no capacity of a burst.
             self.sealed = VecDeque::new();
         }
@@ -75,7 +77,7 @@ impl Chunks {
 /// control allows, so a stopped reader leaves nothing behind here. Totals are absolute and only
 /// grow: `sent() ≤ written()`.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct SendBuffer {
     chunks: Chunks,
     written: u64,
@@ -132,7 +134,7 @@ impl SendBuffer {
 ///
 /// Totals are absolute and only grow: `consumed() ≤ received()`.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct RecvBuffer {
     chunks: Chunks,
     received: u64,

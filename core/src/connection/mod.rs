@@ -10,7 +10,7 @@ use core::fmt;
 
 use crate::Instant;
 use crate::ledger::Cause;
-use crate::timers::{Deadline, Timer};
+use crate::time::{Deadline, Timer};
 use crate::wire::ResetCode;
 
 pub(crate) use buffers::{RecvBuffer, SendBuffer};
@@ -32,7 +32,7 @@ pub struct ConnectionEnd {
     /// The remote's text, or this end's where it sent none. May be empty.
     pub text: String,
     /// Whether the remote finished its direction, and no byte that it sent was thrown away unread:
-    /// what was read is all there was.
+    /// the bytes read are all there were.
     pub complete: bool,
 }
 
@@ -51,7 +51,7 @@ impl core::error::Error for ConnectionEnd {}
 
 /// A row of a session's table.
 #[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) send: SendBuffer,
@@ -81,7 +81,7 @@ pub(crate) struct CloseReason {
 
 /// A connection that reconciliation lists lack (base dialect).
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(PartialEq, Eq, Hash))]
 pub(crate) enum Missing {
     /// The ping of this number followed its Connect: a list that arrives before the answer may be
     /// older than the Connect.
@@ -92,7 +92,7 @@ pub(crate) enum Missing {
 
 /// Where a connection stands among those with something to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "model", derive(Hash))]
+#[cfg_attr(feature = "testkit", derive(Hash))]
 pub(crate) enum Scheduling {
     /// It has nothing to send.
     #[default]
@@ -112,6 +112,11 @@ impl Connection {
         announced: bool,
         deadline: Option<Deadline>,
     ) -> Self {
+        debug_assert!(
+            announced || !matches!(phase, Phase::PendingInbound(_)),
+            "the remote does not know of its own dial"
+        );
+        debug_assert!(deadline.is_some() || phase == Phase::OPEN, "a pending dial has no deadline");
         Self {
             phase,
             send: SendBuffer::default(),

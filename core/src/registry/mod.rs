@@ -9,7 +9,6 @@
 //! Nothing goes in circles: only agents are announced, never what a peer announced, and a dial
 //! that a peer asks for ends at an agent of this server ([`Registry::lookup_local`]).
 
-mod ledger;
 mod limits;
 mod peer_target;
 mod routes;
@@ -18,8 +17,7 @@ mod transition;
 
 use alloc::collections::BTreeMap;
 
-pub use ledger::{RegistryLedger, Tally};
-pub use limits::{RegistryError, RegistryLimits};
+pub use limits::{RegistryError, RegistryLedger, RegistryLimits, Tally};
 pub use peer_target::{
     InvalidPeerTarget, NotEncodable, lacks_client, no_such_client, peer_target,
     says_no_such_client, split_peer_target,
@@ -30,15 +28,15 @@ pub use sessions::{Entry, SessionKey, SessionKind};
 pub use transition::{InsertedSession, RemovedSession};
 
 use crate::wire::{ClientRoute, Dialect};
-use ledger::Counter;
+use limits::Counter;
 use routes::Routes;
 use sessions::Names;
 
 /// The sessions of one server and the routes that its peers announce.
 ///
-/// Tell it what happens to sessions and it says what follows: which session to close, what to
-/// announce to whom. It never waits, so a client whose old session does not end can always come
-/// back with a new one.
+/// Each change of a session returns its consequences: the session to close, the announcements to
+/// send. It never waits, so a client whose old session does not end can always come back with a new
+/// one.
 ///
 /// ```
 /// use watertight_core::registry::{Candidate, Registry, RegistryLimits};
@@ -81,7 +79,7 @@ impl Registry {
 
     /// A client's session is established. It takes over from the client's older one.
     ///
-    /// A peer of the base protocol is not told of a client whose key it could not dial
+    /// A client whose key a peer of the base protocol could not dial is not announced to it
     /// ([`RouteChange::check`]).
     ///
     /// # Errors
@@ -104,7 +102,7 @@ impl Registry {
         self.insert(SessionKind::IncomingPeer, peer_id, dialect)
     }
 
-    /// This server connected to a peer. [`Registry::announcements`] tells what to send first.
+    /// This server connected to a peer. [`Registry::announcements`] returns what is sent first.
     ///
     /// # Errors
     ///
@@ -133,13 +131,13 @@ impl Registry {
         sessions.map(|session| self.remove(session?)).into_iter().flatten()
     }
 
-    /// A peer announces a client. The peer that announced it first is tried first, for as long as it
-    /// does, and keeps its place while another one does: a peer cannot draw the dials of another one's
-    /// client to itself.
+    /// A peer announces a client. The peer that announced it first is tried first, for as long as
+    /// it does, and keeps its position while another one does: a peer cannot draw the dials of
+    /// another one's client to itself.
     ///
-    /// Beyond the limits, it is remembered instead of another route of this peer to the same client,
-    /// if there is one, which the peer need not take back any more: whoever comes back to a full
-    /// peer is still found there.
+    /// Beyond the limits, it is remembered instead of another route of this peer to the same
+    /// client, if there is one, which the peer need not take back any more: a client that comes
+    /// back to a full peer is still found there.
     ///
     /// # Errors
     ///
@@ -157,7 +155,8 @@ impl Registry {
         Ok(())
     }
 
-    /// A peer takes an announcement back. One that it never made, or that was refused, is nothing.
+    /// A peer takes an announcement back. An announcement that it never made, or that was refused,
+    /// has no effect.
     ///
     /// # Errors
     ///
@@ -180,8 +179,8 @@ impl Registry {
         self.assert_balance();
     }
 
-    /// Where to dial a client, the best place first and each at most once: its session here, then
-    /// the peers that announced it, the one that did so first in front.
+    /// The sessions through which to dial a client, the best first and each at most once: its
+    /// session here, then the peers that announced it, the one that did so first in front.
     pub fn lookup(&self, client_key: &str) -> impl Iterator<Item = Candidate> {
         let local = self.lookup_local(client_key).map(Candidate::Local);
         let peers = self.routes.peers(client_key).into_iter().filter_map(|session| {
@@ -198,12 +197,12 @@ impl Registry {
         self.names.get(SessionKind::Agent, client_key)
     }
 
-    /// What an outgoing peer that knows nothing yet is told: every agent whose session is older than
-    /// the peer's, in the order of the keys. Younger ones were announced as they came, and nothing is
+    /// The first announcements to an outgoing peer: every agent whose session is older than the
+    /// peer's, in the order of the keys. Younger ones were announced as they came, and nothing is
     /// announced twice.
     ///
-    /// A full outbox can stop anywhere and go on later with those `after` the last key: what
-    /// changed in between was announced as it changed.
+    /// A full outbox can stop anywhere and continue later `after` the last key: changes in between
+    /// were announced as they happened.
     pub fn announcements(
         &self,
         peer: SessionKey,
@@ -231,7 +230,7 @@ impl Registry {
         self.routes.of_peer(peer)
     }
 
-    /// What is registered under this key.
+    /// The session that is registered under this key.
     #[must_use]
     pub fn get(&self, session: SessionKey) -> Option<&Entry> {
         self.sessions.get(&session)
@@ -242,7 +241,7 @@ impl Registry {
         self.names.agents_after(None)
     }
 
-    /// What came, what went and what is there. It is even at any time.
+    /// Counts of added, removed and live rows. They balance at any time.
     #[must_use]
     pub fn ledger(&self) -> RegistryLedger {
         let [agents, incoming, outgoing] =
@@ -274,7 +273,7 @@ impl Registry {
         match self.sessions.get(&peer).map(|entry| entry.kind) {
             Some(SessionKind::IncomingPeer) => Ok(()),
             Some(_) => Err(RegistryError::NotAPeer),
-            None => Err(RegistryError::Gone),
+            None => Err(RegistryError::NotRegistered),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Targets of dials through a peer: `clientKey::proto/address`.
 //!
 //! The Go end takes what stands before the first `/`, and of that what stands before the first
-//! `::`, for the client key. So it cannot be told of keys with either in them, nor of one that
-//! ends in `:`. Toward a watertight end, `%`, `/` and `:` in a key are percent-encoded, and any
-//! key can be told; without those three both forms are the same. What such an end is asked for need
-//! not be of the form `proto/address` either.
+//! `::`, for the client key. So it cannot express keys with either in them, nor a key that ends in
+//! `:`. Toward a watertight end, `%`, `/` and `:` in a key are percent-encoded, and any key can be
+//! expressed; without those three both forms are the same. A target toward such an end need not
+//! have the form `proto/address` either.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -15,7 +15,7 @@ use crate::wire::{Dialect, ResetCode, base};
 
 const ESCAPES: [(char, &str); 3] = [('%', "%25"), ('/', "%2F"), (':', "%3A")];
 
-/// Why something cannot be said to a peer that speaks the base protocol, or to any.
+/// Why a message to a peer cannot be encoded, in the base dialect or in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotEncodable {
@@ -61,7 +61,7 @@ pub enum InvalidPeerTarget {
     Escape,
 }
 
-/// What to ask a peer for, so that it dials `target` through its session of `client_key`.
+/// The target for a peer that dials `target` through its session of `client_key`.
 ///
 /// # Errors
 ///
@@ -163,7 +163,7 @@ pub fn lacks_client(end: &ConnectionEnd, client_key: &str) -> bool {
     }
 }
 
-/// Whether the text of an Error says that the dialled client is not there.
+/// Whether the text of an Error means that the peer does not have the dialled client.
 #[must_use]
 pub fn says_no_such_client(text: &str, client_key: &str) -> bool {
     let whole = no_such_client(client_key);

@@ -5,26 +5,25 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::ledger::{Counter, Tally};
-use super::limits::{RegistryError, RegistryLimits};
+use super::limits::{Counter, RegistryError, RegistryLimits, Tally};
 use super::peer_target::{NotEncodable, check_key, peer_target};
 use super::sessions::SessionKey;
 use crate::wire::{Body, ClientRoute, Dialect, base};
 
-/// What peers announced, found by client and by peer.
+/// The announcements of peers, by client and by peer.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    by_client: BTreeMap<String, BTreeMap<SessionKey, Standing>>,
+    by_client: BTreeMap<String, BTreeMap<SessionKey, Rank>>,
     by_peer: BTreeMap<SessionKey, OfPeer>,
     last: u64,
     counter: Counter,
 }
 
-/// A peer among those that announced a client.
+/// A peer that announced a client.
 #[derive(Debug)]
-struct Standing {
-    /// Tells which peer announced the client first. It stays for as long as another peer announces the
-    /// client: one that has lost its client for a moment has the same place as before.
+struct Rank {
+    /// The order of the peers' first announcements. It stays for as long as another peer announces
+    /// the client: a peer that has lost its client for a moment has the same rank as before.
     since: u64,
     /// Sessions of the client that it announces now.
     routes: usize,
@@ -40,9 +39,9 @@ struct OfPeer {
 impl Routes {
     /// Adds a route, if it is not there.
     ///
-    /// Where there is no room, it takes the place of another route of this peer to the same client:
-    /// one whose client came back is announced with its new session first, and the old route is
-    /// taken back then, which would leave none.
+    /// Without capacity, it replaces another route of this peer to the same client: a client that
+    /// came back is announced with its new session first, and the old route is taken back then,
+    /// which would leave none.
     pub(super) fn add(
         &mut self,
         peer: SessionKey,
@@ -52,7 +51,7 @@ impl Routes {
         if self.by_peer.get(&peer).is_some_and(|of_peer| of_peer.routes.contains(&route)) {
             return Ok(());
         }
-        let replaced = self.room_for(peer, &route.client_key, limits)?;
+        let replaced = self.check_capacity_for(peer, &route.client_key, limits)?;
         self.link(peer, route);
         if let Some(replaced) = replaced {
             self.remove(peer, &replaced);
@@ -74,16 +73,16 @@ impl Routes {
         let of_peer = self.by_peer.remove(&peer).unwrap_or_default();
         for route in of_peer.routes {
             self.unlink(peer, &route.client_key);
-            self.drop_standing(peer, &route.client_key);
+            self.drop_rank(peer, &route.client_key);
         }
         for client_key in of_peer.former {
-            self.drop_standing(peer, &client_key);
+            self.drop_rank(peer, &client_key);
         }
         self.by_peer.remove(&peer);
     }
 
-    /// Removes every route of a peer to one client, and its place with them: it said that it does not have
-    /// the client.
+    /// Removes every route of a peer to one client, and its rank with them: it does not have the
+    /// client.
     pub(super) fn forget(&mut self, peer: SessionKey, client_key: &str) {
         let stale: Vec<_> = self.to_client(peer, client_key).cloned().collect();
         for route in stale {
@@ -92,16 +91,16 @@ impl Routes {
         if let Some(of_peer) = self.by_peer.get_mut(&peer)
             && of_peer.former.remove(client_key)
         {
-            self.drop_standing(peer, client_key);
+            self.drop_rank(peer, client_key);
             self.forget_peer_of_nothing(peer);
         }
     }
 
     /// The peers that announce a client, the one that did so first in front.
     pub(super) fn peers(&self, client_key: &str) -> Vec<SessionKey> {
-        let standings = self.by_client.get(client_key).into_iter().flatten();
-        let mut live: Vec<_> = standings.filter(|(_, standing)| standing.routes > 0).collect();
-        live.sort_by_key(|(_, standing)| standing.since);
+        let ranks = self.by_client.get(client_key).into_iter().flatten();
+        let mut live: Vec<_> = ranks.filter(|(_, rank)| rank.routes > 0).collect();
+        live.sort_by_key(|(_, rank)| rank.since);
         live.into_iter().map(|(peer, _)| *peer).collect()
     }
 
@@ -126,21 +125,25 @@ impl Routes {
         of_peer.flat_map(move |of_peer| of_peer.routes.range(of_client.clone()))
     }
 
-    /// Whether there is room for one route more of a peer to a client, and the route that has to go for
-    /// it.
-    fn room_for(
+    /// Whether there is capacity for one route more of a peer to a client, and the route that it
+    /// replaces.
+    fn check_capacity_for(
         &self,
         peer: SessionKey,
         client_key: &str,
         limits: &RegistryLimits,
     ) -> Result<Option<ClientRoute>, RegistryError> {
-        let Err(full) = self.check_room(peer, limits) else { return Ok(None) };
+        let Err(full) = self.check_capacity(peer, limits) else { return Ok(None) };
         // Whichever it is: they all lead to the client through the peer, and the first one is found
         // at once, however many there are.
         self.to_client(peer, client_key).next().cloned().map(Some).ok_or(full)
     }
 
-    fn check_room(&self, peer: SessionKey, limits: &RegistryLimits) -> Result<(), RegistryError> {
+    fn check_capacity(
+        &self,
+        peer: SessionKey,
+        limits: &RegistryLimits,
+    ) -> Result<(), RegistryError> {
         if self.of_peer(peer) >= limits.routes_per_peer {
             return Err(RegistryError::TooManyRoutesOfPeer { limit: limits.routes_per_peer });
         }
@@ -152,42 +155,44 @@ impl Routes {
 
     fn link(&mut self, peer: SessionKey, route: ClientRoute) {
         self.counter.add();
-        let standings = self.by_client.entry(route.client_key.clone()).or_default();
-        let standing = standings.entry(peer).or_insert_with(|| {
+        let ranks = self.by_client.entry(route.client_key.clone()).or_default();
+        let rank = ranks.entry(peer).or_insert_with(|| {
             self.last += 1;
-            Standing { since: self.last, routes: 0 }
+            Rank { since: self.last, routes: 0 }
         });
-        standing.routes += 1;
+        rank.routes += 1;
         let of_peer = self.by_peer.entry(peer).or_default();
         of_peer.former.remove(&route.client_key);
-        of_peer.routes.insert(route);
+        let is_new = of_peer.routes.insert(route);
+        debug_assert!(is_new, "a route of {peer} is linked twice");
     }
 
     /// A peer has one route less to a client.
     fn unlink(&mut self, peer: SessionKey, client_key: &str) {
         self.counter.remove();
-        let Some(standings) = self.by_client.get_mut(client_key) else { return };
-        let Some(standing) = standings.get_mut(&peer) else { return };
-        standing.routes -= 1;
-        if standing.routes == 0 {
+        let Some(ranks) = self.by_client.get_mut(client_key) else { return };
+        let Some(rank) = ranks.get_mut(&peer) else { return };
+        debug_assert!(rank.routes > 0, "{peer} has no route to {client_key}");
+        rank.routes -= 1;
+        if rank.routes == 0 {
             let of_peer = self.by_peer.entry(peer).or_default();
             of_peer.former.insert(client_key.into());
         }
         self.forget_client_of_nobody(client_key);
     }
 
-    /// A peer that is gone has no place among those of a client.
-    fn drop_standing(&mut self, peer: SessionKey, client_key: &str) {
-        if let Some(standings) = self.by_client.get_mut(client_key) {
-            standings.remove(&peer);
+    /// A peer that is gone has no rank among those of a client.
+    fn drop_rank(&mut self, peer: SessionKey, client_key: &str) {
+        if let Some(ranks) = self.by_client.get_mut(client_key) {
+            ranks.remove(&peer);
         }
         self.forget_client_of_nobody(client_key);
     }
 
-    /// Places are kept for as long as a peer announces the client.
+    /// Ranks are kept for as long as a peer announces the client.
     fn forget_client_of_nobody(&mut self, client_key: &str) {
-        let Some(standings) = self.by_client.get(client_key) else { return };
-        if standings.values().any(|standing| standing.routes > 0) {
+        let Some(ranks) = self.by_client.get(client_key) else { return };
+        if ranks.values().any(|rank| rank.routes > 0) {
             return;
         }
         for peer in self.by_client.remove(client_key).unwrap_or_default().into_keys() {
@@ -215,7 +220,7 @@ pub enum Candidate {
     Peer {
         /// The peer's session.
         session: SessionKey,
-        /// What the peer speaks.
+        /// The peer's dialect.
         dialect: Dialect,
     },
 }
@@ -229,7 +234,7 @@ impl Candidate {
         }
     }
 
-    /// What to ask the session for: the target itself, or through a peer [`peer_target`].
+    /// The target to dial in the session: the target itself, or through a peer [`peer_target`].
     ///
     /// # Errors
     ///
@@ -246,12 +251,12 @@ impl Candidate {
     }
 }
 
-/// Something to tell a peer.
+/// A message for a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// The peer's session.
     pub peer: SessionKey,
-    /// What changed.
+    /// The change.
     pub change: RouteChange,
 }
 

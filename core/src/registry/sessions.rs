@@ -22,8 +22,8 @@ impl SessionKey {
         Self(self.0.wrapping_add(1))
     }
 
-    /// What a peer is told of a client with this session. Counting up is enough for the session
-    /// key: it has to be unique among those that one server announces in one session.
+    /// The route that is announced of a client with this session. Counting up is enough for the
+    /// session key: it has to be unique among the keys that one server announces in one session.
     pub(super) fn route(self, client_key: &str) -> ClientRoute {
         let session_key = i64::try_from(self.0).unwrap_or(i64::MAX);
         ClientRoute { client_key: client_key.into(), session_key }
@@ -36,7 +36,7 @@ impl fmt::Display for SessionKey {
     }
 }
 
-/// Who is at the other end of a session.
+/// The remote of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SessionKind {
     /// A client of this server.
@@ -54,7 +54,7 @@ pub struct Entry {
     pub kind: SessionKind,
     /// Its client key or peer id. Clients and peers may have the same ones.
     pub name: String,
-    /// What the remote speaks, which decides what can be said to a peer.
+    /// The remote's dialect, which decides what can be encoded for a peer.
     pub dialect: Dialect,
 }
 

@@ -2,31 +2,31 @@
 
 use alloc::vec::Vec;
 
-use super::ledger::Counter;
+use super::limits::Counter;
 use super::routes::{Announcement, RouteChange};
 use super::sessions::{Entry, SessionKey, SessionKind};
 use super::{Registry, RegistryError};
 use crate::wire::Dialect;
 
-/// What follows from a new session.
+/// The consequences of a new session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InsertedSession {
     /// The new session.
     pub session: SessionKey,
     /// The session that it takes over from. It is no longer registered and has to be closed.
     pub replaced: Option<SessionKey>,
-    /// What to tell the peers, in this order.
+    /// The announcements to the peers, in order.
     pub announce: Vec<Announcement>,
 }
 
-/// What follows from the end of a session.
+/// The consequences of the end of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedSession {
     /// The session that ended.
     pub session: SessionKey,
-    /// What it was.
+    /// Its kind, name and dialect.
     pub entry: Entry,
-    /// What to tell the peers.
+    /// The announcements to the peers.
     pub announce: Vec<Announcement>,
 }
 
@@ -38,7 +38,7 @@ impl Registry {
         dialect: Dialect,
     ) -> Result<InsertedSession, RegistryError> {
         self.check_name(name)?;
-        self.check_room(kind, name)?;
+        self.check_capacity(kind, name)?;
         let entry = Entry { kind, name: name.into(), dialect };
         let (session, replaced) = self.enter(entry.clone());
         // The new route goes out before the old one is taken back: peers see no gap.
@@ -58,7 +58,8 @@ impl Registry {
         self.last_key = session;
         self.counter(entry.kind).add();
         let replaced = self.names.assign(&entry, session);
-        self.sessions.insert(session, entry);
+        let before = self.sessions.insert(session, entry);
+        debug_assert!(before.is_none(), "the key {session} is given twice");
         (session, replaced)
     }
 
@@ -71,8 +72,8 @@ impl Registry {
         Some(entry)
     }
 
-    /// A session that replaces another one always has room.
-    fn check_room(&self, kind: SessionKind, name: &str) -> Result<(), RegistryError> {
+    /// A session that replaces another one always has capacity.
+    fn check_capacity(&self, kind: SessionKind, name: &str) -> Result<(), RegistryError> {
         let full = |limit| self.names.count(kind) >= limit && self.names.get(kind, name).is_none();
         let (agents, peers) = (self.limits.agents, self.limits.peers);
         match kind {

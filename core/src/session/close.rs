@@ -1,4 +1,4 @@
-//! Drain, close, and every other end of a session.
+//! Drain, close, and all ends of a session.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -9,7 +9,7 @@ use super::lifecycle::head;
 use super::outbox::Control;
 use super::{Event, Fault, ProtocolViolation, Session, SessionEnd};
 use crate::connection::{Command, SessionSignal};
-use crate::timers::Timer;
+use crate::time::Timer;
 use crate::wire::{Body, Dialect, Encoded, GoAwayCode, Message, ResetCode, printable};
 use crate::{ConnectionId, Instant};
 
@@ -42,8 +42,8 @@ impl Session {
     }
 
     /// Throws away what an ended session still holds for the application to read, and ends it
-    /// before if it has not ended. Nothing is held afterwards, whatever the application does with
-    /// its handles.
+    /// before if it has not ended. Nothing is held afterwards, even if the application keeps its
+    /// handles.
     pub fn force_close(&mut self, now: Instant) {
         self.close(now, GoAwayCode::SHUTDOWN, "closed by force");
         self.common.last_messages = VecDeque::new();
@@ -53,6 +53,7 @@ impl Session {
                 .ok();
         }
         debug_assert!(self.connections.is_empty(), "a session closed by force holds connections");
+        debug_assert!(self.ledger().is_settled(), "a session closed by force holds something");
     }
 
     /// The transport has ended. `reason` is text for people, and may come from the remote.
@@ -84,7 +85,7 @@ impl Session {
         }
     }
 
-    /// The one way in which a session ends.
+    /// The only function that ends a session.
     pub(super) fn end(&mut self, end: SessionEnd) {
         if self.common.ended.is_some() {
             return;

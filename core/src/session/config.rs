@@ -1,14 +1,13 @@
-//! What a session may hold, and how long it waits.
+//! Limits and timeouts of a session.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use crate::wire::{Dialect, Settings};
 
-/// What a session may hold. Each bound keeps one thing finite that the remote could otherwise
-/// make grow.
+/// The limits of a session. Each keeps one thing finite that the remote could otherwise make grow.
 ///
-/// `initial_window`, `max_data` and `max_connections` are told to the remote, which takes only
+/// `initial_window`, `max_data` and `max_connections` are sent to the remote, which takes only
 /// values that make sense: see [`Settings`]. Here, the nearest one of those counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -33,19 +32,19 @@ pub struct Limits {
     /// Connections at once, both ends' dials together. With `initial_window` it bounds what a
     /// session can be made to buffer before any window grows.
     pub max_connections: usize,
-    /// Dials in flight at once, counted for each end. A dial costs the dialling end a socket and
-    /// a task before anything proves that it is wanted. A single target may have no more of them than
-    /// are still free, so that one that hangs leaves room for the others.
+    /// Dials in flight at once, counted for each end. A dial costs the dialling end a socket and a
+    /// task before anything proves that it is wanted. A single target may have no more of them than
+    /// are still free, so that a target that hangs leaves capacity for the others.
     pub max_dials: usize,
-    /// Control messages that wait for the transport, announcements of clients not counted. An end
-    /// that makes us answer without reading the answers passes it, and its session ends, though
-    /// not before four for each of `max_connections`, which is what the connections themselves may
-    /// have to say. Above half of it no dial is sent.
+    /// Control messages that wait for the transport, announcements of clients not counted. A remote
+    /// that causes answers without reading them passes it, and its session ends, though not before
+    /// four for each of `max_connections`, which the connections themselves may need. Above half of
+    /// it no dial is sent.
     pub max_queued_control: usize,
-    /// Bytes of a connection that the remote may send before we grant more.
+    /// Bytes of a connection that the remote may send before the first Credit.
     pub initial_window: u64,
-    /// A window up to this size grows whenever it holds the remote back, and beyond it only as
-    /// far as that makes the connection faster: a longer queue delays everybody else. Not less than
+    /// A window up to this size grows whenever it holds the remote back, and beyond it only as far
+    /// as that makes the connection faster: a longer queue delays all others. Not less than
     /// `initial_window`.
     pub free_window: u64,
     /// How far one connection's window grows when its reader keeps up.
@@ -73,14 +72,14 @@ pub struct BaseLimits {
     pub pause_above: usize,
     /// Unread bytes at or below which Resume is sent.
     pub resume_below: usize,
-    /// Unread bytes at which a connection that ignores Pause is reset.
-    /// Less than `max_message` would reset one whose application writes much at once, and less than
-    /// what a path holds would reset one that obeys: the sockets' buffers on the way are ten MiB where
-    /// the systems are set as they come, and more where their operator lets them grow.
+    /// Unread bytes at which a connection that ignores Pause is reset. Less than `max_message`
+    /// would reset one whose application writes much at once, and less than what a path holds would
+    /// reset one that obeys: the sockets' buffers on the path are ten MiB where the systems are set
+    /// as they come, and more where their operator lets them grow.
     pub unread_cap: usize,
-    /// Unread bytes of all connections together. Above a quarter of it
-    /// a connection is paused that has more than `resume_below` unread, or more than its share of
-    /// an eighth; at it the one that goes on sending is reset.
+    /// Unread bytes of all connections together. Above a quarter of it a connection is paused that
+    /// has more than `resume_below` unread, or more than its share of an eighth; at it the
+    /// connection that continues to send is reset.
     pub unread_budget: usize,
 }
 
@@ -134,7 +133,7 @@ pub struct Timing {
     /// How long the remote's side of the transport may take nothing of what is queued: as long as
     /// `silence`, since a remote that sends and does not read is no better than a silent one.
     pub stall: Duration,
-    /// How long a dial of ours may go unanswered, where the caller gives no other time. Fifteen
+    /// How long an outbound dial may go unanswered, where the caller gives no other time. Fifteen
     /// seconds is what remotedialer allows.
     pub dial: Duration,
     /// How long the application may take to answer a dial of the remote; no use beyond `dial`.
@@ -147,23 +146,25 @@ pub struct Timing {
 }
 
 impl SessionConfig {
-    /// What Settings say of it.
+    /// Its Settings.
     pub(super) fn settings(&self) -> Settings {
         let announces = self.timing.announce_silence;
         let silence = u64::try_from(self.timing.silence.as_millis()).unwrap_or(u64::MAX);
-        Settings {
+        let settings = Settings {
             initial_window: self.limits.initial_window,
             max_data: self.limits.max_data as u64,
             max_connections: self.limits.max_connections as u64,
             silence: if announces { nearest(silence.max(1), &Settings::SILENCE) } else { 0 },
-        }
+        };
+        debug_assert!(settings.check().is_ok(), "the remote refuses these Settings");
+        settings
     }
 }
 
 impl Limits {
-    /// Bytes of one incoming message in this dialect. A watertight end has no reason for a long one: its
-    /// longest is a reconciliation list. What a transport holds of a message that is incomplete is in no
-    /// ledger.
+    /// Bytes of one incoming message in this dialect. A watertight end has no reason for a long
+    /// one: its longest is a reconciliation list. The part of an incomplete message that a
+    /// transport holds is in no ledger.
     #[must_use]
     pub fn max_message_in(&self, dialect: Dialect) -> usize {
         let longest = (self.max_data + MAX_HEADER).max(self.max_ids().saturating_mul(BYTES_OF_ID));
@@ -187,7 +188,7 @@ impl Limits {
         self.max_connections = nearest_size(self.max_connections, &Settings::MAX_CONNECTIONS);
         // The longest Data message with its header must be readable.
         self.max_message = self.max_message.max(self.max_data + MAX_HEADER);
-        // Without any room, a writer would wait for ever.
+        // Without any capacity, a writer would wait forever.
         self.send_buffer = self.send_buffer.max(1);
         self.send_budget = self.send_budget.max(1);
         self
@@ -227,17 +228,16 @@ impl Default for Timing {
 /// A session's limits and times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SessionConfig {
-    /// What it may hold.
+    /// Its limits.
     pub limits: Limits,
     /// How long it waits.
     pub timing: Timing,
 }
 
 impl SessionConfig {
-    /// The nearest configuration that works: what the remote is told is within what it takes,
-    /// and the longest message that it may send then can be read. [`Session::new`] does the same
-    /// by itself; a transport that bounds its messages by [`Limits::max_message`] takes it from
-    /// here.
+    /// The nearest configuration that works: the Settings are within the ranges of the remote, and
+    /// the longest message that it may send then can be read. [`Session::new`] does the same by
+    /// itself; a transport that bounds its messages by [`Limits::max_message`] takes it from here.
     ///
     /// [`Session::new`]: super::Session::new
     #[must_use]

@@ -1,15 +1,19 @@
-//! The connections of a session: one place that inserts them, one that removes them, and every
-//! queue that lists them.
+//! The connections of a session: one function inserts them, one changes and removes them, and a
+//! changed [`Row`] keeps every queue that lists it right.
 
 use alloc::collections::BTreeMap;
+use core::ops::{Deref, DerefMut};
+#[cfg(feature = "testkit")]
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 
+use super::Event;
 use super::common::Common;
-use super::row::Row;
 use super::schedule::Schedule;
 use super::shared::{Shared, Totals};
-use crate::connection::{Connection, Phase};
-use crate::ledger::Ledger;
-use crate::timers::Timer;
+use crate::connection::{Connection, Scheduling};
+use crate::ledger::{Cause, Ledger};
+use crate::time::{Deadline, Timer};
 use crate::{ConnectionId, Instant};
 
 /// Rows above which not every change counts them all again in a debug build: the check would be
@@ -21,11 +25,16 @@ const CHECKED_ROWS: usize = 32;
 /// [`insert`](Self::insert) alone adds a row, and [`with`](Self::with) alone changes and removes
 /// one. Both keep totals and queues right, so `added − removed = rows` holds by construction.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Connections {
     rows: BTreeMap<ConnectionId, Connection>,
     shared: Shared,
 }
+
+/// Look-ups of a connection in the tables of all sessions so far, modulo 2³². Exact on one thread only: an
+/// atomic addition would slow the exhaustive search, which has several.
+#[cfg(feature = "testkit")]
+pub static LOOK_UPS: AtomicU32 = AtomicU32::new(0);
 
 impl Connections {
     /// Adds a pending dial of `target`, or a connection whose dial needs no answer. The caller has
@@ -37,6 +46,7 @@ impl Connections {
         let totals = Totals::of(&connection);
         let before = self.rows.insert(id, connection);
         debug_assert!(before.is_none(), "connection {id} inserted twice");
+        debug_assert!(id != ConnectionId::SESSION, "a connection has the id of the session");
         self.shared.totals.add(totals);
         if totals.outbound > 0 {
             self.shared.outbound.insert(id, target);
@@ -56,6 +66,8 @@ impl Connections {
         session: &mut Common,
         change: impl FnOnce(&mut Row<'_>) -> R,
     ) -> Option<R> {
+        #[cfg(feature = "testkit")]
+        LOOK_UPS.store(LOOK_UPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let connection = self.rows.get_mut(&id)?;
         let mut row = Row::new(id, connection, &mut self.shared, session);
         let result = change(&mut row);
@@ -72,6 +84,8 @@ impl Connections {
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        #[cfg(feature = "testkit")]
+        LOOK_UPS.store(LOOK_UPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.rows.get(&id)
     }
 
@@ -155,8 +169,8 @@ impl Connections {
             added: *added,
             removed: *removed,
             live: self.rows.len() as u64,
-            opening: totals.outbound as u64,
-            dialing: totals.inbound as u64,
+            outbound_dials: totals.outbound as u64,
+            inbound_dials: totals.inbound as u64,
             bytes_to_send: totals.to_send as u64,
             bytes_received: totals.unread as u64,
             armed_timers: self.shared.deadlines.len() as u64,
@@ -177,7 +191,7 @@ impl Connections {
     ///
     /// # Panics
     /// If the totals are wrong, which is a bug in this module.
-    fn check_totals(&self) {
+    pub(super) fn check_totals(&self) {
         let mut counted = Totals::default();
         for row in self.rows.values() {
             counted.add(Totals::of(row));
@@ -186,54 +200,141 @@ impl Connections {
     }
 }
 
-/// Counting again, for tests.
-impl Connections {
-    /// # Panics
-    /// If a total or a queue is wrong, which is a bug in this crate.
-    pub(super) fn check(&self) {
-        use crate::connection::Scheduling;
+/// A connection, with what it shares with the others and with the session.
+///
+/// [`Connections::with`](super::connections::Connections::with) makes it, and brings the totals up
+/// to date when the change is over.
+pub(super) struct Row<'a> {
+    pub(super) id: ConnectionId,
+    pub(super) connection: &'a mut Connection,
+    pub(super) shared: &'a mut Shared,
+    pub(super) session: &'a mut Common,
+    /// The part of the totals that this row has until the change is over.
+    before: Totals,
+    retired: Option<Cause>,
+}
 
-        self.check_totals();
-        let Shared { totals, ready, updates, budget, .. } = &self.shared;
-        let pending = (self.shared.outbound.len(), self.shared.inbound.len());
-        assert_eq!(pending, (totals.outbound, totals.inbound));
-        for state in [Scheduling::New, Scheduling::Old, Scheduling::Current] {
-            let queued = ready.iter().filter(|(_, scheduling)| *scheduling == state);
-            check_queue("ready", queued.map(|(id, _)| id), self, |row| row.scheduling == state);
-        }
-        check_queue("updates", updates.iter(), self, |row| row.owes_update);
-        check_queue("budget", budget.iter(), self, |row| row.wants_budget);
-        self.check_rows();
-    }
+impl Deref for Row<'_> {
+    type Target = Connection;
 
-    fn check_rows(&self) {
-        use crate::connection::Flow;
-
-        let deadlines = &self.shared.deadlines;
-        for (id, row) in self.iter() {
-            let armed = row.deadline.is_none_or(|deadline| deadlines.contains(deadline));
-            assert!(armed, "{id} has a timer that is not armed");
-            if let Flow::Credit(credit) = &row.flow {
-                assert!(row.send.written() <= credit.limit(), "{id} wrote beyond its credit");
-                assert!(row.recv.received() <= credit.granted(), "{id} received beyond its credit");
-            }
-            let readable = row.recv.unread() > 0 || !matches!(row.phase, Phase::Ended { .. });
-            assert!(readable, "{id} has ended, and nothing is left to read");
-        }
-        let armed = self.iter().filter(|(_, row)| row.deadline.is_some()).count();
-        assert_eq!(deadlines.len(), armed, "timers of connections that are gone");
+    fn deref(&self) -> &Connection {
+        self.connection
     }
 }
 
-/// A queue has each connection whose row says so, once.
-fn check_queue(
-    name: &str,
-    queue: impl Iterator<Item = ConnectionId>,
-    connections: &Connections,
-    is_queued: impl Fn(&Connection) -> bool,
-) {
-    let mut queued: alloc::vec::Vec<_> = queue.collect();
-    queued.sort_unstable();
-    let rows = connections.iter().filter(|(_, row)| is_queued(row)).map(|(id, _)| id);
-    assert!(queued.iter().copied().eq(rows), "the queue {name} is {queued:?}");
+impl DerefMut for Row<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection
+    }
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(
+        id: ConnectionId,
+        connection: &'a mut Connection,
+        shared: &'a mut Shared,
+        session: &'a mut Common,
+    ) -> Self {
+        let before = Totals::of(connection);
+        Self { id, connection, shared, session, before, retired: None }
+    }
+
+    pub(super) const fn before(&self) -> Totals {
+        self.before
+    }
+
+    /// Unread bytes of all connections, with the bytes that arrived or were read in this change.
+    pub(super) const fn all_unread(&self) -> usize {
+        self.shared.totals.unread - self.before.unread + self.connection.recv.unread()
+    }
+
+    pub(super) const fn retired(&self) -> Option<Cause> {
+        self.retired
+    }
+
+    /// Marks the row for removal: the only function that does. It leaves every queue now.
+    pub(super) fn remove(&mut self, cause: Cause) {
+        debug_assert!(self.retired.is_none(), "connection {} removed twice", self.id);
+        self.leave_queues();
+        self.set_deadline(None);
+        // The last event wakes the application, and none follows it.
+        (self.send.wants_space, self.recv.wants_data) = (false, false);
+        self.retired = Some(cause);
+    }
+
+    /// Puts the connection into the schedule, if it is not there.
+    pub(super) fn mark_ready(&mut self) {
+        if self.scheduling == Scheduling::Idle {
+            self.shared.touch(self.session.now);
+            debug_assert!(self.retired.is_none(), "the retired {} is queued", self.id);
+            self.scheduling = Scheduling::New;
+            self.shared.ready.push(self.id);
+        }
+    }
+
+    /// Puts the connection into the queue of connections that owe a Credit, Pause or Resume.
+    pub(super) fn mark_update(&mut self) {
+        if !self.owes_update {
+            self.shared.touch(self.session.now);
+            debug_assert!(self.retired.is_none(), "the retired {} is queued", self.id);
+            self.owes_update = true;
+            self.shared.updates.push(self.id);
+        }
+    }
+
+    /// Queues the writer for the session's send budget.
+    pub(super) fn wait_for_budget(&mut self) {
+        if !self.wants_budget {
+            debug_assert!(self.retired.is_none(), "the retired {} is queued", self.id);
+            self.wants_budget = true;
+            self.shared.budget.push(self.id);
+        }
+    }
+
+    /// Takes the connection out of every queue, and takes its Connect back if it was not sent.
+    pub(super) fn leave_queues(&mut self) {
+        let scheduling = core::mem::take(&mut self.scheduling);
+        self.shared.ready.forget(self.id, scheduling);
+        if core::mem::take(&mut self.owes_update) {
+            self.shared.updates.forget(self.id);
+        }
+        if core::mem::take(&mut self.wants_budget) {
+            self.shared.budget.forget(self.id);
+        }
+        if self.shared.is_idle() {
+            self.shared.progressed(self.session.now);
+        }
+        if !self.announced {
+            self.session.outbox.forget_connect(self.id);
+        }
+    }
+
+    /// Arms the connection's timer `after` now, and disarms the former one.
+    pub(super) fn arm(&mut self, timer: Timer, after: Duration) {
+        self.set_deadline(Some(Deadline { at: self.session.now + after, timer }));
+    }
+
+    pub(super) fn set_deadline(&mut self, deadline: Option<Deadline>) {
+        if let Some(before) = core::mem::replace(&mut self.deadline, deadline) {
+            self.shared.deadlines.remove(before);
+        }
+        if let Some(deadline) = deadline {
+            debug_assert!(self.retired.is_none(), "a timer of the retired {} is armed", self.id);
+            self.shared.deadlines.insert(deadline);
+        }
+    }
+
+    /// Reports the reader that found nothing.
+    pub(super) fn wake_reader(&mut self) {
+        if core::mem::take(&mut self.recv.wants_data) {
+            self.session.events.push_back(Event::Readable(self.id));
+        }
+    }
+
+    /// Reports the writer that found no space.
+    pub(super) fn wake_writer(&mut self) {
+        if core::mem::take(&mut self.send.wants_space) {
+            self.session.events.push_back(Event::Writable(self.id));
+        }
+    }
 }

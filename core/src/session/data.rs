@@ -1,12 +1,17 @@
-//! The bytes of connections: written and read by the application, received from the remote.
+//! The bytes of connections: written and read by the application, received from the remote, and
+//! their flow control.
 
 use bytes::Bytes;
 
+use super::common::Common;
+use super::connections::Row;
 use super::input::Handled;
-use super::row::Row;
-use super::{InvalidState, ProtocolViolation, ReadError, Session, WriteError};
-use crate::connection::{Command, Excess, Flow, Phase, RecvHalf, RemoteSignal, SessionSignal};
-use crate::wire::{Dialect, ResetCode};
+use super::shared::Shared;
+use super::{Event, InvalidState, ProtocolViolation, ReadError, Session, WriteError};
+use crate::connection::{
+    Command, Excess, Flow, Phase, Pressure, RecvHalf, RemoteSignal, SessionSignal,
+};
+use crate::wire::{Body, Dialect, ResetCode};
 use crate::{ConnectionId, Instant};
 
 /// Unread bytes of all connections up to which new ones stay in the read buffers that they arrived
@@ -16,9 +21,9 @@ use crate::{ConnectionId, Instant};
 const SHARED_UNREAD: usize = 1 << 20;
 
 impl Session {
-    /// Takes bytes to send from the front of `data`, as many as [`writable`](Self::writable) says, and
-    /// returns how many. They will be sent: they need nothing more from the application or from the
-    /// remote's reader.
+    /// Takes bytes to send from the front of `data`, as many as [`writable`](Self::writable)
+    /// returns, and returns how many. They will be sent: they need nothing more from the
+    /// application or from the remote's reader.
     ///
     /// # Errors
     /// Nothing was taken: see [`WriteError`].
@@ -47,7 +52,7 @@ impl Session {
     /// Empty at the end of the remote's direction.
     ///
     /// Once nothing is left to read or to send, the connection is retired: the end of the remote's
-    /// direction is then known by [`Event::Retired`](super::Event::Retired), whose end is
+    /// direction is then known by [`Event::Retired`], whose end is
     /// `complete`.
     ///
     /// # Errors
@@ -211,5 +216,109 @@ impl Row<'_> {
             self.linger_anew();
         }
         Ok(())
+    }
+}
+
+impl Session {
+    /// Whether the process is short of memory, which its adapter knows: all of its sessions together
+    /// hold much. While it is, windows shrink to their first size, a remotedialer end is paused as
+    /// if the session's own budget were tight, and each application may have one more Data message
+    /// queued in each connection.
+    pub fn set_short_of_memory(&mut self, now: Instant, short: bool) {
+        self.common.at(now);
+        self.common.short_of_memory = short;
+    }
+
+    /// The connection with the most unread bytes, with their number; `None` if there are no such
+    /// bytes. To [`reset`](Self::reset) it, or to read it, gives the memory back.
+    #[must_use]
+    pub fn most_unread(&self) -> Option<(ConnectionId, usize)> {
+        let unread = self.connections.iter().map(|(id, row)| (id, row.recv.unread()));
+        unread.max_by_key(|(_, unread)| *unread).filter(|(_, unread)| *unread > 0)
+    }
+
+    /// The remote lets this end send more.
+    pub(super) fn on_credit(&mut self, id: ConnectionId, bytes: u64) -> Handled {
+        self.known(id, |row| {
+            if let Flow::Credit(credit) = &mut row.flow {
+                credit.add(bytes).ok_or(ProtocolViolation::CreditOverflow(id))?;
+            }
+            row.review_writer();
+            Ok(())
+        })
+    }
+
+    /// Reports the next writer that waits for the session's send budget, once half of it is free.
+    pub(super) fn wake_budget_writer(&mut self) -> Option<Event> {
+        let Shared { budget, totals, .. } = self.connections.shared();
+        if budget.is_empty() || totals.to_send > self.common.config.limits.send_budget / 2 {
+            return None;
+        }
+        while let Some(id) = self.connections.next_for_budget() {
+            self.connections.with(id, &mut self.common, |row| {
+                debug_assert!(row.wants_budget, "{id} does not wait for the budget");
+                row.wants_budget = false;
+                row.wake_writer();
+            });
+            if let Some(event) = self.common.events.pop_front() {
+                return Some(event);
+            }
+        }
+        None
+    }
+}
+
+impl Row<'_> {
+    /// Bytes arrived or were read: queues the connection if an update for the remote is due.
+    pub(super) fn review_update(&mut self) {
+        let pressure = pressure(self.session, self.shared, self.all_unread());
+        if self.flow.update_is_due(self.phase, &self.recv, &pressure) {
+            self.mark_update();
+        }
+    }
+
+    /// The message that the connection owes the remote; none if it does not owe it any more.
+    pub(super) fn update(&mut self) -> Option<Body> {
+        debug_assert!(self.owes_update, "{} owes no update", self.id);
+        self.owes_update = false;
+        let pressure = pressure(self.session, self.shared, self.all_unread());
+        let now = self.session.now;
+        let row = &mut *self.connection;
+        let body = row.flow.update(now, row.phase, &row.recv, &pressure);
+        if body.is_some() {
+            self.review_probe();
+            self.review_writer();
+        }
+        body
+    }
+
+    /// Asks flow control whether the remote may send so many bytes.
+    pub(super) fn flow_received(&mut self, bytes: usize) -> Result<(), Excess> {
+        let pressure = pressure(self.session, self.shared, self.all_unread());
+        let row = &mut *self.connection;
+        row.flow.on_received(&row.recv, bytes, &pressure)
+    }
+
+    /// Wakes a blocked writer once there is space worth waking it for: half of its buffer.
+    pub(super) fn review_writer(&mut self) {
+        let capacity = self.session.send_buffer();
+        if self.send.wants_space
+            && self.send.queued() <= capacity / 2
+            && self.connection.writable(capacity) > 0
+        {
+            self.wake_writer();
+        }
+    }
+}
+
+/// Input of a connection's flow control beside itself.
+fn pressure<'a>(session: &'a Common, shared: &Shared, unread: usize) -> Pressure<'a> {
+    Pressure {
+        limits: &session.config.limits,
+        rtt: session.flow_rtt(),
+        connections: shared.live,
+        unread,
+        windows: shared.totals.windows,
+        short_of_memory: session.short_of_memory,
     }
 }

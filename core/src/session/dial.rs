@@ -7,7 +7,7 @@ use super::input::Handled;
 use super::outbox::Control;
 use super::{Event, InvalidState, OpenError, ProtocolViolation, Session, base};
 use crate::connection::{Command, Connection, Early, Flow, Phase, RemoteSignal};
-use crate::timers::{Deadline, Timer};
+use crate::time::{Deadline, Timer};
 use crate::wire::{Body, Dialect, InvalidMessage, ResetCode};
 use crate::{ConnectionId, Instant};
 
@@ -197,8 +197,8 @@ impl Session {
         self.common.outbox.push(self.common.now, Control::Connection { id, body });
     }
 
-    /// How long the application has to answer: a watertight opener says in its Connect how long it
-    /// waits.
+    /// How long the application has to answer: a watertight opener states in its Connect how long
+    /// it waits.
     fn accept_time(&self, deadline: i64) -> Duration {
         let own = self.common.config.timing.accept;
         match u64::try_from(deadline) {

@@ -9,7 +9,7 @@ use crate::{ConnectionId, Role};
 /// the base dialect this end's are negative, because a remotedialer end counts upward from 1 or 2
 /// without regard for parity (bug R10); two watertight ends that speak it still keep apart.
 #[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Ids {
     role: Role,
     dialect: Dialect,
@@ -35,10 +35,12 @@ impl Ids {
         let id = self.next_own;
         // 2^62 dials: at a million a second, in 146,000 years.
         self.next_own = id.saturating_add(2);
-        match self.dialect {
+        let id = match self.dialect {
             Dialect::Base => ConnectionId::from_wire(-id),
             Dialect::Extended => ConnectionId::from_wire(id),
-        }
+        };
+        debug_assert!(self.is_own(id), "{id} is an id of the remote");
+        id
     }
 
     /// Whether the id belongs to this end.
@@ -50,7 +52,7 @@ impl Ids {
         signed && (id.get() % 2 != 0) == (self.role == Role::Connector)
     }
 
-    /// Whether the remote may open the id, as far as sign and parity tell.
+    /// Whether the remote may open the id, by its sign and parity.
     pub(super) fn is_remote(&self, id: ConnectionId) -> bool {
         match self.dialect {
             Dialect::Base => id != ConnectionId::SESSION && !self.is_own(id),
@@ -74,6 +76,7 @@ impl Ids {
 
     /// The remote opened this id.
     pub(super) fn use_remote(&mut self, id: ConnectionId) {
+        debug_assert!(self.is_remote(id) && !self.was_used(id), "{id} is not the remote's to use");
         self.recent = self.recent.saturating_add(1);
         let magnitude = id.get().unsigned_abs();
         if magnitude > self.newest_remote.unsigned_abs() {
@@ -89,8 +92,8 @@ impl Ids {
         core::mem::replace(&mut self.recent, 0)
     }
 
-    /// Positive ids that the remote may have used without a message of theirs having arrived: up to
-    /// `around` before the newest one, and as many after it.
+    /// Positive ids that the remote may have used and no message has shown: up to `around` before
+    /// the newest one, and as many after it.
     pub(super) fn unseen(&self, around: u64) -> impl Iterator<Item = ConnectionId> + '_ {
         let around = i64::try_from(around).unwrap_or(i64::MAX);
         let newest = self.newest_remote.max(0);
@@ -106,17 +109,17 @@ impl Ids {
     }
 }
 
-/// How many of the newest ids are told apart.
+/// The span of the window of ids.
 ///
-/// A remotedialer end counts its ids upward, but its dials may overtake each other on their way
-/// out, by no more than are in flight at once.
+/// A remotedialer end counts its ids upward, but its dials may overtake each other, by no more than
+/// are in flight at once.
 pub(super) const SPAN: u64 = 64 * (WORDS as u64 - 1);
 
 const WORDS: usize = 65;
 
 /// A sliding window of used ids (RFC 6479). All ids before the window count as used.
 #[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 struct IdWindow {
     newest: u64,
     /// A bit for each id, in a ring.
@@ -129,7 +132,7 @@ impl IdWindow {
     }
 
     fn contains(&self, id: u64) -> bool {
-        let known = || self.bits.get(place(id)).is_some_and(|word| word & bit(id) != 0);
+        let known = || self.bits.get(word_of(id)).is_some_and(|word| word & bit(id) != 0);
         self.newest.checked_sub(id).is_some_and(|behind| behind >= SPAN || known())
     }
 
@@ -146,15 +149,16 @@ impl IdWindow {
         if self.newest - id < SPAN {
             self.change(id, |bits| *bits |= bit(id));
         }
+        debug_assert!(self.contains(id), "the window lacks {id}");
     }
 
     fn change(&mut self, id: u64, change: impl FnOnce(&mut u64)) {
-        self.bits.get_mut(place(id)).map(change);
+        self.bits.get_mut(word_of(id)).map(change);
     }
 }
 
 /// The word in the ring that holds an id's bit.
-fn place(id: u64) -> usize {
+fn word_of(id: u64) -> usize {
     usize::try_from(id / 64 % WORDS as u64).unwrap_or(0)
 }
 

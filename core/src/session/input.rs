@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::row::Row;
+use super::connections::Row;
 use super::{Event, ProtocolViolation, Session};
 use crate::connection::{CloseReason, Flow, RemoteSignal};
-use crate::timers::Timer;
+use crate::time::Timer;
 use crate::wire::{Body, Dialect, GoAwayCode, InvalidMessage, Message, ResetCode, Settings};
 use crate::{ConnectionId, Instant};
 
@@ -101,6 +101,7 @@ impl Session {
     }
 
     fn on_settings(&mut self, settings: Settings) {
+        debug_assert!(self.common.remote.is_none(), "Settings are taken twice");
         self.common.remote = Some(settings);
         let ping = self.common.now + self.common.ping_interval();
         self.common.timers.arm_sooner(Timer::Ping, ping);
@@ -109,7 +110,8 @@ impl Session {
             self.connections.with(id, &mut self.common, |row| {
                 if let Flow::Credit(credit) = &mut row.flow {
                     // Rows of before start at zero, and the value is range-checked: no overflow.
-                    credit.add(settings.initial_window);
+                    let added = credit.add(settings.initial_window);
+                    debug_assert!(added.is_some(), "the first credit of {id} overflows");
                 }
             });
         }

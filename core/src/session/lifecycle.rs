@@ -3,15 +3,15 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
+use super::connections::Row;
 use super::outbox::Control;
-use super::row::Row;
 use super::{Event, InvalidState, ProtocolViolation, base};
 use crate::connection::{
     AfterFlush, CloseReason, Command, ConnectionEnd, Context, Flow, Linger, Phase, RecvHalf,
     RemoteSignal, SendHalf, SessionSignal, Step, WireAction,
 };
 use crate::ledger::Cause;
-use crate::timers::Timer;
+use crate::time::Timer;
 use crate::wire::{Body, Dialect, ResetCode};
 
 /// Queued answers above which their texts are cut short.
@@ -50,6 +50,7 @@ impl Row<'_> {
     }
 
     fn perform(&mut self, step: Step, text: &str) {
+        debug_assert!(self.retired().is_none(), "a signal reaches the retired {}", self.id);
         match step {
             Step::Stay => {}
             Step::To(phase) => self.enter(phase),
@@ -96,7 +97,10 @@ impl Row<'_> {
         self.phase = phase;
         match phase {
             Phase::Lingering(_) => self.recv.discard(),
-            Phase::Ended { .. } => self.send.discard(),
+            Phase::Ended { .. } => {
+                debug_assert!(self.recv.unread() > 0, "{} has ended without bytes", self.id);
+                self.send.discard();
+            }
             _ => {}
         }
         self.rearm();
@@ -117,6 +121,11 @@ impl Row<'_> {
     }
 
     fn on_open(&mut self, send: SendHalf, recv: RecvHalf) {
+        debug_assert!(
+            recv != RecvHalf::Drained || self.recv.unread() == 0,
+            "{} is drained and has unread bytes",
+            self.id
+        );
         if recv == RecvHalf::Finished {
             // A blocked reader must learn it.
             self.wake_reader();
@@ -140,7 +149,7 @@ impl Row<'_> {
         self.session.events.push_back(Event::Retired { id: self.id, end });
     }
 
-    /// Arms the deadline of the phase, if it has one, in place of the former one.
+    /// Arms the deadline of the phase, if it has one, and disarms the former one.
     fn rearm(&mut self) {
         let lingers = match self.phase {
             Phase::Lingering(_) => true,
@@ -201,6 +210,7 @@ impl Row<'_> {
     }
 
     pub(super) fn kept_reset(&self) -> CloseReason {
+        debug_assert!(self.close_reason.is_some(), "{} has kept no reset", self.id);
         self.close_reason.as_deref().cloned().unwrap_or_default()
     }
 }

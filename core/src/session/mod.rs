@@ -1,54 +1,49 @@
 //! One end of one tunnel.
 
 mod base;
+#[cfg(feature = "testkit")]
+mod check;
 mod close;
 mod common;
 mod config;
 mod connections;
 mod data;
 mod dial;
-mod error;
 mod event;
-mod flow;
-mod id_queue;
 mod ids;
 mod input;
-mod keepalive;
 mod lifecycle;
 mod outbox;
-mod pending_dials;
-mod reconcile;
-mod row;
 mod schedule;
 mod shared;
 mod timeouts;
 mod transmit;
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::connection::{Flow, Phase};
+use crate::connection::Phase;
 use crate::ledger::Ledger;
 use crate::registry::{NotEncodable, check_route};
-use crate::timers::Timer;
 use crate::wire::{ClientRoute, DecodeLimits, Dialect};
 use crate::{ConnectionId, Instant, Role};
 
 pub use config::{BaseLimits, Limits, SessionConfig, Timing};
-pub use error::{
-    Fault, InvalidState, OpenError, ProtocolViolation, ReadError, SessionEnd, WriteError,
+#[cfg(feature = "testkit")]
+pub use connections::LOOK_UPS;
+pub use event::{
+    Event, Fault, InvalidState, OpenError, ProtocolViolation, ReadEnd, ReadError, SessionEnd,
+    WriteError,
 };
-pub use event::{Event, ReadEnd};
-pub use keepalive::Probe;
+pub use timeouts::Probe;
 pub use transmit::Transmit;
 
 use common::Common;
 use connections::Connections;
-use id_queue::shrink_if_empty;
+use schedule::shrink_if_empty;
 
 /// One end of one tunnel, without IO.
 ///
-/// **Inputs** tell it what happened: [`handle_message`](Self::handle_message),
+/// **Inputs** are what happened: [`handle_message`](Self::handle_message),
 /// [`handle_transport_ping`](Self::handle_transport_ping) and `…_pong`,
 /// [`handle_transport_ended`](Self::handle_transport_ended),
 /// [`handle_timeout`](Self::handle_timeout). **Commands** come from the application:
@@ -63,10 +58,10 @@ use id_queue::shrink_if_empty;
 /// - [`poll_event`](Self::poll_event), until there is none.
 /// - [`poll_timeout`](Self::poll_timeout): when to call `handle_timeout` at the latest.
 ///
-/// Every call carries the time. Time never goes backwards: an older value counts as the newest
-/// one seen. Nothing that arrives can make a call panic; a panic is a bug here. When the session
-/// ends, [`Event::Closed`] says so once, later inputs do nothing, and `poll_transmit` still gives
-/// the farewell to the remote, if there is one.
+/// Every call carries the time. Time never goes backwards: an older value counts as the newest one
+/// seen. Nothing that arrives can make a call panic; a panic is a bug here. When the session ends,
+/// [`Event::Closed`] reports it once, later inputs do nothing, and `poll_transmit` still gives the
+/// last messages to the remote.
 ///
 /// The handle to a connection is its id. The application gives it back with
 /// [`release`](Self::release); until then, the connection may stay in the table.
@@ -119,7 +114,7 @@ use id_queue::shrink_if_empty;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub struct Session {
     connections: Connections,
     common: Common,
@@ -174,7 +169,7 @@ impl Session {
         event.or_else(|| self.wake_budget_writer())
     }
 
-    /// What the session holds and has held.
+    /// The counts of what the session holds and has removed.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let stall = usize::from(self.stall_since().is_some());
@@ -226,36 +221,6 @@ impl Session {
             Phase::Ended { complete: false, .. } => Some(ReadEnd::CutOff),
             phase => phase.resetting().map(|_| ReadEnd::CutOff),
         }
-    }
-
-    /// The armed timers, soonest first: tells which one a stuck session waits for.
-    pub fn timers(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
-        let stall = self.stall_since();
-        let stall = stall.map(|at| (Timer::Stall, at + self.common.config.timing.stall));
-        let deadlines = self.connections.shared().deadlines.iter();
-        let mut timers: Vec<_> = self.common.timers.iter().chain(deadlines).chain(stall).collect();
-        timers.sort_by_key(|(_, at)| *at);
-        timers.into_iter()
-    }
-
-    /// Counts everything that the ledger says again, row by row: for tests.
-    ///
-    /// # Panics
-    /// If the ledger is wrong, which is a bug in this crate.
-    pub fn check(&self) {
-        self.connections.check();
-    }
-
-    /// Credit and use of it in both directions of a connection, as running totals: `(sent, may
-    /// send, granted)`. For tests of conservation: one end may send what the other has granted.
-    #[must_use]
-    pub fn credit(&self, id: ConnectionId) -> Option<(u64, u64, u64)> {
-        let row = self.connections.get(id)?;
-        let sent = row.send.sent();
-        Some(match &row.flow {
-            Flow::Credit(credit) => (sent, credit.limit(), credit.granted()),
-            Flow::PauseResume(_) => (sent, u64::MAX, u64::MAX),
-        })
     }
 }
 

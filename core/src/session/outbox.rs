@@ -3,13 +3,13 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 
-use super::id_queue::shrink_if_empty;
+use super::schedule::shrink_if_empty;
 use crate::wire::{Body, ClientRoute, Settings};
 use crate::{ConnectionId, Instant};
 
-/// A control message that keeps its place in the queue.
+/// A control message that keeps its position in the queue.
 #[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) enum Control {
     Settings(Settings),
     /// Taken back if the connection is gone before it is sent.
@@ -28,7 +28,7 @@ pub(super) enum Control {
 
 /// The queues toward the transport.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Outbox {
     control: VecDeque<Control>,
     /// Routes to announce. A route that is removed before it was announced is in neither set, so

@@ -1,6 +1,7 @@
-//! The order in which connections send.
+//! The order in which connections are served: queues of ids, and the schedule of senders.
 
-use super::id_queue::IdQueue;
+use alloc::collections::{BTreeSet, VecDeque};
+
 use crate::ConnectionId;
 use crate::connection::Scheduling;
 
@@ -18,7 +19,7 @@ const QUANTUM: usize = 4;
 /// becomes ready is served before backlogged ones, for one message and a short rest of it. New flows
 /// together send no more than a quantum before an old one is served, so that nothing starves.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Schedule {
     new_flows: IdQueue,
     old_flows: IdQueue,
@@ -75,6 +76,13 @@ impl Schedule {
     /// The connection that was taken out has sent `sent` bytes, and has no more.
     pub(super) fn finish(&mut self, sent: usize) {
         self.account(sent);
+        self.pass();
+    }
+
+    /// The connection that was taken out has nothing to send. The rest of its turn is not kept:
+    /// equal states are equal.
+    pub(super) fn pass(&mut self) {
+        debug_assert!(self.current.is_none(), "the current connection is still in the schedule");
         (self.deficit, self.current_is_new) = (0, false);
     }
 
@@ -84,13 +92,17 @@ impl Schedule {
         }
     }
 
-    /// Removes a connection from where `scheduling` says it is.
+    /// Removes a connection from the list that `scheduling` names.
     pub(super) fn forget(&mut self, id: ConnectionId, scheduling: Scheduling) {
         match scheduling {
             Scheduling::Idle => {}
             Scheduling::New => self.new_flows.forget(id),
             Scheduling::Old => self.old_flows.forget(id),
-            Scheduling::Current => self.current = None,
+            Scheduling::Current => {
+                debug_assert_eq!(self.current, Some(id), "another connection is the current one");
+                self.current = None;
+                self.pass();
+            }
         }
     }
 
@@ -98,11 +110,77 @@ impl Schedule {
         self.current.is_none() && self.new_flows.is_empty() && self.old_flows.is_empty()
     }
 
+    #[cfg(feature = "testkit")]
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, Scheduling)> + '_ {
         let current = self.current.into_iter().map(|id| (id, Scheduling::Current));
         let new = self.new_flows.iter().map(|id| (id, Scheduling::New));
         let old = self.old_flows.iter().map(|id| (id, Scheduling::Old));
         current.chain(new).chain(old)
+    }
+}
+
+/// Connection ids in order, each once.
+///
+/// A connection that ends leaves from the middle, which must not cost a walk through all the
+/// others: it is only marked, and the queue is swept when half of it is marked.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
+pub(super) struct IdQueue {
+    queue: VecDeque<ConnectionId>,
+    /// Ids of the queue that have left it.
+    left: BTreeSet<ConnectionId>,
+}
+
+impl IdQueue {
+    /// Appends a connection that does not stand in the queue and has never left it early.
+    pub(super) fn push(&mut self, id: ConnectionId) {
+        debug_assert!(!self.left.contains(&id), "connection {id} comes back");
+        self.queue.push_back(id);
+    }
+
+    /// Takes out the first connection. Most calls find none, and cost a comparison.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<ConnectionId> {
+        if self.queue.is_empty() { None } else { self.pop_queued() }
+    }
+
+    fn pop_queued(&mut self) -> Option<ConnectionId> {
+        while let Some(id) = self.queue.pop_front() {
+            if !self.left.remove(&id) {
+                shrink_if_empty(&mut self.queue);
+                return Some(id);
+            }
+        }
+        debug_assert!(self.left.is_empty(), "ids have left a queue that did not have them");
+        None
+    }
+
+    /// Takes out a connection that stands in the queue.
+    pub(super) fn forget(&mut self, id: ConnectionId) {
+        self.left.insert(id);
+        debug_assert!(self.left.len() <= self.queue.len(), "{id} is not in the queue");
+        if 2 * self.left.len() > self.queue.len() {
+            let left = core::mem::take(&mut self.left);
+            self.queue.retain(|id| !left.contains(id));
+            shrink_if_empty(&mut self.queue);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.len() == self.left.len()
+    }
+
+    #[cfg(feature = "testkit")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.queue.iter().copied().filter(|id| !self.left.contains(id))
+    }
+}
+
+/// Gives the memory of a burst back once the queue is empty.
+pub(super) fn shrink_if_empty<T>(queue: &mut VecDeque<T>) {
+    const KEPT: usize = 64;
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
     }
 }
 
@@ -118,7 +196,7 @@ mod tests {
         ConnectionId::from_wire(number)
     }
 
-    /// Sends so many messages; each connection has what `rest` says.
+    /// Sends so many messages; `rest` has the bytes of each connection.
     fn send(schedule: &mut Schedule, rest: &mut [usize], messages: usize) -> Vec<usize> {
         let mut order = Vec::new();
         for _ in 0..messages {
@@ -197,5 +275,40 @@ mod tests {
         assert!(schedule.iter().eq([(id(3), Scheduling::New)]));
         assert_eq!(schedule.next(MAX), Some(id(3)));
         assert!(schedule.is_empty());
+    }
+
+    fn ids(numbers: impl IntoIterator<Item = i64>) -> Vec<ConnectionId> {
+        numbers.into_iter().map(ConnectionId::from_wire).collect()
+    }
+
+    fn queue(numbers: impl IntoIterator<Item = i64>) -> IdQueue {
+        let mut queue = IdQueue::default();
+        ids(numbers).into_iter().for_each(|id| queue.push(id));
+        queue
+    }
+
+    #[test]
+    fn ids_that_stay_keep_their_order() {
+        let mut queue = queue(0..100);
+        for id in ids((0..100).filter(|number| number % 5 != 0).rev()) {
+            queue.forget(id);
+            assert!(queue.queue.len() <= 100 && 2 * queue.left.len() <= queue.queue.len());
+        }
+        let stay = ids((0..100).step_by(5));
+        assert_eq!(queue.iter().collect::<Vec<_>>(), stay);
+        assert_eq!(core::iter::from_fn(|| queue.pop()).collect::<Vec<_>>(), stay);
+        assert!(queue.is_empty() && queue.queue.capacity() == 0);
+    }
+
+    #[test]
+    fn a_queue_whose_ids_have_left_is_empty() {
+        let mut queue = queue(0..3);
+        for id in ids([1, 0]) {
+            queue.forget(id);
+        }
+        assert!(!queue.is_empty());
+        queue.forget(ConnectionId::from_wire(2));
+        assert!(queue.is_empty());
+        assert_eq!(queue.pop(), None);
     }
 }

@@ -1,20 +1,20 @@
-//! The passing of time.
+//! The passing of time: timeouts of connections, keepalive, and reconciliation lists.
 
-use core::time::Duration;
+use alloc::vec::Vec;
 
-use super::row::Row;
-use super::{Session, SessionEnd, common::Common};
+use super::connections::Row;
+use super::{Session, SessionEnd};
 use crate::connection::{Linger, Phase, Scheduling, SessionSignal};
-use crate::timers::Timer;
-use crate::wire::Dialect;
-use crate::{ConnectionId, Instant, Role};
+use crate::time::Timer;
+use crate::wire::{Body, Dialect};
+use crate::{ConnectionId, Instant};
 
-/// How many pings the remote may miss.
-const PINGS: u32 = 3;
-
-/// The shortest interval that a remote can ask for by its Settings: a shorter one would be work at no
-/// cost of its own.
-const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+/// A request for a sign of life: see [`Session::probe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    ping: u64,
+    at: Instant,
+}
 
 impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest, if nothing else
@@ -55,6 +55,8 @@ impl Session {
     }
 
     fn on_timer(&mut self, now: Instant, timer: Timer) {
+        // The stall is computed from the queues and never armed.
+        debug_assert_ne!(timer, Timer::Stall, "the stall is armed");
         match timer {
             Timer::Ping => self.on_ping_timer(now),
             Timer::Silence => self.on_silence_timer(now),
@@ -68,7 +70,6 @@ impl Session {
                 row.on_session(SessionSignal::Deadline, "the target did not answer in time");
             }),
             Timer::Linger(id) => self.on_linger_timer(id),
-            // The stall is computed from the queues and never armed.
             Timer::Stall => {}
         }
     }
@@ -113,38 +114,125 @@ impl Session {
     }
 }
 
-impl Common {
-    /// Whether this end pings by itself: in the base dialect only the connector does. An acceptor
-    /// pings there to learn how old a reconciliation list is.
-    pub(super) fn pings(&self) -> bool {
-        self.dialect == Dialect::Extended || self.role == Role::Connector
-    }
-
-    /// The own interval, or a shorter one for a remote that is less patient.
-    pub(super) fn ping_interval(&self) -> Duration {
-        let own = self.config.timing.ping_interval;
-        match self.remote.map_or(0, |settings| settings.silence) {
-            0 => own,
-            silence => own.min((Duration::from_millis(silence) / PINGS).max(LEAST_INTERVAL)),
-        }
-    }
-
-    pub(super) fn start_timers(&mut self) {
-        if self.pings() {
-            self.timers.arm(Timer::Ping, self.now);
-        }
-        self.timers.arm(Timer::Silence, self.now + self.config.timing.silence);
-        if self.dialect == Dialect::Extended || self.role == Role::Connector {
-            self.timers.arm(Timer::Reconcile, self.now + self.config.timing.reconcile);
-        }
-    }
-}
-
 impl Row<'_> {
     /// Whether the connection lingers only because its bytes wait their turn: on a slow link, or
     /// behind many others, that takes longer than a remote takes to answer.
     fn waits_for_transport(&self) -> bool {
         matches!(self.phase, Phase::Lingering(Linger::Flush(_)))
             && self.scheduling != Scheduling::Idle
+    }
+}
+
+/// Keepalive: signs of life of the remote.
+impl Session {
+    /// The transport's own ping arrived (WebSocket, RFC 6455 section 5.5.2), and the transport
+    /// answers it.
+    pub fn handle_transport_ping(&mut self, now: Instant) {
+        let now = self.common.at(now);
+        self.common.keepalive.heard(now);
+    }
+
+    /// The transport's own pong arrived.
+    pub fn handle_transport_pong(&mut self, now: Instant, payload: &[u8]) {
+        let now = self.common.at(now);
+        self.common.keepalive.heard(now);
+        if self.common.dialect == Dialect::Base {
+            self.common.keepalive.pong(now, payload);
+        }
+    }
+
+    /// A part of a message has arrived: a long one takes its time on a slow link. `at` is when it
+    /// did, now or before.
+    pub fn handle_transport_received(&mut self, at: Instant) {
+        self.common.keepalive.heard(at);
+    }
+
+    /// The remote's side of the transport has taken a part of what [`poll_transmit`] returned, and
+    /// the rest of it waits. A transport whose queue moves is not stalled, though it takes nothing
+    /// new; and a ping that waits in the queue cannot have been answered. `at` is when it was taken,
+    /// now or before.
+    ///
+    /// [`poll_transmit`]: Self::poll_transmit
+    pub fn handle_transport_sent(&mut self, at: Instant) {
+        self.common.keepalive.taken(at);
+        self.common.outbox.moved(at);
+        self.connections.moved(at);
+    }
+
+    /// Asks the remote for a sign of life now, even if the dialect leaves the pings to the remote. A session
+    /// that has ended sends nothing, and gets no answer.
+    pub fn probe(&mut self, now: Instant) -> Probe {
+        let at = self.common.at(now);
+        if self.common.ended.is_none() {
+            self.common.outbox.set_ping(at);
+        }
+        Probe { ping: self.common.keepalive.next_ping(), at }
+    }
+
+    /// Whether the remote has given a sign of life since the probe.
+    #[must_use]
+    pub fn has_answered(&self, probe: Probe) -> bool {
+        let keepalive = &self.common.keepalive;
+        keepalive.answered() >= probe.ping || keepalive.last_heard() > probe.at
+    }
+
+    pub(super) fn on_ping_timer(&mut self, now: Instant) {
+        self.common.outbox.set_ping(now);
+        let next = now + self.common.ping_interval();
+        self.common.timers.arm(Timer::Ping, next);
+    }
+
+    /// The remote may have been silent for too long. Messages do not move the timer; it compares
+    /// with the time of the last one.
+    pub(super) fn on_silence_timer(&mut self, now: Instant) {
+        let keepalive = &self.common.keepalive;
+        let until = keepalive.silent_since() + self.common.config.timing.silence;
+        if until <= now {
+            self.end(SessionEnd::Silent(now - keepalive.last_heard()));
+        } else {
+            self.common.timers.arm(Timer::Silence, until);
+        }
+    }
+}
+
+/// Reconciliation: each end lists its connections, and a connection of one end alone is closed.
+///
+/// On an ordered, reliable transport between two correct ends it never finds anything; it is the
+/// net under an incorrect one.
+impl Session {
+    pub(super) fn on_reconcile_timer(&mut self, now: Instant) {
+        // An end that has lost everything must send a list, too; an end that never had a connection
+        // need not.
+        if self.connections.added() > 0 {
+            self.common.outbox.set_list(now);
+        }
+        let next = now + self.common.config.timing.reconcile;
+        self.common.timers.arm(Timer::Reconcile, next);
+    }
+
+    /// The list of this end's connections.
+    pub(super) fn list(&mut self) -> Body {
+        let ids: Vec<_> = self.connections.ids().collect();
+        match self.common.dialect {
+            Dialect::Base => self.base_list(ids),
+            Dialect::Extended => Body::Sync { newest: self.common.ids.newest_remote(), ids },
+        }
+    }
+
+    /// The remote's list (extended dialect). Messages are ordered, so a connection that it does not
+    /// list, and whose Connect it has read, ended there without a message.
+    pub(super) fn on_sync(&mut self, newest: ConnectionId, listed: &[ConnectionId]) {
+        let ids = &self.common.ids;
+        let missing: Vec<_> = self
+            .connections
+            .ids()
+            .filter(|id| !ids.is_own(*id) || *id <= newest)
+            .filter(|id| listed.binary_search(id).is_err())
+            .collect();
+        self.close_missing(missing);
+    }
+
+    pub(super) fn close_missing(&mut self, missing: Vec<ConnectionId>) {
+        self.signal_all(missing, SessionSignal::NotListed, "the remote does not list it");
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::Session;
+use super::connections::Row;
 use super::outbox::Control;
-use super::row::Row;
 use crate::connection::{AfterFlush, Linger, Phase, Scheduling, SessionSignal};
 use crate::wire::{Body, Dialect, Encoded, Message, data_header};
 use crate::{ConnectionId, Instant};
@@ -36,6 +36,10 @@ impl Session {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let now = self.common.at(now);
         let transmit = self.next_transmit(now);
+        debug_assert!(
+            transmit.is_none() || self.common.ended.is_none(),
+            "an ended session has more to send than its last messages"
+        );
         self.common.outbox.progressed(now);
         self.connections.progressed(now);
         if transmit.is_none() {
@@ -140,9 +144,11 @@ impl Session {
 impl Row<'_> {
     /// Takes the payload of the next message, and goes back into the schedule if more follows it.
     fn take_data(&mut self, max: usize) -> Turn {
+        debug_assert!(self.scheduling != Scheduling::Idle, "{} is not scheduled", self.id);
         self.scheduling = Scheduling::Idle;
         let payload = self.send.take(max);
         if payload.is_empty() {
+            self.shared.ready.pass();
             return if self.phase.is_flushing() { self.flushed() } else { Turn::Nothing };
         }
         let (sent, more) = (payload.len(), self.send.queued().min(max));

@@ -31,8 +31,8 @@ pub struct DecodeLimits {
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
-            // A Go application's single write becomes one message, whatever its size. This lets
-            // through what such applications do write, and bounds one message's memory.
+            // A Go application's single write becomes one message of any size. This lets through
+            // what such applications do write, and bounds one message's memory.
             message: 4 * 1024 * 1024,
             // Ten times what Go reads: enough for a chain of causes in a log line.
             text: 1024,
@@ -53,7 +53,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// The remote broke the protocol in the way that the error names.
+    /// The remote broke the rule that the error names.
     #[inline]
     pub fn decode(mut input: Bytes, dialect: Dialect, limits: &DecodeLimits) -> Decoded<Self> {
         let length = input.len();
@@ -256,6 +256,7 @@ impl<'a> Reader<'a> {
     pub(super) fn signed(&mut self, field: Field) -> Result<i64, InvalidMessage> {
         let (value, len) = varint::read_signed(self.rest)
             .map_err(|source| InvalidMessage::Varint { field, source })?;
+        debug_assert!(len <= self.rest.len(), "a number is longer than its message");
         self.rest = self.rest.get(len..).unwrap_or_default();
         Ok(value)
     }
@@ -282,7 +283,8 @@ impl<'a> Reader<'a> {
 /// The head of a text that is only for people.
 ///
 /// The Go end cuts texts inside a character, so bytes that are not UTF-8 are replaced: a closing
-/// message must not fail because of its wording. What is not [`printable`] is replaced, too.
+/// message must not fail because of its wording. Characters that are not [`printable`] are
+/// replaced, too.
 pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
     let head = bytes.get(..limit).unwrap_or(bytes);
     let mut text = printable(&String::from_utf8_lossy(head));
@@ -290,6 +292,7 @@ pub(super) fn keep_head(bytes: &[u8], limit: usize) -> String {
     while text.len() > limit {
         text.pop();
     }
+    debug_assert!(text.len() <= limit, "a text exceeds its limit");
     text
 }
 

@@ -9,7 +9,7 @@ use crate::ConnectionId;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// The whole message is longer than this end takes.
+    /// The whole message is longer than this end takes (P2.3, P5.15).
     #[error("the remote sent a message of {length} bytes, the limit is {limit}")]
     TooLong {
         /// Its bytes.
@@ -17,7 +17,7 @@ pub enum InvalidMessage {
         /// [`DecodeLimits::message`](super::DecodeLimits::message).
         limit: usize,
     },
-    /// A number is malformed.
+    /// A number is malformed (P1.1).
     #[error("the remote sent a malformed {field}")]
     Varint {
         /// Which number.
@@ -25,7 +25,7 @@ pub enum InvalidMessage {
         /// How it is malformed.
         source: InvalidVarint,
     },
-    /// A number that counts something is below zero.
+    /// A number that counts something is below zero (P1.3).
     #[error("the remote sent the negative {field} {value}")]
     Negative {
         /// Which number.
@@ -33,7 +33,7 @@ pub enum InvalidMessage {
         /// Its value.
         value: i64,
     },
-    /// A Connect target is too long. It is not cut: a part of a target is another target.
+    /// A Connect target is too long (P4.3, P5.14). It is not cut: a part of a target is another target.
     #[error("the target has {length} bytes, the limit is {limit}")]
     TargetTooLong {
         /// The connection that was to be opened.
@@ -43,7 +43,7 @@ pub enum InvalidMessage {
         /// [`DecodeLimits::target`](super::DecodeLimits::target).
         limit: usize,
     },
-    /// A Connect target is not UTF-8.
+    /// A Connect target is not UTF-8 (P4.3, P5.14).
     #[error("the target is not UTF-8 after byte {valid}")]
     TargetNotUtf8 {
         /// The connection that was to be opened.
@@ -51,19 +51,19 @@ pub enum InvalidMessage {
         /// How many bytes are.
         valid: usize,
     },
-    /// A client route is not UTF-8.
+    /// A client route is not UTF-8 (P1.4).
     #[error("the remote sent a client route that is not UTF-8 after byte {valid}")]
     RouteNotUtf8 {
         /// How many bytes are.
         valid: usize,
     },
-    /// A client route has no `/` between client key and session key.
+    /// A client route has no `/` between client key and session key (P6.1).
     #[error("the remote sent a client route without a session key")]
     RouteWithoutSessionKey,
-    /// The session key of a client route is not a decimal of 64 bits.
+    /// The session key of a client route is not a decimal of 64 bits (P6.1).
     #[error("the remote sent a client route whose session key is not a number")]
     RouteSessionKey,
-    /// The client key of a client route is too long. It is not cut: a part is another client.
+    /// The client key of a client route is too long (P1.4). It is not cut: a part is another client.
     #[error("the remote sent a client key of {length} bytes, the limit is {limit}")]
     ClientKeyTooLong {
         /// Its bytes.
@@ -71,19 +71,19 @@ pub enum InvalidMessage {
         /// [`DecodeLimits::client_key`](super::DecodeLimits::client_key).
         limit: usize,
     },
-    /// The payload of SyncConnections is not a sequence of ids of eight bytes.
+    /// The payload of SyncConnections is not a sequence of ids of eight bytes (P4.12).
     #[error("the remote sent {length} bytes of connection ids, not a multiple of 8")]
     IdsNotWhole {
         /// Its bytes.
         length: usize,
     },
-    /// A reconciliation message lists too many ids.
+    /// A reconciliation message lists too many ids (P4.12, P5.15).
     #[error("the remote sent more connection ids than the limit of {limit}")]
     TooManyIds {
         /// [`DecodeLimits::ids`](super::DecodeLimits::ids).
         limit: usize,
     },
-    /// The ids of a Sync do not ascend.
+    /// The ids of a Sync do not ascend (P5.11).
     #[error("the remote sent connection id {id} after {previous}, ids must ascend")]
     IdsNotAscending {
         /// The id that came first.
@@ -91,7 +91,7 @@ pub enum InvalidMessage {
         /// The one after it.
         id: i64,
     },
-    /// A setting has a value that makes no sense.
+    /// A setting is out of its range (P5.1).
     #[error("the remote set the {field} to {value}, it must be {least} to {most}")]
     Setting {
         /// Which setting.
@@ -103,16 +103,16 @@ pub enum InvalidMessage {
         /// The largest value that makes sense.
         most: u64,
     },
-    /// A Credit grants nothing.
+    /// A Credit grants nothing (P5.6).
     #[error("the remote sent a credit of no bytes")]
     ZeroCredit,
-    /// The payload of a Ping or Pong does not have eight bytes.
+    /// The payload of a Ping or Pong does not have eight bytes (P5.9).
     #[error("the remote sent a ping or pong of {length} bytes instead of 8")]
     PingLength {
         /// Its bytes.
         length: usize,
     },
-    /// A message of the extension goes on after its last field.
+    /// A message of the extension has bytes after its last field (P5.18).
     #[error("the remote sent {length} bytes after the end of a message of type {kind}")]
     Trailing {
         /// The number of the type.

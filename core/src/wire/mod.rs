@@ -6,33 +6,29 @@
 //!
 //! Every error of this module is the remote's fault: it sent what the protocol does not allow.
 
-mod code;
 mod decode;
 mod encode;
 mod error;
-mod framing;
 mod message;
 mod preface;
-mod settings;
 mod varint;
 
 #[cfg(test)]
 mod tests;
 
-pub use code::{GoAwayCode, ResetCode};
 pub use decode::{DecodeLimits, printable};
-pub use encode::{Encoded, Header, Inline, data_header};
+pub use encode::{Encoded, Header, data_header};
 pub use error::{Field, InvalidMessage};
-pub use framing::{FramePrefix, InvalidFrame, MAX_FRAME, decode_frame, frame_prefix};
-pub use message::{Body, ClientRoute, Dialect, EOF, Message};
+pub use message::{Body, ClientRoute, Dialect, EOF, GoAwayCode, Message, ResetCode, Settings};
 pub use preface::{Hello, HelloReply, InvalidPreface, PrefaceField, PrefaceLimits};
-pub use settings::Settings;
-pub use varint::InvalidVarint;
+pub use varint::{
+    FramePrefix, Inline, InvalidFrame, InvalidVarint, MAX_FRAME, decode_frame, frame_prefix,
+};
 
 /// How much of a payload the Go implementation of the base protocol reads.
 ///
-/// It cuts what is longer without a word, and a cut target is another target. Whoever sends toward
-/// such an end refuses what does not fit.
+/// It cuts a longer one silently, and a cut target is another target. A sender toward such an end
+/// refuses what does not fit.
 pub mod base {
     /// The longest Connect payload (`proto/address`), in bytes.
     pub const MAX_TARGET: usize = 266;

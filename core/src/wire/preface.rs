@@ -1,4 +1,4 @@
-//! What opens a session on a byte stream, where no HTTP upgrade tells who is there.
+//! The preface of a session on a byte stream, which has no HTTP upgrade.
 //!
 //! The connector sends a [`Hello`], the acceptor answers with a [`HelloReply`]; messages follow.
 //! Numbers are unsigned LEB128 without padding, texts are UTF-8 with their length in front. This
@@ -12,31 +12,31 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{InvalidVarint, varint};
 
-// A zero byte starts neither an HTTP request nor a TLS record, so one port can tell them apart.
-// The magics differ, so that an end that is connected to itself or to an echo notices.
+// A zero byte starts neither an HTTP request nor a TLS record, so one port can serve all three. The
+// magics differ, so that an end that is connected to itself or to an echo notices.
 const HELLO: &[u8; 12] = b"\0watertight?";
 const REPLY: &[u8; 12] = b"\0watertight!";
 
-/// What the connector sends first.
+/// The first message of the connector.
 ///
-/// The token is not shown by `Debug`. `==` takes a time that depends on the content: whoever
-/// verifies a token compares it in constant time instead.
+/// The token is not shown by `Debug`. `==` takes a time that depends on the content: a verifier
+/// compares tokens in constant time instead.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The newest version of the protocol that the connector speaks.
     pub version: u64,
-    /// Who the connector says it is.
+    /// The key that the connector claims.
     pub client_key: String,
-    /// What proves it.
+    /// The proof of it.
     pub token: String,
 }
 
-/// What the acceptor answers.
+/// The answer of the acceptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HelloReply {
     /// The version that both speak from here on.
     pub version: u64,
-    /// 0 when the connector is welcome, otherwise the HTTP status that says why not.
+    /// 0 when the connector is accepted, otherwise the HTTP status of the refusal.
     pub status: u16,
     /// Why not, for people.
     pub text: String,
@@ -187,7 +187,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A wrong byte is told at once: whoever speaks another protocol may not send any more.
+    /// A wrong byte is reported at once: a remote that speaks another protocol may not send any
+    /// more.
     fn magic(&mut self, magic: &[u8]) -> Result<(), Stop> {
         if let Some(position) = self.rest.iter().zip(magic).position(|(got, want)| got != want) {
             return Err(InvalidPreface::Magic { position }.into());
@@ -231,13 +232,13 @@ impl<'a> Reader<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPreface {
-    /// The remote does not speak this protocol.
+    /// The remote does not speak this protocol (P3.4).
     #[error("the remote does not speak watertight: byte {position} of its preface is wrong")]
     Magic {
         /// Where its first wrong byte stands.
         position: usize,
     },
-    /// A number or a length is malformed.
+    /// A number or a length is malformed (P1.2).
     #[error("the remote sent a malformed {field} in its preface")]
     Varint {
         /// Which one.
@@ -245,13 +246,13 @@ pub enum InvalidPreface {
         /// How it is malformed.
         source: InvalidVarint,
     },
-    /// A number or a length takes more bytes than it needs.
+    /// A number or a length takes more bytes than it needs (P1.2).
     #[error("the remote padded the {field} in its preface")]
     Padded {
         /// Which one.
         field: PrefaceField,
     },
-    /// A text is longer than this end takes.
+    /// A text is longer than this end takes (P3.4).
     #[error(
         "the remote announced a {field} of {length} bytes in its preface, the limit is {limit}"
     )]
@@ -263,13 +264,13 @@ pub enum InvalidPreface {
         /// The largest that this end takes.
         limit: usize,
     },
-    /// A text is not UTF-8.
+    /// A text is not UTF-8 (P3.4).
     #[error("the remote sent a {field} that is not UTF-8 in its preface")]
     NotUtf8 {
         /// Which one.
         field: PrefaceField,
     },
-    /// The status of a reply does not fit into 16 bits.
+    /// The status of a reply does not fit into 16 bits (P3.4).
     #[error("the remote answered with the impossible status {status}")]
     Status {
         /// Its value.

@@ -80,6 +80,7 @@ fn a_peer_that_announced_a_client_twice_is_tried_once() {
     assert!(sessions(&registry, "edge").is_empty());
 }
 
+/// P6.2.
 #[test]
 fn a_stale_route_is_not_tried_again_until_it_is_announced_anew() {
     let mut registry = registry();
@@ -95,6 +96,7 @@ fn a_stale_route_is_not_tried_again_until_it_is_announced_anew() {
     assert_eq!(sessions(&registry, "edge"), [peer]);
 }
 
+/// P6.2.
 #[test]
 fn a_dial_for_a_peer_ends_here() {
     let mut registry = registry();
@@ -105,6 +107,7 @@ fn a_dial_for_a_peer_ends_here() {
     assert_eq!(registry.lookup_local("far"), None);
 }
 
+/// P6.2.
 #[test]
 fn what_a_peer_announced_is_announced_to_nobody() {
     let mut registry = registry();
@@ -115,6 +118,7 @@ fn what_a_peer_announced_is_announced_to_nobody() {
     assert_eq!(registry.announcements(to.session, None).count(), 0);
 }
 
+/// P6.2.
 #[test]
 fn only_incoming_peers_announce() {
     let mut registry = registry();
@@ -128,7 +132,7 @@ fn only_incoming_peers_announce() {
     }
     registry.remove(agent).unwrap();
     let late = registry.peer_added_client(agent, route("x", 1));
-    assert_eq!(late, Err(RegistryError::Gone));
+    assert_eq!(late, Err(RegistryError::NotRegistered));
     assert!(sessions(&registry, "x").is_empty());
 }
 
@@ -146,6 +150,7 @@ fn a_removed_peer_takes_its_sessions_and_routes_with_it() {
     assert_eq!(registry.remove_peer("a").count(), 0);
 }
 
+/// P6.2.
 #[test]
 fn a_peer_that_comes_back_starts_without_routes() {
     let mut registry = registry();
@@ -156,6 +161,7 @@ fn a_peer_that_comes_back_starts_without_routes() {
     assert!(sessions(&registry, "edge").is_empty());
 }
 
+/// P6.1.
 #[test]
 fn peers_hear_of_the_new_session_before_they_lose_the_old_one() {
     let mut registry = registry();
@@ -163,10 +169,11 @@ fn peers_hear_of_the_new_session_before_they_lose_the_old_one() {
     let old = registry.insert_agent("edge").unwrap();
     let new = registry.insert_agent("edge").unwrap();
     let of = |key: SessionKey| route("edge", i64::try_from(key.get()).unwrap());
-    let told: Vec<_> = new.announce.into_iter().map(|told| (told.peer, told.change)).collect();
+    let reported: Vec<_> =
+        new.announce.into_iter().map(|reported| (reported.peer, reported.change)).collect();
     let added = RouteChange::Added(of(new.session));
     let removed = RouteChange::Removed(of(old.session));
-    assert_eq!(told, [(peer, added), (peer, removed)]);
+    assert_eq!(reported, [(peer, added), (peer, removed)]);
 }
 
 /// A peer takes a second announcement for another one, and the end of the client takes one back.
@@ -201,6 +208,7 @@ fn announcements_go_on_after_a_pause() {
     assert_eq!(registry.announcements(peer, Some("c")).count(), 0);
 }
 
+/// P6.3.
 #[test]
 fn a_base_peer_does_not_hear_of_keys_that_it_would_misread() {
     let mut registry = Registry::new(RegistryLimits { key: 200, ..LIMITS });
@@ -208,8 +216,8 @@ fn a_base_peer_does_not_hear_of_keys_that_it_would_misread() {
     let ours = registry.insert_outgoing_peer("ours", Dialect::Extended).unwrap().session;
     for key in ["a/b", "a::b", &"k".repeat(99)] {
         let inserted = registry.insert_agent(key).unwrap();
-        let told: Vec<_> = inserted.announce.iter().map(|told| told.peer).collect();
-        assert_eq!(told, [ours], "{key}");
+        let reported: Vec<_> = inserted.announce.iter().map(|reported| reported.peer).collect();
+        assert_eq!(reported, [ours], "{key}");
     }
     let base = registry.insert_outgoing_peer("base", Dialect::Base).unwrap().session;
     let ours = registry.insert_outgoing_peer("ours", Dialect::Extended).unwrap().session;
@@ -233,6 +241,7 @@ fn a_full_server_takes_only_those_that_come_back() {
     registry.insert_outgoing_peer("c", Dialect::Base).unwrap();
 }
 
+/// P6.2.
 #[test]
 fn planted_routes_have_an_end() {
     let mut registry = registry();
@@ -301,7 +310,7 @@ fn what_is_registered_is_found_by_its_kind_its_name_and_its_key() {
     assert_eq!(registry.peer(SessionKind::IncomingPeer, "a"), Some(peer));
     assert_eq!(registry.peer(SessionKind::OutgoingPeer, "a"), None);
     assert_eq!(registry.peer(SessionKind::IncomingPeer, "b"), None);
-    // A client is no peer, whatever its name.
+    // A client of any name is no peer.
     assert_eq!(registry.peer(SessionKind::Agent, "a"), None);
     assert_eq!(registry.get(client).map(|entry| entry.kind), Some(SessionKind::Agent));
     assert_eq!(registry.get(peer).map(|entry| entry.kind), Some(SessionKind::IncomingPeer));
@@ -323,6 +332,7 @@ fn routes_are_counted_for_each_peer() {
     assert_eq!((registry.routes_of(a), registry.routes_of(b)), (0, 1));
 }
 
+/// P6.1, P6.3.
 #[test]
 fn a_candidate_knows_how_to_ask_for_a_target() {
     let mut registry = registry();

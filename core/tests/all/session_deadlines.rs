@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use crate::support::{
-    DIALECTS, Item, Lone, Pair, TARGET, config, decode, id, millis, pattern, seconds,
-};
+use crate::support::{DIALECTS, Lone, Pair, TARGET, config, decode, id, millis, pattern, seconds};
 use watertight_core::session::SessionConfig;
+use watertight_core::testkit::Item;
 use watertight_core::wire::{Body, Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Cause, Event, Instant, Role, SessionEnd, Timer};
 
@@ -14,12 +13,13 @@ fn names(lone: &Lone) -> Vec<Timer> {
     lone.end.session.timers().map(|(timer, _)| timer).collect()
 }
 
+/// P5.4.
 #[test]
 fn a_dial_without_an_answer_ends_at_its_deadline() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let dial = lone.end.session.open(lone.now, TARGET, Some(millis(1234))).unwrap();
     assert!(names(&lone).contains(&Timer::Dial(dial)));
-    assert_eq!(lone.end.session.ledger().opening, 1);
+    assert_eq!(lone.end.session.ledger().outbound_dials, 1);
     lone.wait(millis(1233));
     assert_eq!(lone.end.cause(dial), None);
     lone.now = lone.now + millis(1);
@@ -27,7 +27,7 @@ fn a_dial_without_an_answer_ends_at_its_deadline() {
     lone.end.poll_events();
     assert_eq!(lone.end.cause(dial), Some(Cause::DialTimeout));
     let reset = Body::Reset { code: ResetCode::DIAL_TIMEOUT, text: "no answer in time".into() };
-    assert!(lone.hears().contains(&(2, reset)));
+    assert!(lone.receives().contains(&(2, reset)));
     lone.assert_even_after_the_transport();
 }
 
@@ -40,7 +40,7 @@ fn k2_dials_toward_an_end_that_never_answers_are_bounded_and_all_end() {
         refused += usize::from(lone.end.session.open(lone.now, TARGET, None).is_err());
         lone.wait(millis(10));
         // It keeps the session alive, and answers nothing.
-        lone.says(0, Body::Ping { opaque: [0; 8] });
+        lone.sends(0, Body::Ping { opaque: [0; 8] });
     }
     assert!(refused > 0);
     assert!(lone.end.session.ledger().live <= 100);
@@ -55,13 +55,14 @@ fn k2_dials_in_flight_end_with_the_session() {
     for _ in 0..100 {
         lone.end.session.open(lone.now, TARGET, None).unwrap();
     }
-    lone.hears();
+    lone.receives();
     lone.end.session.handle_transport_ended(lone.now, "reset");
     lone.end.poll_events();
     assert_eq!(lone.end.retired.len(), 100);
     lone.end.assert_even();
 }
 
+/// P5.4.
 #[test]
 fn an_application_that_does_not_answer_a_dial_is_answered_for() {
     for dialect in DIALECTS {
@@ -72,20 +73,21 @@ fn an_application_that_does_not_answer_a_dial_is_answered_for() {
         // Both deadlines are the same; the opener's message would cross with the acceptor's.
         pair.wait(seconds(1));
         assert_eq!(pair.agent.cause(id), Some(Cause::AcceptTimeout), "{dialect:?}");
-        let told = pair.server.cause(id).unwrap();
+        let reported = pair.server.cause(id).unwrap();
         let expected = match dialect {
             Dialect::Base => Cause::RemoteReset,
             Dialect::Extended => Cause::DialTimeout,
         };
-        assert_eq!(told, expected);
+        assert_eq!(reported, expected);
         assert!(pair.agent.session.accept(pair.now, id).is_err());
         pair.assert_quiet_then_close();
     }
 }
 
+/// P5.4.
 #[test]
 fn an_opener_of_ours_says_how_long_it_waits() {
-    // Zero says nothing, and what a Go end writes there is no time to answer.
+    // Zero is unknown, and the deadline of a Go end is no time to answer.
     let cases = [
         (Dialect::Extended, 500, millis(500)),
         (Dialect::Extended, 0, seconds(15)),
@@ -93,7 +95,7 @@ fn an_opener_of_ours_says_how_long_it_waits() {
     ];
     for (dialect, deadline, within) in cases {
         let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
-        lone.says(1, Body::Connect { deadline, target: TARGET.into() });
+        lone.sends(1, Body::Connect { deadline, target: TARGET.into() });
         lone.wait(within - millis(1));
         assert_eq!(lone.end.cause(id(1)), None, "{dialect:?} {deadline}");
         lone.now = lone.now + millis(1);
@@ -102,11 +104,11 @@ fn an_opener_of_ours_says_how_long_it_waits() {
         assert_eq!(lone.end.cause(id(1)), Some(Cause::AcceptTimeout), "{dialect:?} {deadline}");
         let code = ResetCode::DIAL_TIMEOUT;
         let text = "the target did not answer in time".to_string();
-        let told = match dialect {
+        let reported = match dialect {
             Dialect::Extended => Body::Reset { code, text },
             Dialect::Base => Body::Error { text },
         };
-        assert_eq!(lone.hears(), [(1, told)], "{dialect:?} {deadline}");
+        assert_eq!(lone.receives(), [(1, reported)], "{dialect:?} {deadline}");
     }
 }
 
@@ -136,6 +138,7 @@ fn a_finished_connection_without_a_handle_waits_for_the_other_end_no_longer_than
     pair.assert_quiet_then_close();
 }
 
+/// P4.5.
 #[test]
 fn a_half_closed_connection_toward_a_go_end_ends_after_linger_without_a_byte() {
     let mut pair = Pair::new(Dialect::Base);
@@ -154,6 +157,7 @@ fn a_half_closed_connection_toward_a_go_end_ends_after_linger_without_a_byte() {
     pair.assert_quiet_then_close();
 }
 
+/// P4.13, P5.9.
 #[test]
 fn c1_a_peer_that_is_silent_is_given_up() {
     for dialect in DIALECTS {
@@ -179,11 +183,12 @@ fn c1_a_peer_that_is_given_up_is_told_why() {
     lone.wait(seconds(29));
     lone.now = lone.now + seconds(1);
     lone.end.session.handle_timeout(lone.now);
-    let told = lone.hears();
+    let reported = lone.receives();
     let timeout = |body: &Body| matches!(body, Body::GoAway { code: GoAwayCode::TIMEOUT, .. });
-    assert!(told.iter().any(|(_, body)| timeout(body)), "{told:?}");
+    assert!(reported.iter().any(|(_, body)| timeout(body)), "{reported:?}");
 }
 
+/// P4.13.
 #[test]
 fn toward_a_go_end_only_the_connector_asks_for_signs_of_life() {
     for (role, asks) in [(Role::Connector, true), (Role::Acceptor, false)] {
@@ -201,6 +206,7 @@ fn toward_a_go_end_only_the_connector_asks_for_signs_of_life() {
     }
 }
 
+/// P4.13, P5.9.
 #[test]
 fn c1_any_message_is_a_sign_of_life() {
     for dialect in DIALECTS {
@@ -208,7 +214,7 @@ fn c1_any_message_is_a_sign_of_life() {
         lone.accepts(1);
         for _ in 0..20 {
             lone.wait(seconds(20));
-            lone.says_data(1, b"x");
+            lone.sends_data(1, b"x");
         }
         for _ in 0..20 {
             lone.wait(seconds(20));
@@ -218,6 +224,7 @@ fn c1_any_message_is_a_sign_of_life() {
     }
 }
 
+/// P4.13, P5.9.
 #[test]
 fn c1_idle_ends_keep_each_other_alive() {
     for dialect in DIALECTS {
@@ -228,6 +235,7 @@ fn c1_idle_ends_keep_each_other_alive() {
     }
 }
 
+/// P5.10.
 #[test]
 fn a_transport_that_takes_nothing_is_given_up() {
     for dialect in DIALECTS {
@@ -238,12 +246,12 @@ fn a_transport_that_takes_nothing_is_given_up() {
         lone.end.write(lone.now, id, b"x");
         // Up to here nothing but the ping may have waited.
         lone.end.takes = true;
-        lone.hears();
+        lone.receives();
         lone.end.takes = false;
         lone.end.write(lone.now, id, b"x");
         for _ in 0..29 {
             lone.wait(seconds(1));
-            lone.says_data(1, b"the other direction works");
+            lone.sends_data(1, b"the other direction works");
         }
         assert_eq!(lone.end.closed, None);
         lone.wait(seconds(1));
@@ -252,6 +260,7 @@ fn a_transport_that_takes_nothing_is_given_up() {
     }
 }
 
+/// P5.10.
 #[test]
 fn a_slow_transport_is_not_given_up() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
@@ -260,7 +269,7 @@ fn a_slow_transport_is_not_given_up() {
         lone.end.write(lone.now, id, &[0; 1000]);
         lone.end.takes = false;
         lone.wait(seconds(25));
-        lone.says(0, Body::Ping { opaque: [0; 8] });
+        lone.sends(0, Body::Ping { opaque: [0; 8] });
         lone.end.takes = true;
         lone.end.transmit(lone.now).unwrap();
     }
@@ -358,18 +367,20 @@ fn the_end_of_time_and_intervals_of_zero_are_survived() {
     }
 }
 
+/// P4.2.
 #[test]
 fn a_dial_in_the_base_dialect_counts_as_opened_at_once_and_its_failure_ends_it() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     let dial = lone.end.session.open(lone.now, TARGET, Some(millis(1))).unwrap();
     lone.end.poll_events();
     assert_eq!(lone.end.count(&Event::Opened(dial)), 1);
-    lone.says(-2, Body::Error { text: "dial tcp: connection refused".into() });
+    lone.sends(-2, Body::Error { text: "dial tcp: connection refused".into() });
     assert_eq!(lone.end.retired[&id(-2)].text, "dial tcp: connection refused");
     lone.assert_even_after_the_transport();
 }
 
 /// An end whose transport takes nothing new, while its queue moves every ten seconds.
+/// P5.10.
 #[test]
 fn n3_a_transport_whose_queue_moves_is_not_stalled() {
     for dialect in DIALECTS {
@@ -389,8 +400,8 @@ fn n3_a_transport_whose_queue_moves_is_not_stalled() {
     }
 }
 
-/// A slow link, or many other connections, may keep a connection from its turn for longer than it may
-/// linger. What it has to send is not lost.
+/// A slow link, or many other connections, may keep a connection from its turn for longer than it
+/// may linger. Its queued bytes are not lost. P5.8.
 #[test]
 fn n3_a_connection_that_waits_for_the_transport_lingers_on() {
     for (dialect, resets) in DIALECTS.into_iter().flat_map(|of| [(of, false), (of, true)]) {
@@ -416,7 +427,7 @@ fn n3_a_connection_that_waits_for_the_transport_lingers_on() {
     }
 }
 
-/// Each end pings by what the other one bears, though its own silence is long.
+/// Each end pings by the silence of the remote, though its own one is long. P5.9.
 #[test]
 fn n4_an_end_with_a_shorter_silence_is_pinged_in_time() {
     let (patient, impatient) = (SessionConfig::default(), {
@@ -427,7 +438,7 @@ fn n4_an_end_with_a_shorter_silence_is_pinged_in_time() {
     let mut pair = Pair::with_each(Dialect::Extended, impatient, patient);
     pair.wait(seconds(600));
     assert_eq!((pair.agent.session.ended(), pair.server.session.ended()), (None, None));
-    // What it asks for has a bound.
+    // The interval that it asks for has a bound.
     let greedy = config(|config| config.timing.silence = millis(0));
     let mut server = SessionConfig::default();
     server.timing.silence = seconds(3600);
@@ -438,6 +449,7 @@ fn n4_an_end_with_a_shorter_silence_is_pinged_in_time() {
 }
 
 /// A ping that waits behind the end's own bytes cannot have been answered.
+/// P5.9.
 #[test]
 fn n4_silence_begins_when_the_other_end_could_have_answered() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
@@ -463,6 +475,7 @@ fn n4_what_arrived_long_ago_is_no_sign_of_life_of_now() {
     assert!(matches!(lone.end.session.ended(), Some(SessionEnd::Silent(_))));
 }
 
+/// P4.13, P5.9.
 #[test]
 fn n4_a_part_of_a_message_is_a_sign_of_life() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
@@ -478,9 +491,9 @@ fn n4_a_part_of_a_message_is_a_sign_of_life() {
 /// The answer of an end of the extended dialect to the pings that it has heard.
 fn pong(lone: &mut Lone) {
     let dialect = lone.end.session.dialect();
-    for message in lone.hears_raw() {
+    for message in lone.receives_raw() {
         if let Body::Ping { opaque } = decode(message, dialect).body {
-            lone.says(0, Body::Pong { opaque });
+            lone.sends(0, Body::Pong { opaque });
         }
     }
 }
@@ -499,7 +512,7 @@ fn a_sign_of_life_is_one_that_comes_after_the_question() {
             assert!(lone.end.session.has_answered(probe), "{role:?} {dialect:?}");
 
             let probe = lone.end.session.probe(lone.now);
-            lone.hears();
+            lone.receives();
             lone.wait(millis(1));
             assert!(!lone.end.session.has_answered(probe), "{role:?} {dialect:?}");
             // A pong may wait behind a long queue.

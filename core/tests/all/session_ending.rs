@@ -1,4 +1,4 @@
-//! Rows R6 and R14 of the list of broken tunnels, drain, close and every other end of a session.
+//! Rows R6 and R14 of the list of broken tunnels, drain, close and all ends of a session.
 
 use crate::support::{DIALECTS, Lone, Pair, TARGET, assert_same, config, id, pattern, seconds};
 use bytes::Bytes;
@@ -50,6 +50,7 @@ fn a_drain_of_an_idle_session_ends_it_at_once() {
     }
 }
 
+/// P5.4, P5.19.
 #[test]
 fn a_drain_refuses_the_dials_that_crossed_with_it_and_answers_the_earlier_ones() {
     for dialect in DIALECTS {
@@ -62,7 +63,7 @@ fn a_drain_refuses_the_dials_that_crossed_with_it_and_answers_the_earlier_ones()
         let end = &pair.agent.retired[&crossing];
         let expected = match dialect {
             Dialect::Base => (Cause::RemoteReset, None),
-            // Told by the GoAway, before the Reset came.
+            // The GoAway named it before the Reset arrived.
             Dialect::Extended => (Cause::GoingAway, None),
         };
         assert_eq!((end.cause, end.code), expected, "{dialect:?}");
@@ -152,12 +153,12 @@ fn a_drain_has_a_deadline() {
 fn going_away_is_reported_once() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let open = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.hears();
+    lone.receives();
     let away = |last| Body::GoAway { last: id(last), code: GoAwayCode::DRAIN, text: "soon".into() };
-    lone.says(0, away(i64::MAX));
+    lone.sends(0, away(i64::MAX));
     assert_eq!(lone.end.cause(open), None);
     for _ in 0..100 {
-        lone.says(0, away(0));
+        lone.sends(0, away(0));
     }
     assert_eq!(lone.end.cause(open), Some(Cause::GoingAway));
     let going = Event::GoingAway { code: GoAwayCode::DRAIN, text: "soon".into() };
@@ -165,6 +166,7 @@ fn going_away_is_reported_once() {
     lone.assert_even_after_the_transport();
 }
 
+/// P5.20.
 #[test]
 fn a_session_that_is_closed_ends_both_ends_and_all_they_hold() {
     for dialect in DIALECTS {
@@ -208,7 +210,7 @@ fn r14_a_session_that_fails_tells_the_other_end() {
     lone.end.poll_events();
     assert_eq!(lone.end.session.ledger().queued_control, 1, "the farewell");
     assert!(lone.end.session.has_transmit());
-    let heard = lone.hears();
+    let heard = lone.receives();
     assert!(matches!(heard.as_slice(), [(0, Body::GoAway { .. })]), "{heard:?}");
     assert!(!lone.end.session.has_transmit());
     lone.end.assert_even();
@@ -226,6 +228,23 @@ fn no_farewell_follows_a_farewell() {
 }
 
 #[test]
+fn a_probe_of_an_ended_session_adds_nothing_to_its_last_messages() {
+    for dialect in DIALECTS {
+        let mut pair = Pair::new(dialect);
+        pair.server.session.close(pair.now, GoAwayCode::SHUTDOWN, "");
+        let sent = |session: &mut watertight_core::Session| {
+            std::iter::from_fn(|| session.poll_transmit(pair.now)).count()
+        };
+        let mut probed = pair.server.session.clone();
+        let probe = probed.probe(pair.now);
+        assert_eq!(sent(&mut probed), sent(&mut pair.server.session.clone()), "{dialect:?}");
+        assert!(!probed.has_answered(probe));
+        pair.run();
+        pair.close();
+    }
+}
+
+#[test]
 fn an_end_is_never_told_as_a_drain() {
     let mut pair = Pair::new(Dialect::Extended);
     pair.connect();
@@ -236,6 +255,7 @@ fn an_end_is_never_told_as_a_drain() {
     pair.close();
 }
 
+/// P5.8.
 #[test]
 fn n1_what_has_arrived_is_read_after_the_end_of_the_session() {
     for dialect in DIALECTS {
@@ -362,14 +382,14 @@ fn ending_a_session_with_many_connections_is_quick() {
 
 #[test]
 fn bytes_that_go_unread_with_the_session_are_no_end_of_file() {
-    // A dial that was not accepted yet, from an end that has said everything.
+    // A dial that was not accepted yet, from an end that has finished.
     for dialect in DIALECTS {
         let mut lone = Lone::new(Role::Connector, dialect, config(|_| {}));
         let id = lone.dials(2);
-        lone.says_data(2, b"hello");
+        lone.sends_data(2, b"hello");
         match dialect {
-            Dialect::Base => lone.says(2, Body::Error { text: "EOF".into() }),
-            Dialect::Extended => lone.says(2, Body::Finish),
+            Dialect::Base => lone.sends(2, Body::Error { text: "EOF".into() }),
+            Dialect::Extended => lone.sends(2, Body::Finish),
         }
         lone.end.session.handle_transport_ended(lone.now, "cut");
         lone.end.poll_events();

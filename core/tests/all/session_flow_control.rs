@@ -9,6 +9,7 @@ use watertight_core::{Cause, Event, Role};
 
 const MIB: usize = 1 << 20;
 
+/// P4.8.
 #[test]
 fn r1_being_full_does_not_put_my_own_writer_to_sleep() {
     for dialect in DIALECTS {
@@ -24,16 +25,17 @@ fn r1_being_full_does_not_put_my_own_writer_to_sleep() {
     }
 }
 
+/// P4.8.
 #[test]
 fn r2_reading_does_not_resume_my_own_paused_writer() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     let id = lone.accepts(1);
-    lone.says(1, Body::Pause);
-    lone.says_data(1, &[1; 100]);
+    lone.sends(1, Body::Pause);
+    lone.sends_data(1, &[1; 100]);
     assert_eq!(lone.end.read(lone.now, id).len(), 100);
     assert_eq!(lone.end.write(lone.now, id, b"x"), 0, "still paused");
-    assert!(lone.hears().is_empty(), "nothing was paused here, so nothing is resumed");
-    lone.says(1, Body::Resume);
+    assert!(lone.receives().is_empty(), "nothing was paused here, so nothing is resumed");
+    lone.sends(1, Body::Resume);
     assert_eq!(lone.end.count(&Event::Writable(id)), 1);
     assert_eq!(lone.end.write(lone.now, id, b"x"), 1);
     lone.assert_even_after_the_transport();
@@ -44,7 +46,7 @@ fn r3_pause_and_resume_that_cross_leave_nobody_paused() {
     let mut pair = Pair::new(Dialect::Base);
     let id = pair.connect();
     pair.stuff(Role::Connector, id, 2 * MIB);
-    // Paused; the reader drains while bytes that crossed with the Pause are still on their way.
+    // Paused; the reader drains while bytes that crossed with the Pause are still in flight.
     for _ in 0..20 {
         let now = pair.now;
         pair.agent.write(now, id, &pattern(0, 300_000));
@@ -58,13 +60,14 @@ fn r3_pause_and_resume_that_cross_leave_nobody_paused() {
     assert_same(&pair.stream(Role::Connector, id, &pattern(0, 3 * MIB)), &pattern(0, 3 * MIB));
 }
 
+/// P4.6.
 #[test]
 fn r3_a_pause_taken_back_before_it_was_sent_is_not_sent() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     let id = lone.accepts(1);
-    lone.says_data(1, &vec![1; 2 * MIB]);
+    lone.sends_data(1, &vec![1; 2 * MIB]);
     lone.end.read(lone.now, id);
-    assert!(lone.hears().is_empty());
+    assert!(lone.receives().is_empty());
 }
 
 #[test]
@@ -91,17 +94,18 @@ fn r4_input_is_handled_while_no_output_is_taken() {
     }
 }
 
+/// P4.6.
 #[test]
 fn r5_a_peer_that_ignores_pause_is_stopped_at_the_cap() {
     let config = config(|config| config.limits.base.unread_cap = MIB);
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     let (flooded, other) = (lone.accepts(1), lone.accepts(2));
     for _ in 0..200 {
-        lone.says_data(1, &[7; 10_000]);
+        lone.sends_data(1, &[7; 10_000]);
         assert!(lone.end.session.ledger().bytes_received <= MIB as u64);
     }
     assert_eq!(lone.end.cause(flooded), Some(Cause::Overrun));
-    let heard = lone.hears();
+    let heard = lone.receives();
     let errors = heard.iter().filter(|(id, body)| (*id == 1) && matches!(body, Body::Error { .. }));
     // The connection's own end, then one answer to all the Data that came for it afterwards.
     assert_eq!(errors.count(), 2);
@@ -109,7 +113,8 @@ fn r5_a_peer_that_ignores_pause_is_stopped_at_the_cap() {
     lone.assert_even_after_the_transport();
 }
 
-/// Unlike a remotedialer end, ours goes on writing after its own Pause, for up to 1 MiB.
+/// Unlike a remotedialer end, a watertight one continues to write after its own Pause, up to 1 MiB.
+/// P4.8.
 #[test]
 fn two_of_our_ends_whose_readers_sleep_stop_each_other() {
     let config = config(|config| {
@@ -126,13 +131,14 @@ fn two_of_our_ends_whose_readers_sleep_stop_each_other() {
     pair.close();
 }
 
+/// P4.6.
 #[test]
 fn r5_the_unread_bytes_of_all_connections_have_one_bound() {
     let config = config(|config| config.limits.base.unread_budget = MIB);
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     for number in 1..=20 {
         lone.accepts(number);
-        lone.says_data(number, &[7; 100_000]);
+        lone.sends_data(number, &[7; 100_000]);
         assert!(lone.end.session.ledger().bytes_received <= MIB as u64);
     }
     assert!(lone.end.session.ended().is_none());
@@ -164,18 +170,20 @@ fn r5_connections_that_obey_pause_do_not_reach_the_common_bound() {
     }
 }
 
+/// P2.3.
 #[test]
 fn r5_one_message_may_not_be_longer_than_the_limit() {
     for dialect in DIALECTS {
         let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
         lone.accepts(1);
-        lone.says_data(1, &vec![0; 64 * MIB]);
+        lone.sends_data(1, &vec![0; 64 * MIB]);
         assert!(lone.fault().is_some());
         assert_eq!(lone.end.session.ledger().bytes_received, 0);
         lone.assert_even_after_the_transport();
     }
 }
 
+/// P4.9.
 #[test]
 fn r6_a_paused_writer_is_let_go_with_its_session() {
     for dialect in DIALECTS {
@@ -264,6 +272,7 @@ fn y1_a_write_that_gave_up_leaves_the_reader_able_to_go_on() {
     }
 }
 
+/// P5.7.
 #[test]
 fn y2_a_writer_toward_a_reader_that_stopped_is_told_and_does_not_wait() {
     let mut pair = Pair::new(Dialect::Extended);
@@ -306,6 +315,7 @@ fn y2_a_writer_whose_reader_read_everything_and_stopped_is_told_by_its_next_byte
     pair.assert_quiet_then_close();
 }
 
+/// P4.6.
 #[test]
 fn pause_and_resume_keep_to_their_thresholds() {
     let config = config(|config| {
@@ -314,36 +324,37 @@ fn pause_and_resume_keep_to_their_thresholds() {
     });
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     let id = lone.accepts(1);
-    lone.says_data(1, &[0; 1000]);
-    assert!(lone.hears().is_empty());
-    lone.says_data(1, &[0; 1]);
-    assert_eq!(lone.hears(), [(1, Body::Pause)]);
-    lone.says_data(1, &[0; 500]);
-    assert!(lone.hears().is_empty(), "once is enough");
+    lone.sends_data(1, &[0; 1000]);
+    assert!(lone.receives().is_empty());
+    lone.sends_data(1, &[0; 1]);
+    assert_eq!(lone.receives(), [(1, Body::Pause)]);
+    lone.sends_data(1, &[0; 500]);
+    assert!(lone.receives().is_empty(), "once is enough");
     let read = |lone: &mut Lone, size| lone.end.session.read(lone.now, id, size).unwrap().len();
     let mut unread = 1501;
     while unread > 101 {
         unread -= read(&mut lone, 100.min(unread - 101));
-        assert!(lone.hears().is_empty());
+        assert!(lone.receives().is_empty());
     }
     read(&mut lone, 1);
-    assert_eq!(lone.hears(), [(1, Body::Resume)]);
+    assert_eq!(lone.receives(), [(1, Body::Resume)]);
     read(&mut lone, 100);
-    assert!(lone.hears().is_empty(), "once is enough");
-    lone.says_data(1, &[0; 1001]);
-    assert_eq!(lone.hears(), [(1, Body::Pause)], "and again");
+    assert!(lone.receives().is_empty(), "once is enough");
+    lone.sends_data(1, &[0; 1001]);
+    assert_eq!(lone.receives(), [(1, Body::Pause)], "and again");
     assert_eq!(lone.end.read(lone.now, id).len(), 1001);
-    assert_eq!(lone.hears(), [(1, Body::Resume)]);
+    assert_eq!(lone.receives(), [(1, Body::Resume)]);
 }
 
+/// P4.6.
 #[test]
 fn bytes_that_an_obedient_peer_had_queued_when_paused_still_come() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     let connection = lone.accepts(1);
     assert_eq!(lone.end.write(lone.now, connection, &[3; 1000]), 1000);
-    lone.says(1, Body::Pause);
+    lone.sends(1, Body::Pause);
     let bytes: usize = lone
-        .hears()
+        .receives()
         .into_iter()
         .map(|(_, body)| match body {
             Body::Data { payload, .. } => payload.len(),
@@ -361,15 +372,15 @@ fn flow_messages_for_a_connection_that_is_over_are_not_sent() {
     });
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config);
     let id = lone.accepts(1);
-    lone.says_data(1, &[0; 2000]);
-    assert_eq!(lone.hears(), [(1, Body::Pause)]);
-    lone.says(1, Body::Error { text: "EOF".into() });
-    lone.hears();
+    lone.sends_data(1, &[0; 2000]);
+    assert_eq!(lone.receives(), [(1, Body::Pause)]);
+    lone.sends(1, Body::Error { text: "EOF".into() });
+    lone.receives();
     lone.end.session.read(lone.now, id, 1950).unwrap();
-    assert!(lone.hears().is_empty(), "the remote knows no such connection");
+    assert!(lone.receives().is_empty(), "the remote knows no such connection");
     lone.end.session.close(lone.now, watertight_core::wire::GoAwayCode::SHUTDOWN, "");
     lone.end.session.read(lone.now, id, 10).unwrap();
-    assert!(lone.hears().is_empty());
+    assert!(lone.receives().is_empty());
     lone.assert_even_after_the_transport();
 }
 
@@ -443,8 +454,8 @@ fn all_windows_together_keep_to_their_budget() {
     assert_eq!(pair.stuff(Role::Connector, ids[0], MIB), 16_384);
 }
 
-/// Connections that once ran in bulk and stay open keep their windows: what they were granted
-/// cannot be taken back.
+/// Connections that once ran in bulk and stay open keep their windows: granted credit cannot be
+/// taken back.
 #[test]
 fn those_that_come_later_find_some_of_the_budget_left() {
     let config = config(|config| {
@@ -499,10 +510,10 @@ fn a_connection_that_ends_with_unread_bytes_gives_its_send_budget_back() {
         lone.end.takes = false;
         assert_eq!(lone.end.write(lone.now, greedy, &[1; 10_000]), 10_000);
         assert_eq!(lone.end.write(lone.now, waiting, b"x"), 0);
-        lone.says_data(1, b"unread");
+        lone.sends_data(1, b"unread");
         match dialect {
-            Dialect::Base => lone.says(1, Body::Error { text: "broken".into() }),
-            Dialect::Extended => lone.says(1, Body::Reset { code: 0.into(), text: String::new() }),
+            Dialect::Base => lone.sends(1, Body::Error { text: "broken".into() }),
+            Dialect::Extended => lone.sends(1, Body::Reset { code: 0.into(), text: String::new() }),
         }
         assert_eq!(lone.end.count(&Event::Writable(waiting)), 1, "{dialect:?}");
         assert_eq!(lone.end.write(lone.now, waiting, b"x"), 1);
@@ -529,14 +540,15 @@ fn early_bytes_that_were_read_before_the_accept_are_granted_again() {
     let config = config(|config| config.limits.initial_window = 1024);
     let mut lone = Lone::new(Role::Connector, Dialect::Extended, config);
     let connection = lone.dials(2);
-    lone.says_data(2, &[0; 1024]);
+    lone.sends_data(2, &[0; 1024]);
     assert_eq!(lone.end.read(lone.now, connection).len(), 1024);
     lone.end.session.accept(lone.now, connection).unwrap();
-    let heard = lone.hears();
+    let heard = lone.receives();
     assert!(heard.iter().any(|(_, body)| matches!(body, Body::Credit { .. })), "{heard:?}");
     assert_eq!(lone.end.session.credit(id(2)).unwrap().2, 1024 + 2048);
 }
 
+/// P4.5.
 #[test]
 fn a_half_closed_connection_lives_for_as_long_as_it_is_read() {
     // Toward a remotedialer end, whose sender waits for a Resume while the reader is slow.
@@ -559,6 +571,7 @@ fn a_half_closed_connection_lives_for_as_long_as_it_is_read() {
     pair.assert_quiet_then_close();
 }
 
+/// P5.9.
 #[test]
 fn a_round_trip_is_measured() {
     for dialect in DIALECTS {
@@ -579,11 +592,11 @@ fn a_late_answer_to_an_earlier_ping_measures_nothing() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
     lone.wait(seconds(11));
     // The third ping, since the first one leaves at once.
-    lone.says(0, Body::Pong { opaque: 2_u64.to_be_bytes() });
+    lone.sends(0, Body::Pong { opaque: 2_u64.to_be_bytes() });
     assert_eq!(lone.end.session.rtt(), None);
-    lone.says(0, Body::Pong { opaque: 3_u64.to_be_bytes() });
+    lone.sends(0, Body::Pong { opaque: 3_u64.to_be_bytes() });
     assert_eq!(lone.end.session.rtt(), Some(seconds(1)));
     lone.wait(seconds(1));
-    lone.says(0, Body::Pong { opaque: 3_u64.to_be_bytes() });
+    lone.sends(0, Body::Pong { opaque: 3_u64.to_be_bytes() });
     assert_eq!(lone.end.session.rtt(), Some(seconds(1)), "twice");
 }

@@ -1,9 +1,10 @@
-//! Row Y5 of the list of broken tunnels, and every rule of the protocol: a peer that breaks it
-//! ends its own session with a reason that says so, and makes nothing grow.
+//! Row Y5 of the list of broken tunnels, and every rule of the protocol: a peer that breaks it ends
+//! its own session with the right reason, and makes nothing grow.
 
-use crate::support::{DIALECTS, Item, Lone, TARGET, config, id};
+use crate::support::{DIALECTS, Lone, TARGET, config, id};
 use bytes::Bytes;
 use watertight_core::session::ProtocolViolation;
+use watertight_core::testkit::Item;
 use watertight_core::wire::{
     Body, ClientRoute, Dialect, GoAwayCode, InvalidMessage, ResetCode, Settings,
 };
@@ -20,25 +21,26 @@ fn base() -> Lone {
     Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}))
 }
 
-/// The session has ended by this fault, its peer was told, and nothing is held.
+/// The session has ended by this fault, the remote was sent it, and nothing is held.
 #[track_caller]
 fn assert_fault(mut lone: Lone, fault: &ProtocolViolation) {
     assert_eq!(lone.fault(), Some(fault));
-    let told = lone.hears();
+    let told = lone.receives();
     if lone.end.session.dialect() == Dialect::Extended {
         let Some((0, Body::GoAway { code, .. })) = told.last() else { panic!("{told:?}") };
         let limit = matches!(fault, ProtocolViolation::AnswersUnread(_));
         let expected = if limit { GoAwayCode::LIMIT } else { GoAwayCode::PROTOCOL_ERROR };
         assert_eq!(*code, expected);
     }
-    // Whatever comes now is not listened to.
-    lone.says(1, Body::Opened);
-    lone.says(0, Body::Settings(SETTINGS));
-    assert!(lone.hears().is_empty());
+    // Later messages have no effect.
+    lone.sends(1, Body::Opened);
+    lone.sends(0, Body::Settings(SETTINGS));
+    assert!(lone.receives().is_empty());
     assert!(lone.end.session.poll_timeout().is_none());
     lone.assert_even_after_the_transport();
 }
 
+/// P5.1.
 #[test]
 fn the_first_message_must_be_settings() {
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
@@ -46,39 +48,43 @@ fn the_first_message_must_be_settings() {
     assert_fault(lone, &ProtocolViolation::SettingsMissing);
 }
 
+/// P5.1.
 #[test]
 fn the_first_message_may_be_a_farewell() {
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let (code, text) = (GoAwayCode::REPLACED, String::from("a newer session"));
-    lone.says(0, Body::GoAway { last: id(0), code, text: text.clone() });
+    lone.sends(0, Body::GoAway { last: id(0), code, text: text.clone() });
     assert_eq!(lone.end.closed, Some(SessionEnd::RemoteClosed { code, text }));
     lone.assert_even_after_the_transport();
 
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let (code, text) = (GoAwayCode::DRAIN, String::new());
-    lone.says(0, Body::GoAway { last: id(0), code, text });
+    lone.sends(0, Body::GoAway { last: id(0), code, text });
     assert_fault(lone, &ProtocolViolation::SettingsMissing);
 }
 
+/// P5.1.
 #[test]
 fn settings_come_once() {
     let mut lone = extended();
-    lone.says(0, Body::Settings(SETTINGS));
+    lone.sends(0, Body::Settings(SETTINGS));
     assert_fault(lone, &ProtocolViolation::SettingsTwice);
 }
 
+/// P5.6.
 #[test]
 fn settings_grant_dials_that_were_sent_before_them() {
     let mut lone = Lone::silent(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.says(0, Body::Settings(SETTINGS));
-    lone.hears();
-    lone.says(2, Body::Opened);
+    lone.sends(0, Body::Settings(SETTINGS));
+    lone.receives();
+    lone.sends(2, Body::Opened);
     assert_eq!(lone.end.write(lone.now, id, &[0; 5000]), 1024);
-    let sizes: Vec<_> = lone.hears().iter().map(|(_, body)| format!("{body:?}").len()).collect();
+    let sizes: Vec<_> = lone.receives().iter().map(|(_, body)| format!("{body:?}").len()).collect();
     assert_eq!(sizes.len(), 1);
 }
 
+/// P4.1, P5.2.
 #[test]
 fn an_id_of_ours_is_not_the_peers_to_dial() {
     for number in [0, 2, 4, -1, -2, i64::MIN, i64::MAX - 1] {
@@ -93,6 +99,7 @@ fn an_id_of_ours_is_not_the_peers_to_dial() {
     }
 }
 
+/// P4.1, P5.2.
 #[test]
 fn an_id_is_dialled_once() {
     let mut lone = extended();
@@ -113,7 +120,7 @@ fn an_id_is_dialled_once() {
         lone.dials(3);
         if gone {
             // The application may still hold its handle: it must not find another connection.
-            lone.says(5, Body::Error { text: "EOF".into() });
+            lone.sends(5, Body::Error { text: "EOF".into() });
             assert!(lone.end.retired.contains_key(&accepted));
         }
         lone.dials(5);
@@ -121,12 +128,13 @@ fn an_id_is_dialled_once() {
     }
 }
 
+/// P5.2.
 #[test]
 fn the_last_id_of_all_can_be_dialled() {
     for dialect in DIALECTS {
         let mut lone = Lone::new(Role::Acceptor, dialect, config(|_| {}));
         let last = lone.accepts(i64::MAX);
-        lone.says_data(i64::MAX, b"x");
+        lone.sends_data(i64::MAX, b"x");
         assert_eq!(lone.end.read(lone.now, last), b"x", "{dialect:?}");
         lone.wait(crate::support::seconds(25));
         lone.assert_even_after_the_transport();
@@ -144,42 +152,46 @@ fn bodies() -> [Body; 5] {
     ]
 }
 
+/// P5.3.
 #[test]
 fn answers_to_a_dial_that_has_not_left_are_a_fault() {
     for body in bodies() {
         let mut lone = extended();
         let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
-        lone.says(id.get(), body);
+        lone.sends(id.get(), body);
         assert_fault(lone, &ProtocolViolation::NeverOpened(id));
     }
 }
 
+/// P5.3.
 #[test]
 fn messages_for_connections_that_never_were_are_a_fault() {
     for body in bodies() {
         for number in [0, 1, 2, 7, -1, i64::MAX, i64::MIN] {
             let mut lone = extended();
-            lone.says(number, body.clone());
+            lone.sends(number, body.clone());
             assert_fault(lone, &ProtocolViolation::NeverOpened(id(number)));
         }
     }
 }
 
+/// P5.3.
 #[test]
 fn messages_that_crossed_with_the_end_are_dropped_silently() {
     let mut lone = extended();
     let accepted = lone.accepts(1);
     lone.end.session.reset(lone.now, accepted, ResetCode::CANCELLED, "").unwrap();
-    lone.hears();
-    lone.says_data(1, b"late");
-    lone.says(1, Body::Credit { bytes: 5 });
-    lone.says(1, Body::Finish);
-    lone.says(1, Body::Reset { code: ResetCode::CANCELLED, text: String::new() });
+    lone.receives();
+    lone.sends_data(1, b"late");
+    lone.sends(1, Body::Credit { bytes: 5 });
+    lone.sends(1, Body::Finish);
+    lone.sends(1, Body::Reset { code: ResetCode::CANCELLED, text: String::new() });
     assert!(lone.fault().is_none());
-    assert!(lone.hears().is_empty());
+    assert!(lone.receives().is_empty());
     lone.assert_even_after_the_transport();
 }
 
+/// P5.6.
 #[test]
 fn data_keeps_to_the_credit() {
     let mut lone = Lone::new(
@@ -188,36 +200,39 @@ fn data_keeps_to_the_credit() {
         config(|config| config.limits.initial_window = 2048),
     );
     lone.accepts(1);
-    lone.says_data(1, &[0; 2048]);
+    lone.sends_data(1, &[0; 2048]);
     assert!(lone.fault().is_none());
-    lone.says_data(1, &[0; 1]);
+    lone.sends_data(1, &[0; 1]);
     assert_eq!(lone.end.read(lone.now, id(1)), [0; 2048], "what was within it is kept");
     assert_eq!(lone.end.cause(id(1)), Some(Cause::SessionEnded));
     assert_fault(lone, &ProtocolViolation::CreditExceeded(id(1)));
 }
 
+/// P5.6.
 #[test]
 fn data_keeps_to_the_largest_message() {
     let mut lone = extended();
     lone.accepts(1);
     let max = SessionConfig::default().limits.max_data;
-    lone.says_data(1, &vec![0; max]);
+    lone.sends_data(1, &vec![0; max]);
     assert!(lone.fault().is_none());
-    lone.says_data(1, &vec![0; max + 1]);
+    lone.sends_data(1, &vec![0; max + 1]);
     assert_fault(lone, &ProtocolViolation::DataTooLong(id(1)));
 }
 
+/// P5.6.
 #[test]
 fn credit_does_not_overflow() {
     let mut lone = extended();
     lone.accepts(1);
     let most = u64::try_from(i64::MAX).unwrap();
-    lone.says(1, Body::Credit { bytes: most });
+    lone.sends(1, Body::Credit { bytes: most });
     assert_eq!(lone.end.write(lone.now, id(1), &[0; 100]), 100);
-    lone.says(1, Body::Credit { bytes: most });
+    lone.sends(1, Body::Credit { bytes: most });
     assert_fault(lone, &ProtocolViolation::CreditOverflow(id(1)));
 }
 
+/// P5.5.
 #[test]
 fn nothing_follows_a_finish() {
     for body in [Body::Finish, Body::Data { deadline: 0, payload: Bytes::from_static(b"x") }] {
@@ -227,35 +242,38 @@ fn nothing_follows_a_finish() {
             if accept_first {
                 lone.end.session.accept(lone.now, id(1)).unwrap();
             }
-            lone.says(1, Body::Finish);
-            lone.says(1, body.clone());
+            lone.sends(1, Body::Finish);
+            lone.sends(1, body.clone());
             let violation = LifecycleViolation::AfterFinish;
             assert_fault(lone, &ProtocolViolation::Lifecycle { id: id(1), violation });
         }
     }
 }
 
+/// P5.5.
 #[test]
 fn nothing_precedes_an_opened() {
     for body in [Body::Finish, Body::Data { deadline: 0, payload: Bytes::from_static(b"x") }] {
         let mut lone = extended();
         lone.end.session.open(lone.now, TARGET, None).unwrap();
-        lone.hears();
-        lone.says(2, body);
+        lone.receives();
+        lone.sends(2, body);
         let violation = LifecycleViolation::BeforeOpened;
         assert_fault(lone, &ProtocolViolation::Lifecycle { id: id(2), violation });
     }
 }
 
+/// P5.5.
 #[test]
 fn an_end_does_not_open_what_it_dialled_itself() {
     let mut lone = extended();
     lone.dials(1);
-    lone.says(1, Body::Opened);
+    lone.sends(1, Body::Opened);
     let violation = LifecycleViolation::UnexpectedOpened;
     assert_fault(lone, &ProtocolViolation::Lifecycle { id: id(1), violation });
 }
 
+/// P5.17.
 #[test]
 fn messages_of_the_base_dialect_are_a_fault_between_ends_of_ours() {
     let bodies = [
@@ -267,23 +285,25 @@ fn messages_of_the_base_dialect_are_a_fault_between_ends_of_ours() {
     for (body, name) in bodies {
         let mut lone = extended();
         lone.accepts(1);
-        lone.says(1, body);
+        lone.sends(1, body);
         assert_fault(lone, &ProtocolViolation::NotAllowed(name));
     }
 }
 
+/// P2.2.
 #[test]
 fn what_a_go_end_does_not_know_it_ignores() {
     let mut lone = base();
     lone.accepts(1);
     for body in [Body::Opened, Body::Finish, Body::Credit { bytes: 1 }, Body::Settings(SETTINGS)] {
-        lone.says(1, body);
+        lone.sends(1, body);
     }
-    lone.says(1, Body::Unknown { kind: 1000 });
+    lone.sends(1, Body::Unknown { kind: 1000 });
     assert!(lone.fault().is_none());
-    assert!(lone.hears().is_empty());
+    assert!(lone.receives().is_empty());
 }
 
+/// P2.1.
 #[test]
 fn bytes_that_are_no_message_end_the_session() {
     for dialect in DIALECTS {
@@ -298,6 +318,7 @@ fn bytes_that_are_no_message_end_the_session() {
     assert_fault(lone, &ProtocolViolation::InvalidTransport("a text message".into()));
 }
 
+/// P2.3.
 #[test]
 fn y5_an_oversized_first_message_ends_the_session() {
     let config = config(|config| config.limits.max_message = 100_000);
@@ -308,6 +329,7 @@ fn y5_an_oversized_first_message_ends_the_session() {
     assert_fault(lone, &ProtocolViolation::InvalidMessage(fault));
 }
 
+/// P5.13.
 #[test]
 fn y5_answers_that_nobody_reads_are_bounded() {
     let config = config(|config| {
@@ -331,7 +353,7 @@ fn y5_answers_that_nobody_reads_are_bounded() {
     lone.end.takes = false;
     let mut number = 1;
     while lone.fault().is_none() {
-        lone.says_data(number, b"x");
+        lone.sends_data(number, b"x");
         number += 1;
         assert!(lone.end.session.ledger().queued_control <= 52);
     }
@@ -339,18 +361,20 @@ fn y5_answers_that_nobody_reads_are_bounded() {
     assert_fault(lone, &ProtocolViolation::AnswersUnread(51));
 }
 
+/// P5.9, P5.13.
 #[test]
 fn y5_pings_that_nobody_reads_the_answers_of_make_nothing_grow() {
     let mut lone = extended();
     lone.end.takes = false;
     for number in 0..10_000_u64 {
-        lone.says(0, Body::Ping { opaque: number.to_be_bytes() });
+        lone.sends(0, Body::Ping { opaque: number.to_be_bytes() });
     }
     assert_eq!(lone.end.session.ledger().queued_control, 1);
     lone.end.takes = true;
-    assert_eq!(lone.hears(), [(0, Body::Pong { opaque: 9999_u64.to_be_bytes() })]);
+    assert_eq!(lone.receives(), [(0, Body::Pong { opaque: 9999_u64.to_be_bytes() })]);
 }
 
+/// P5.13.
 #[test]
 fn announcements_of_our_own_are_not_held_against_the_peer() {
     for dialect in DIALECTS {
@@ -367,7 +391,7 @@ fn announcements_of_our_own_are_not_held_against_the_peer() {
         lone.dials(2);
         assert!(lone.fault().is_none(), "{dialect:?}: {:?}", lone.fault());
         lone.end.takes = true;
-        assert_eq!(lone.hears().len(), 100);
+        assert_eq!(lone.receives().len(), 100);
         lone.assert_even_after_the_transport();
     }
 }
@@ -381,49 +405,53 @@ fn announcements_of_the_same_client_do_not_pile_up() {
         lone.end.session.announce(lone.now, route.clone(), round % 2 == 0).unwrap();
     }
     lone.end.takes = true;
-    assert_eq!(lone.hears(), [(0, Body::AddClient(route))]);
+    assert_eq!(lone.receives(), [(0, Body::AddClient(route))]);
 }
 
+/// P4.11.
 #[test]
 fn data_for_the_same_missing_connection_is_answered_once() {
     let mut lone = base();
     lone.end.takes = false;
     for _ in 0..1000 {
-        lone.says_data(7, b"x");
-        lone.says_data(9, b"x");
+        lone.sends_data(7, b"x");
+        lone.sends_data(9, b"x");
     }
     assert_eq!(lone.end.session.ledger().queued_control, 2);
     lone.end.takes = true;
     let error = |number| (number, Body::Error { text: "connection not found".into() });
-    assert_eq!(lone.hears(), [error(7), error(9)]);
+    assert_eq!(lone.receives(), [error(7), error(9)]);
 }
 
+/// P4.11.
 #[test]
 fn data_for_a_connection_of_ours_that_is_gone_is_not_answered() {
     let mut lone = base();
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.hears();
+    lone.receives();
     lone.end.release(lone.now, ours);
-    lone.hears();
-    lone.says_data(ours.get(), b"late");
-    assert!(lone.hears().is_empty(), "it was told already");
+    lone.receives();
+    lone.sends_data(ours.get(), b"late");
+    assert!(lone.receives().is_empty(), "it was told already");
 }
 
+/// P4.4.
 #[test]
 fn an_error_is_answered_once_and_its_echo_not_at_all() {
     let mut lone = base();
     lone.accepts(1);
     let error = Body::Error { text: "connection reset".into() };
-    lone.says(1, error.clone());
-    assert_eq!(lone.hears(), [(1, error.clone())]);
-    lone.says(1, error);
-    lone.says(1, Body::Error { text: "EOF".into() });
-    assert!(lone.hears().is_empty());
+    lone.sends(1, error.clone());
+    assert_eq!(lone.receives(), [(1, error.clone())]);
+    lone.sends(1, error);
+    lone.sends(1, Body::Error { text: "EOF".into() });
+    assert!(lone.receives().is_empty());
     assert_eq!(lone.end.retired[&id(1)].text, "connection reset");
     assert!(!lone.end.retired[&id(1)].complete);
     lone.assert_even_after_the_transport();
 }
 
+/// P6.2.
 #[test]
 fn routes_are_taken_from_trusted_ends_only() {
     let route = ClientRoute { client_key: "a/b".into(), session_key: 7 };
@@ -432,14 +460,15 @@ fn routes_are_taken_from_trusted_ends_only() {
         if trusted {
             lone.end.session.trust_routes();
         }
-        lone.says(0, Body::AddClient(route.clone()));
-        lone.says(0, Body::RemoveClient(route.clone()));
+        lone.sends(0, Body::AddClient(route.clone()));
+        lone.sends(0, Body::RemoveClient(route.clone()));
         let expected = usize::from(trusted);
         assert_eq!(lone.end.count(&Event::ClientAdded(route.clone())), expected);
         assert_eq!(lone.end.count(&Event::ClientRemoved(route.clone())), expected);
     }
 }
 
+/// P5.1.
 #[test]
 fn settings_out_of_range_in_the_configuration_do_not_reach_the_peer() {
     let config = config(|config| {
@@ -451,21 +480,22 @@ fn settings_out_of_range_in_the_configuration_do_not_reach_the_peer() {
         config.limits.send_budget = 0;
     });
     let mut lone = Lone::silent(Role::Connector, Dialect::Extended, config);
-    let heard = lone.hears();
+    let heard = lone.receives();
     let [(0, Body::Settings(settings))] = heard.as_slice() else { panic!("{heard:?}") };
     settings.check().unwrap();
-    // What was promised is kept.
-    lone.says(0, Body::Settings(SETTINGS));
+    // The announced limits hold.
+    lone.sends(0, Body::Settings(SETTINGS));
     let accepted = lone.accepts(2);
     let granted = usize::try_from(settings.initial_window).unwrap();
-    lone.says_data(2, &vec![0; granted]);
+    lone.sends_data(2, &vec![0; granted]);
     assert!(lone.fault().is_none(), "{:?}", lone.fault());
     assert_eq!(lone.end.read(lone.now, accepted).len(), granted);
-    // And there is room for what we have to say.
+    // And the own messages have capacity.
     assert_eq!(lone.end.write(lone.now, accepted, b"xy"), 1);
 }
 
 /// The server passes on what its users ask for: one of them must not end the session of all.
+/// P4.3, P5.14.
 #[test]
 fn a_target_that_cannot_be_read_is_one_refused_dial() {
     let long = [b"tcp/".as_slice(), &[b'a'; 1100]].concat();
@@ -480,12 +510,12 @@ fn a_target_that_cannot_be_read_is_one_refused_dial() {
             let open = lone.accepts(1);
             lone.end.take(lone.now, raw(3, target));
             assert_eq!(lone.fault(), None);
-            let heard = lone.hears();
+            let heard = lone.receives();
             let [(3, Body::Reset { text, .. } | Body::Error { text })] = heard.as_slice() else {
                 panic!("{heard:?}")
             };
             assert!(text.starts_with("the target"), "{text}");
-            lone.says_data(1, b"x");
+            lone.sends_data(1, b"x");
             assert_eq!(lone.end.read(lone.now, open), b"x");
             // The number is used up, and only the peer's own numbers are answered.
             lone.end.take(lone.now, raw(3, target));
@@ -508,7 +538,7 @@ fn texts_of_answers_that_nobody_reads_get_short() {
             lone.end.session.refuse(lone.now, dialled, ResetCode::DIAL_FAILED, &text).unwrap();
         }
         lone.end.takes = true;
-        let texts = lone.hears().into_iter().map(|(_, body)| match body {
+        let texts = lone.receives().into_iter().map(|(_, body)| match body {
             Body::Reset { text, .. } | Body::Error { text } => text.len(),
             other => panic!("{other:?}"),
         });
@@ -547,22 +577,24 @@ fn what_lags_far_behind_is_copied_out_of_the_read_buffers() {
     assert!((1 << 20..2 << 20).contains(&pinned), "{pinned}");
 }
 
+/// P6.1.
 #[test]
 fn a_route_that_replaces_another_is_announced_first() {
     let route = |session_key: i64| ClientRoute { client_key: "agent".into(), session_key };
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
     lone.end.session.announce(lone.now, route(1), true).unwrap();
-    assert_eq!(lone.hears(), [(0, Body::AddClient(route(1)))]);
+    assert_eq!(lone.receives(), [(0, Body::AddClient(route(1)))]);
     lone.end.takes = false;
     for session_key in 1..10_000 {
         lone.end.session.announce(lone.now, route(session_key + 1), true).unwrap();
         lone.end.session.announce(lone.now, route(session_key), false).unwrap();
     }
     lone.end.takes = true;
-    let heard = lone.hears();
+    let heard = lone.receives();
     assert_eq!(heard, [(0, Body::AddClient(route(10_000))), (0, Body::RemoveClient(route(1)))]);
 }
 
+/// P2.3.
 #[test]
 fn the_longest_data_that_is_allowed_is_never_too_long_a_message() {
     let config = config(|config| {
@@ -571,7 +603,7 @@ fn the_longest_data_that_is_allowed_is_never_too_long_a_message() {
     });
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config);
     let id = lone.accepts(1);
-    lone.says_data(1, &[7; 4096]);
+    lone.sends_data(1, &[7; 4096]);
     assert_eq!(lone.end.closed, None);
     assert_eq!(lone.end.read(lone.now, id).len(), 4096);
 }

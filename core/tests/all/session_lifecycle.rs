@@ -22,6 +22,7 @@ fn r7_an_idle_connection_holds_no_bytes_after_a_burst() {
     }
 }
 
+/// P4.1, P5.2.
 #[test]
 fn r10_both_ends_dial_and_their_connections_never_meet() {
     for dialect in DIALECTS {
@@ -43,6 +44,7 @@ fn r10_both_ends_dial_and_their_connections_never_meet() {
     }
 }
 
+/// P4.1.
 #[test]
 fn r10_a_go_end_may_dial_with_ids_of_either_parity_beside_ours() {
     for role in [Role::Connector, Role::Acceptor] {
@@ -50,7 +52,7 @@ fn r10_a_go_end_may_dial_with_ids_of_either_parity_beside_ours() {
         let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
         for mark in 1..6_u8 {
             let theirs = lone.accepts(mark.into());
-            lone.says_data(mark.into(), &[mark; 5]);
+            lone.sends_data(mark.into(), &[mark; 5]);
             assert_eq!(lone.end.read(lone.now, theirs), [mark; 5]);
         }
         assert!(ours.get() < 0);
@@ -60,6 +62,7 @@ fn r10_a_go_end_may_dial_with_ids_of_either_parity_beside_ours() {
     }
 }
 
+/// P5.7.
 #[test]
 fn r11_the_answer_after_a_finished_request_arrives() {
     let mut pair = Pair::new(Dialect::Extended);
@@ -79,6 +82,7 @@ fn r11_the_answer_after_a_finished_request_arrives() {
     pair.assert_quiet_then_close();
 }
 
+/// P4.5.
 #[test]
 fn r11_toward_a_go_end_a_finished_request_stays_readable_while_the_answer_comes() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
@@ -87,18 +91,19 @@ fn r11_toward_a_go_end_a_finished_request_stays_readable_while_the_answer_comes(
     lone.end.finish(lone.now, id);
     let data = Body::Data { deadline: 0, payload: Bytes::from_static(b"request") };
     let connect = Body::Connect { deadline: 15_000, target: TARGET.into() };
-    assert_eq!(lone.hears(), [(-2, connect), (-2, data)], "and no end of it");
+    assert_eq!(lone.receives(), [(-2, connect), (-2, data)], "and no end of it");
     for _ in 0..5 {
         lone.wait(seconds(20));
-        lone.says_data(-2, b"answer");
+        lone.sends_data(-2, b"answer");
         assert_eq!(lone.end.read(lone.now, id), b"answer");
     }
-    lone.says(-2, Body::Error { text: "EOF".into() });
+    lone.sends(-2, Body::Error { text: "EOF".into() });
     assert_eq!(lone.end.cause(id), Some(Cause::RemoteClosed));
     assert!(lone.end.retired[&id].complete);
     lone.assert_even_after_the_transport();
 }
 
+/// P4.2, P5.4.
 #[test]
 fn r13_a_refused_dial_ends_nothing_else() {
     for dialect in DIALECTS {
@@ -149,6 +154,7 @@ fn r18_the_end_of_a_connection_is_told_however_long_ago_it_was_opened() {
     }
 }
 
+/// P4.4, P5.7.
 #[test]
 fn r19_the_bytes_ahead_of_an_end_of_file_are_read() {
     for dialect in DIALECTS {
@@ -165,6 +171,7 @@ fn r19_the_bytes_ahead_of_an_end_of_file_are_read() {
     }
 }
 
+/// P5.7.
 #[test]
 fn r19_the_bytes_ahead_of_a_reset_are_read_and_it_is_no_end_of_file() {
     for dialect in DIALECTS {
@@ -192,6 +199,7 @@ fn r19_the_bytes_ahead_of_a_reset_are_read_and_it_is_no_end_of_file() {
     }
 }
 
+/// P5.8.
 #[test]
 fn n1_a_reset_follows_what_was_written_before_it() {
     for dialect in DIALECTS {
@@ -227,6 +235,7 @@ fn n1_a_reset_follows_what_was_written_before_it() {
     }
 }
 
+/// P5.8.
 #[test]
 fn n1_a_reset_follows_the_end_of_file_before_it() {
     let mut pair = Pair::new(Dialect::Extended);
@@ -245,6 +254,7 @@ fn n1_a_reset_follows_the_end_of_file_before_it() {
     pair.assert_quiet_then_close();
 }
 
+/// P5.8.
 #[test]
 fn n1_a_reset_does_not_wait_for_ever_behind_what_the_transport_does_not_take() {
     for dialect in DIALECTS {
@@ -282,11 +292,12 @@ fn the_unread_bytes_of_an_ended_connection_go_with_its_handle() {
     }
 }
 
+/// P5.4.
 #[test]
 fn r20_a_dial_dropped_at_any_moment_is_over_at_both_ends() {
     for dialect in DIALECTS {
-        // Before its Connect is sent, while that is on its way, while the remote dials, while
-        // the answer is on its way.
+        // Before its Connect is sent, while it is in flight, while the remote dials, while the
+        // answer is in flight.
         for moment in 0..4 {
             let mut pair = Pair::new(dialect);
             let id = pair.open(Role::Acceptor);
@@ -352,6 +363,7 @@ fn r21_closing_from_both_ends_at_once_counts_once_at_each() {
     }
 }
 
+/// P5.3.
 #[test]
 fn k1_an_answer_that_comes_after_the_dial_was_given_up_leaves_nothing() {
     let mut pair = Pair::new(Dialect::Extended);
@@ -451,6 +463,7 @@ fn y4_dropped_connections_never_reach_the_limit() {
     }
 }
 
+/// P5.7.
 #[test]
 fn c2_the_first_end_of_file_leaves_the_other_direction_open() {
     let mut pair = Pair::new(Dialect::Extended);
@@ -466,6 +479,7 @@ fn c2_the_first_end_of_file_leaves_the_other_direction_open() {
     pair.assert_quiet_then_close();
 }
 
+/// P5.7.
 #[test]
 fn t1_both_directions_see_their_end_of_file_without_a_timer() {
     let mut pair = Pair::new(Dialect::Extended);
@@ -526,22 +540,23 @@ fn the_words_of_an_end_are_kept_while_bytes_wait() {
     let list = Body::Sync { newest: id, ids: Vec::new() };
     let message =
         watertight_core::wire::Message::new(crate::support::id(0), list).encode().to_bytes();
-    pair.server.take(pair.now, crate::support::Item::Message(message));
+    pair.server.take(pair.now, watertight_core::testkit::Item::Message(message));
     pair.server.read(pair.now, id);
     assert_eq!(pair.server.cause(id), Some(Cause::NotListed));
     assert_eq!(pair.server.retired[&id].text, "the remote does not list it");
 }
 
+/// P4.4.
 #[test]
 fn a_graceful_close_before_the_accept_delivers_what_came() {
     for early_read in [false, true] {
         let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
         let id = lone.dials(4);
-        lone.says_data(4, b"hello");
-        lone.says(4, Body::Error { text: "EOF".into() });
-        // The Go end may say more than once that it is over.
-        lone.says(4, Body::Error { text: "EOF".into() });
-        lone.says(4, Body::Error { text: "closed".into() });
+        lone.sends_data(4, b"hello");
+        lone.sends(4, Body::Error { text: "EOF".into() });
+        // The Go end may report the end more than once.
+        lone.sends(4, Body::Error { text: "EOF".into() });
+        lone.sends(4, Body::Error { text: "closed".into() });
         if early_read {
             assert_eq!(lone.end.read(lone.now, id), b"hello");
         }
@@ -560,33 +575,35 @@ fn a_graceful_close_before_the_accept_delivers_what_came() {
 fn a_graceful_close_before_the_accept_is_an_end_of_file_for_who_read_all() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
     let id = lone.dials(4);
-    lone.says_data(4, b"hello");
+    lone.sends_data(4, b"hello");
     assert_eq!(lone.end.read(lone.now, id), b"hello");
-    lone.says(4, Body::Error { text: "EOF".into() });
+    lone.sends(4, Body::Error { text: "EOF".into() });
     assert!(lone.end.retired[&id].complete);
-    assert_eq!(lone.hears(), [(4, Body::Error { text: "EOF".into() })]);
+    assert_eq!(lone.receives(), [(4, Body::Error { text: "EOF".into() })]);
     lone.assert_even_after_the_transport();
 }
 
+/// P5.5.
 #[test]
 fn opened_is_reported_once() {
     // A second Opened breaks the protocol, also when the connection is over.
     for over in [false, true] {
         let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
         let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
-        lone.hears();
-        lone.says(2, Body::Opened);
-        lone.says_data(2, b"unread");
+        lone.receives();
+        lone.sends(2, Body::Opened);
+        lone.sends_data(2, b"unread");
         if over {
-            lone.says(2, Body::Reset { code: ResetCode::CANCELLED, text: String::new() });
+            lone.sends(2, Body::Reset { code: ResetCode::CANCELLED, text: String::new() });
         }
-        lone.says(2, Body::Opened);
+        lone.sends(2, Body::Opened);
         assert_eq!(lone.end.count(&Event::Opened(id)), 1, "over: {over}");
         assert!(lone.fault().is_some());
         lone.assert_even_after_the_transport();
     }
 }
 
+/// P4.3, P5.14.
 #[test]
 fn targets_that_the_other_end_would_cut_are_not_sent() {
     let long = "tcp/".to_string() + &"x".repeat(263);
@@ -598,6 +615,7 @@ fn targets_that_the_other_end_would_cut_are_not_sent() {
     assert!(pair.server.session.open(pair.now, &long, None).is_ok());
 }
 
+/// P4.10.
 #[test]
 fn what_would_end_a_remotedialer_ends_session_is_not_sent() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, SessionConfig::default());
@@ -609,19 +627,20 @@ fn what_would_end_a_remotedialer_ends_session_is_not_sent() {
         lone.end.session.announce(now, route(key), true).unwrap_err();
     }
     lone.end.session.announce(now, route(&"k".repeat(99)), true).unwrap_err();
-    assert!(lone.hears().is_empty());
+    assert!(lone.receives().is_empty());
     lone.end.session.announce(now, route(&"k".repeat(98)), true).unwrap();
-    assert_eq!(lone.hears().len(), 1);
+    assert_eq!(lone.receives().len(), 1);
     lone.assert_even_after_the_transport();
 }
 
+/// P4.5.
 #[test]
 fn half_closed_connections_toward_a_remotedialer_end_make_room_for_others() {
     let few = config(|config| config.limits.max_connections = 2);
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, few);
     let ids = [(); 2].map(|()| {
         let id = lone.end.session.open(lone.now, TARGET, None).unwrap();
-        lone.hears();
+        lone.receives();
         id
     });
     assert_eq!(
@@ -637,11 +656,11 @@ fn half_closed_connections_toward_a_remotedialer_end_make_room_for_others() {
     lone.end.poll_events();
     assert_eq!(lone.end.cause(ids[1]), Some(Cause::LingerTimeout));
     assert_eq!(lone.end.cause(ids[0]), None);
-    // The remote's dials find room as well.
-    lone.hears();
+    // The remote's dials find capacity as well.
+    lone.receives();
     lone.dials(1);
     assert_eq!(lone.end.cause(ids[0]), Some(Cause::LingerTimeout));
-    let heard = lone.hears();
+    let heard = lone.receives();
     assert_eq!(heard, [(ids[0].get(), Body::Error { text: "EOF".into() })]);
     lone.assert_even_after_the_transport();
 }
@@ -654,10 +673,10 @@ fn no_room_is_made_for_a_dial_that_is_refused_anyway() {
     });
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, few);
     let half_closed = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.hears();
+    lone.receives();
     lone.end.session.finish(lone.now, half_closed).unwrap();
     lone.dials(1);
-    lone.hears();
+    lone.receives();
     let refused = |lone: &mut Lone, target: &str| {
         let refused = lone.end.session.open(lone.now, target, None).unwrap_err();
         lone.end.poll_events();
@@ -668,7 +687,7 @@ fn no_room_is_made_for_a_dial_that_is_refused_anyway() {
     let dialled = |lone: &mut Lone, number, why: &str| {
         lone.dials(number);
         assert_eq!(lone.end.cause(half_closed), None, "{why}");
-        assert_eq!(lone.hears(), [(number, Body::Error { text: why.into() })]);
+        assert_eq!(lone.receives(), [(number, Body::Error { text: why.into() })]);
     };
     dialled(&mut lone, 2, "too many dials in flight");
     lone.end.session.drain(lone.now, "", seconds(60));
@@ -693,7 +712,7 @@ fn dials_and_connections_have_their_limits_at_both_ends() {
         let mut pair = Pair::with_each(dialect, few.clone(), config(|_| {}));
         let dials = [(); 3].map(|()| pair.open(Role::Acceptor));
         pair.run();
-        assert_eq!(pair.agent.session.ledger().dialing, 2, "{dialect:?}");
+        assert_eq!(pair.agent.session.ledger().inbound_dials, 2, "{dialect:?}");
         assert_eq!(pair.server.retired[&dials[2]].text, "too many dials in flight");
         for id in &dials[..2] {
             let now = pair.now;
@@ -726,6 +745,7 @@ fn a_dial_is_not_sent_into_a_transport_that_does_not_keep_up() {
     pair.open(Role::Acceptor);
 }
 
+/// P5.4.
 #[test]
 fn an_opener_says_how_long_it_waits() {
     let mut pair = Pair::new(Dialect::Extended);
@@ -772,6 +792,7 @@ fn calls_that_a_connection_is_not_ready_for_change_nothing() {
     assert_eq!(pair.server.count(&Event::Opened(id)), 1);
 }
 
+/// P1.4.
 #[test]
 fn long_words_are_shortened_for_the_other_end() {
     let words = "ü".repeat(1 << 20);
@@ -785,10 +806,10 @@ fn long_words_are_shortened_for_the_other_end() {
         session.refuse(now, dialled, ResetCode::DIAL_FAILED, &words).unwrap();
         session.drain(now, &words, seconds(1));
         lone.end.poll_events();
-        let mut said = lone.hears_raw();
+        let mut said = lone.receives_raw();
         assert!(said.len() >= 2, "{dialect:?}");
         lone.end.session.close(now, GoAwayCode::SHUTDOWN, &words);
-        said.extend(lone.hears_raw());
+        said.extend(lone.receives_raw());
         for message in said {
             assert!(message.len() < 1100, "{dialect:?}: {}", message.len());
             assert!(message.ends_with("ü".as_bytes()), "whole characters");
@@ -797,6 +818,7 @@ fn long_words_are_shortened_for_the_other_end() {
     }
 }
 
+/// P4.4.
 #[test]
 fn a_reset_is_not_taken_for_a_graceful_end_whatever_its_words() {
     for dialect in DIALECTS {
@@ -836,4 +858,22 @@ fn bytes_that_nobody_will_read_are_not_kept() {
         pair.agent.release(pair.now, id);
         pair.assert_quiet_then_close();
     }
+}
+
+/// A dial whose opener has closed is retired by the accept, which wakes nobody afterwards.
+#[test]
+fn no_event_follows_the_last_one() {
+    let mut pair = Pair::new(Dialect::Base);
+    let id = pair.open(Role::Acceptor);
+    pair.server.write(pair.now, id, b"x");
+    pair.server.finish(pair.now, id);
+    pair.run();
+    assert_eq!(pair.agent.write(pair.now, id, b"x"), 0);
+    pair.server.release(pair.now, id);
+    pair.run();
+    assert_eq!(pair.agent.read(pair.now, id), b"x");
+    pair.agent.session.accept(pair.now, id).unwrap();
+    pair.agent.poll_events();
+    assert_eq!(pair.agent.cause(id), Some(Cause::RemoteClosed));
+    pair.assert_quiet_then_close();
 }

@@ -33,7 +33,7 @@ fn s10_windows_go_back_and_grow_again() {
     pair.run();
     pair.stuff(Role::Connector, id, 4 * MIB);
     assert!(pair.server.session.ledger().bytes_received <= first as u64);
-    // A connection that begins now is in no worse place, and everything goes on.
+    // A connection that begins now has as much, and all continue.
     assert!(taken_unread(&mut pair) <= first + room);
     let other = pair.connect();
     assert_same(&pair.stream(Role::Connector, other, &pattern(0, MIB)), &pattern(0, MIB));
@@ -56,7 +56,7 @@ fn s10_applications_have_room_for_one_message_in_each_connection() {
             let blocked = pair.agent.session.write(pair.now, id, &mut more);
             assert_eq!(blocked, Err(WriteError::Blocked));
         }
-        // Nobody reads the first one, and the others go on.
+        // Nobody reads the first one, and the others continue.
         pair.agent.takes = true;
         pair.run();
         for id in &ids[1..] {
@@ -73,14 +73,14 @@ fn s10_applications_have_room_for_one_message_in_each_connection() {
 fn s10_a_remotedialer_end_is_paused_sooner() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     let id = lone.accepts(1);
-    lone.says_data(1, &vec![1; MIB / 2]);
-    assert!(lone.hears().is_empty());
+    lone.sends_data(1, &vec![1; MIB / 2]);
+    assert!(lone.receives().is_empty());
     lone.end.session.set_short_of_memory(lone.now, true);
-    lone.says_data(1, &[1]);
-    assert_eq!(lone.hears(), [(1, Body::Pause)]);
+    lone.sends_data(1, &[1]);
+    assert_eq!(lone.receives(), [(1, Body::Pause)]);
     lone.end.session.set_short_of_memory(lone.now, false);
     lone.end.read(lone.now, id);
-    assert_eq!(lone.hears(), [(1, Body::Resume)]);
+    assert_eq!(lone.receives(), [(1, Body::Resume)]);
 }
 
 #[test]

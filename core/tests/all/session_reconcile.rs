@@ -13,21 +13,21 @@ fn list_of(heard: &[(i64, Body)]) -> Option<Vec<i64>> {
     })
 }
 
-/// Waits until the session has said what it has.
+/// Waits until the session has sent its list.
 fn next_list(lone: &mut Lone) -> Vec<i64> {
     for _ in 0..70 {
         lone.now = lone.now + seconds(1);
         lone.end.session.handle_transport_ping(lone.now);
         lone.end.session.handle_timeout(lone.now);
         lone.end.poll_events();
-        if let Some(list) = list_of(&lone.hears()) {
+        if let Some(list) = list_of(&lone.receives()) {
             return list;
         }
     }
     panic!("no list");
 }
 
-/// The connector says what it has, every 20 seconds, and answers pings at once.
+/// The connector sends its list every 20 seconds, and answers pings at once.
 fn lists(lone: &mut Lone, numbers: &[i64], times: usize) {
     for _ in 0..times {
         late_lists(lone, numbers, 1);
@@ -38,7 +38,7 @@ fn lists(lone: &mut Lone, numbers: &[i64], times: usize) {
 /// The same of one whose answers stand behind minutes of data.
 fn late_lists(lone: &mut Lone, numbers: &[i64], times: usize) {
     for _ in 0..times {
-        lone.says(0, Body::SyncConnections { ids: ids(numbers) });
+        lone.sends(0, Body::SyncConnections { ids: ids(numbers) });
         lone.wait(seconds(20));
     }
 }
@@ -47,6 +47,7 @@ fn ids(numbers: &[i64]) -> Vec<ConnectionId> {
     numbers.iter().map(|number| id(*number)).collect()
 }
 
+/// P5.11.
 #[test]
 fn two_right_ends_never_lose_a_connection_to_reconciliation() {
     for dialect in DIALECTS {
@@ -75,19 +76,21 @@ fn two_right_ends_never_lose_a_connection_to_reconciliation() {
     }
 }
 
+/// P4.12.
 #[test]
 fn r9_a_go_acceptor_is_told_to_keep_the_dials_that_are_on_their_way() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
     lone.accepts(2);
     lone.accepts(3);
     let list = next_list(&mut lone);
-    // Go takes its ids one after another: 4, 5, … may be on their way.
+    // Go takes its ids one after another: 4, 5, … may be in flight.
     for number in [2, 3, 4, 5, 100, 500] {
         assert!(list.contains(&number), "{number}");
     }
     assert!(list.is_sorted());
 }
 
+/// P4.12.
 #[test]
 fn r9_as_many_dials_are_kept_as_came_since_the_last_list() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
@@ -97,7 +100,7 @@ fn r9_as_many_dials_are_kept_as_came_since_the_last_list() {
             newest += 1;
             let accepted = lone.accepts(newest);
             lone.end.release(lone.now, accepted);
-            lone.hears();
+            lone.receives();
         }
         let list = next_list(&mut lone);
         let after: Vec<_> = (newest + 1..=newest + listed).collect();
@@ -107,6 +110,7 @@ fn r9_as_many_dials_are_kept_as_came_since_the_last_list() {
     assert_eq!(next_list(&mut lone).len(), 512, "nothing came");
 }
 
+/// P4.12.
 #[test]
 fn r9_a_dial_that_a_later_one_has_overtaken_is_kept() {
     let mut lone = Lone::new(Role::Connector, Dialect::Base, config(|_| {}));
@@ -114,7 +118,7 @@ fn r9_a_dial_that_a_later_one_has_overtaken_is_kept() {
         let accepted = lone.accepts(number);
         if number == 1001 {
             lone.end.release(lone.now, accepted);
-            lone.hears();
+            lone.receives();
         }
     }
     let list = next_list(&mut lone);
@@ -122,13 +126,14 @@ fn r9_a_dial_that_a_later_one_has_overtaken_is_kept() {
     assert!(!list.contains(&1001), "it was here and is gone");
 }
 
+/// P4.12.
 #[test]
 fn r9_a_go_connector_must_leave_a_connection_out_for_longer_than_a_message_can_take() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     // The list was taken before these Connects, of either end, were heard.
     let theirs = lone.accepts(1);
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.hears();
+    lone.receives();
     lists(&mut lone, &[], 4);
     assert!(lone.end.retired.is_empty());
     lists(&mut lone, &[1, -2], 1);
@@ -141,11 +146,12 @@ fn r9_a_go_connector_must_leave_a_connection_out_for_longer_than_a_message_can_t
 }
 
 /// A session on a slow link lives for as long as its queue moves: its lists may be minutes old.
+/// P4.12.
 #[test]
 fn n3_a_list_counts_once_it_must_be_newer_than_the_connect() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.hears();
+    lone.receives();
     late_lists(&mut lone, &[], 10);
     assert_eq!((lone.end.cause(ours), &lone.end.closed), (None, &None));
     lone.answer_pings();
@@ -155,6 +161,7 @@ fn n3_a_list_counts_once_it_must_be_newer_than_the_connect() {
     assert_eq!(lone.end.cause(ours), Some(Cause::NotListed));
 }
 
+/// P4.12.
 #[test]
 fn r9_a_dial_that_has_not_left_yet_is_not_missed() {
     let config = config(|config| config.timing.stall = seconds(1000));
@@ -166,6 +173,7 @@ fn r9_a_dial_that_has_not_left_yet_is_not_missed() {
     assert_eq!(lone.end.closed, None);
 }
 
+/// P4.12.
 #[test]
 fn an_order_of_the_list_is_not_relied_upon() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
@@ -178,22 +186,23 @@ fn an_order_of_the_list_is_not_relied_upon() {
         message.extend_from_slice(&number.to_le_bytes());
     }
     for _ in 0..10 {
-        lone.end.take(lone.now, crate::support::Item::Message(message.clone().into()));
+        lone.end.take(lone.now, watertight_core::testkit::Item::Message(message.clone().into()));
         lone.wait(seconds(20));
     }
     assert!(lone.end.retired.is_empty());
     assert_eq!(lone.end.closed, None);
 }
 
+/// P4.12, P5.11.
 #[test]
 fn a_connection_that_only_one_end_has_is_closed() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let theirs = lone.accepts(1);
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.hears();
-    lone.says(2, Body::Opened);
-    lone.says_data(1, b"unread");
-    lone.says(0, Body::Sync { newest: id(2), ids: Vec::new() });
+    lone.receives();
+    lone.sends(2, Body::Opened);
+    lone.sends_data(1, b"unread");
+    lone.sends(0, Body::Sync { newest: id(2), ids: Vec::new() });
     assert_eq!(lone.end.cause(ours), Some(Cause::NotListed));
     assert_eq!(lone.end.cause(theirs), None, "its bytes can be read");
     assert_eq!(lone.end.read(lone.now, theirs), b"unread");
@@ -201,24 +210,26 @@ fn a_connection_that_only_one_end_has_is_closed() {
     lone.assert_even_after_the_transport();
 }
 
+/// P5.11.
 #[test]
 fn a_dial_that_the_other_end_has_not_heard_of_yet_is_not_missed() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let ours = lone.end.session.open(lone.now, TARGET, None).unwrap();
-    lone.hears();
-    lone.says(0, Body::Sync { newest: id(0), ids: Vec::new() });
+    lone.receives();
+    lone.sends(0, Body::Sync { newest: id(0), ids: Vec::new() });
     assert_eq!(lone.end.cause(ours), None);
 }
 
+/// P5.11.
 #[test]
 fn a_connection_that_is_complete_waits_for_its_reader_whatever_the_list_says() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Extended, config(|_| {}));
     let theirs = lone.accepts(1);
-    lone.says_data(1, b"the end");
-    lone.says(1, Body::Finish);
+    lone.sends_data(1, b"the end");
+    lone.sends(1, Body::Finish);
     lone.end.finish(lone.now, theirs);
-    lone.hears();
-    lone.says(0, Body::Sync { newest: id(0), ids: Vec::new() });
+    lone.receives();
+    lone.sends(0, Body::Sync { newest: id(0), ids: Vec::new() });
     assert_eq!(lone.end.read(lone.now, theirs), b"the end");
     assert_eq!(lone.end.cause(theirs), Some(Cause::Finished));
 }
@@ -227,8 +238,8 @@ fn a_connection_that_is_complete_waits_for_its_reader_whatever_the_list_says() {
 fn lists_without_end_over_a_connection_that_nobody_reads_are_survived() {
     let mut lone = Lone::new(Role::Acceptor, Dialect::Base, config(|_| {}));
     let theirs = lone.accepts(1);
-    lone.says_data(1, b"unread");
-    lone.says(1, Body::Error { text: "EOF".into() });
+    lone.sends_data(1, b"unread");
+    lone.sends(1, Body::Error { text: "EOF".into() });
     lists(&mut lone, &[], 1000);
     assert_eq!(lone.end.closed, None);
     assert_eq!(lone.end.read(lone.now, theirs), b"unread");
@@ -242,7 +253,7 @@ fn an_end_that_has_lost_everything_says_so() {
         let gone = lone.accepts(2);
         lone.end.session.reset(lone.now, gone, ResetCode::CANCELLED, "").unwrap();
         lone.end.poll_events();
-        lone.hears();
+        lone.receives();
         // The remote may have leaked it all the same, and this is how it learns.
         let list = next_list(&mut lone);
         assert!(!list.contains(&2), "{dialect:?}");
@@ -257,7 +268,7 @@ fn an_end_that_never_had_a_connection_says_nothing() {
             lone.now = lone.now + seconds(5);
             lone.end.session.handle_transport_ping(lone.now);
             lone.end.session.handle_timeout(lone.now);
-            assert_eq!(list_of(&lone.hears()), None);
+            assert_eq!(list_of(&lone.receives()), None);
         }
     }
 }

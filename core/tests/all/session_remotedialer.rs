@@ -1,26 +1,28 @@
-//! A session with a model of a remotedialer end: whatever the two applications do, every byte
-//! arrives, neither end holds more than its bound, and nobody sleeps for ever.
+//! A session with a model of a remotedialer end: every byte arrives, neither end holds more than
+//! its bound, and no writer sleeps forever, in any order of calls.
 
 use std::time::Duration;
 
 use crate::support::remotedialer::{FULL, Remotedialer};
-use crate::support::{End, Item, TARGET, assert_same, config, millis, pattern, seconds};
+use crate::support::{End, TARGET, assert_same, config, millis, pattern, seconds};
 use proptest::prelude::*;
+use watertight_core::testkit::Item;
 use watertight_core::wire::{Body, Dialect, GoAwayCode, Message, ResetCode};
 use watertight_core::{ConnectionId, Instant, Role, SessionConfig};
 
 const MIB: usize = 1 << 20;
 
-/// What a remotedialer end may be made to hold of one connection: what it holds by itself, what we
-/// had taken from our application when it said Pause, and what we send while it cannot say so.
+/// The most that a remotedialer end holds of one connection: its own bound, the bytes that this end
+/// had taken from the application when Pause arrived, and the bytes sent while it cannot send
+/// Pause.
 const MOST_THERE: usize = FULL + 256 * 1024 + 2 * MIB;
 
-/// Our session, theirs, one connection that we dialled, and two pipes.
+/// The session, the model, one connection that the session dialled, and two queues.
 struct Link {
     now: Instant,
     ours: End,
     theirs: Remotedialer,
-    /// What is on its way to them.
+    /// In flight to the model.
     pipe: std::collections::VecDeque<bytes::Bytes>,
     id: ConnectionId,
     written: usize,
@@ -66,14 +68,14 @@ impl Link {
         self.theirs.read(self.id, most);
     }
 
-    /// What we say leaves; it arrives later.
+    /// Sends what the session has; it arrives later.
     fn send(&mut self) {
         while let Some(item) = self.ours.transmit(self.now) {
             match item {
                 Item::Message(message) => self.pipe.push_back(message),
                 // It answers pings without looking at anything else.
                 Item::Ping(_) => self.ours.session.handle_transport_pong(self.now, b""),
-                Item::Pong(_) => {}
+                Item::Pong(_) | Item::End => {}
             }
         }
     }
@@ -142,7 +144,7 @@ impl Link {
         assert!(self.ours.retired.is_empty() && self.ours.closed.is_none());
     }
 
-    /// Either direction goes on at full speed, the other one idle.
+    /// Either direction continues at full speed, the other one idle.
     fn assert_goes_on(&mut self) {
         let (goal, until) = (self.written + 4 * MIB, self.now + seconds(3));
         while self.written < goal {
@@ -166,6 +168,7 @@ impl Link {
     }
 }
 
+/// P4.7.
 #[test]
 fn r1_a_target_that_writes_before_it_reads_is_not_stopped_by_its_own_fullness() {
     for role in [Role::Connector, Role::Acceptor] {
@@ -189,6 +192,7 @@ fn r1_a_target_that_writes_before_it_reads_is_not_stopped_by_its_own_fullness() 
     }
 }
 
+/// P4.7.
 #[test]
 fn r1_a_writer_that_fell_asleep_is_woken_when_its_reader_has_drained() {
     let mut link = Link::new(Role::Acceptor);
@@ -203,6 +207,7 @@ fn r1_a_writer_that_fell_asleep_is_woken_when_its_reader_has_drained() {
     link.assert_goes_on();
 }
 
+/// P4.7.
 #[test]
 fn r2_an_end_that_forgets_our_pause_is_told_again() {
     let mut link = Link::new(Role::Acceptor);
@@ -222,6 +227,7 @@ fn r2_an_end_that_forgets_our_pause_is_told_again() {
     link.assert_goes_on();
 }
 
+/// P4.7.
 #[test]
 fn r3_a_pause_that_our_resume_crossed_is_asked_about() {
     let mut link = Link::new(Role::Acceptor);
@@ -244,6 +250,7 @@ fn r3_a_pause_that_our_resume_crossed_is_asked_about() {
     link.assert_goes_on();
 }
 
+/// P4.7.
 #[test]
 fn probes_wait_for_a_reader_without_filling_it() {
     let mut link = Link::new(Role::Acceptor);
@@ -265,7 +272,7 @@ fn probes_wait_for_a_reader_without_filling_it() {
 #[test]
 fn an_application_with_nothing_to_say_does_not_probe() {
     let mut link = Link::new(Role::Acceptor);
-    // Exactly what there is room for, so that nobody waits.
+    // Exactly the free capacity, so that nobody waits.
     while let Ok(room) = link.ours.session.writable(link.now, link.id) {
         link.we_write(room.min(64 * 1024));
         link.carry();
@@ -288,6 +295,7 @@ fn an_application_with_nothing_to_say_does_not_probe() {
     link.assert_goes_on();
 }
 
+/// P4.7.
 #[test]
 fn r2_an_end_that_reads_and_writes_on_is_put_to_sleep_although_the_way_here_is_long() {
     let mut link = Link::new(Role::Acceptor);
@@ -306,7 +314,7 @@ fn r2_an_end_that_reads_and_writes_on_is_put_to_sleep_although_the_way_here_is_l
         }
         link.they_read(usize::MAX);
         link.they_write(8 * 1024);
-        // What they say arrives long after it was said.
+        // Messages of the model arrive long after they were sent.
         if link.theirs.outbox.len() > 20
             && let Some(message) = link.theirs.outbox.pop_front()
         {
@@ -319,11 +327,12 @@ fn r2_an_end_that_reads_and_writes_on_is_put_to_sleep_although_the_way_here_is_l
     link.assert_whole();
 }
 
+/// P4.7.
 #[test]
 fn an_end_that_cannot_say_that_it_is_full_is_sent_little_between_two_signs() {
     let mut link = Link::new(Role::Acceptor);
     for _ in 0..3 {
-        // We hold it, so that it would not say Pause.
+        // It is paused, so that it would not send Pause.
         for _ in 0..40 {
             link.they_write(32 * 1024);
             link.carry();
@@ -402,14 +411,14 @@ fn an_end_that_holds_one_that_has_finished_is_freed_at_once_and_once() {
     link.carry();
     link.we_read();
     assert_eq!(link.read.len(), 1000, "the answer of a target that has not read everything yet");
-    // One that says it again, as two ends of ours do that free each other, is not answered again.
+    // A repeated one, as two watertight ends send that resume each other, is not answered again.
     let pause = Message::new(link.id, Body::Pause).encode().to_bytes();
     link.ours.take(link.now, Item::Message(pause));
     link.send();
     assert!(link.pipe.is_empty());
 }
 
-/// Their writer asleep on the flag in each of the ways there are.
+/// The model's writer asleep on the flag, in each possible state.
 fn asleep(case: usize) -> Link {
     let mut link = Link::new(Role::Acceptor);
     if case == 0 {
@@ -430,6 +439,7 @@ fn asleep(case: usize) -> Link {
     link
 }
 
+/// P4.9.
 #[test]
 fn r6_no_writer_sleeps_on_when_its_connection_is_gone() {
     for case in 0..2 {

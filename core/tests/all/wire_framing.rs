@@ -1,4 +1,4 @@
-//! Messages on a byte stream, whatever the pieces in which it arrives.
+//! Messages on a byte stream that arrives in any pieces.
 
 use bytes::{Bytes, BytesMut};
 use watertight_core::wire::{InvalidFrame, MAX_FRAME, decode_frame, frame_prefix};
@@ -32,6 +32,7 @@ fn an_incomplete_message_stays_where_it_is() {
     }
 }
 
+/// P2.3.
 #[test]
 fn the_limit_is_the_longest_message() {
     let mut buffer = BytesMut::from(&*frame(&[1; 10]));
@@ -40,11 +41,13 @@ fn the_limit_is_the_longest_message() {
     assert_eq!(decode_frame(&mut buffer, 9), Err(error));
 }
 
+/// P3.2.
 #[test]
 fn an_empty_message_is_refused() {
     assert_eq!(decode(&[0]), Err(InvalidFrame::Empty));
 }
 
+/// P3.2.
 #[test]
 fn a_length_has_four_bytes_at_most() {
     assert_eq!(decode(&[0x80; 3]), Ok(None));
@@ -54,6 +57,7 @@ fn a_length_has_four_bytes_at_most() {
     assert_eq!(decode(&frame_prefix(MAX_FRAME)), Err(error));
 }
 
+/// P1.2.
 #[test]
 fn a_padded_length_is_refused() {
     assert_eq!(decode(&[0x81, 0x00, 1]), Err(InvalidFrame::PrefixPadded));

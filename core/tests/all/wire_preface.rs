@@ -24,6 +24,7 @@ fn after_magic(fields: &[u8]) -> Vec<u8> {
     [b"\0watertight?", fields].concat()
 }
 
+/// P3.4.
 #[test]
 fn the_bytes_are_as_documented() {
     assert_eq!(*hello().encode(), *b"\0watertight?\x01\x06edge-7\x06secret");
@@ -38,6 +39,7 @@ fn what_follows_stays_in_the_buffer() {
     assert_eq!(buffer, b"next"[..]);
 }
 
+/// P3.5.
 #[test]
 fn other_protocols_are_told_by_their_first_byte() {
     for start in [&b"G"[..], b"P", b"\x16", b"\x80"] {
@@ -46,11 +48,13 @@ fn other_protocols_are_told_by_their_first_byte() {
     assert_eq!(decode(b"\0wet"), Err(InvalidPreface::Magic { position: 2 }));
 }
 
+/// P3.5.
 #[test]
 fn an_end_that_meets_itself_notices() {
     assert_eq!(decode_reply(&hello().encode()), Err(InvalidPreface::Magic { position: 11 }));
 }
 
+/// P3.4.
 #[test]
 fn limits_hold_before_the_text_arrives() {
     let too_long = |field, length| InvalidPreface::TooLong { field, length, limit: 8 };
@@ -68,12 +72,14 @@ fn texts_at_the_limit_are_taken() {
     assert_eq!(decode(&longest.encode()), Ok(Some(longest)));
 }
 
+/// P3.4.
 #[test]
 fn texts_are_utf8() {
     let error = InvalidPreface::NotUtf8 { field: PrefaceField::ClientKey };
     assert_eq!(decode(&after_magic(b"\x01\x01\xff")), Err(error));
 }
 
+/// P1.2.
 #[test]
 fn numbers_are_short_and_not_padded() {
     let field = PrefaceField::Version;
@@ -84,6 +90,7 @@ fn numbers_are_short_and_not_padded() {
     assert_eq!(endless, Err(InvalidPreface::Varint { field, source }));
 }
 
+/// P3.4.
 #[test]
 fn a_status_has_sixteen_bits() {
     let error = InvalidPreface::Status { status: 65_536 };

@@ -1,4 +1,4 @@
-//! What the Go implementation sends is what this one reads, and what it would send itself.
+//! Messages that the Go implementation sent: this one reads them, and would send the same bytes.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,7 @@ use watertight_core::wire::{Body, ClientRoute, DecodeLimits, Dialect, Message};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
 
+/// P2.1.
 #[test]
 fn every_recorded_message_reads_as_it_was_understood() {
     each_message(|place, line, message| {
@@ -21,10 +22,11 @@ fn every_recorded_message_reads_as_it_was_understood() {
             "{place}"
         );
         assert_eq!(line.get("text").and_then(Value::as_str), text(&message.body).as_deref());
-        assert_eq!(line.get("ids").map(numbers), ids(&message.body), "{place}");
+        assert_eq!(line.get("ids").map(values), ids(&message.body), "{place}");
     });
 }
 
+/// P2.1.
 #[test]
 fn every_recorded_message_is_written_byte_for_byte() {
     each_message(|place, line, message| {
@@ -35,6 +37,7 @@ fn every_recorded_message_is_written_byte_for_byte() {
     });
 }
 
+/// P5.17.
 #[test]
 fn both_dialects_agree_on_the_base_protocol() {
     each_message(|place, line, message| {
@@ -98,7 +101,7 @@ fn unhex(value: &Value) -> Vec<u8> {
     starts.map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-fn numbers(value: &Value) -> Vec<i64> {
+fn values(value: &Value) -> Vec<i64> {
     value.as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect()
 }
 

@@ -15,10 +15,10 @@ use watertight_fuzz::lifecycle::{Bounds, Report, explore, missing};
 /// state.
 #[derive(Debug, Parser)]
 struct Args {
-    /// What the two ends speak; both dialects where it is not given.
+    /// The dialect of the two ends; both where it is not given.
     #[arg(long)]
     dialect: Option<Spoken>,
-    /// What is explored; all of these where it is not given.
+    /// The plan; all of them where it is not given.
     #[arg(long)]
     plan: Option<Plan>,
     /// The longest path.
@@ -55,7 +55,7 @@ enum Plan {
     Busy,
     /// One connection, a write in each direction and no deadline, on paths of any length.
     Whole,
-    /// The same with a deadline that comes at any moment, in a session that goes on.
+    /// The same with a deadline that comes at any moment, in a session that continues.
     Timed,
 }
 
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Explores the plans of a dialect, prints what there is to tell, and says whether everything holds.
+/// Explores the plans of a dialect and prints the results; whether everything holds.
 fn check(args: &Args, spoken: Spoken) -> bool {
     let plans = args.plan.map_or(Plan::value_variants().to_vec(), |plan| vec![plan]);
     let began = Instant::now();
@@ -104,7 +104,7 @@ fn explored(args: &Args, spoken: Spoken, plan: Plan) -> Option<Report> {
     }
 }
 
-/// An exploration that has become small would hold for want of what could break.
+/// An exploration that has become small proves little.
 fn is_enough(spoken: Spoken, states: usize, reached: &BTreeSet<String>) -> bool {
     let missing = missing(spoken.dialect(), reached);
     if !missing.is_empty() {

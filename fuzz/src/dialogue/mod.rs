@@ -1,6 +1,6 @@
 //! Two ends, a link between them and everything that the simulation's core world knows, played by the fuzzer:
-//! the bytes are the dice of the simulation's own generator, so each input is a legal schedule, and a little
-//! change of the bytes is a little change of the schedule.
+//! the bytes are the random numbers of the simulation's own generator, so each input is a legal schedule, and
+//! a little change of the bytes is a little change of the schedule.
 
 mod tape;
 
@@ -30,12 +30,12 @@ pub fn check(schedule: &Schedule) {
 
 /// A file of the simulation.
 fn file(schedule: Schedule, found: Option<Violation>) -> String {
-    let (about, world, specimen) = (String::new(), World::Core, None);
-    let case = Case { about, world, specimen, found, schedule };
+    let (about, world, seeded_bug) = (String::new(), World::Core, None);
+    let case = Case { about, world, seeded_bug, found, schedule };
     serde_json::to_string(&case).unwrap_or_else(|error| format!("no file: {error}"))
 }
 
-/// The schedule whose dice these bytes are. Where they end, every throw shows the least: nothing more
+/// The schedule whose random numbers these bytes are. Where they end, every number is the least: nothing more
 /// happens.
 #[must_use]
 pub fn schedule(input: &[u8]) -> Schedule {

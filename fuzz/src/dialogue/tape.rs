@@ -1,14 +1,14 @@
-//! Throws of dice as bytes, as `arbitrary` reads them: as many bytes for each as the range asks for.
+//! Random numbers as bytes, as `arbitrary` reads them: as many bytes for each as the range asks for.
 
 use std::ops::RangeInclusive;
 
 use arbitrary::Unstructured;
 
-/// Reads throws.
+/// Reads numbers.
 pub(super) struct Reader<'a>(Unstructured<'a>);
 
 impl<'a> Reader<'a> {
-    /// The seed of the dice that are thrown while the schedule runs comes first: they have no tape.
+    /// The seed of the random numbers that are drawn while the schedule runs comes first: they have no tape.
     pub(super) fn new(bytes: &'a [u8]) -> (u64, Self) {
         let mut reader = Self(Unstructured::new(bytes));
         (reader.next(0..=SEEDS), reader)
@@ -23,7 +23,7 @@ impl<'a> Reader<'a> {
 /// Seeds are small, so that they take no more bytes than they are worth.
 const SEEDS: u64 = u16::MAX as u64;
 
-/// Writes throws.
+/// Writes numbers.
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {

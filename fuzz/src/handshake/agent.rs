@@ -9,15 +9,15 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watertight::{Agent, AgentBuilder, AgentStatus, Endpoint};
 
-use super::{Case, SOCKET, Toward, check_length, talk};
+use super::{Handshake, SOCKET, Toward, check_length, talk};
 
 /// Stands in an answer for what proves that the request was read.
 const PLACE: &[u8] = b"KEY";
 
-/// A server's words that an agent shows: what it cuts them to, and what it says itself.
+/// The length of a server's text that an agent shows: its own limit, and its own text.
 const REASON: usize = 4096;
 
-pub(super) async fn web_socket(case: &Case<'_>) {
+pub(super) async fn web_socket(case: &Handshake<'_>) {
     let endpoint = endpoint("ws://server/connect");
     let builder = Agent::builder(endpoint, "edge");
     let extended = case.toward == Toward::WebSocketAgent;
@@ -30,7 +30,7 @@ pub(super) async fn web_socket(case: &Case<'_>) {
     .await;
 }
 
-pub(super) async fn byte_stream(case: &Case<'_>) {
+pub(super) async fn byte_stream(case: &Handshake<'_>) {
     let builder = Agent::builder(endpoint("tcp://server:1"), "edge");
     connect(builder, |io| async move {
         check_length(&talk(io, case.bytes, case).await, case);
@@ -38,7 +38,7 @@ pub(super) async fn byte_stream(case: &Case<'_>) {
     .await;
 }
 
-/// Lets an agent connect once to somebody who does as `answer` says.
+/// Lets an agent connect once to a remote that acts by `answer`.
 async fn connect<F: Future<Output = ()>>(
     builder: AgentBuilder,
     answer: impl FnOnce(DuplexStream) -> F,
@@ -60,7 +60,7 @@ async fn connect<F: Future<Output = ()>>(
         .start();
     let mut status = agent.status();
     let Ok(io) = connecting.await else { panic!("the agent does not connect") };
-    // It comes back in the end, whatever it was told.
+    // It comes back in the end, after any answer.
     let waiting = status.wait_for(|status| matches!(status, AgentStatus::Waiting { .. }));
     let (waiting, ()) = tokio::join!(waiting, answer(io));
     let Ok(AgentStatus::Waiting { reason, .. }) = waiting.as_deref() else {
@@ -82,7 +82,7 @@ async fn read_request(io: &mut DuplexStream) -> Vec<u8> {
     request
 }
 
-/// The answer with the proof in the places that it has for it.
+/// The answer, with the proof at its `KEY` marks.
 fn prove(answer: &[u8], request: &[u8]) -> Vec<u8> {
     let request = String::from_utf8_lossy(request);
     let headers = request.lines().filter_map(|line| line.split_once(": "));

@@ -1,11 +1,11 @@
 //! Anything instead of a handshake: toward a real server that waits for an upgrade or a preface, on one
-//! socket or on many, and toward a real agent that waits for the answer. Whatever comes, in whatever pieces,
-//! they come to an end in time, say no more than a little, and keep nothing.
+//! socket or on many, and toward a real agent that waits for the answer. In any pieces, they end in time,
+//! send no more than a little, and keep nothing.
 //!
 //! Time is the runtime's own and jumps: a deadline costs nothing.
 
 mod agent;
-mod crowd;
+mod many_sockets;
 mod preface;
 mod server;
 
@@ -29,11 +29,11 @@ const TOKEN: &str = "open";
 
 /// Who gets what.
 #[derive(Debug)]
-pub struct Case<'a> {
+pub struct Handshake<'a> {
     /// Who gets it.
     pub toward: Toward,
-    /// The length of the pieces in which it comes; 0 is all at once. With a crowd, how many handshakes may
-    /// run.
+    /// The length of the pieces in which it comes; 0 is all at once. With many sockets, how many handshakes
+    /// may run.
     pub piece: u8,
     /// The connections stay open afterwards.
     pub stays: bool,
@@ -55,27 +55,27 @@ pub enum Toward {
     BaseAgent,
     /// An agent that sent its preface.
     ByteStreamAgent,
-    /// A server that has sockets from many sources, and agents. The bytes say what happens.
-    Crowd,
+    /// A server that has sockets from many sources, and agents. The bytes are the steps.
+    ManySockets,
 }
 
 impl Toward {
-    /// Those that get the bytes themselves.
+    /// The receivers of the bytes themselves.
     pub const ALONE: [Self; 5] =
         [Self::Decoder, Self::Server, Self::WebSocketAgent, Self::BaseAgent, Self::ByteStreamAgent];
 
-    /// The first byte of a crowd. A lower one is a place among the others, again and again: so it was before
-    /// there were crowds.
-    pub const CROWD: u8 = 224;
+    /// The first byte of [`Self::ManySockets`]. A lower one is an index into the others, modulo their number,
+    /// as it was before there were many sockets.
+    pub const MANY_SOCKETS: u8 = 224;
 
     fn of_byte(byte: u8) -> Self {
         let place = usize::from(byte) % Self::ALONE.len();
-        let alone = Self::ALONE.get(place).filter(|_| byte < Self::CROWD);
-        alone.copied().unwrap_or(Self::Crowd)
+        let alone = Self::ALONE.get(place).filter(|_| byte < Self::MANY_SOCKETS);
+        alone.copied().unwrap_or(Self::ManySockets)
     }
 }
 
-impl<'a> Arbitrary<'a> for Case<'a> {
+impl<'a> Arbitrary<'a> for Handshake<'a> {
     fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         Ok(Self {
             toward: Toward::of_byte(input.arbitrary()?),
@@ -88,7 +88,7 @@ impl<'a> Arbitrary<'a> for Case<'a> {
 
 /// Takes a case from the bytes and plays it.
 pub fn run(input: &[u8]) {
-    if let Ok(case) = Case::arbitrary(&mut Unstructured::new(input)) {
+    if let Ok(case) = Handshake::arbitrary(&mut Unstructured::new(input)) {
         check(&case);
     }
 }
@@ -96,11 +96,13 @@ pub fn run(input: &[u8]) {
 /// The case of the bytes.
 #[must_use]
 pub fn explain(input: &[u8]) -> String {
-    let Ok(case) = Case::arbitrary(&mut Unstructured::new(input)) else { return "nothing".into() };
-    if case.toward == Toward::Crowd {
-        return crowd::explain(&case);
+    let Ok(case) = Handshake::arbitrary(&mut Unstructured::new(input)) else {
+        return "nothing".into();
+    };
+    if case.toward == Toward::ManySockets {
+        return many_sockets::explain(&case);
     }
-    let (Case { toward, piece, stays, .. }, bytes) = (&case, case.bytes.escape_ascii());
+    let (Handshake { toward, piece, stays, .. }, bytes) = (&case, case.bytes.escape_ascii());
     format!("toward {toward:?}, in pieces of {piece}, stays: {stays}: {bytes}")
 }
 
@@ -108,7 +110,7 @@ pub fn explain(input: &[u8]) -> String {
 ///
 /// # Panics
 /// Something does not hold.
-pub fn check(case: &Case<'_>) {
+pub fn check(case: &Handshake<'_>) {
     match case.toward {
         Toward::Decoder => preface::check(case.bytes, case.piece),
         Toward::Server => block_on(case.bytes.len(), server::check(case)),
@@ -116,24 +118,26 @@ pub fn check(case: &Case<'_>) {
             block_on(case.bytes.len(), agent::web_socket(case));
         }
         Toward::ByteStreamAgent => block_on(case.bytes.len(), agent::byte_stream(case)),
-        Toward::Crowd => block_on_within(crowd::room(case), case.bytes.len(), crowd::check(case)),
+        Toward::ManySockets => {
+            block_on_within(many_sockets::heap(case), case.bytes.len(), many_sockets::check(case))
+        }
     }
 }
 
-/// Bytes of heap of a server or an agent with its runtime, and of everything that it may make room for before
-/// it knows who is there.
+/// Bytes of heap of a server or an agent with its runtime, and of everything that it may reserve for an
+/// unauthenticated remote.
 const ROOM: u64 = 512 << 10;
 
-/// Bytes that an end says on its own: a request or a preface, a refusal in words, and while a session lasts
+/// Bytes that an end sends on its own: a request or a preface, a refusal in words, and while a session lasts
 /// its settings, its pings and its lists.
 const SAID: usize = 8192;
 
-/// Bytes that it says for each byte that it gets: the shortest request has some twenty and gets a refusal of
+/// Bytes that it sends for each byte that it gets: the shortest request has some twenty and gets a refusal of
 /// a few hundred, and the shortest message of a session a sentence.
 const AMPLIFIED: usize = 32;
 
 /// An end has answered, and not much.
-fn check_length(answer: &[u8], case: &Case<'_>) {
+fn check_length(answer: &[u8], case: &Handshake<'_>) {
     check_length_of(answer.len(), case.bytes.len());
 }
 
@@ -142,15 +146,15 @@ fn check_length_of(answer: usize, said: usize) {
     assert!(answer <= most, "{answer} bytes for {said}");
 }
 
-/// Runs a case until its end, within its time and its room.
+/// Runs a case until its end, within its time and its heap.
 fn block_on(bytes: usize, case: impl Future<Output = ()>) {
     block_on_within(0, bytes, case);
 }
 
-/// The same, with more room.
+/// The same, with more heap.
 fn block_on_within(room: u64, bytes: usize, case: impl Future<Output = ()>) {
     let (most, ()) = heap::most(|| block_on_in_time(case));
-    // What was said is in two buffers of sockets, in that of the parser and in what it understood.
+    // The bytes are in two buffers of sockets, in the parser's, and in the decoded form.
     let explained = ROOM + room + 8 * bytes as u64;
     assert!(most <= explained, "{most} bytes of heap for {bytes}");
 }
@@ -164,11 +168,11 @@ fn block_on_in_time(case: impl Future<Output = ()>) {
     });
 }
 
-/// Says what the case says and returns everything that is answered until the remote closes.
+/// Sends the bytes of the case and returns every answer until the remote closes.
 async fn talk(
     mut io: impl AsyncRead + AsyncWrite + Unpin,
     bytes: &[u8],
-    case: &Case<'_>,
+    case: &Handshake<'_>,
 ) -> Vec<u8> {
     let (mut input, mut output) = tokio::io::split(&mut io);
     let mut answer = Vec::new();
@@ -179,7 +183,7 @@ async fn talk(
             if output.write_all(piece).await.is_err() {
                 return;
             }
-            // What was said so far is looked at before there is more.
+            // The remote processes the bytes before there are more.
             tokio::task::yield_now().await;
         }
         if !case.stays {

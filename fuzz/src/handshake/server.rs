@@ -8,9 +8,9 @@ use tokio::io::duplex;
 use watertight::{AuthRequest, Refusal, Server, ServerBuilder};
 use watertight_core::wire::{HelloReply, PrefaceLimits};
 
-use super::{Case, SOCKET, TOKEN, check_length, talk};
+use super::{Handshake, SOCKET, TOKEN, check_length, talk};
 
-pub(super) async fn check(case: &Case<'_>) {
+pub(super) async fn check(case: &Handshake<'_>) {
     let welcomed = Arc::new(AtomicUsize::new(0));
     let server = server(Arc::clone(&welcomed)).build();
     let (near, far) = duplex(SOCKET);
@@ -26,7 +26,7 @@ pub(super) async fn check(case: &Case<'_>) {
     assert!(ledger.is_settled(), "{ledger:?}");
 }
 
-/// A server whose hook counts whom it takes, and checks what it is told.
+/// A server whose hook counts the clients that it accepts, and checks its input.
 fn server(welcomed: Arc<AtomicUsize>) -> ServerBuilder {
     let builder = Server::builder(move |request: AuthRequest| {
         let (key, welcomed) = (request.client_key.clone(), Arc::clone(&welcomed));
@@ -41,7 +41,7 @@ fn server(welcomed: Arc<AtomicUsize>) -> ServerBuilder {
     builder.handshake_timeout(Duration::from_secs(10))
 }
 
-/// It says that there is a session only where there may be one.
+/// It reports a session only where there may be one.
 pub(super) fn check_answer(answer: &[u8], welcomed: bool) {
     let switched = answer.starts_with(b"HTTP/1.1 101 ");
     let mut rest = answer.into();

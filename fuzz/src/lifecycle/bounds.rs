@@ -23,7 +23,7 @@ pub(super) const DRAIN: Duration = Duration::from_secs(12);
 /// How much of the lifecycle is explored.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// What the two ends speak.
+    /// The dialect of the two ends.
     pub dialect: Dialect,
     /// Dials, by either end.
     pub dials: u8,
@@ -86,7 +86,7 @@ impl Bounds {
         }
     }
 
-    /// The same with a deadline that comes at any moment, in a session that goes on.
+    /// The same with a deadline that comes at any moment, in a session that continues.
     #[must_use]
     pub const fn timed(dialect: Dialect) -> Self {
         Self { waits: 1, in_flight: 1, endings: false, ..Self::whole(dialect) }

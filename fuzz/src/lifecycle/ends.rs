@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use watertight_core::Instant;
+use watertight_core::session::OpenError;
+use watertight_core::testkit::{Endpoint, Item, Side};
 
-use super::action::{Command, Deed};
-use super::end::End;
-use super::pipe::{Item, Parcel};
-use super::print::{Print, print};
-use super::shards::Cache;
+use super::action::{Call, Deed};
+use super::bounds::{Bounds, DIAL, DRAIN, READ, WRITE};
+use super::invariants::check_end;
+use super::pipe::Parcel;
+use super::shards::{Cache, Print, print};
 
 /// Ends that are remembered in each generation: an end takes 6 KB.
 const ENDS: usize = 100_000;
@@ -21,7 +23,7 @@ const OUTCOMES: usize = 12 * ENDS;
 /// An end with its fingerprints. States share ends.
 #[derive(Debug)]
 pub(super) struct Printed {
-    pub(super) end: End,
+    pub(super) end: Endpoint,
     /// Of the whole end.
     print: Print,
     /// Of what the rest of the state can meet of it.
@@ -29,7 +31,7 @@ pub(super) struct Printed {
 }
 
 impl Printed {
-    fn new(end: End) -> Self {
+    fn new(end: Endpoint) -> Self {
         let print = print(&end);
         let matters = if end.is_at_rest() { print_of_rest(&end) } else { print };
         Self { end, print, matters }
@@ -38,7 +40,7 @@ impl Printed {
 
 /// An end that does nothing any more differs from another one only in what the remote's bytes
 /// are compared with.
-fn print_of_rest(end: &End) -> Print {
+fn print_of_rest(end: &Endpoint) -> Print {
     let sent = end.app.iter().map(|(id, handle)| (id, handle.wrote, handle.finished));
     print(&(end.side, sent.collect::<Vec<_>>()))
 }
@@ -46,7 +48,7 @@ fn print_of_rest(end: &End) -> Print {
 /// What an end does or meets.
 #[derive(Clone, Debug, Hash)]
 pub(super) enum Input {
-    Command(Command),
+    Call(Call),
     Transmit,
     Take(Parcel),
     Lose,
@@ -95,12 +97,12 @@ impl Ends {
     }
 
     /// The one end that is equal to this one.
-    pub(super) fn share(&self, end: End) -> Arc<Printed> {
+    pub(super) fn share(&self, end: Endpoint) -> Arc<Printed> {
         let printed = Printed::new(end);
         if let Some(same) = self.ends.get(printed.print) {
             return same;
         }
-        printed.end.check();
+        check_end(&printed.end);
         self.met.fetch_add(1, Ordering::Relaxed);
         let printed = Arc::new(printed);
         self.ends.insert(printed.print, Arc::clone(&printed));
@@ -121,11 +123,18 @@ impl Ends {
     }
 }
 
-fn meet(end: &mut End, now: Instant, input: Input) -> Option<Item> {
+/// An end whose transport has just been established, with its first ping due.
+pub(super) fn fresh(now: Instant, side: Side, bounds: &Bounds) -> Endpoint {
+    let mut end = Endpoint::new(now, side, bounds.dialect, bounds.config());
+    end.expire(now);
+    end
+}
+
+fn meet(end: &mut Endpoint, now: Instant, input: Input) -> Option<Item> {
     match input {
-        Input::Command(command) => perform(end, now, command),
+        Input::Call(command) => perform(end, now, command),
         Input::Transmit => return end.transmit(now),
-        Input::Take(parcel) => return end.take(now, parcel.item().clone()),
+        Input::Take(parcel) => return end.receive(now, parcel.item().clone()),
         Input::Lose => {
             end.lose(now);
             return Some(Item::End);
@@ -135,16 +144,19 @@ fn meet(end: &mut End, now: Instant, input: Input) -> Option<Item> {
     None
 }
 
-fn perform(end: &mut End, now: Instant, command: Command) {
+fn perform(end: &mut Endpoint, now: Instant, command: Call) {
     match command {
-        Command::Open => end.open(now),
-        Command::Drain => end.drain(now),
-        Command::Close => end.close(now),
-        Command::Connection(id, deed) => match deed {
+        Call::Open => match end.open(now, DIAL) {
+            Ok(_) | Err(OpenError::TooManyConnections(_) | OpenError::TooManyDials(_)) => {}
+            Err(error) => panic!("a dial fails: {error}"),
+        },
+        Call::Drain => end.drain(now, DRAIN),
+        Call::Close => end.close(now),
+        Call::Connection(id, deed) => match deed {
             Deed::Accept => end.accept(now, id),
             Deed::Refuse => end.refuse(now, id),
-            Deed::Write => end.write(now, id),
-            Deed::Read => end.read(now, id),
+            Deed::Write => drop(end.write(now, id, WRITE.into())),
+            Deed::Read => drop(end.read(now, id, READ)),
             Deed::Finish => end.finish(now, id),
             Deed::Reset => end.reset(now, id),
             Deed::Release => end.release(now, id),

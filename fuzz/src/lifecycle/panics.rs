@@ -11,7 +11,7 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Runs `piece`; what it panicked with, and where, is returned.
+/// Runs `piece`; the message and the location of its panic, if it panics.
 pub(super) fn watch<T>(piece: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
         let before = panic::take_hook();

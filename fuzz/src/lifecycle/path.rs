@@ -1,15 +1,12 @@
 //! How a state was reached: replayed, because only fingerprints are kept.
 
+use watertight_core::testkit::{Item, Side};
 use watertight_core::wire::{DecodeLimits, Message};
 
 use super::action::Action;
 use super::bounds::Bounds;
 use super::ends::Ends;
-use super::pipe::Item;
-use super::print::{Print, print};
-use super::search::roots;
-use super::shards::Visited;
-use super::side::Side;
+use super::shards::{Print, Visited, print};
 use super::state::State;
 
 /// The steps to the state with this fingerprint and the one after it, in words.
@@ -26,7 +23,8 @@ pub(super) fn path(
         prints.push(from);
         at = from;
     }
-    let Some(mut state) = roots(ends, bounds).into_iter().find(|root| print(root) == at) else {
+    let Some(mut state) = State::roots(ends, bounds).into_iter().find(|root| print(root) == at)
+    else {
         return Vec::new();
     };
     let begins = match (bounds.open, state.is_still()) {

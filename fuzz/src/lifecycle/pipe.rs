@@ -4,20 +4,9 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use watertight_core::testkit::Item;
 
-use super::print::{Print, print};
-
-/// What travels from one end to the other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Item {
-    Message(Bytes),
-    /// The transport's own ping, and its answer.
-    Ping(Bytes),
-    Pong(Bytes),
-    /// The transport ended at the sender.
-    End,
-}
+use super::shards::{Print, print};
 
 /// An item with its fingerprint; states share it.
 #[derive(Clone, Debug)]
@@ -44,7 +33,7 @@ impl Hash for Parcel {
     }
 }
 
-/// What is on its way to an end, in order.
+/// The items in flight to an end, in order.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Pipe {
     parcels: VecDeque<Parcel>,

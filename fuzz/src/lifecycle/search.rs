@@ -1,26 +1,26 @@
-//! The breadth-first search: level by level, so that whatever breaks is found on a shortest path,
-//! and a bound on the length of paths leaves nothing out. What only settling shows may come later
+//! The breadth-first search: level by level, so that a broken invariant is found on a shortest path, and a
+//! bound on the length of paths leaves nothing out. An invariant that only settling shows may break later
 //! than on a shortest one, because most levels are too large for all of their states to be settled.
 //!
-//! Stateright 0.31 does neither with more than one thread: a state that is met on a longer path
-//! first is not gone on from when a shorter one leads to it. Of the 1,206,398 states that the base
-//! dialect has within 8 steps, it visits 1,206,371 in one run. With one thread it visits all, in
-//! the same time and memory, but keeps of a broken invariant only that it is broken.
+//! Stateright 0.31 does neither with more than one thread: a state that is met on a longer path first is not
+//! continued from when a shorter one leads to it. Of the 1,206,398 states that the base dialect has within 8
+//! steps, it visits 1,206,371 in one run. With one thread it visits all, in the same time and memory, but
+//! keeps of a broken invariant only that it is broken.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use watertight_core::testkit::Side;
+
 use super::action::Action;
 use super::bounds::Bounds;
 use super::ends::Ends;
 use super::panics::watch;
 use super::path::path;
-use super::print::{Print, print};
 use super::report::{Broken, Progress, Report};
-use super::shards::Visited;
-use super::side::Side;
+use super::shards::{Print, Visited, print};
 use super::situations::Situations;
 use super::state::State;
 
@@ -33,15 +33,15 @@ const SETTLED: Print = 32;
 /// A level with less than this has few.
 const FEW: usize = 2000;
 
-/// A state to go on from, with its fingerprint.
-type Place = (Print, State);
+/// A state to continue from, with its fingerprint.
+type Node = (Print, State);
 
 /// States that paths of one length lead to, and what is to be done with those after them.
 struct Level {
-    places: Mutex<Vec<Place>>,
+    places: Mutex<Vec<Node>>,
     /// Of so many, one is settled.
     settled: Print,
-    /// Whether the search goes on from them.
+    /// Whether the search continues from them.
     keep: bool,
 }
 
@@ -107,14 +107,14 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn roots(&self) -> Vec<Place> {
-        let roots = roots(&self.ends, self.bounds).into_iter();
+    fn roots(&self) -> Vec<Node> {
+        let roots = State::roots(&self.ends, self.bounds).into_iter();
         let roots = roots.map(|state| (print(&state), state));
         roots.filter(|(root, _)| self.visited.insert(*root, *root)).collect()
     }
 
     /// All states of the next level, if they are to be kept.
-    fn next(&self, level: Vec<Place>, threads: usize, keep: bool) -> Vec<Place> {
+    fn next(&self, level: Vec<Node>, threads: usize, keep: bool) -> Vec<Node> {
         let settled = if level.len() < FEW { 1 } else { SETTLED };
         let level = Level { places: Mutex::new(level), settled, keep };
         thread::scope(|scope| {
@@ -129,7 +129,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn expand(&self, level: &Level) -> Vec<Place> {
+    fn expand(&self, level: &Level) -> Vec<Node> {
         let mut found = Vec::new();
         loop {
             let batch = batch(&level.places);
@@ -146,7 +146,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn successors(&self, level: &Level, place: &Place, mut found: impl FnMut(Place)) {
+    fn successors(&self, level: &Level, place: &Node, mut found: impl FnMut(Node)) {
         let (from, state) = place;
         let actions = state.actions(self.bounds);
         self.transitions.fetch_add(actions.len() as u64, Ordering::Relaxed);
@@ -159,12 +159,12 @@ impl<'a> Search<'a> {
     }
 
     /// The state after a step, if it is a new one, with all that must hold in it.
-    fn step(&self, level: &Level, (from, state): &Place, action: Action) -> Option<Place> {
+    fn step(&self, level: &Level, (from, state): &Node, action: Action) -> Option<Node> {
         let mut next = state.clone();
         let changed = next.act(&self.ends, action);
         let place = print(&next);
         let new = self.visited.insert(place, *from);
-        // Ends at rest are told apart by less than what is checked of them.
+        // Ends at rest are distinguished by less than is checked of them.
         if new || changed.is_some_and(|side| next.end(side).is_at_rest()) {
             next.check();
         }
@@ -212,17 +212,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Where paths begin: with ends that have said what they have to say at first, and, if paths need
-/// not all be as long as that takes, with those that have not.
-pub(super) fn roots(ends: &Ends, bounds: &Bounds) -> Vec<State> {
-    let mut roots = vec![State::settled(ends, bounds)];
-    if bounds.handshake {
-        roots.push(State::fresh(ends, bounds));
-    }
-    roots
-}
-
-fn batch(places: &Mutex<Vec<Place>>) -> Vec<Place> {
+fn batch(places: &Mutex<Vec<Node>>) -> Vec<Node> {
     let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
     let rest = places.len().saturating_sub(BATCH);
     places.split_off(rest)

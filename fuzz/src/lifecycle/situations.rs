@@ -1,12 +1,10 @@
-//! What was reached: a search that reaches nothing proves nothing.
+//! The situations reached: a search that reaches nothing proves nothing.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use watertight_core::testkit::{Endpoint, Handle};
 use watertight_core::{Cause, SessionEnd};
-
-use super::app::Handle;
-use super::end::End;
 
 /// The ends of sessions, and what else there is to reach, after two bits for each cause.
 const OTHERS: [&str; 12] = [
@@ -29,7 +27,7 @@ const OTHERS: [&str; 12] = [
 pub(super) struct Situations(AtomicU64);
 
 impl Situations {
-    pub(super) fn note(&self, end: &End) {
+    pub(super) fn note(&self, end: &Endpoint) {
         let handles = end.app.iter().map(|(_, handle)| of_handle(handle));
         let bits = handles.fold(of_session(end) | of_two(end), |bits, more| bits | more);
         // Most of them are known, and a look costs the other threads nothing.
@@ -61,14 +59,14 @@ fn of_handle(handle: &Handle) -> u64 {
         | other("a complete transfer", transfer)
 }
 
-fn of_two(end: &End) -> u64 {
+fn of_two(end: &Endpoint) -> u64 {
     let are_two =
         |is: fn(&Handle) -> bool| end.app.held().filter(|(_, handle)| is(handle)).count() > 1;
     other("two open connections", are_two(|handle| handle.opened))
         | other("two blocked writers", are_two(|handle| handle.write_blocked))
 }
 
-fn of_session(end: &End) -> u64 {
+fn of_session(end: &Endpoint) -> u64 {
     let Some(end) = end.session.ended() else { return 0 };
     let name = match end {
         SessionEnd::Closed { .. } => "session closed",

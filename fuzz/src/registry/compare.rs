@@ -1,4 +1,4 @@
-//! Whether a registry is as the model says.
+//! Whether a registry equals the model.
 
 use watertight_core::registry::{Candidate, Registry, RouteChange, SessionKey, SessionKind};
 use watertight_core::wire::{ClientRoute, Dialect};
@@ -6,7 +6,7 @@ use watertight_core::wire::{ClientRoute, Dialect};
 use super::NAMES;
 use super::model::{Model, Session};
 
-/// What is dialled: a protocol and an address.
+/// The target of dials: a protocol and an address.
 const TARGET: (&str, &str) = ("tcp", "a:1");
 
 impl Model {
@@ -67,7 +67,7 @@ impl Model {
         assert!(registry.agents().eq(agents), "the agents");
     }
 
-    /// The client's own session, then the peers that announced it, by their places.
+    /// The client's own session, then the peers that announced it, by their rank.
     fn lookup(&self, client_key: &str) -> Vec<SessionKey> {
         let mut found: Vec<_> = self.find(SessionKind::Agent, client_key).into_iter().collect();
         let announces = |peer: SessionKey| {

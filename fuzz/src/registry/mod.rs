@@ -19,7 +19,7 @@ pub use op::{DIALECTS, KINDS, Kind, Name, Op, Speaks};
 pub const LIMITS: RegistryLimits =
     RegistryLimits { agents: 3, peers: 2, routes_per_peer: 3, routes: 5, key: 8 };
 
-/// Keys that mean something to somebody, and those that nobody may have.
+/// Keys with a meaning on the wire, and invalid ones.
 pub const NAMES: [&str; 10] = ["a", "b", "c", "a/b", "a::b", "a:", "%2F", "", "a long one", "é"];
 
 /// The history of the bytes.

@@ -1,4 +1,5 @@
-//! The registry's rules in lists that are searched from end to end, and what the peers were told.
+//! The registry's rules in lists that are searched from end to end, and the announcements that the peers
+//! received.
 
 use watertight_core::registry::{RegistryError, RouteChange, SessionKey, SessionKind};
 use watertight_core::wire::{ClientRoute, Dialect};
@@ -27,7 +28,7 @@ pub(super) struct Model {
 
 impl Model {
     /// One of the sessions that there have been.
-    pub(super) fn place(&self, place: u8) -> Option<SessionKey> {
+    pub(super) fn pick(&self, place: u8) -> Option<SessionKey> {
         let index = usize::from(place).checked_rem(self.history.len())?;
         self.history.get(index).copied()
     }
@@ -69,7 +70,7 @@ impl Model {
         self.tidy_places();
     }
 
-    /// A peer is told something.
+    /// A peer receives an announcement.
     pub(super) fn hear(&mut self, peer: SessionKey, change: RouteChange) {
         match change {
             RouteChange::Added(route) => self.told.push((peer, route)),
@@ -129,11 +130,11 @@ impl Model {
         match self.kind(peer) {
             Some(SessionKind::IncomingPeer) => Ok(()),
             Some(_) => Err(RegistryError::NotAPeer),
-            None => Err(RegistryError::Gone),
+            None => Err(RegistryError::NotRegistered),
         }
     }
 
-    /// Where there is no room, another route of the peer to the client goes.
+    /// Without capacity, another route of the peer to the client is removed.
     fn make_room(&mut self, announced: &(SessionKey, ClientRoute)) -> Result<(), RegistryError> {
         let (peer, route) = announced;
         let of_peer = self.routes.iter().filter(|(owner, _)| owner == peer).count();

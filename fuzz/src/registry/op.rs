@@ -22,17 +22,17 @@ pub enum Op {
     RemoveRoute(u8, Name, u8),
     /// A peer turned out not to have a client.
     Forget(u8, Name),
-    /// A peer says anything, in this dialect.
-    Say(u8, Speaks, Vec<u8>),
+    /// A peer sends any bytes, in this dialect.
+    Send(u8, Speaks, Vec<u8>),
     /// A peer dials anything.
     Dial(String),
 }
 
-/// Who is at the other end of a session.
+/// The remote of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind(pub SessionKind);
 
-/// What the remote speaks.
+/// The remote's dialect.
 #[derive(Clone, Copy, Debug)]
 pub struct Speaks(pub Dialect);
 
@@ -57,7 +57,7 @@ impl<'a> Arbitrary<'a> for Op {
             3 => Self::AddRoute(input.arbitrary()?, input.arbitrary()?, input.arbitrary()?),
             4 => Self::RemoveRoute(input.arbitrary()?, input.arbitrary()?, input.arbitrary()?),
             5 => Self::Forget(input.arbitrary()?, input.arbitrary()?),
-            6 => Self::Say(input.arbitrary()?, input.arbitrary()?, short(input)?.to_vec()),
+            6 => Self::Send(input.arbitrary()?, input.arbitrary()?, short(input)?.to_vec()),
             _ => Self::Dial(String::from_utf8_lossy(short(input)?).into_owned()),
         })
     }

@@ -5,7 +5,7 @@ use watertight_core::wire::Dialect;
 
 use super::DIALECTS;
 
-/// What a peer dials is refused, or means one client and one target: asked for again, they are the same.
+/// A dial of a peer is refused, or means one client and one target: encoded again, they are the same.
 pub(super) fn check(text: &str) {
     for dialect in DIALECTS {
         match split_peer_target(dialect, text) {
@@ -14,7 +14,7 @@ pub(super) fn check(text: &str) {
                     Ok(again) => {
                         assert_eq!(split_peer_target(dialect, &again), Ok((client_key, target)));
                     }
-                    // The Go end may ask for what we never would; ours only for a key that is none.
+                    // A Go end may dial an invalid target; a watertight one only an empty key.
                     Err(_) => assert!(dialect == Dialect::Base || client_key.is_empty(), "{text}"),
                 }
             }

@@ -41,7 +41,7 @@ impl World {
         match op {
             Op::Insert(Kind(kind), Name(name), Speaks(dialect)) => self.insert(kind, name, dialect),
             Op::Remove(place) => {
-                self.model.place(place).into_iter().for_each(|session| self.remove(session));
+                self.model.pick(place).into_iter().for_each(|session| self.remove(session));
             }
             Op::RemovePeer(Name(id)) => self.remove_peer(id),
             Op::AddRoute(place, Name(key), number) => {
@@ -51,11 +51,11 @@ impl World {
                 self.announce(place, Body::RemoveClient(route(key, number)));
             }
             Op::Forget(place, Name(key)) => {
-                let Some(peer) = self.model.place(place) else { return };
+                let Some(peer) = self.model.pick(place) else { return };
                 self.registry.forget_stale(peer, key);
                 self.model.forget(peer, key);
             }
-            Op::Say(place, Speaks(dialect), bytes) => self.say(place, dialect, bytes),
+            Op::Send(place, Speaks(dialect), bytes) => self.send(place, dialect, bytes),
             Op::Dial(text) => targets::check(&text),
         }
     }
@@ -114,7 +114,7 @@ impl World {
         self.take(place, message.body);
     }
 
-    fn say(&mut self, place: u8, dialect: Dialect, bytes: Vec<u8>) {
+    fn send(&mut self, place: u8, dialect: Dialect, bytes: Vec<u8>) {
         let decoded = Message::decode(bytes.into(), dialect, &DecodeLimits::default());
         if let Ok(message) = decoded {
             self.take(place, message.body);
@@ -123,7 +123,7 @@ impl World {
 
     /// A peer's message as far as it concerns the registry.
     fn take(&mut self, place: u8, body: Body) {
-        let Some(peer) = self.model.place(place) else { return };
+        let Some(peer) = self.model.pick(place) else { return };
         match body {
             Body::AddClient(route) => {
                 let expected = self.model.add_route(peer, &route);

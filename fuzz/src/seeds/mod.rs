@@ -1,4 +1,4 @@
-//! What the corpora grow from: the bytes of the real peer, one message of each type, proper handshakes, and
+//! Seeds of the corpora: the bytes of the real remotedialer, one message of each type, proper handshakes, and
 //! schedules of the simulation.
 
 mod vectors;
@@ -12,10 +12,10 @@ use watertight_core::wire::{
 use crate::dialogue;
 use crate::handshake::Toward;
 
-/// Schedules of the simulation whose dice are seeds.
+/// Schedules of the simulation whose random numbers are seeds.
 const SCHEDULES: u16 = 300;
 
-/// The place of the limit in [`LIMITS`](crate::framing::LIMITS) for the messages of a seed.
+/// The index of the limit in [`LIMITS`](crate::framing::LIMITS) for the messages of a seed.
 const LIMIT: u8 = 1;
 
 /// The seeds of a target; none for one that starts with nothing.
@@ -129,7 +129,7 @@ fn handshakes() -> Vec<Vec<u8>> {
     ends.chain(crowds()).collect()
 }
 
-/// Settings of an end that bears no silence: it is pinged as often as anybody may ask for.
+/// Settings of an end with the shortest silence: it is pinged at the highest rate.
 fn impatient() -> Vec<u8> {
     let settings =
         Settings { initial_window: 65_536, max_data: 16_384, max_connections: 9, silence: 1 };
@@ -152,7 +152,7 @@ fn unmasked(message: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The numbers of the steps of a crowd, and of its greetings.
+/// The numbers of the steps of many sockets, and of their greetings.
 const OPEN: u8 = 0;
 const SAY: u8 = 2;
 const GREET: u8 = 4;
@@ -166,8 +166,8 @@ const PREFACE: u8 = 2;
 const WRONG_PREFACE: u8 = 3;
 const WHOLE: u8 = 255;
 
-/// Many sockets at one server: more than there is room for, in the stages of a handshake, of one source and
-/// of several; and one client that comes again and again.
+/// Many sockets at one server: more than its capacity, in the stages of a handshake, of one source and of
+/// several; and one client that comes again and again.
 fn crowds() -> Vec<Vec<u8>> {
     let open = |sources: u8| (0..12).flat_map(move |socket: u8| [OPEN, socket % sources]);
     let greet = |greeting: u8, bytes: u8| {
@@ -203,7 +203,7 @@ fn crowds() -> Vec<Vec<u8>> {
     let all = [silent, halves, strangers, leaving, one_client(UPGRADED), one_client(PREFACE)];
     let cases = all.iter().flat_map(|steps| {
         [(0, true), (1, false), (4, true)].map(|(handshakes, stays)| {
-            let head = [Toward::CROWD, handshakes, u8::from(stays)];
+            let head = [Toward::MANY_SOCKETS, handshakes, u8::from(stays)];
             [head.as_slice(), steps].concat()
         })
     });

@@ -9,8 +9,10 @@ use watertight_core::wire::ClientRoute;
 use watertight_core::{ConnectionId, Instant, Session};
 
 use super::case::Case;
-use super::outcome::outcome;
-use super::{Command, Say, Text};
+use super::draw::Text;
+use super::host::outcome;
+use super::message::RemoteMessage;
+use super::scenario::Command;
 
 /// Bytes that the application writes: they take no heap.
 static WRITTEN: [u8; 1 << 16] = [7; 1 << 16];
@@ -28,7 +30,7 @@ impl Case {
                 self.act(which, |session, now| session.refuse(now, id, code.into(), &text));
             }
             Command::Write { length } => self.write(which, length),
-            Command::Room => {
+            Command::Writable => {
                 let room = host.call(|session, now| outcome(session.writable(now, id)));
                 assert_ne!(room, Some(0), "a room of nothing");
                 assert!(room.is_none() || self.is_there(which), "{id} is gone, and has room");
@@ -47,16 +49,16 @@ impl Case {
             Command::Close { code, .. } => {
                 host.call(|session, now| session.close(now, code.into(), &text));
             }
-            Command::Abandon => host.call(|session, now| session.force_close(now)),
+            Command::ForceClose => host.call(|session, now| session.force_close(now)),
         }
     }
 
-    /// Whether there is a connection that may do as it is told.
+    /// Whether there is a connection that a command may change.
     fn is_there(&self, which: u8) -> bool {
         self.host.pick(which).is_some_and(|known| !known.retired)
     }
 
-    /// Wants something of a connection, which nothing comes of if there is none.
+    /// Calls a command on a connection, which fails if there is none.
     fn act<E: Display>(
         &mut self,
         which: u8,
@@ -67,7 +69,7 @@ impl Case {
         assert!(is_there || !done, "a connection that is gone does as it is told");
     }
 
-    /// The application writes what there is room for, again and again, and the transport takes it.
+    /// The application writes as much as the session takes, again and again, and the transport takes it.
     pub(super) fn stream(&mut self, which: u8, times: u8) {
         for _ in 0..times {
             self.host.traffic.commanded(0);
@@ -76,10 +78,10 @@ impl Case {
         }
     }
 
-    /// The application reads what the peer sends, and the remote hears of it.
+    /// The application reads the remote's Data, and the transport takes the updates.
     pub(super) fn fetch(&mut self, which: u8, times: u8) {
         for _ in 0..times {
-            self.keep(which, &Say::Data { length: 1024 });
+            self.keep(which, &RemoteMessage::Data { length: 1024 });
             self.host.traffic.commanded(0);
             self.read(which, usize::MAX);
             self.host.transmit_all();
@@ -115,7 +117,7 @@ impl Case {
         );
     }
 
-    /// There are as many routes as [`bounds::ROUTES`] says.
+    /// There are at most [`bounds::ROUTES`] routes.
     fn announce(&mut self, key: u8, reachable: bool) {
         let client_key = Text(key % 16).string();
         self.host.traffic.commanded(client_key.len());

@@ -1,4 +1,4 @@
-//! What holds at any time, whatever went in. The bounds come from the configuration alone.
+//! Bounds that hold at any time, with any input. They follow from the configuration alone.
 
 use std::time::Duration;
 
@@ -7,27 +7,47 @@ use watertight_core::{Ledger, Limits, Session};
 
 use super::host::Host;
 
-/// Bytes of a text that is logged: what is kept of the remote's words at most, and ours around them.
-pub(super) const WORDS: usize = 1500;
-
 /// Routes that the application announces.
 pub(super) const ROUTES: u64 = 32;
 
-/// Bytes of heap that one connection takes by itself: its row, its timer, its places in queues.
+/// Bytes of heap that one connection takes by itself: its row, its timer, its queue entries.
 const ROW: u64 = 2048;
 
 /// Bytes of heap that a session takes by itself: the queues that it does not give back.
 const SESSION: u64 = 16 << 10;
 
-/// Bytes of heap that a message's place in a queue takes until the queue is empty.
+/// Bytes of heap that a message's queue entry takes until the queue is empty.
 const QUEUED: u64 = 256;
 
 /// What grows by doubling has up to twice the bytes that are needed, and what is read or sent in parts
 /// keeps the whole of its first piece.
 const SLACK: u64 = 4;
 
+/// Bytes of a session that are many where there is little memory.
+const FEW: u64 = 100;
+
+impl Host {
+    /// What holds at any time. To count everything takes as long as the table, so a long one is counted
+    /// less often.
+    pub(super) fn check(&mut self) {
+        let ledger = self.session.ledger();
+        self.queued = self.queued.max(ledger.queued_control);
+        self.checks += 1;
+        if self.checks.is_multiple_of(1 + ledger.live / 8) {
+            count(&self.session, &ledger);
+            windows(self, &ledger);
+        }
+        self.check_totals();
+        check(self, &ledger);
+        assert_eq!(self.session.most_unread().is_some(), ledger.bytes_received > 0);
+        // An adapter finds its memory short by what its sessions hold.
+        let is_short = ledger.bytes_received + ledger.bytes_to_send > FEW;
+        self.session.set_short_of_memory(self.newest, is_short);
+    }
+}
+
 /// Everything that holds at any time.
-pub(super) fn check(host: &Host, ledger: &Ledger) {
+fn check(host: &Host, ledger: &Ledger) {
     let session = &host.session;
     assert_eq!(ledger.added, ledger.removed.total() + ledger.live, "{ledger}");
     assert_eq!(ledger.removed.total(), host.retired, "one Retired for each row");
@@ -41,13 +61,13 @@ pub(super) fn check(host: &Host, ledger: &Ledger) {
     host.check_traffic();
 }
 
-/// Nothing is left but what the application may read, and the last words to the remote.
+/// Nothing is left but unread bytes and the last messages to the remote.
 const fn is_over(ledger: &Ledger) -> bool {
-    ledger.armed_timers + ledger.opening + ledger.dialing + ledger.bytes_to_send == 0
+    ledger.armed_timers + ledger.outbound_dials + ledger.inbound_dials + ledger.bytes_to_send == 0
 }
 
-/// The books are right, and the timers that are shown are those that are waited for.
-pub(super) fn count(session: &Session, ledger: &Ledger) {
+/// The ledger is right, and the timers shown are the armed ones.
+fn count(session: &Session, ledger: &Ledger) {
     session.check();
     let mut timers = session.timers().map(|(_, at)| at);
     assert_eq!(timers.next(), session.poll_timeout(), "the soonest timer");
@@ -56,8 +76,8 @@ pub(super) fn count(session: &Session, ledger: &Ledger) {
 
 fn within_limits(ledger: &Ledger, dialect: Dialect, limits: &Limits) {
     assert!(ledger.live <= limits.max_connections as u64, "{ledger}");
-    assert!(ledger.opening <= limits.max_dials as u64, "{ledger}");
-    assert!(ledger.dialing <= limits.max_dials as u64, "{ledger}");
+    assert!(ledger.outbound_dials <= limits.max_dials as u64, "{ledger}");
+    assert!(ledger.inbound_dials <= limits.max_dials as u64, "{ledger}");
     assert!(ledger.bytes_to_send <= limits.send_budget as u64, "{ledger}");
     let received = match dialect {
         Dialect::Base => limits.base.unread_budget as u64,
@@ -68,7 +88,7 @@ fn within_limits(ledger: &Ledger, dialect: Dialect, limits: &Limits) {
 }
 
 /// No more is granted than may be held (extended dialect).
-pub(super) fn windows(host: &Host, ledger: &Ledger) {
+fn windows(host: &Host, ledger: &Ledger) {
     if host.session.dialect() == Dialect::Extended {
         let (windows, most) = (host.windows(), granted(ledger.live, host.limits()));
         assert!(windows <= most, "{windows} bytes granted, more than {most}: {ledger}");
@@ -80,7 +100,7 @@ fn granted(live: u64, limits: &Limits) -> u64 {
     live * limits.initial_window + limits.window_budget
 }
 
-/// Messages that may wait: what the remote may make us queue, and then two for each connection that the
+/// Messages that may wait: the answers that the remote may cause, two for each connection that the
 /// application ends, and one of each kind that the session has by itself.
 fn queued(limits: &Limits) -> u64 {
     let rows = limits.max_connections as u64;
@@ -113,7 +133,7 @@ fn heap(limits: &Limits, dialect: Dialect) -> u64 {
     SESSION + most + (queued(limits) + ROUTES) * message(limits)
 }
 
-/// Bytes of heap for what the books say that there is.
+/// Bytes of heap that the ledger explains.
 fn explained(ledger: &Ledger, limits: &Limits, dialect: Dialect) -> u64 {
     let piece = match dialect {
         Dialect::Base => limits.base.unread_cap as u64,
@@ -124,26 +144,21 @@ fn explained(ledger: &Ledger, limits: &Limits, dialect: Dialect) -> u64 {
     SESSION + rows + bytes + ledger.queued_control * message(limits)
 }
 
-/// A row, with the words with which the connection ends, and what it gathers to send.
+/// A row, with its close reason, and the bytes that it coalesces.
 fn row(limits: &Limits) -> u64 {
     ROW + 6 * (limits.max_text as u64 + 100) + SLACK * (limits.max_data as u64 + 2048)
 }
 
-/// A message that waits: its place in a queue, and its text, target or route.
+/// A message that waits: its queue entry, and its text, target or route.
 fn message(limits: &Limits) -> u64 {
     256 + limits.max_text.max(limits.max_target).max(limits.max_client_key) as u64
-}
-
-/// Events of one input: it may end every connection, whose reader and writer both wait.
-pub(super) fn events(limits: &Limits) -> usize {
-    4 * limits.max_connections + 4
 }
 
 /// How often the remote may ask to be pinged.
 const PING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Calls of `handle_timeout` in a time in which nothing else happens. A connection that is held looks
-/// whether it may go on, ever more seldom, and a session that hears nothing ends.
+/// Calls of `handle_timeout` in a time in which nothing else happens. A paused connection probes ever more
+/// seldom, and a session that receives nothing ends.
 pub(super) fn timeouts(host: &Host, millis: u64) -> u64 {
     let (live, timing) = (host.session.ledger().live, &host.config.timing);
     let every = |interval: Duration| u128::from(millis) / interval.as_millis().max(1);

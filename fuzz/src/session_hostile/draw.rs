@@ -2,6 +2,7 @@
 //! that makes a difference.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use watertight_core::wire::printable;
 
 /// Sizes on both sides of the limits of all configurations.
 const SIZES: [u16; 16] = [
@@ -28,7 +29,7 @@ pub(super) fn size(u: &mut Unstructured<'_>) -> Result<u16> {
     })
 }
 
-/// The length of a Data message: one that is allowed, or one at a limit.
+/// The length of a Data message: an allowed one, or one at a limit.
 pub(super) fn payload(u: &mut Unstructured<'_>) -> Result<u16> {
     let byte = byte(u)?;
     let at_limit = || SIZES.get(usize::from(byte % 16)).copied().unwrap_or_default();
@@ -57,4 +58,39 @@ pub(super) fn millis(u: &mut Unstructured<'_>) -> Result<u32> {
 pub(super) fn raw(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let length = usize::from(byte(u)? % 64).min(u.len());
     u.bytes(length).map(<[u8]>::to_vec)
+}
+
+/// A text for people, or a target, or a client's name, chosen by the number.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Text(pub u8);
+
+/// Texts with a meaning in the protocol or on a terminal.
+const WORDS: [&str; 8] =
+    ["tcp/127.0.0.1:80", "EOF", "", "/", "a/1", "a/x", "tcp/[::1]:80", "\r\n\u{1b}[2J"];
+
+/// Pieces of the other texts: characters of one byte and of more, and one that controls a terminal.
+const PIECES: [&str; 4] = ["a", "ü", "\u{9b}", "/1"];
+
+impl Text {
+    /// The target that is as good as any.
+    pub const TARGET: Self = Self(0);
+    /// The text of a graceful end.
+    pub const EOF: Self = Self(1);
+    /// Nothing.
+    pub const EMPTY: Self = Self(2);
+
+    /// The text of an application: short, and printable.
+    pub(super) fn words(self) -> String {
+        printable(&Self(self.0 % 64).string())
+    }
+
+    pub(super) fn string(self) -> String {
+        let number = usize::from(self.0);
+        let piece = PIECES.get(number % 4).copied().unwrap_or_default();
+        match WORDS.get(number) {
+            Some(word) => (*word).to_string(),
+            // Every limit of texts is among the lengths.
+            None => piece.repeat(number * number / 32),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What stands around the session: its application and its transport, and what both have seen.
+//! The application and the transport around a session, and what both have received.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,16 +7,32 @@ use watertight_core::{
     ConnectionId, Event, Instant, Limits, Role, Session, SessionConfig, SessionEnd,
 };
 
-use super::bounds;
-use super::known::{Known, NEWEST};
 use super::monitor::Monitor;
-use super::outcome::{explained, outcome, printable};
 use super::scenario::Scenario;
 use super::traffic::Traffic;
 use crate::heap::Heap;
 
-/// Bytes of a session that are many where there is little memory.
-const FEW: u64 = 100;
+/// Steps concern this number of the newest connections.
+pub(super) const NEWEST: u8 = 8;
+
+/// A connection that the application has heard of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) id: ConnectionId,
+    /// The remote dialled it, or has answered the application's dial.
+    pub(super) opened: bool,
+    pub(super) retired: bool,
+    /// Bytes sent, bytes that may be sent, and bytes that the remote may send, since the beginning.
+    pub(super) totals: (u64, u64, u64),
+    /// Bytes that the application has read.
+    pub(super) read: u64,
+}
+
+impl Known {
+    pub(super) const fn new(id: ConnectionId, opened: bool) -> Self {
+        Self { id, opened, retired: false, totals: (0, 0, 0), read: 0 }
+    }
+}
 
 /// A session and its surroundings.
 #[derive(Debug)]
@@ -28,14 +44,14 @@ pub(super) struct Host {
     pub(super) monitor: Monitor,
     /// The clock, which may go back.
     pub(super) now: Instant,
-    /// The newest time that the session was told.
+    /// The newest time that the session received.
     pub(super) newest: Instant,
     pub(super) known: Vec<Known>,
     pub(super) retired: u64,
     pub(super) closed: bool,
     /// The most control messages that have waited at a time.
     pub(super) queued: u64,
-    checks: u64,
+    pub(super) checks: u64,
 }
 
 impl Host {
@@ -75,8 +91,7 @@ impl Host {
         self.known.iter().rev().nth(usize::from(which % NEWEST)).copied()
     }
 
-    /// Calls the session and hears what it has to say about it. What the call returns holds nothing of the
-    /// heap.
+    /// Calls the session and polls its events. The result of the call holds nothing of the heap.
     pub(super) fn call<T>(&mut self, call: impl FnOnce(&mut Session, Instant) -> T) -> T {
         let (session, now) = (&mut self.session, self.now);
         self.newest = self.newest.max(now);
@@ -94,7 +109,7 @@ impl Host {
     }
 
     fn hear_events(&mut self) {
-        let most = bounds::events(self.limits());
+        let most = events(self.limits());
         let mut count = 0;
         while let Some(event) = self.heap.count(|| self.session.poll_event()) {
             self.on_event(&event);
@@ -104,26 +119,8 @@ impl Host {
         }
     }
 
-    /// What holds at any time. To count everything takes as long as the table, so a long one is counted
-    /// less often.
-    pub(super) fn check(&mut self) {
-        let ledger = self.session.ledger();
-        self.queued = self.queued.max(ledger.queued_control);
-        self.checks += 1;
-        if self.checks.is_multiple_of(1 + ledger.live / 8) {
-            bounds::count(&self.session, &ledger);
-            bounds::windows(self, &ledger);
-        }
-        self.check_totals();
-        bounds::check(self, &ledger);
-        assert_eq!(self.session.most_unread().is_some(), ledger.bytes_received > 0);
-        // An adapter finds its memory short by what its sessions hold.
-        let is_short = ledger.bytes_received + ledger.bytes_to_send > FEW;
-        self.session.set_short_of_memory(self.newest, is_short);
-    }
-
-    /// What a connection has sent and may send only grows; one of the newest is the one that was changed.
-    fn check_totals(&mut self) {
+    /// The totals of a connection only grow; a step changes one of the newest.
+    pub(super) fn check_totals(&mut self) {
         for known in self.known.iter_mut().rev().take(NEWEST.into()).filter(|known| !known.retired)
         {
             let Some(totals) = self.session.credit(known.id) else { continue };
@@ -188,7 +185,7 @@ impl Host {
         self.known.iter().rev().find(|known| known.id == id)
     }
 
-    /// The application dials; what was said about it before it knew the id comes after.
+    /// The application dials; events from before it knew the id follow.
     pub(super) fn open(&mut self, target: &str, within: Option<Duration>) {
         let (session, now) = (&mut self.session, self.now);
         self.newest = self.newest.max(now);
@@ -199,4 +196,29 @@ impl Host {
         }
         self.call(|_, _| ());
     }
+}
+
+/// Bytes of a text that is logged: the most that is kept of the remote's text, and the own text around it.
+const WORDS: usize = 1500;
+
+/// Events of one input: it may end every connection, whose reader and writer both wait.
+fn events(limits: &Limits) -> usize {
+    4 * limits.max_connections + 4
+}
+
+/// What came of a command; an operator understands why nothing did.
+pub(super) fn outcome<T, E: Display>(result: Result<T, E>) -> Option<T> {
+    result.map_err(|error| explained(&error)).ok()
+}
+
+/// An error has words, and they can be logged.
+pub(super) fn explained(error: &impl Display) {
+    let text = error.to_string();
+    assert!(!text.is_empty(), "an error has no words");
+    printable(&text);
+}
+
+pub(super) fn printable(text: &str) {
+    assert!(!text.contains(char::is_control), "{text:?} cannot be logged");
+    assert!(text.len() <= WORDS, "{} bytes of text: {text}", text.len());
 }

@@ -14,7 +14,7 @@ pub enum Size {
     Small,
     /// As little as possible.
     Least,
-    /// What is held by default.
+    /// The default limits.
     Usual,
 }
 

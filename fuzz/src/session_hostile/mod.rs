@@ -1,40 +1,30 @@
 //! A session fed arbitrary bytes, messages and timeouts while its application acts: every invariant,
 //! bounded memory, bounded output for a bounded input.
 //!
-//! A [`Scenario`] is a configuration and [`Step`]s: what the peer says, what the transport takes, what
-//! the application wants, and how time passes. A fuzzer draws it from bytes, the property tests from
-//! weighted strategies; [`play`] is the body of both.
+//! A [`Scenario`] is a configuration and [`Step`]s: messages of the remote, progress of the transport, calls
+//! of the application, and passing time. A fuzzer draws it from bytes, the property tests from weighted
+//! strategies; [`play`] is the body of both.
 
 mod application;
 mod bounds;
 mod case;
-mod clock;
-mod command;
 mod draw;
 mod host;
-mod known;
 mod limits;
+mod message;
 mod monitor;
-mod outcome;
-mod peer;
-mod say;
+mod remote;
 mod scenario;
-mod speech;
-mod step;
-mod text;
 mod traffic;
 mod transport;
-mod words;
 
 use arbitrary::{Arbitrary, Unstructured};
 
 pub use case::{End, play};
-pub use command::Command;
+pub use draw::Text;
 pub use limits::Size;
-pub use say::{List, Say, Whom};
-pub use scenario::Scenario;
-pub use step::{Pace, Step};
-pub use text::Text;
+pub use message::{List, RemoteMessage, Whom};
+pub use scenario::{Command, Pace, Scenario, Step};
 
 /// Plays what the bytes describe.
 pub fn run(input: &[u8]) {

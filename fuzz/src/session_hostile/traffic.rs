@@ -8,8 +8,8 @@ use watertight_core::{Limits, Timing};
 /// was written to, the rest of a piece and Finish.
 const MESSAGES: u64 = 2;
 
-/// Bytes that an input or a timer may cause: a few numbers and a text of ours. The payload of Data and the
-/// other end's words do not count.
+/// Bytes that an input or a timer may cause: a few numbers and a text of this end. The payload of Data and
+/// the remote's text do not count.
 const MESSAGE: u64 = 100;
 
 /// The least that a Data message carries while there is more.
@@ -41,7 +41,7 @@ impl Traffic {
         self.input_bytes += bytes as u64;
     }
 
-    /// The application wants something, and says so in so many bytes.
+    /// The application calls a command with a text of so many bytes.
     pub(super) fn commanded(&mut self, bytes: usize) {
         self.received(bytes);
     }
@@ -69,7 +69,7 @@ impl Traffic {
         assert!(self.sent <= messages, "{} messages, {self:?}", self.sent);
         let lists = (passed.as_nanos() / timing.reconcile.as_nanos().max(1)).min(1 << 40);
         let lists = u64::try_from(lists).unwrap_or(u64::MAX) + 1;
-        // Each dial of the remote makes it likelier that we have not heard of others yet.
+        // Each dial of the remote makes it likelier that others are in flight.
         let listed = 8 * lists * (LISTED + rows) + 16 * self.inputs;
         let bytes = MESSAGE * (causes + 2) + self.written + 2 * self.input_bytes + listed;
         assert!(self.sent_bytes <= bytes, "{} bytes of at most {bytes}, {self:?}", self.sent_bytes);

@@ -1,4 +1,4 @@
-//! The transport takes what the session says, brings what the peer says, and time passes.
+//! The transport takes messages of the session, delivers the remote's, and time passes.
 
 use bytes::Bytes;
 use watertight_core::{Session, Transmit};
@@ -13,7 +13,7 @@ impl Host {
         assert!(has, "{transmit:?}, and it was not announced");
         let bytes = match &transmit {
             Transmit::Message(message) => {
-                self.monitor.said(message.to_bytes(), self.closed);
+                self.monitor.on_sent(message.to_bytes(), self.closed);
                 message.len()
             }
             Transmit::TransportPing(payload) => {
@@ -23,7 +23,7 @@ impl Host {
         };
         self.heap.count(|| drop(transmit));
         self.traffic.sent(bytes);
-        // Whoever never stops talking is caught here.
+        // A session that never stops sending is caught here.
         self.check_traffic();
         true
     }
@@ -41,12 +41,12 @@ impl Host {
     pub(super) fn take(&mut self, message: &[u8]) {
         self.traffic.received(message.len());
         if !self.closed {
-            self.monitor.heard(message);
+            self.monitor.on_received(message);
         }
         self.call(|session, now| session.handle_message(now, Bytes::copy_from_slice(message)));
     }
 
-    /// What is due by now is done.
+    /// Handles the timeouts that are due.
     pub(super) fn timeout(&mut self) {
         let by = self.newest.max(self.now);
         self.traffic.passed(self.session.timers().take_while(|(_, at)| *at <= by).count());

@@ -1,4 +1,4 @@
-//! Seeds with a little damage: what is almost right gets further than what is not.
+//! Seeds with a little damage: an almost correct input reaches deeper than a random one.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -1,4 +1,4 @@
-//! What the fuzz targets demand, of input that strategies draw: weighted, so that it comes deep in a
+//! The invariants of the fuzz targets, for input that strategies draw: weighted, so that it reaches deep in a
 //! second. More cases than in a plain `cargo test`: set `PROPTEST_CASES`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]

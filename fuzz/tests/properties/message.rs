@@ -11,7 +11,7 @@ proptest! {
         message::run(&input);
     }
 
-    /// The header is right, so that the payload is looked at.
+    /// The header is right, so that the payload is processed.
     #[test]
     fn any_payload(kind in 1..=41_u8, payload: Vec<u8>) {
         let kind = kind * 2;

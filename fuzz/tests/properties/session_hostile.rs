@@ -1,6 +1,5 @@
-//! One session, and a peer that says anything: messages in the wrong place, with the wrong ids
-//! and sizes, or bytes that are no message. It never panics, holds no more than it may, and comes
-//! to an end that leaves nothing.
+//! One session, and a remote that sends anything: messages at the wrong time, with the wrong ids and sizes,
+//! or bytes that are no message. It never panics, holds no more than it may, and ends with nothing left.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use watertight_core::wire::Dialect;
 use watertight_core::wire::ResetCode;
 use watertight_core::{Cause, Role, SessionEnd};
 use watertight_fuzz::session_hostile::{
-    Command, List, Pace, Say, Scenario, Size, Step, Text, Whom, play, run,
+    Command, List, Pace, RemoteMessage, Scenario, Size, Step, Text, Whom, play, run,
 };
 
 fn whom() -> impl Strategy<Value = Whom> {
@@ -40,51 +39,54 @@ fn list() -> impl Strategy<Value = List> {
     (any::<u8>(), vec(number(), 0..20)).prop_map(|(known, others)| List { known, others })
 }
 
-fn dial() -> impl Strategy<Value = Say> {
-    Just(Say::Connect { deadline: 0, target: Text::TARGET })
+fn dial() -> impl Strategy<Value = RemoteMessage> {
+    Just(RemoteMessage::Connect { deadline: 0, target: Text::TARGET })
 }
 
-fn of_connections() -> impl Strategy<Value = Say> {
+fn of_connections() -> impl Strategy<Value = RemoteMessage> {
     let length = prop_oneof![40 => 0..1025_u16, 1 => 0..20_000_u16];
     let bytes = prop_oneof![3 => 1..5000_u64, 1 => Just(i64::MAX.cast_unsigned())];
     prop_oneof![
-        30 => length.prop_map(|length| Say::Data { length }),
-        3 => text().prop_map(|text| Say::Error { text }),
-        4 => Just(Say::Pause),
-        4 => Just(Say::Resume),
-        4 => Just(Say::Opened),
-        2 => Just(Say::Finish),
-        2 => (any::<u16>(), text()).prop_map(|(code, text)| Say::Reset { code: code.into(), text }),
-        8 => bytes.prop_map(|bytes| Say::Credit { bytes }),
+        30 => length.prop_map(|length| RemoteMessage::Data { length }),
+        3 => text().prop_map(|text| RemoteMessage::Error { text }),
+        4 => Just(RemoteMessage::Pause),
+        4 => Just(RemoteMessage::Resume),
+        4 => Just(RemoteMessage::Opened),
+        2 => Just(RemoteMessage::Finish),
+        2 => (any::<u16>(), text()).prop_map(|(code, text)| RemoteMessage::Reset { code: code.into(), text }),
+        8 => bytes.prop_map(|bytes| RemoteMessage::Credit { bytes }),
     ]
 }
 
-fn of_sessions() -> impl Strategy<Value = Say> {
+fn of_sessions() -> impl Strategy<Value = RemoteMessage> {
     let route = ((0..50_u8).prop_map(Text), any::<i64>());
     let settings = (1024..9000_u16, 1024..9000_u16, 1..20_u8, any::<u8>()).prop_map(
-        |(initial_window, max_data, max_connections, silence)| Say::Settings {
+        |(initial_window, max_data, max_connections, silence)| RemoteMessage::Settings {
             initial_window,
             max_data,
             max_connections,
             silence,
         },
     );
-    let go_away =
-        (whom(), 0..3_u64, text()).prop_map(|(last, code, text)| Say::GoAway { last, code, text });
+    let go_away = (whom(), 0..3_u64, text()).prop_map(|(last, code, text)| RemoteMessage::GoAway {
+        last,
+        code,
+        text,
+    });
     prop_oneof![
-        1 => route.clone().prop_map(|(key, session_key)| Say::AddClient { key, session_key }),
-        1 => route.prop_map(|(key, session_key)| Say::RemoveClient { key, session_key }),
-        2 => list().prop_map(Say::SyncConnections),
+        1 => route.clone().prop_map(|(key, session_key)| RemoteMessage::AddClient { key, session_key }),
+        1 => route.prop_map(|(key, session_key)| RemoteMessage::RemoveClient { key, session_key }),
+        2 => list().prop_map(RemoteMessage::SyncConnections),
         1 => settings,
         1 => go_away,
-        1 => any::<u8>().prop_map(|opaque| Say::Ping { opaque }),
-        1 => (0..9_u8).prop_map(|opaque| Say::Pong { opaque }),
-        2 => (whom(), list()).prop_map(|(newest, list)| Say::Sync { newest, list }),
-        1 => (9..100_i64).prop_map(|kind| Say::Unknown { kind }),
+        1 => any::<u8>().prop_map(|opaque| RemoteMessage::Ping { opaque }),
+        1 => (0..9_u8).prop_map(|opaque| RemoteMessage::Pong { opaque }),
+        2 => (whom(), list()).prop_map(|(newest, list)| RemoteMessage::Sync { newest, list }),
+        1 => (9..100_i64).prop_map(|kind| RemoteMessage::Unknown { kind }),
     ]
 }
 
-fn say() -> impl Strategy<Value = Say> {
+fn message() -> impl Strategy<Value = RemoteMessage> {
     prop_oneof![8 => of_connections(), 1 => of_sessions()]
 }
 
@@ -94,7 +96,7 @@ fn of_one_connection() -> impl Strategy<Value = Command> {
         6 => Just(Command::Accept),
         1 => end.clone().prop_map(|(code, text)| Command::Refuse { code, text }),
         6 => (0..9000_u16).prop_map(|length| Command::Write { length }),
-        1 => Just(Command::Room),
+        1 => Just(Command::Writable),
         6 => (1..9000_u16).prop_map(|most| Command::Read { most }),
         6 => Just(Command::Finish),
         1 => end.prop_map(|(code, text)| Command::Reset { code, text }),
@@ -119,10 +121,10 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// What ends the session, whatever the peer does.
+/// Calls that end the session.
 fn last_command() -> impl Strategy<Value = Command> {
     let close = (0..9_u64, text()).prop_map(|(code, text)| Command::Close { code, text });
-    prop_oneof![close, Just(Command::Abandon)]
+    prop_oneof![close, Just(Command::ForceClose)]
 }
 
 fn pace() -> impl Strategy<Value = Pace> {
@@ -133,16 +135,16 @@ fn step() -> impl Strategy<Value = Step> {
     let dialled = prop_oneof![40 => Just(Whom::Next), 1 => whom()];
     let passes = prop_oneof![40 => 0..500_u32, 40 => 0..30_000_u32, 1 => any::<u32>()];
     prop_oneof![
-        600 => (any::<u8>(), say()).prop_map(|(which, say)| Step::Keeps(which, say)),
-        10 => (whom(), say()).prop_map(|(whom, say)| Step::Says(whom, say)),
-        10 => (any::<u8>(), say()).prop_map(|(which, say)| Step::Says(Whom::Known(which), say)),
-        200 => (dialled, dial()).prop_map(|(whom, dial)| Step::Says(whom, dial)),
-        3 => (0..60_u8, whom(), say())
-            .prop_map(|(count, whom, say)| Step::Floods(count, whom, say)),
+        600 => (any::<u8>(), message()).prop_map(|(which, message)| Step::Keeps(which, message)),
+        10 => (whom(), message()).prop_map(|(whom, message)| Step::Sends(whom, message)),
+        10 => (any::<u8>(), message()).prop_map(|(which, message)| Step::Sends(Whom::Known(which), message)),
+        200 => (dialled, dial()).prop_map(|(whom, dial)| Step::Sends(whom, dial)),
+        3 => (0..60_u8, whom(), message())
+            .prop_map(|(count, whom, message)| Step::Floods(count, whom, message)),
         4 => (0..60_u8, dial()).prop_map(|(count, dial)| Step::Floods(count, Whom::Next, dial)),
         10 => vec(any::<u8>(), 0..40).prop_map(Step::Raw),
-        10 => (whom(), say(), any::<u8>(), any::<u8>())
-            .prop_map(|(whom, say, place, bits)| Step::Mangled(whom, say, place, bits)),
+        10 => (whom(), message(), any::<u8>(), any::<u8>())
+            .prop_map(|(whom, message, place, bits)| Step::Mangled(whom, message, place, bits)),
         10 => Just(Step::TransportPing),
         10 => Just(Step::TransportMoves),
         10 => vec(any::<u8>(), 0..9).prop_map(Step::TransportPong),
@@ -193,7 +195,7 @@ fn the_inputs_reach_every_fault_and_every_end() {
     for _ in 0..4000 {
         let end = play(&scenario().new_tree(&mut runner).unwrap().current());
         *faults.entry(name(&end.why)).or_default() += 1;
-        for (cause, count) in end.books.removed.iter() {
+        for (cause, count) in end.ledger.removed.iter() {
             *causes.entry(cause).or_default() += count;
         }
     }

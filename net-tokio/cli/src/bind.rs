@@ -1,4 +1,4 @@
-//! Listening sockets, and what to do when one is not to be had.
+//! Listening sockets, and advice when one cannot be bound.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
 use watertight::{Listener, Policy};
 
-use crate::address::{AdminAddr, ListenAddr};
 use crate::failure::Failure;
+use crate::specs::{AdminAddr, ListenAddr};
 use crate::unix_socket::{SocketFile, UnixSocket};
 
 /// Connections that wait in the kernel to be accepted. When a server comes back, all of its agents
-/// come at once; one that finds the queue full tries again only after a second.
+/// connect at once; an agent that finds the queue full tries again only after a second.
 const BACKLOG: u32 = 4096;
 
 /// How often the system is asked for a port that is free at each address of a name.
@@ -44,7 +44,7 @@ impl Bound {
     }
 }
 
-/// What is listened on together.
+/// Binds all addresses of the program.
 #[derive(Debug)]
 pub(crate) struct Binder {
     /// Ports that are asked for at an IPv4 address.
@@ -115,7 +115,7 @@ impl Binder {
                     let address = ListenAddr::Tcp(address.to_string());
                     bound.push(Bound { listener: Listener::Tcp(listener), address, file: None });
                 }
-                // A name may have an address of a kind that this machine goes without.
+                // A name may have an address of a family that this machine lacks.
                 Err(error) if is_of_no_such_address(&error) => failure = error,
                 Err(error) => return Err(error),
             }
@@ -153,7 +153,7 @@ pub(crate) async fn bind_admin(
     let found = resolve(text)
         .await
         .map_err(|error| Failure::start(format_args!("cannot resolve --admin {text}: {error}")))?;
-    // What is bound is what was checked: a name may have another address a moment later.
+    // Binds the addresses that were checked: a name may have another address a moment later.
     check_loopback(text, &found)?;
     let bound = binder.bind_each(&found);
     bound.map_err(|error| cannot_listen(address, "--admin", &error))
@@ -167,7 +167,7 @@ fn check_loopback(address: &str, found: &BTreeSet<SocketAddr>) -> Result<(), Fai
     match found.iter().find(|found| !found.ip().is_loopback()) {
         None => Ok(()),
         Some(public) => Err(Failure::configuration(format_args!(
-            "--admin {address}: {} is not a loopback address. Whoever reaches the admin server can \
+            "--admin {address}: {} is not a loopback address. Anyone who reaches the admin server can \
              reach every agent's network, and it asks for no password. Use --admin 127.0.0.1:{} or \
              unix:/path, and put a server with authentication in front of it if others need it",
             public.ip(),
@@ -267,7 +267,7 @@ mod tests {
         for text in &texts {
             std::net::TcpStream::connect(text).unwrap();
         }
-        // One that is taken is a mistake, though another one is free.
+        // An address in use is an error, though another one is free.
         let port = ports.first().unwrap();
         let taken = addresses(&[&format!("127.0.0.1:{port}"), &format!("127.0.0.2:{port}")]);
         let error = binder.bind_each(&taken).unwrap_err();

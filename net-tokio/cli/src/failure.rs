@@ -1,26 +1,26 @@
-//! Why the program did not run, and what its exit code says about it.
+//! Failures to start, and the exit codes of the program.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// What the exit code says. Printed by `--help`; change both together.
+/// The exit codes. Printed by `--help`; change both together.
 pub(crate) mod exit_code {
-    /// The books are even: everything that was opened was closed.
-    pub(crate) const EVEN: u8 = 0;
-    /// The books are uneven, or a check of the demo failed.
-    pub(crate) const UNEVEN: u8 = 1;
+    /// The ledger is settled: everything that was opened was closed.
+    pub(crate) const SETTLED: u8 = 0;
+    /// The ledger is not settled, or a check of the demo failed.
+    pub(crate) const NOT_SETTLED: u8 = 1;
     /// The command line, the environment or a file is wrong; nothing was started. It is also what
     /// clap exits with.
     pub(crate) const CONFIGURATION: u8 = 2;
     /// The system did not give what the configuration asks for, a port for example; nothing was
     /// started.
     pub(crate) const START: u8 = 3;
-    /// To this the number of the third signal is added, which ends the program at once.
+    /// The base to which the number of the third signal is added, which ends the program at once.
     pub(crate) const SIGNAL: u8 = 128;
 }
 
-/// Why nothing was started. The text tells the operator what to do about it.
+/// The reason why nothing was started, with advice for the operator.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
     #[error("{0}")]

@@ -1,5 +1,4 @@
-//! The log, on standard error. It stops nobody: lines that standard error does not take in time are
-//! left out, and the log says how many.
+//! The log, on standard error. It does not block: it leaves out and counts lines that are not taken in time.
 
 use std::io::{self, IsTerminal};
 
@@ -30,7 +29,7 @@ pub(crate) fn init(options: &LogOptions, default: &str) -> Result<(), Failure> {
         LogFormat::Json => missing_json,
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| stdio::Log);
-    // A log that cannot be written, to a full disk say, must not end what it tells of.
+    // A log that cannot be written, for example to a full disk, must not end the program.
     let builder = builder.log_internal_errors(false);
     let started = match format {
         LogFormat::Text => builder.with_ansi(wants_colour()).try_init(),

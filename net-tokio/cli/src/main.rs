@@ -1,39 +1,24 @@
 //! The `watertight` program: server, agent and demo on the command line.
 
 mod access;
-mod address;
 mod admin;
 mod agent;
-mod allow_spec;
 mod bind;
-mod books;
-mod certificate;
 mod cli;
 mod config;
-mod connect_path;
 mod demo;
-mod descriptors;
-mod exposure;
 mod failure;
-mod forward_spec;
-mod header_spec;
-mod keepalive_spec;
+mod files;
+mod ledger;
 mod log;
-mod max_buffered;
-mod output;
-mod peer_spec;
-mod proxy_spec;
+mod process;
 mod server;
-mod session_config;
-mod signals;
-mod silence;
+mod specs;
 mod stdio;
 mod tasks;
-mod text_file;
 mod tls;
 mod tokens;
 mod unix_socket;
-mod url_spec;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -43,12 +28,11 @@ use std::time::Duration;
 use clap::CommandFactory;
 use tokio::runtime::Runtime;
 
-use crate::books::Books;
 use crate::cli::{Cli, Command};
 use crate::config::FileOptions;
-use crate::exposure::{warn_if_exposed, warn_if_others_can_write};
 use crate::failure::{Failure, exit_code};
-use crate::output::Output;
+use crate::files::{warn_if_exposed, warn_if_others_can_write};
+use crate::ledger::{LedgerReport, Output};
 
 /// While buffers of 64 KiB come and go, glibc's allocator gives memory back to the kernel and asks
 /// for it again all the time: a quarter of the CPU time of a bulk transfer over a byte stream. This
@@ -63,7 +47,7 @@ fn main() -> ExitCode {
     let code = match run(cli::parse()) {
         Ok(code) => code,
         Err(failure) => {
-            // Whoever closed standard error has the exit code.
+            // With a closed standard error, the exit code remains.
             stdio::error(&format!("watertight: {failure}"));
             failure.exit_code()
         }
@@ -78,7 +62,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "watertight", &mut script);
         let written = io::stdout().write_all(&script);
-        return written.map(|()| exit_code::EVEN).map_err(Failure::start);
+        return written.map(|()| exit_code::SETTLED).map_err(Failure::start);
     }
     let file = FileOptions::read(common.config.as_deref())?;
     let log = common.log.or(file.log.clone());
@@ -91,23 +75,23 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             false => warn_if_others_can_write(config, "the configuration"),
         }
     }
-    descriptors::raise_limit();
+    process::raise_limit();
     match command {
         Command::Server(options) => finish(output, server::run(options.or(file.server), output)),
         Command::Agent(options) => finish(output, agent::run(options.or(file.agent), output)),
         Command::Demo(options) => in_runtime(demo::run(options)),
-        Command::Completions { .. } => Ok(exit_code::EVEN),
+        Command::Completions { .. } => Ok(exit_code::SETTLED),
     }
 }
 
-/// Runs to the end and prints the books, after which nothing else is printed.
+/// Runs to the end and prints the ledger, after which nothing else is printed.
 fn finish(
     output: Output,
-    running: impl Future<Output = Result<Books, Failure>>,
+    running: impl Future<Output = Result<LedgerReport, Failure>>,
 ) -> Result<u8, Failure> {
-    let books = in_runtime(running)?;
-    output.books(&books);
-    Ok(if books.even { exit_code::EVEN } else { exit_code::UNEVEN })
+    let ledger = in_runtime(running)?;
+    output.ledger(&ledger);
+    Ok(if ledger.settled { exit_code::SETTLED } else { exit_code::NOT_SETTLED })
 }
 
 fn in_runtime<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

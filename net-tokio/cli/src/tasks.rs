@@ -1,4 +1,4 @@
-//! The admin server's tasks: counted, and all gone when it has stopped.
+//! Tasks of the admin server: counted, and all ended when it has stopped.
 
 use std::future::Future;
 use std::time::Duration;

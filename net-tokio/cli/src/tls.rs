@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tracing::{error, info, warn};
-use watertight::{ClientAuthorities, ClientTls, ServerTls, TlsError};
+use watertight::tls::{ClientAuthorities, ClientTls, ServerTls, TlsError};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{ASN1Time, CertificateRevocationList, FromDer};
 
-use crate::exposure::{warn_if_exposed, warn_if_others_can_write};
 use crate::failure::Failure;
+use crate::files::{warn_if_exposed, warn_if_others_can_write};
 
 /// A server's identity, and whose agents it takes.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Identity {
         }
     }
 
-    /// Warns of what others could do with the files, and of lists that let nobody in.
+    /// Warns of what others could do with the files, and of lists with which no agent can connect.
     fn warn(&self) {
         warn_if_exposed(&self.key, "the private key");
         warn_if_others_can_write(&self.certificate, "the certificate");
@@ -57,12 +57,13 @@ impl Identity {
     }
 }
 
-/// A list that has expired says nothing of what was revoked since, so that no certificate can be checked.
+/// An expired list lacks later revocations, so that no certificate can be checked.
 fn warn_if_expired(lists: &Path) {
     let Ok(content) = fs::read(lists) else { return };
     for expired in expired(&content) {
         let path = lists.display();
-        warn!(%path, expired, "a list of revoked certificates has expired: no agent of its authority can connect");
+        warn!(%path, expired, "a list of revoked certificates has expired: no agent of its authority \
+            can connect");
     }
 }
 
@@ -75,7 +76,7 @@ fn expired(lists: &[u8]) -> Vec<String> {
     Pem::iter_from_buffer(lists).flatten().filter_map(expired).collect()
 }
 
-/// What the options name.
+/// The identity that the options name.
 pub(crate) fn of_server(
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -108,7 +109,7 @@ pub(crate) fn of_server(
     }
 }
 
-/// Whom this end trusts when it connects and who it is, where that differs from the default.
+/// The authorities and the identity of this end when it connects, where they differ from the default.
 pub(crate) fn of_client(
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,

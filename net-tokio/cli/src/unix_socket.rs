@@ -10,7 +10,7 @@ use std::str::FromStr;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Rights of a socket unless told otherwise: whoever may write to it may connect.
+/// The default mode of a socket: a user who may write to it may connect.
 const PRIVATE: u32 = 0o600;
 
 /// A path, and who may connect: `/path?mode=660&group=admins`.
@@ -67,33 +67,33 @@ impl fmt::Display for UnixSocket {
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and inode: another process may have put its own socket in this one's place.
+    /// Device and inode: another process may have replaced the socket with its own.
     identity: (u64, u64),
 }
 
 impl UnixSocket {
     /// Listens. Nobody else can connect before the socket has its mode and group: until then it is in a
-    /// folder of its own. No file that is there already is touched, but the socket of a process that is
-    /// gone.
+    /// folder of its own. An existing file is not touched, except for the socket of a process that
+    /// has ended.
     ///
     /// # Errors
     /// There is such a file, or the system does not let it be.
     pub(crate) async fn listen(&self) -> io::Result<(UnixListener, SocketFile)> {
         let gid = self.group.as_deref().map(gid).transpose()?;
-        let nursery = Nursery::beside(&self.path)?;
-        let young = nursery.0.join("socket");
-        let listener = UnixListener::bind(&young)?;
+        let private = PrivateFolder::beside(&self.path)?;
+        let unpublished = private.0.join("socket");
+        let listener = UnixListener::bind(&unpublished)?;
         if let Some(gid) = gid {
-            chown(&young, None, Some(gid))?;
+            chown(&unpublished, None, Some(gid))?;
         }
         let mode = self.mode.unwrap_or(PRIVATE);
-        fs::set_permissions(&young, fs::Permissions::from_mode(mode))?;
-        if let Err(error) = rename_new(&young, &self.path) {
+        fs::set_permissions(&unpublished, fs::Permissions::from_mode(mode))?;
+        if let Err(error) = rename_new(&unpublished, &self.path) {
             if error.kind() != io::ErrorKind::AlreadyExists {
                 return Err(error);
             }
             remove_stale(&self.path).await?;
-            rename_new(&young, &self.path)?;
+            rename_new(&unpublished, &self.path)?;
         }
         let metadata = fs::symlink_metadata(&self.path)?;
         let identity = (metadata.dev(), metadata.ino());
@@ -102,25 +102,25 @@ impl UnixSocket {
 }
 
 /// A folder for this user alone, removed on drop with what is left in it.
-struct Nursery(PathBuf);
+struct PrivateFolder(PathBuf);
 
-impl Nursery {
+impl PrivateFolder {
     /// On the same file system.
     fn beside(path: &Path) -> io::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         for number in 0..100 {
             let name = format!(".watertight-{}-{number}", std::process::id());
-            let nursery = folder.join(name);
-            match fs::DirBuilder::new().mode(0o700).create(&nursery) {
+            let private = folder.join(name);
+            match fs::DirBuilder::new().mode(0o700).create(&private) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                created => return created.map(|()| Self(nursery)),
+                created => return created.map(|()| Self(private)),
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
 }
 
-impl Drop for Nursery {
+impl Drop for PrivateFolder {
     fn drop(&mut self) {
         // A folder that cannot be removed harms nobody.
         fs::remove_dir_all(&self.0).ok();
@@ -145,7 +145,7 @@ fn gid(group: &str) -> io::Result<u32> {
     gid.ok_or_else(unknown)
 }
 
-/// Removes the socket file of a process that is gone. One that answers, and a file that is no
+/// Removes the socket file of a process that has ended. A socket that answers, and a file that is no
 /// socket, are left alone.
 async fn remove_stale(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
@@ -198,7 +198,11 @@ mod tests {
         let (_listener, file) = UnixSocket::at(&path).listen().await.unwrap();
         assert_eq!(mode(&path), 0o600);
         UnixStream::connect(&path).await.unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the nursery is gone");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "the private folder is removed"
+        );
         drop(file);
         let own = rustix::process::getgid().as_raw();
         let text = format!("{}?mode=660&group={own}", path.display());

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use watertight::core::wire::{Hello, HelloReply, PrefaceLimits};
+use watertight::proto::wire::{Hello, HelloReply, PrefaceLimits};
 use watertight::{Agent, AgentStatus, ReconnectConfig};
 
 use processes::{
@@ -54,7 +54,7 @@ fn write(path: &Path, content: &str) {
 
 #[tokio::test]
 async fn s3_the_token_of_many_is_not_good_for_a_key_with_its_own() {
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let at = tunnel.server.address("agents");
     let right = elsewhere(at, "lab", LAB_TOKEN);
     clients(&tunnel.server, &[KEY, "lab"]).await;
@@ -70,7 +70,7 @@ async fn s3_the_token_of_many_is_not_good_for_a_key_with_its_own() {
 
 #[tokio::test]
 async fn s3_a_takeover_from_another_address_is_a_warning_with_both_and_counted() {
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let other = elsewhere(tunnel.server.address("agents"), KEY, TOKEN);
     in_time("the takeover", other.connected()).await.unwrap();
     tunnel.server.logs("was taken over from another address").await;
@@ -90,7 +90,7 @@ async fn s3_a_takeover_from_another_address_is_a_warning_with_both_and_counted()
 
 #[tokio::test]
 async fn s3_of_two_agents_with_one_key_the_one_that_is_there_stays_for_a_while() {
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let url = format!("tcp://{}", tunnel.server.address("agents"));
     let soon = Duration::from_millis(10);
     let reconnect = ReconnectConfig { initial: soon, spread: soon, ..ReconnectConfig::default() };
@@ -120,7 +120,7 @@ async fn s3_of_two_agents_with_one_key_the_one_that_is_there_stays_for_a_while()
 #[tokio::test]
 async fn s6_a_session_ends_when_its_token_is_gone() {
     let echo = Target::echo().await;
-    let tunnel = Tunnel::over("tcp").forward(echo.at).start().await;
+    let tunnel = Tunnel::by("tcp").forward(echo.at).start().await;
     let lab = elsewhere(tunnel.server.address("agents"), "lab", LAB_TOKEN);
     clients(&tunnel.server, &[KEY, "lab"]).await;
     let tokens = tunnel.file("tokens");
@@ -159,7 +159,7 @@ async fn s6_a_session_ends_when_its_token_is_gone() {
 
 #[tokio::test]
 async fn s7_an_agent_that_reconnects_all_the_time_writes_few_lines() {
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let at = tunnel.server.address("agents");
     let key = "\u{202e}".to_string() + &"k".repeat(400);
     let (mut accepted, mut refused) = (0, 0);
@@ -177,7 +177,7 @@ async fn s7_an_agent_that_reconnects_all_the_time_writes_few_lines() {
     tunnel.end().await;
 }
 
-/// What an end was told that greeted with this key and token.
+/// The answer to an end that greeted with this key and token.
 async fn greet(at: SocketAddr, key: String, token: &str) -> HelloReply {
     let mut socket = TcpStream::connect(at).await.unwrap();
     let hello = Hello { version: 1, client_key: key, token: token.into() }.encode();
@@ -193,7 +193,7 @@ async fn greet(at: SocketAddr, key: String, token: &str) -> HelloReply {
 
 #[tokio::test]
 async fn s7_an_agent_that_takes_key_after_key_or_long_ones_writes_few_lines() {
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let at = tunnel.server.address("agents");
     for number in 0..2500 {
         let reply = greet(at, format!("kkk-{number}"), TOKEN).await;
@@ -219,7 +219,7 @@ async fn s7_an_agent_that_takes_key_after_key_or_long_ones_writes_few_lines() {
 
 #[tokio::test]
 async fn s6_an_operator_ends_sessions() {
-    let tunnel = Tunnel::over("ws").start().await;
+    let tunnel = Tunnel::by("ws").start().await;
     let admin = tunnel.server.admin();
     let ask = async |head: &str| {
         let request = format!("{head}\r\nHost: {admin}\r\nConnection: close\r\n\r\n");

@@ -20,7 +20,7 @@ use processes::{
     Authority, KEY, PATIENCE, Process, Tunnel, Watertight, eventually, found, quiet_command, run,
 };
 
-/// What a site was asked: method, path and cookies.
+/// Requests to a site: method, path and cookies.
 type Asked = Arc<Mutex<Vec<(Method, String, String)>>>;
 
 /// A web site that notes what it is asked.
@@ -53,7 +53,7 @@ impl Site {
         (Self { at, asked, task }, page)
     }
 
-    /// What it was asked of the paths that begin with `prefix`.
+    /// The requests for paths that begin with `prefix`.
     fn asked(&self, prefix: &str) -> Vec<(Method, String, String)> {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|(_, path, _)| path.starts_with(prefix)).cloned().collect()
@@ -184,7 +184,7 @@ async fn s2_a_page_behind_an_agent_reaches_nothing_behind_another_one() {
     if !found(&[("chromium", "chromium")]) {
         return;
     }
-    let tunnel = Tunnel::over("tcp").server(["--admin-pages"]).start().await;
+    let tunnel = Tunnel::by("tcp").server(["--admin-pages"]).start().await;
     let (admin, browser) = (tunnel.server.admin(), Browser::new());
     let (evil, evil_page) = Site::start().await;
     let (good, good_page) = Site::start().await;
@@ -197,7 +197,7 @@ async fn s2_a_page_behind_an_agent_reaches_nothing_behind_another_one() {
     assert_eq!(asked[0].2, "of_site=1; own=1", "its own cookies work");
     drop(visit);
 
-    // The evil one tries everything, and says what came of it.
+    // The evil page tries everything, and reports the results.
     *evil_page.lock().unwrap() = format!(
         "<script>(async () => {{
             const results = [];
@@ -235,7 +235,7 @@ async fn s2_a_page_behind_an_agent_reaches_nothing_behind_another_one() {
     evil.is_asked("/away").await;
     drop(visit);
 
-    // What it has left behind does not reach the good one.
+    // Its cookies and workers do not reach the good page.
     *good_page.lock().unwrap() =
         "<script>fetch('/after' + encodeURIComponent(document.cookie))</script>".into();
     let visit = browser.visit(&format!("{good_at}/later"));
@@ -254,7 +254,7 @@ async fn s2_a_browser_is_told_where_to_go_instead_of_below_client() {
     if !found(&[("chromium", "chromium")]) {
         return;
     }
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let (admin, browser) = (tunnel.server.admin(), Browser::new());
     let (site, _) = Site::start().await;
     let (hostile, _) = Site::start().await;
@@ -266,7 +266,7 @@ async fn s2_a_browser_is_told_where_to_go_instead_of_below_client() {
         assert!(shown.contains("/client/ is for programs"), "{host}: {shown}");
         assert!(shown.contains("--forward") && shown.contains("--admin-pages"), "{host}: {shown}");
     }
-    // A name of this machine for which a browser says nothing about the page.
+    // A name of this machine for which a browser sends no header about the page.
     let url =
         format!("http://{}/away?http://[::ffff:127.0.0.1]:{}{path}", hostile.at, admin.port());
     let shown = browser.dump(&url).finish(PATIENCE).await.out;

@@ -1,5 +1,5 @@
-//! What is wrong with one end, one request or one byte: the right side is told, and everyone
-//! else's connections go on.
+//! Errors of one end, one request or one byte: the right side gets an error, and all other connections
+//! continue.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use watertight::core::wire::{Hello, frame_prefix};
+use watertight::proto::wire::{Hello, frame_prefix};
 
 use processes::{
     Answer, Authority, KEY, LAB_TOKEN, Rest, TOKEN, Target, Tunnel, TunnelBuilder, Watertight,
@@ -41,7 +41,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        Self::with(Tunnel::over("ws")).await
+        Self::with(Tunnel::by("ws")).await
     }
 
     async fn with(builder: TunnelBuilder) -> Self {
@@ -63,7 +63,7 @@ impl Scene {
         assert_eq!(server.ledger.sessions_removed(), server.ledger.sessions_added());
     }
 
-    /// Starts an agent that is not let in, waits until it has been told so and why, and ends it.
+    /// Starts an agent that is refused, waits until it has logged the reason, and ends it.
     async fn is_refused(&self, endpoint: &str, args: &[&str], reason: &str) {
         let agent = ["agent", "--connect", endpoint, "--allow", "127.0.0.1:*"];
         let agent = Watertight::start_refused(agent.iter().chain(args));
@@ -134,7 +134,7 @@ async fn a_token_for_another_key() {
 
 #[tokio::test]
 async fn a_target_that_the_agent_does_not_allow() {
-    let mut scene = Scene::with(Tunnel::over("ws").forward("127.0.0.3:80")).await;
+    let mut scene = Scene::with(Tunnel::by("ws").forward("127.0.0.3:80")).await;
     let target = "127.0.0.3:80".parse().unwrap();
     let reason = "tcp/127.0.0.3:80 is not allowed here";
     scene.cannot_dial(scene.tunnel.forward(target), reason).await;
@@ -150,7 +150,7 @@ async fn a_target_that_the_agent_does_not_allow() {
 async fn a_target_where_nobody_listens() {
     // An address that is dialled in this test only, so that nobody takes the port meanwhile.
     let target = "127.0.0.4:9".parse().unwrap();
-    let builder = Tunnel::over("ws").forward(target).allow("127.0.0.4:9");
+    let builder = Tunnel::by("ws").forward(target).allow("127.0.0.4:9");
     let mut scene = Scene::with(builder).await;
     let reason = "connect tcp/127.0.0.4:9: Connection refused";
     scene.cannot_dial(scene.tunnel.forward(target), reason).await;
@@ -165,7 +165,7 @@ async fn a_target_where_nobody_listens() {
 #[tokio::test]
 async fn an_unknown_client() {
     let forward = ["--forward", "127.0.0.1:0=nobody=127.0.0.1:80"];
-    let mut scene = Scene::with(Tunnel::over("ws").server(forward)).await;
+    let mut scene = Scene::with(Tunnel::by("ws").server(forward)).await;
     let reason = "client \"nobody\" is not connected";
     scene.cannot_dial(scene.tunnel.server.address("forward nobody="), reason).await;
     scene.witness.is_undisturbed().await;
@@ -232,7 +232,7 @@ async fn let_in(scene: &Scene, key: &str) -> WebSocketStream<TcpStream> {
     in_time("the upgrade", client_async(upgrade(&url, key), socket)).await.unwrap().0
 }
 
-/// Reads until the server has said goodbye, and returns its words.
+/// Reads to the server's close message, and returns its text.
 async fn goodbye(socket: &mut WebSocketStream<TcpStream>) -> CloseFrame {
     in_time("a goodbye", async {
         loop {
@@ -292,7 +292,7 @@ async fn random_messages_on_a_session() {
     scene.witness.is_undisturbed().await;
     for seed in 0..ROUNDS {
         let mut socket = TcpStream::connect(scene.tunnel.server.address("agents")).await.unwrap();
-        // One that comes all the time would be slowed down.
+        // A client that connects all the time would be slowed down.
         let client_key = format!("still-noisy-{seed}");
         let hello = Hello { version: 1, client_key, token: TOKEN.into() };
         socket.write_all(&hello.encode()).await.unwrap();
@@ -308,7 +308,7 @@ async fn random_messages_on_a_session() {
     scene.end().await;
 }
 
-/// Sends `bytes` and waits until the server closes. Whether the client has said that it is done
+/// Sends `bytes` and waits until the server closes. Whether the client has announced that it is done
 /// must not matter.
 async fn is_closed(at: SocketAddr, bytes: &[u8], done: bool) -> Vec<u8> {
     let mut socket = TcpStream::connect(at).await.unwrap();
@@ -365,7 +365,7 @@ async fn random_bytes_on_a_tls_port() {
 fn over_tls(authority: &Authority) -> TunnelBuilder {
     let [cert, key] = authority.sign("localhost");
     let server = ["--tls-cert", &cert, "--tls-key", &key];
-    Tunnel::over("wss").server(server).agent(["--ca", &authority.ca()])
+    Tunnel::by("wss").server(server).agent(["--ca", &authority.ca()])
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ const TRANSFERS: usize = 200;
 struct Transfers(JoinSet<io::Result<u64>>);
 
 impl Transfers {
-    /// Starts them, and waits until each is well under way.
+    /// Starts them, and waits until each has transferred some bytes.
     async fn start(at: SocketAddr, count: usize) -> Self {
         let mut tasks = JoinSet::new();
         let mut sockets = JoinSet::new();
@@ -60,7 +60,7 @@ impl Transfers {
     }
 
     /// Breaks them off, as a user does.
-    fn abandon(self) {}
+    fn break_off(self) {}
 }
 
 async fn drain(mut socket: TcpStream) -> io::Result<u64> {
@@ -95,7 +95,7 @@ async fn an_agent_is_killed_during_transfers() {
     let (drip, echo) = (Target::drip().await, Target::echo().await);
     let tunnel = Tunnel::start(&[drip.at, echo.at]).await;
     // What comes later is measured against a tunnel that has done all this before.
-    Transfers::start(tunnel.forward(drip.at), TRANSFERS).await.abandon();
+    Transfers::start(tunnel.forward(drip.at), TRANSFERS).await.break_off();
     is_left(&drip, PROMPTLY).await;
     let before = Rest::of(&tunnel).await;
 
@@ -107,9 +107,9 @@ async fn an_agent_is_killed_during_transfers() {
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             }
             eventually(PROMPTLY, "an even ledger of the server", async || {
-                let books = server.books().await;
-                let even = books.is_quiet() && books.live() == 0;
-                (even && books.sessions_removed() == 1).then_some(()).ok_or(format!("{books:?}"))
+                let ledger = server.ledger().await;
+                let even = ledger.is_quiet() && ledger.live() == 0;
+                (even && ledger.sessions_removed() == 1).then_some(()).ok_or(format!("{ledger:?}"))
             })
             .await;
         })
@@ -126,9 +126,9 @@ async fn an_agent_is_killed_during_transfers() {
 async fn a_server_is_killed_during_transfers() {
     let (drip, echo) = (Target::drip().await, Target::echo().await);
     // A port on an address of its own: nobody else gets it in the meantime.
-    let tunnel = Tunnel::over("ws").listen("127.0.0.2:0").forward(drip.at).forward(echo.at);
+    let tunnel = Tunnel::by("ws").listen("127.0.0.2:0").forward(drip.at).forward(echo.at);
     let tunnel = tunnel.start().await;
-    Transfers::start(tunnel.forward(drip.at), TRANSFERS).await.abandon();
+    Transfers::start(tunnel.forward(drip.at), TRANSFERS).await.break_off();
     is_left(&drip, PROMPTLY).await;
     let before = Rest::of(&tunnel).await;
 
@@ -178,8 +178,8 @@ async fn a_keepalive_ends_the_session_of_a_stopped_agent() {
         let ended = within(PROMPTLY, "the end of a connection", socket.read_u8()).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
-    let books = tunnel.server.books().await;
-    assert!(books.is_quiet() && books.live() == 0, "{books:?}");
+    let ledger = tunnel.server.ledger().await;
+    assert!(ledger.is_quiet() && ledger.live() == 0, "{ledger:?}");
 
     tunnel.agent.cont();
     eventually(PATIENCE, "the agent's return", async || {
@@ -193,7 +193,7 @@ async fn a_keepalive_ends_the_session_of_a_stopped_agent() {
     tunnel.end().await;
 }
 
-/// Connections to services that accept them and then say nothing.
+/// Connections to services that accept them and then send nothing.
 struct Mute {
     silent: Target,
     deaf: Target,
@@ -265,11 +265,11 @@ async fn a_target_never_answers() {
     while let Some(ended) = within(PROMPTLY, "the end of a dial", hanging.join_next()).await {
         ended.unwrap();
     }
-    // A service that has accepted may say nothing for as long as it likes.
+    // A service that has accepted may be silent without a limit.
     eventually(PROMPTLY, "the end of all dials", async || {
-        let books = tunnel.server.books().await;
-        let live = books.is_quiet() && books.live() == Mute::CLIENTS + 1;
-        live.then_some(()).ok_or(format!("{books:?}"))
+        let ledger = tunnel.server.ledger().await;
+        let live = ledger.is_quiet() && ledger.live() == Mute::CLIENTS + 1;
+        live.then_some(()).ok_or(format!("{ledger:?}"))
     })
     .await;
     witness.is_undisturbed().await;
@@ -281,9 +281,9 @@ async fn a_target_never_answers() {
     assert_eq!(server.ledger.added(), 1 + 1 + Mute::CLIENTS + 20 + 1);
 }
 
-/// How far the memory of an end may grow for one connection whose reader never reads. What it may
-/// be sent before it has read anything is 32 KiB; the rest is for the other connections, which go
-/// on meanwhile.
+/// How far the memory of an end may grow for one connection whose reader never reads. The first
+/// window is 32 KiB; the rest is for the other connections, which
+/// continue meanwhile.
 const UNREAD: u64 = 16 * MIB;
 
 /// Fifty connections that come and go.
@@ -311,7 +311,7 @@ async fn settled(what: &str, number: impl Fn() -> u64) -> u64 {
     .await
 }
 
-/// A client with little room for what it does not read.
+/// A client with a small receive buffer.
 async fn narrow(at: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
@@ -347,9 +347,9 @@ async fn a_reader_never_reads() {
         let growth = before.growth(&tunnel);
         assert!(growth.iter().all(|grown| *grown < UNREAD), "{growth:?}");
     }
-    let books = tunnel.server.books().await;
-    assert_eq!(books.live(), 3);
-    assert!(!writer.is_finished() && books.bytes_held() < UNREAD, "{books:?}");
+    let ledger = tunnel.server.ledger().await;
+    assert_eq!(ledger.live(), 3);
+    assert!(!writer.is_finished() && ledger.bytes_held() < UNREAD, "{ledger:?}");
 
     drop(reader);
     is_left(&pour, PROMPTLY).await;
@@ -361,7 +361,7 @@ async fn a_reader_never_reads() {
     tunnel.end().await;
 }
 
-/// A reader that keeps up has its window grow to 16 MiB, all of which can be under way when it
+/// A reader that keeps up has its window grow to 16 MiB, all of which can be in flight when it
 /// stops.
 const WINDOW: u64 = 16 * MIB;
 
@@ -378,8 +378,8 @@ async fn a_reader_stops_in_full_flight() {
     in_time("64 MiB", flight).await;
     let sent = settled("the source's standstill", || pour.sent()).await;
     assert!(sent < 1 << 30, "{sent}");
-    let books = tunnel.server.books().await;
-    assert!(books.bytes_held() <= WINDOW, "{books:?}");
+    let ledger = tunnel.server.ledger().await;
+    assert!(ledger.bytes_held() <= WINDOW, "{ledger:?}");
     let growth = before.growth(&tunnel);
     assert!(growth.iter().all(|grown| *grown < WINDOW + UNREAD), "{growth:?}");
     bustle(tunnel.forward(echo.at)).await;
@@ -395,7 +395,7 @@ async fn a_reader_stops_in_full_flight() {
     tunnel.end().await;
 }
 
-/// A client that ends its connection in the way that its number says.
+/// A client that ends its connection by one of three methods, chosen by its number.
 async fn come_and_go(at: SocketAddr, number: usize) {
     let mut socket = TcpStream::connect(at).await.unwrap();
     socket.write_u8(7).await.unwrap();
@@ -411,7 +411,7 @@ async fn come_and_go(at: SocketAddr, number: usize) {
 }
 
 /// Opens and closes `count` connections, a hundred at a time.
-async fn crowd(at: SocketAddr, count: usize) {
+async fn open_and_close_many(at: SocketAddr, count: usize) {
     let mut all = JoinSet::new();
     for lane in 0..100 {
         all.spawn(async move {
@@ -428,7 +428,7 @@ async fn crowd(at: SocketAddr, count: usize) {
 /// Connections of one round.
 const ROUND: usize = 10_000;
 
-/// What a round may leave behind, which is 100 bytes for each of its connections: rounds of the
+/// Bytes that a round may leave behind, which is 100 for each of its connections: rounds of the
 /// same kind differ by up to 400 KB in what the allocator keeps.
 const ROUND_LEAVES: u64 = MIB;
 
@@ -438,11 +438,11 @@ async fn thirty_thousand_connections_come_and_go() {
     let tunnel = Tunnel::start(&[echo.at]).await;
     let witness = tunnel.witness(echo.at).await;
     // After the first round the allocator has what it needs for more of them.
-    crowd(tunnel.forward(echo.at), ROUND).await;
+    open_and_close_many(tunnel.forward(echo.at), ROUND).await;
     let mut left = Vec::new();
     for _ in 0..2 {
         let before = Rest::of(&tunnel).await;
-        crowd(tunnel.forward(echo.at), ROUND).await;
+        open_and_close_many(tunnel.forward(echo.at), ROUND).await;
         before.returns(&tunnel, PROMPTLY).await;
         left.push(before.growth(&tunnel));
     }

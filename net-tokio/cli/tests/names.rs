@@ -114,11 +114,11 @@ async fn n5_names_that_hang_starve_neither_other_targets_nor_the_agent() {
     assert!(ledger.is_settled(), "{ledger:?}");
 }
 
-/// What a name has for addresses, each time that it is asked for.
-type Turns = (&'static str, &'static [&'static [[u8; 4]]]);
+/// A name and its addresses at each question.
+type NameAnswers = (&'static str, &'static [&'static [[u8; 4]]]);
 
-/// What the attacker answers. The policy allows the second address alone.
-const TURNS: [Turns; 3] = [
+/// The answers of the attacker. The policy allows the second address alone.
+const ANSWERS: [NameAnswers; 3] = [
     ("rebound", &[&[[127, 0, 0, 2]], &[[127, 0, 0, 1]]]),
     ("both", &[&[[127, 0, 0, 1], [127, 0, 0, 2]]]),
     ("cloud", &[&[[169, 254, 169, 254]]]),
@@ -127,12 +127,12 @@ const TURNS: [Turns; 3] = [
 /// Answers questions of DNS (RFC 1035, 4.1) for as long as the process lives. No name has an IPv6
 /// address.
 fn answer_names(socket: &UdpSocket) {
-    let (mut asked, mut question) = ([0; TURNS.len()], [0; 512]);
+    let (mut asked, mut question) = ([0; ANSWERS.len()], [0; 512]);
     while let Ok((length, from)) = socket.recv_from(&mut question) {
         let label = &question[13..13 + usize::from(question[12])];
-        let index = TURNS.iter().position(|(name, _)| name.as_bytes() == label).unwrap();
+        let index = ANSWERS.iter().position(|(name, _)| name.as_bytes() == label).unwrap();
         let is_v4 = question[..length].ends_with(&[0, 1, 0, 1]);
-        let turns = TURNS[index].1;
+        let turns = ANSWERS[index].1;
         let addresses = if is_v4 { turns[asked[index] % turns.len()] } else { &[] };
         asked[index] += usize::from(is_v4);
         let count = u8::try_from(addresses.len()).unwrap();
@@ -174,7 +174,7 @@ async fn a_name_that_is_rebound_leads_only_where_the_policy_allows() {
             Err(error) => assert_eq!(error, refused("rebound")),
         }
         dial("both").await.unwrap();
-        // A name that is allowed is no way to the credentials of the machine.
+        // An allowed name does not lead to the credentials of the machine.
         let cloud = dial("cloud").await.unwrap_err();
         assert!(cloud.starts_with(&refused("cloud")) && cloud.contains("link-local"), "{cloud}");
     }

@@ -34,7 +34,7 @@ const REDIS: [(&str, &str); 3] = [
 ];
 
 /// Python's own HTTP server. Its default is a queue of five connections, which 50 clients at once
-/// overrun, and the kernel makes those that do not fit wait for a second and more.
+/// overrun, and the kernel makes further ones wait for a second and more.
 const HTTP_SERVER: &str = "import http.server as h
 h.ThreadingHTTPServer.request_queue_size = 128
 h.test(h.SimpleHTTPRequestHandler, h.ThreadingHTTPServer, port=0, bind='127.0.0.1')";
@@ -61,7 +61,7 @@ impl FileServer {
 
 const BIG: u64 = 1 << 30;
 
-/// A file of [`BIG`] bytes, which takes little room: most of it are holes. What is not makes each
+/// A file of [`BIG`] bytes, which takes little space: most of it are holes. The rest makes each
 /// part of it different from all others.
 fn big_file(path: &Path) {
     const PART: u64 = 256 << 10;
@@ -189,7 +189,7 @@ impl Redis {
         })
         .await;
         let target = format!("unix/{socket}");
-        let tunnel = Tunnel::over("ws").forward(&target).allow(&format!("unix:{socket}"));
+        let tunnel = Tunnel::by("ws").forward(&target).allow(&format!("unix:{socket}"));
         let tunnel = tunnel.start().await;
         let port = tunnel.server.address("forward").port().to_string();
         Self { port, tunnel, _process: process, _folder: folder }
@@ -364,7 +364,7 @@ async fn a_session_over_wss_with_certificates_on_both_ends() {
     let [cert, key] = authority.sign("localhost");
     let [client_cert, client_key] = authority.sign(KEY);
     let echo = Target::echo().await;
-    let tunnel = Tunnel::over("wss")
+    let tunnel = Tunnel::by("wss")
         .forward(echo.at)
         .server(["--tls-cert", &cert, "--tls-key", &key, "--client-ca", &ca])
         .agent(["--ca", &ca, "--client-cert", &client_cert, "--client-key", &client_key]);
@@ -376,7 +376,7 @@ async fn a_session_over_tls() {
     let authority = Authority::new();
     let [cert, key] = authority.sign("localhost");
     let echo = Target::echo().await;
-    let tunnel = Tunnel::over("tls")
+    let tunnel = Tunnel::by("tls")
         .forward(echo.at)
         .server(["--tls-cert", &cert, "--tls-key", &key])
         .agent(["--ca", &authority.ca()]);
@@ -386,7 +386,7 @@ async fn a_session_over_tls() {
 #[tokio::test]
 async fn a_session_over_tcp() {
     let echo = Target::echo().await;
-    carries(Tunnel::over("tcp").forward(echo.at).start().await, &echo).await;
+    carries(Tunnel::by("tcp").forward(echo.at).start().await, &echo).await;
 }
 
 #[tokio::test]
@@ -394,7 +394,7 @@ async fn a_session_over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("agents.sock");
     let echo = Target::echo().await;
-    let tunnel = Tunnel::over("unix").listen(&format!("unix:{}", path.display())).forward(echo.at);
+    let tunnel = Tunnel::by("unix").listen(&format!("unix:{}", path.display())).forward(echo.at);
     carries(tunnel.start().await, &echo).await;
     assert!(!path.exists(), "the socket's file is left behind");
 }

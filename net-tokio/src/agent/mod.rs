@@ -1,45 +1,38 @@
-//! The end behind the NAT: keeps a session to its server and dials for it.
+//! The agent: keeps a session to its server, and dials for it.
 
 mod builder;
-mod connector;
-mod host;
-mod link;
-mod run;
-mod status;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watertight_core::wire::GoAwayCode;
 use watertight_core::{Ledger, SessionConfig};
 
+use crate::connect::{AgentStatus, AgentStopped, WaitReason};
+use crate::endpoint::Endpoint;
 use crate::forward::Forward;
 use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::log_limit::Limits;
-use crate::redial::dial_newest;
 use crate::serve::Handler;
 use crate::session::Buffers;
 #[cfg(feature = "simulation")]
 use crate::session::Kept;
+use crate::stream::dial_newest;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 
 pub use builder::AgentBuilder;
-pub(crate) use builder::Home;
-pub(crate) use connector::ByteStreams;
-pub(crate) use host::Host;
-pub use status::{AgentStatus, AgentStopped, WaitReason};
 
-use connector::Connector;
-use link::Links;
+use sessions::AgentSessions;
 
-/// How long the session gets to say goodbye after the deadline of a shutdown.
-const FAREWELL: Duration = Duration::from_secs(4);
+/// Time for the session's close message after the timeout of a shutdown.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The books of an agent.
+/// The ledger of an agent.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AgentLedger {
@@ -60,8 +53,8 @@ impl AgentLedger {
 
 /// The end behind the NAT.
 ///
-/// Clones are handles to the same agent. When the last one is dropped, every task of the agent
-/// ends at once; [`shutdown`](Self::shutdown) is the orderly way.
+/// Clones are handles to the same agent. When the last one is dropped, every task of the agent ends
+/// at once; [`shutdown`](Self::shutdown) ends it in order.
 #[derive(Clone, Debug)]
 pub struct Agent {
     inner: Arc<Inner>,
@@ -70,25 +63,24 @@ pub struct Agent {
 
 #[derive(Debug)]
 struct Inner {
-    connector: Connector,
+    /// The server, for the log.
+    endpoint: Endpoint,
+    /// The client key.
+    key: String,
     handler: Handler,
     keepalive: Keepalive,
     session: SessionConfig,
     tasks: Tasks,
     stop: CancellationToken,
-    links: Links,
+    sessions: AgentSessions,
     status: watch::Sender<AgentStatus>,
-    /// Ends the wait before the next attempt to connect, if there is one.
-    retry_now: Arc<Notify>,
-    /// Of what the server may cause to be logged, in all of its sessions.
+    /// Limits of the log lines that the server causes, in all of its sessions.
     limits: Arc<Limits>,
     buffers: Buffers,
-    /// Whoever keeps the sessions' books in place of the links.
-    host: Option<Arc<dyn Host>>,
 }
 
 impl Agent {
-    /// The agent's standing, and its changes.
+    /// The agent's status, and its changes.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<AgentStatus> {
         self.inner.status.subscribe()
@@ -97,7 +89,8 @@ impl Agent {
     /// Waits until the session is up. Cancel safe.
     ///
     /// # Errors
-    /// Another handle to the agent was told to shut it down: there will be no session any more.
+    ///
+    /// The agent was shut down: it will have no more sessions.
     pub async fn connected(&self) -> Result<(), AgentStopped> {
         let mut status = self.status();
         tokio::select! {
@@ -110,18 +103,20 @@ impl Agent {
     }
 
     /// Dials `target` on the server's side, where the server allows it. Cancel safe: dropping the
-    /// future gives the dial up on both ends.
+    /// future cancels the dial on both ends.
     ///
     /// # Errors
+    ///
     /// See [`DialError`].
     pub async fn dial(&self, target: &str) -> Result<TunnelStream, DialError> {
         self.dial_within(target, None).await
     }
 
-    /// As [`dial`](Self::dial), with a deadline of its own; without one that of
-    /// [`Timing::dial`](watertight_core::session::Timing::dial) counts.
+    /// As [`dial`](Self::dial), with a timeout of its own; the default is
+    /// [`Timing::dial`](watertight_core::session::Timing::dial).
     ///
     /// # Errors
+    ///
     /// See [`DialError`].
     pub async fn dial_within(
         &self,
@@ -131,10 +126,11 @@ impl Agent {
         self.inner.dial(target, within).await
     }
 
-    /// Dials every connection that `listener` accepts through the server. It ends with the agent,
-    /// or when the returned handle says so.
+    /// Dials `target` through the server for every connection that `listener` accepts. The forward
+    /// ends with the agent, or by its handle.
     ///
     /// # Panics
+    ///
     /// Outside a tokio runtime.
     pub fn forward(&self, listener: Listener, target: &str) -> Forward {
         // Shared by the dials, which are tasks of the agent: they do not keep it alive.
@@ -147,43 +143,43 @@ impl Agent {
         Forward::start(tasks, stop, listener, target, self.inner.keepalive, dial)
     }
 
-    /// The books of the agent.
+    /// The ledger of the agent.
     #[must_use]
     pub fn ledger(&self) -> AgentLedger {
-        AgentLedger { connections: self.inner.links.ledger(), tasks: self.inner.tasks.live() }
+        AgentLedger { connections: self.inner.sessions.ledger(), tasks: self.inner.tasks.live() }
     }
 
-    /// What its tables hold that the books do not count.
+    /// Entries of its tables that the ledger does not count.
     #[cfg(feature = "simulation")]
     #[must_use]
     pub fn kept(&self) -> Kept {
-        self.inner.links.kept()
+        self.inner.sessions.kept()
     }
 
     /// Ends every task of the agent at once, as the death of its process would, and returns the
-    /// books when they are gone.
+    /// ledger when they have ended.
     pub async fn kill(self) -> AgentLedger {
         self.inner.stop.cancel();
         self.inner.tasks.wind_down(Duration::ZERO).await;
-        self.inner.links.abandon();
+        self.inner.sessions.force_close_ended();
         self.inner.status.send_replace(AgentStatus::Stopped);
         self.ledger()
     }
 
-    /// Ends the agent: takes no new dials, lets the open connections run to their end for at most
-    /// `deadline`, closes, waits until every task is gone, and returns the books. Not cancel
-    /// safe: dropped half-way, the agent is left draining.
-    pub async fn shutdown(self, deadline: Duration) -> AgentLedger {
+    /// Ends the agent: refuses new dials, lets the open connections run to their end for at most
+    /// `timeout`, closes, waits until every task has ended, and returns the ledger. Not cancel
+    /// safe: if it is dropped, the agent stays draining.
+    pub async fn shutdown(self, timeout: Duration) -> AgentLedger {
         let inner = &self.inner;
         inner.stop.cancel();
-        inner.links.close(|core, now| core.drain(now, "the agent is shutting down", deadline));
-        if tokio::time::timeout(deadline, inner.links.gone()).await.is_err() {
-            inner.links.close(|core, now| {
+        inner.sessions.close(|core, now| core.drain(now, "the agent is shutting down", timeout));
+        if tokio::time::timeout(timeout, inner.sessions.all_ended()).await.is_err() {
+            inner.sessions.close(|core, now| {
                 core.close(now, GoAwayCode::SHUTDOWN, "the agent has shut down");
             });
         }
-        inner.tasks.wind_down(FAREWELL).await;
-        inner.links.abandon();
+        inner.tasks.wind_down(CLOSE_TIMEOUT).await;
+        inner.sessions.force_close_ended();
         inner.status.send_replace(AgentStatus::Stopped);
         self.ledger()
     }
@@ -195,7 +191,7 @@ impl Inner {
         target: &str,
         within: Option<Duration>,
     ) -> Result<TunnelStream, DialError> {
-        let newest = || self.links.current().ok_or(DialError::NoServer);
+        let newest = || self.sessions.current().ok_or(DialError::NoServer);
         dial_newest(newest, target, within.unwrap_or(self.session.timing.dial)).await
     }
 }
@@ -205,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_or_a_connection_makes_a_ledger_uneven() {
+    fn a_task_or_a_connection_unsettles_a_ledger() {
         let even = AgentLedger { connections: Ledger::default(), tasks: 0 };
         assert!(even.is_settled());
         assert!(!AgentLedger { tasks: 1, ..even }.is_settled());

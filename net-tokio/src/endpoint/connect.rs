@@ -1,17 +1,16 @@
+//! Connecting to an endpoint: directly or through a proxy, and TLS.
+
 use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::OnceCell;
 
-use super::{Endpoint, Kind, ProxyPolicy};
-use crate::copy::Socket;
+use super::{Endpoint, Kind, ProxyPolicy, SystemTls, reach, unbracketed};
 use crate::handshake::ConnectError;
-use crate::policy::connect_any;
-use crate::tls::{ClientTls, TlsError};
-use crate::transport::{BoxIo, Io};
+use crate::io::{BoxIo, Io};
+use crate::tls::ClientTls;
 
 /// How to reach an endpoint.
 #[derive(Clone, Debug, Default)]
@@ -19,65 +18,59 @@ pub(crate) struct ConnectOptions {
     /// The system's roots if it is `None`.
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: ProxyPolicy,
-    /// Where to connect in place of the endpoint's host, by whose name TLS goes all the same.
+    /// The address to connect to instead of the endpoint's host. TLS still verifies the host's
+    /// name.
     pub(crate) address: Option<IpAddr>,
     system: SystemTls,
 }
 
-/// Trust in the system's roots, from when it is first needed on: one for all attempts, so that TLS
-/// sessions are resumed.
-#[derive(Clone, Debug, Default)]
-struct SystemTls(OnceCell<ClientTls>);
-
-impl SystemTls {
-    /// `make` reads files. What failed is tried again the next time. Cancel safe.
-    async fn get(&self, make: fn() -> Result<ClientTls, TlsError>) -> io::Result<ClientTls> {
-        let making = async || tokio::task::spawn_blocking(make).await?.map_err(io::Error::other);
-        self.0.get_or_try_init(making).await.cloned()
-    }
-}
-
 impl ConnectOptions {
+    /// Whether both describe the same connection.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let same_tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(tls), Some(other)) => tls.is(other),
+            _ => false,
+        };
+        same_tls && (&self.proxy, self.address) == (&other.proxy, other.address)
+    }
+
     async fn tls(&self) -> io::Result<ClientTls> {
         match &self.tls {
             Some(tls) => Ok(tls.clone()),
-            None => self.system_tls().await,
+            None => self.system.get(ClientTls::system).await,
         }
     }
 
-    /// Where to connect, as it would stand in a URL.
-    fn place<'a>(&self, host: &'a str) -> Cow<'a, str> {
+    /// The host to connect to, in the form of a URL.
+    fn host_to_reach<'a>(&self, host: &'a str) -> Cow<'a, str> {
         match self.address {
             None => Cow::Borrowed(host),
             Some(IpAddr::V4(address)) => Cow::Owned(address.to_string()),
             Some(IpAddr::V6(address)) => Cow::Owned(format!("[{address}]")),
         }
     }
-
-    pub(super) async fn system_tls(&self) -> io::Result<ClientTls> {
-        self.system.get(ClientTls::system).await
-    }
 }
 
 impl Endpoint {
-    /// A byte stream to the server, with TLS where the endpoint says so. The caller sets the
-    /// deadline. Cancel safe.
+    /// A byte stream to the server, with TLS if the endpoint has it. The caller sets the deadline.
+    /// Cancel safe.
     pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<BoxIo, ConnectError> {
         match &self.0 {
             Kind::Unix(path) => connect_unix(path).await.map_err(|error| self.unreachable(error)),
             Kind::ByteStream { tls, host, port } => {
-                let socket = self.reach(&options.place(host), *port).await?;
+                let socket = self.reach(&options.host_to_reach(host), *port).await?;
                 self.secure(*tls, host, socket, options).await
             }
             Kind::WebSocket { tls, host, port, .. } => {
-                let place = options.place(host);
-                match options.proxy.toward(*tls, &place, *port)? {
+                let address = options.host_to_reach(host);
+                match options.proxy.toward(*tls, &address, *port)? {
                     Some(proxy) => {
-                        let socket = proxy.tunnel(&place, *port, options).await?;
+                        let socket = proxy.tunnel(&address, *port, &options.system).await?;
                         self.secure(*tls, host, socket, options).await
                     }
                     None => {
-                        let socket = self.reach(&place, *port).await?;
+                        let socket = self.reach(&address, *port).await?;
                         self.secure(*tls, host, socket, options).await
                     }
                 }
@@ -126,58 +119,23 @@ async fn connect_unix(path: &Path) -> io::Result<BoxIo> {
     Ok(Box::new(tokio::net::UnixStream::connect(path).await?))
 }
 
-/// Of such an endpoint nothing comes: no text is one.
+/// Unreachable: without Unix sockets no text parses as such an endpoint.
 #[cfg(not(unix))]
 #[allow(clippy::unused_async, reason = "where there are Unix sockets it waits")]
 async fn connect_unix(_: &Path) -> io::Result<BoxIo> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A socket to a host as it stands in a URL.
-pub(super) async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses: Vec<_> = lookup_host((unbracketed(host), port)).await?.collect();
-    let socket = connect_any(&addresses).await?;
-    socket.keep();
-    Ok(socket)
-}
-
-/// Resolvers take IPv6 addresses without the brackets that URLs have around them.
-pub(super) fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::OnceCell;
 
     use super::*;
     use crate::tls::ServerTls;
 
-    static MADE: AtomicUsize = AtomicUsize::new(0);
-
-    fn make() -> Result<ClientTls, TlsError> {
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-        match MADE.fetch_add(1, Ordering::Relaxed) {
-            0 => Err(TlsError::SystemRoots("not yet".to_string())),
-            _ => ClientTls::from_pem(Some(certified.cert.pem().as_bytes()), None),
-        }
-    }
-
-    #[tokio::test]
-    async fn the_systems_roots_are_read_once_when_they_can_be() {
-        let system = SystemTls::default();
-        let error = system.get(make).await.unwrap_err();
-        assert_eq!(error.to_string(), "the system's trusted roots: not yet");
-        for _ in 0..3 {
-            system.get(make).await.unwrap();
-        }
-        assert_eq!(MADE.load(Ordering::Relaxed), 2);
-    }
-
-    /// Lets one connection through TLS in, and sends back what comes after the request.
+    /// A proxy that accepts one TLS connection, and echoes what follows the request.
     async fn proxy(listener: TcpListener, tls: ServerTls) -> String {
         let (mut io, _) = tls.accept(Box::new(listener.accept().await.unwrap().0)).await.unwrap();
         let mut head = Vec::new();

@@ -1,9 +1,10 @@
-//! Where an agent's server is, and the way there.
+//! The address of an agent's server, and connecting to it.
 
 mod connect;
 mod proxy;
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,13 +12,18 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
 use thiserror::Error;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::OnceCell;
 
 pub(crate) use connect::ConnectOptions;
 pub use proxy::ProxyPolicy;
 
+use crate::policy::connect_any;
+use crate::splice::Side;
 use crate::target::absolute;
+use crate::tls::{ClientTls, TlsError};
 
-/// Where a server is, and what is spoken there.
+/// The address of a server, and the protocol there.
 ///
 /// - `ws://host[:port][/path]` and `wss://…`: a WebSocket, the path being `/connect` unless given.
 ///   It goes through HTTP proxies and ingresses.
@@ -46,9 +52,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         parse(text).map(Self).map_err(|reason| {
-            // Whoever put a secret into the URL does not want to see it in a log.
+            // A secret in the URL must not reach a log.
             let text = match (text.split_once('?'), text.rsplit_once('@')) {
-                // Where the password ends, and where the query begins, cannot be told.
+                // With `?` and `@` mixed, the ends of password and query are ambiguous.
                 (Some((_, query)), Some(_)) if query.contains('@') => "…".to_string(),
                 (Some((text, _)), None) => format!("{text}?…"),
                 (_, Some((_, host))) => host.split('?').next().unwrap_or_default().to_string(),
@@ -89,7 +95,7 @@ fn host_port(authority: &Authority) -> Result<(String, Option<u16>), &'static st
     if authority.host().is_empty() {
         return Err("it has no host");
     }
-    // The library takes a port that is out of range for none.
+    // `Authority` treats a port that is out of range as none.
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
     let port = port.strip_prefix(':').map(str::parse::<u16>).transpose();
     match port.map_err(|_| "the port is no number from 1 to 65535")? {
@@ -118,7 +124,7 @@ fn byte_stream(
 }
 
 impl Endpoint {
-    /// The same with TLS, if this is without.
+    /// The same endpoint over TLS, if this one is without.
     pub(crate) fn over_tls(&self) -> Option<Self> {
         let mut kind = self.0.clone();
         match &mut kind {
@@ -128,12 +134,12 @@ impl Endpoint {
         Some(Self(kind))
     }
 
-    /// Whether TLS proves who is there, and hides what is said.
+    /// Whether TLS authenticates the server and encrypts the session.
     pub(crate) const fn is_over_tls(&self) -> bool {
         matches!(self.0, Kind::WebSocket { tls: true, .. } | Kind::ByteStream { tls: true, .. })
     }
 
-    /// Whether anybody on the path can read and change what is said: without TLS, to another machine.
+    /// Whether the path is readable and writable for others: without TLS, to another machine.
     pub(crate) fn is_exposed(&self, address: Option<IpAddr>) -> bool {
         let (Kind::WebSocket { tls, host, .. } | Kind::ByteStream { tls, host, .. }) = &self.0
         else {
@@ -163,7 +169,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::WebSocket { tls, host, port, path } => {
-                // What stands behind a question mark may be a secret.
+                // A query may contain a secret.
                 let (path, query) =
                     path.split_once('?').map_or((&**path, ""), |(path, _)| (path, "?…"));
                 write!(f, "{}://{host}:{port}{path}{query}", if *tls { "wss" } else { "ws" })
@@ -176,9 +182,59 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Trust in the system's roots, loaded when first needed. All attempts share it, so that TLS
+/// sessions are resumed.
+#[derive(Clone, Debug, Default)]
+struct SystemTls(OnceCell<ClientTls>);
+
+impl SystemTls {
+    /// `make` reads files, on a thread that may block. A failure is not cached. Cancel safe.
+    async fn get(&self, make: fn() -> Result<ClientTls, TlsError>) -> io::Result<ClientTls> {
+        let making = async || tokio::task::spawn_blocking(make).await?.map_err(io::Error::other);
+        self.0.get_or_try_init(making).await.cloned()
+    }
+}
+
+/// A socket to a host as it stands in a URL.
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    debug_assert!(port != 0, "a URL with port 0 is refused when it is parsed");
+    let addresses: Vec<_> = lookup_host((unbracketed(host), port)).await?.collect();
+    let socket = connect_any(&addresses).await?;
+    socket.keep();
+    Ok(socket)
+}
+
+/// Resolvers expect IPv6 addresses without the brackets of a URL.
+fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+
+    fn make() -> Result<ClientTls, TlsError> {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        match MADE.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(TlsError::SystemRoots("not yet".to_string())),
+            _ => ClientTls::from_pem(Some(certified.cert.pem().as_bytes()), None),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_systems_roots_are_read_once_when_they_can_be() {
+        let system = SystemTls::default();
+        let error = system.get(make).await.unwrap_err();
+        assert_eq!(error.to_string(), "the system's trusted roots: not yet");
+        for _ in 0..3 {
+            system.get(make).await.unwrap();
+        }
+        assert_eq!(MADE.load(Ordering::Relaxed), 2);
+    }
 
     #[test]
     fn clear_text_beyond_this_machine_is_exposed() {
@@ -230,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_endpoint_says_why() {
+    fn an_invalid_endpoint_has_a_reason() {
         for (text, why) in [
             ("host:80", "scheme"),
             ("host", "write ws://"),

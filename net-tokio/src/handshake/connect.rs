@@ -1,4 +1,4 @@
-//! The connector's side: the upgrade request, or the preface.
+//! The connector's side of a handshake: the upgrade request, or the preface.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -14,19 +14,20 @@ use watertight_core::Role;
 use watertight_core::wire::{Dialect, HelloReply, PrefaceLimits, printable};
 
 use super::exchange::{Answer, exchange};
-use super::preface::{ROOM, VERSION};
+use super::hello::{USUAL_PREFACE, VERSION};
 use super::proof::{self, Unproved};
 use super::upgrade::{self, has_token};
 use super::{ClientHello, ConnectError};
-use crate::transport::{ByteStream, Io, Masking, TransportError, WebSocket, WebSocketOptions};
+use crate::io::Io;
+use crate::transport::{ByteStream, Masking, TransportError, WebSocket, WebSocketOptions};
 
 /// The key of upgrades in simulations, whose bytes are the same in every run.
 const FIXED_KEY: &str = "c2ltdWxhdGVkIHNvY2tldA==";
 
-/// The status of a peer's refusal that comes too late to have one.
+/// The status of a peer's refusal that comes too late for an HTTP response.
 const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
 
-/// What a connection became.
+/// A transport after its handshake.
 #[allow(
     clippy::large_enum_variant,
     reason = "there is one for a moment, at the start of a session"
@@ -34,6 +35,16 @@ const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
 pub(crate) enum Connected<I> {
     WebSocket(WebSocket<I>, Dialect),
     ByteStream(ByteStream<I>),
+}
+
+impl<I> Connected<I> {
+    /// The dialect of the session on it.
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::WebSocket(_, dialect) => *dialect,
+            Self::ByteStream(_) => Dialect::Extended,
+        }
+    }
 }
 
 /// Upgrades to a WebSocket. Not cancel safe: the stream is lost. The caller sets the deadline.
@@ -68,13 +79,15 @@ pub(crate) async fn connect_web_socket<I: Io>(
 
 /// 16 random bytes in base 64, which are the same in every run of a simulation.
 pub(crate) fn nonce(masking: Masking) -> String {
-    match masking {
+    let nonce = match masking {
         Masking::ByRole => generate_key(),
         Masking::Off => FIXED_KEY.to_string(),
-    }
+    };
+    debug_assert!(upgrade::is_key(nonce.as_bytes()), "a nonce has the form that is accepted");
+    nonce
 }
 
-/// Proves to a peer who this server is, and has it prove who it is.
+/// Proves this server's identity to a peer, and verifies the peer's.
 async fn prove_peer<I: Io>(
     socket: &mut WebSocket<I>,
     answer: &HeaderMap,
@@ -97,13 +110,13 @@ async fn prove_peer<I: Io>(
     })
 }
 
-/// Whether this is how a server refuses a peer that sends no token: not one that knows proofs.
+/// Whether a server refused the request because it has no peer token, and does not know proofs.
 fn wants_token(head: &Parts) -> bool {
     let statuses = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
     statuses.contains(&head.status) && !head.headers.contains_key(upgrade::PEER_NONCE)
 }
 
-/// Whether the answer is the one to this request (RFC 6455 section 4.1), and what is spoken then.
+/// Verifies that the response answers this request (RFC 6455 section 4.1). Returns the dialect.
 fn check_answer(
     headers: &HeaderMap,
     key: &str,
@@ -148,19 +161,19 @@ fn refusal(head: &Parts, text: String) -> ConnectError {
     ConnectError::Refused { status: head.status.as_u16(), reason, retry_after }
 }
 
-/// How long from `now` on the remote wants to be left alone (RFC 9110, 10.2.3): seconds, or a
-/// date.
+/// The pause that the remote asks for, from `now` (RFC 9110, 10.2.3): seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number has are a long time.
+        // A number out of range is a long time.
         return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Says hello on a byte stream. Not cancel safe: the stream is lost. The caller sets the deadline.
+/// Exchanges prefaces on a byte stream. Not cancel safe: the stream is lost. The caller sets the
+/// deadline.
 pub(crate) async fn connect_byte_stream<I: Io>(
     mut io: I,
     hello: &ClientHello,
@@ -168,7 +181,7 @@ pub(crate) async fn connect_byte_stream<I: Io>(
 ) -> Result<Connected<I>, ConnectError> {
     io.write_all(&hello.preface().encode()).await?;
     io.flush().await?;
-    let mut buffer = BytesMut::with_capacity(ROOM);
+    let mut buffer = BytesMut::with_capacity(USUAL_PREFACE);
     let reply = read_reply(&mut io, &mut buffer).await?;
     match (reply.status, reply.version) {
         (HelloReply::ACCEPTED, VERSION) => {

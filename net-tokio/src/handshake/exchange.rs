@@ -14,33 +14,33 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio_rustls::rustls;
 
-use crate::transport::Io;
+use crate::io::Io;
 
-/// How much of a refusal's body is kept for the error's text.
+/// Bytes of a refusal's body that are kept for the error's text.
 const MAX_TEXT: usize = 1024;
 
-/// How long a refusal's body may take. The status counts; it does not wait for the rest for long.
-const TEXT_DEADLINE: Duration = Duration::from_secs(2);
+/// The time limit of a refusal's body. The status is what matters; the text may be cut.
+const TEXT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes of the answer's head. More is no answer to a request of ours.
+/// Bytes of the answer's head. A longer one is no answer to such a request.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What the remote answered.
+/// The remote's answer.
 pub(crate) enum Answer<I> {
-    /// The connection is ours.
+    /// The server hands over the connection.
     Switched {
         /// The answer's head.
         head: Parts,
         /// The connection.
         io: I,
-        /// What was read beyond the head.
+        /// Bytes that were read beyond the head.
         leftover: Bytes,
     },
-    /// It is not.
+    /// The server keeps speaking HTTP.
     Refused {
         /// The answer's head.
         head: Parts,
-        /// The beginning of its body, fit for a log.
+        /// The beginning of its body, safe for a log.
         text: String,
     },
 }
@@ -48,7 +48,7 @@ pub(crate) enum Answer<I> {
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(crate) enum HttpError {
-    /// The path failed.
+    /// The transport failed.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The remote ended the connection.
@@ -66,14 +66,14 @@ pub(crate) async fn exchange<I: Io>(
     request: Request<String>,
 ) -> Result<Answer<I>, HttpError> {
     let mut builder = http1::Builder::new();
-    // Some servers compare the names of headers by case.
+    // Some servers compare header names case-sensitively.
     builder.title_case_headers(true).max_buf_size(MAX_HEAD);
     let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await?;
     let answer = async move { read_answer(sender.send_request(request).await?).await };
     let (connection, mut answer) = (pin!(connection.with_upgrades()), pin!(answer));
     let mut connection = Some(connection);
     poll_fn(|cx| {
-        // What ends the connection also reaches whoever waits for the answer.
+        // An error of the connection also reaches `answer`, which is polled after it.
         if connection.as_mut().is_some_and(|running| running.as_mut().poll(cx).is_ready()) {
             connection = None;
         }
@@ -85,7 +85,7 @@ pub(crate) async fn exchange<I: Io>(
 async fn read_answer<I: Io>(mut response: Response<Incoming>) -> Result<Answer<I>, HttpError> {
     let upgrade = hyper::upgrade::on(&mut response);
     let (head, body) = response.into_parts();
-    // Which statuses hand over the connection depends on the request; the library knows.
+    // The request determines which statuses hand over the connection; hyper knows the rules.
     let Ok(upgraded) = upgrade.await else {
         return Ok(Answer::Refused { head, text: read_text(body).await });
     };
@@ -99,8 +99,8 @@ async fn read_answer<I: Io>(mut response: Response<Incoming>) -> Result<Answer<I
 
 async fn read_text(body: Incoming) -> String {
     let mut text = Vec::new();
-    // A body that does not end leaves what has arrived of it.
-    tokio::time::timeout(TEXT_DEADLINE, collect(body, &mut text)).await.ok();
+    // A body that does not end in time is cut.
+    tokio::time::timeout(TEXT_TIMEOUT, collect(body, &mut text)).await.ok();
     printable(text.get(..MAX_TEXT).unwrap_or(&text))
 }
 
@@ -112,7 +112,7 @@ async fn collect(mut body: Incoming, text: &mut Vec<u8>) {
     }
 }
 
-/// A stranger's words on one line.
+/// The remote's text, on one line.
 fn printable(text: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(text)
         .chars()
@@ -134,7 +134,7 @@ impl From<hyper::Error> for HttpError {
     }
 }
 
-/// The library only lends its errors.
+/// hyper only lends its errors.
 fn copy_of(error: &io::Error) -> io::Error {
     let of_tls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
     match (error.raw_os_error(), of_tls) {
@@ -170,7 +170,7 @@ mod tests {
                 head.push(b.read_u8().await.unwrap());
             }
             for bytes in bytes {
-                // Whoever has read enough reads no further.
+                // The client reads no further than it needs.
                 b.write_all(bytes.as_bytes()).await.ok();
                 tokio::task::yield_now().await;
             }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_keeps_its_words_however_they_come() {
+    async fn a_refusal_keeps_its_text_in_any_framing() {
         let pieces =
             ["HTTP/1.1 401 Unauthorized\r\n", "Content-Length: 13\r\n\r\nunknown", " token"];
         assert_eq!(refusal(&pieces).await, (401, "unknown token".into()));
@@ -226,13 +226,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_does_not_wait_for_the_end_of_its_words() {
+    async fn a_refusal_does_not_wait_for_the_end_of_its_text() {
         let endless = "HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\ntry later";
         assert_eq!(refusal(&[endless]).await, (503, "try later".into()));
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_says_so() {
+    async fn an_invalid_answer_is_named_in_the_error() {
         let (answer, _server) = ask(get(), &["SSH-2.0-OpenSSH_9.9\r\n\r\n"]).await;
         assert!(matches!(answer.err(), Some(HttpError::NotHttp(_))));
         let (a, b) = duplex(64);

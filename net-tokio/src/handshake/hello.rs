@@ -1,19 +1,26 @@
-use std::fmt;
+//! The connector's hello: in the headers of an upgrade request, or in the preface of a byte stream.
 
+use std::future::poll_fn;
+use std::{fmt, io};
+
+use bytes::BytesMut;
 use http::header::{
     AUTHORIZATION, CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use watertight_core::wire::Hello;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use watertight_core::wire::{Hello, HelloReply, InvalidPreface, PrefaceLimits};
 use zeroize::Zeroizing;
 
-use super::preface::VERSION;
 use super::proof::{Exchange, Party};
 use super::{ConnectError, upgrade};
+use crate::io::Io;
+use crate::transport::{ByteStream, poll_drain};
 
 const AGENT: &str = concat!("watertight/", env!("CARGO_PKG_VERSION"));
 
-/// What an agent, or a server toward its peer, says about itself.
+/// The identity that an agent presents, or a server toward its peer.
 #[derive(Clone)]
 pub(crate) struct ClientHello {
     key: String,
@@ -21,7 +28,7 @@ pub(crate) struct ClientHello {
     headers: HeaderMap,
     base_dialect: bool,
     extended_only: bool,
-    /// To whom, where the key is a server's id.
+    /// The peer, if the key is a server's id.
     peer: Option<PeerRemote>,
 }
 
@@ -29,9 +36,9 @@ pub(crate) struct ClientHello {
 #[derive(Clone)]
 pub(crate) struct PeerRemote {
     pub(crate) id: String,
-    /// With which it proves its id.
+    /// The token with which it proves its id.
     pub(crate) token: Zeroizing<String>,
-    /// Whether tokens are proved, and not sent.
+    /// Whether both ends prove their tokens instead of sending them.
     pub(crate) proves: bool,
 }
 
@@ -47,12 +54,12 @@ impl ClientHello {
         }
     }
 
-    /// That of a server toward its peer. Byte streams have no words for it.
+    /// The hello of a server toward its peer. Byte streams have no encoding for it.
     pub(crate) fn of_peer(id: &str, token: &str, remote: PeerRemote) -> Self {
         Self { token: token.to_string().into(), peer: Some(remote), ..Self::new(id) }
     }
 
-    /// The same, which sends its token.
+    /// The same hello, sending its token.
     pub(crate) fn sending_token(mut self) -> Self {
         self.peer.iter_mut().for_each(|remote| remote.proves = false);
         self
@@ -84,6 +91,7 @@ impl ClientHello {
 
     /// The exchange of proofs with the peer, where there is one.
     pub(super) fn exchange<'a>(&'a self, nonce: &'a str, answer: &'a str) -> Option<Exchange<'a>> {
+        debug_assert!(!nonce.is_empty() && !answer.is_empty(), "proofs follow both nonces");
         let remote = self.proving()?;
         Some(Exchange {
             connector: Party { id: &self.key, token: &self.token, nonce },
@@ -91,7 +99,7 @@ impl ClientHello {
         })
     }
 
-    /// Whether a token is sent, or may be.
+    /// Whether the hello sends its token in clear text.
     pub(crate) fn sends_secret(&self) -> bool {
         self.proving().is_none()
     }
@@ -109,8 +117,8 @@ impl ClientHello {
         Hello { version: VERSION, client_key: self.key.clone(), token: self.token.to_string() }
     }
 
-    /// The upgrade request. Headers of the embedder's never replace those of the upgrade itself. `nonce`
-    /// is for the proofs, where there are some.
+    /// The upgrade request. The embedder's headers never replace those of the upgrade itself.
+    /// `nonce` is for the proofs, if there are any.
     pub(super) fn request(
         &self,
         authority: &str,
@@ -169,6 +177,102 @@ fn secret(token: &str) -> Result<HeaderValue, ConnectError> {
     Ok(token)
 }
 
+/// The version of the protocol that this end speaks on byte streams.
+pub(super) const VERSION: u64 = 1;
+
+/// The capacity for a preface of a usual size, so that it takes one read.
+pub(super) const USUAL_PREFACE: usize = 1024;
+
+/// The HTTP status of a hello that breaks the protocol.
+const BAD_REQUEST: u16 = StatusCode::BAD_REQUEST.as_u16();
+
+/// Why there is no hello.
+#[derive(Debug, Error)]
+pub(crate) enum PrefaceError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("invalid preface: {0}")]
+    Invalid(#[from] InvalidPreface),
+    #[error("the remote speaks version {0}, which does not exist")]
+    Version(u64),
+}
+
+/// A connector whose hello has arrived, and which waits for an answer.
+pub(crate) struct Pending<I> {
+    io: I,
+    leftover: BytesMut,
+    max_message: usize,
+}
+
+/// Waits for a connector's hello. A connector that speaks the preface receives the error. Not
+/// cancel safe: the stream is lost. The caller sets the deadline.
+pub(crate) async fn receive_hello<I: Io>(
+    mut io: I,
+    max_message: usize,
+) -> Result<(Hello, Pending<I>), PrefaceError> {
+    let mut buffer = BytesMut::with_capacity(USUAL_PREFACE);
+    match read_hello(&mut io, &mut buffer).await {
+        Ok(hello) => Ok((hello, Pending { io, leftover: buffer, max_message })),
+        Err(error) => {
+            if error.speaks_preface() {
+                // The connector may be disconnected; the first error matters.
+                refuse(&mut io, BAD_REQUEST, &error.to_string()).await.ok();
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn read_hello<I: Io>(io: &mut I, buffer: &mut BytesMut) -> Result<Hello, PrefaceError> {
+    loop {
+        if let Some(hello) = Hello::decode(buffer, &PrefaceLimits::default())? {
+            let version = hello.version;
+            return if version < VERSION { Err(PrefaceError::Version(version)) } else { Ok(hello) };
+        }
+        if io.read_buf(buffer).await? == 0 {
+            let text = "the remote ended the connection before its hello";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
+        }
+    }
+}
+
+impl PrefaceError {
+    /// Whether the remote understands an answer.
+    const fn speaks_preface(&self) -> bool {
+        !matches!(self, Self::Io(_) | Self::Invalid(InvalidPreface::Magic { .. }))
+    }
+}
+
+impl<I: Io> Pending<I> {
+    /// Accepts the connector. A connector with a newer version falls back to this one.
+    pub(crate) async fn accept(mut self) -> io::Result<ByteStream<I>> {
+        answer(&mut self.io, HelloReply::ACCEPTED, "").await?;
+        Ok(ByteStream::new(self.io, self.leftover, self.max_message))
+    }
+
+    /// Refuses the connector, with an HTTP status and a reason.
+    pub(crate) async fn refuse(mut self, status: u16, text: &str) -> io::Result<()> {
+        refuse(&mut self.io, status, text).await
+    }
+}
+
+/// Reads until the remote has closed: a connector may still be sending its hello, and closing with
+/// unread input would reset the connection and lose the answer.
+async fn refuse<I: Io>(io: &mut I, status: u16, text: &str) -> io::Result<()> {
+    let (mut input, mut output) = split(io);
+    let answering = async {
+        answer(&mut output, status, text).await?;
+        output.shutdown().await
+    };
+    tokio::join!(answering, poll_fn(|cx| poll_drain(&mut input, cx))).0
+}
+
+async fn answer(io: &mut (impl AsyncWrite + Unpin), status: u16, text: &str) -> io::Result<()> {
+    let reply = HelloReply { version: VERSION, status, text: text.to_string() };
+    io.write_all(&reply.encode()).await?;
+    io.flush().await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_can_carry_is_named() {
+    fn an_invalid_header_value_is_named() {
         let error = ClientHello::new("a\nb").request("host", "/", "key", "").unwrap_err();
         assert!(error.to_string().starts_with("the client key"), "{error}");
         let mut hello = ClientHello::new("a");

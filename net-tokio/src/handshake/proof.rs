@@ -1,12 +1,12 @@
-//! How two peer servers prove to each other who they are, without sending a token.
+//! Mutual proofs of two peer servers' identities, without sending a token.
 //!
-//! Each end knows two tokens: the one with which it proves itself, and the remote's. The connector's
-//! request and the acceptor's answer carry a nonce each. Then each end sends one binary message, the
-//! HMAC-SHA-256 of both nonces and both ids under both tokens: the connector first, so that nobody who
-//! only connects gets something to guess a weak token by. Nothing that the remote says counts before
-//! its proof is right.
+//! Each end knows two tokens: its own, and the remote's. The connector's request and the acceptor's
+//! answer carry a nonce each. Then each end sends one binary message, the HMAC-SHA-256 of both
+//! nonces and both ids under both tokens: the connector first, so that connecting alone yields
+//! nothing to guess a weak token by. Messages of the remote are not processed before its proof is
+//! verified.
 //!
-//! The proofs say who is at the remote of the path, not that nobody is on it: only TLS does that.
+//! The proofs authenticate the two ends; only TLS excludes a third party on the path.
 
 use std::future::poll_fn;
 
@@ -16,27 +16,28 @@ use sha2::Sha256;
 use thiserror::Error;
 use watertight_core::Role;
 
-use crate::transport::{Io, Received, Transport, TransportError, WebSocket};
+use crate::io::Io;
+use crate::transport::{Received, Transport, TransportError, WebSocket};
 
 /// Bytes of a proof.
 const LENGTH: usize = 32;
 
-/// What the proofs are for, with the version of the exchange.
+/// The purpose of the proofs, with the version of the exchange.
 const PURPOSE: &[u8] = b"watertight peer 1";
 
-/// What both ends know of each other.
+/// The inputs of both proofs.
 pub(crate) struct Exchange<'a> {
     pub(crate) connector: Party<'a>,
     pub(crate) acceptor: Party<'a>,
 }
 
-/// One end.
+/// One end of the exchange.
 #[derive(Clone, Copy)]
 pub(crate) struct Party<'a> {
     pub(crate) id: &'a str,
-    /// With which it proves its id.
+    /// The token with which it proves its id.
     pub(crate) token: &'a str,
-    /// Never the same in two exchanges.
+    /// Unique to an exchange.
     pub(crate) nonce: &'a str,
 }
 
@@ -45,16 +46,16 @@ pub(crate) struct Party<'a> {
 pub(crate) enum Unproved {
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The remote ended the exchange, and says why.
+    /// The remote ended the exchange, for this reason.
     #[error("{0}")]
     Refused(String),
-    /// What the remote sent is no proof, or a wrong one.
+    /// The remote's message is no proof, or a wrong one.
     #[error("the proof is wrong")]
     Wrong,
 }
 
 impl Exchange<'_> {
-    /// What an end sends to prove itself, and what is expected of it.
+    /// The proof of one end, before it is finished.
     fn mac(&self, prover: Role) -> Result<Hmac<Sha256>, Unproved> {
         let [connector, acceptor] = [&self.connector, &self.acceptor];
         let key = joined(&[connector.token.as_bytes(), acceptor.token.as_bytes()]);
@@ -70,16 +71,18 @@ impl Exchange<'_> {
     }
 
     fn prove(&self, prover: Role) -> Result<Bytes, Unproved> {
-        Ok(Bytes::copy_from_slice(&self.mac(prover)?.finalize().into_bytes()))
+        let proof = self.mac(prover)?.finalize().into_bytes();
+        debug_assert_eq!(proof.len(), LENGTH, "a proof has the length that is received");
+        Ok(Bytes::copy_from_slice(&proof))
     }
 
-    /// In a time that does not depend on where a wrong proof differs.
+    /// Compares in constant time.
     fn check(&self, prover: Role, proof: &[u8]) -> Result<(), Unproved> {
         self.mac(prover)?.verify_slice(proof).map_err(|_| Unproved::Wrong)
     }
 }
 
-/// The parts with their lengths: no two lists of parts have the same bytes.
+/// Prefixes each part with its length: two lists of parts never have the same bytes.
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
     let mut joined = Vec::new();
     for part in parts {
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_from_one_part_to_the_next_is_another_list() {
+    fn bytes_moved_between_parts_make_another_list() {
         assert_ne!(joined(&[b"ab", b"c"]), joined(&[b"a", b"bc"]));
         assert_ne!(joined(&[b"a"]), joined(&[b"a", b""]));
     }

@@ -30,7 +30,7 @@ async fn read_head(io: &mut DuplexStream) -> (String, String) {
     (head.clone(), key.to_string())
 }
 
-/// What comes of an upgrade that is answered with `answer`, given the right accept key.
+/// The result of an upgrade that is answered with `answer`, which gets the right accept key.
 async fn upgrade_to(
     hello: &ClientHello,
     answer: impl Fn(&str) -> String,
@@ -65,7 +65,7 @@ async fn the_extension_is_spoken_if_the_server_confirms_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_server_is_told() {
+async fn a_server_without_websockets_is_reported() {
     let wrong_key = |_: &str| switching("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "");
     let mut base = hello();
     base.set_base_dialect();
@@ -90,7 +90,7 @@ async fn what_is_no_websocket_server_is_told() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_the_server_said() {
+async fn a_refusal_has_the_servers_reason() {
     for (head, body, shown) in [
         ("401 Unauthorized", "unknown token\n", "refused by the server: 401: unknown token"),
         ("403 Forbidden", "", "refused by the server: 403: Forbidden"),
@@ -149,7 +149,7 @@ async fn without_masks_every_run_sends_the_same_bytes() {
     assert_eq!(runs[0], runs[1]);
 }
 
-async fn first_message<I: crate::transport::Io>(mut transport: ByteStream<I>) -> Bytes {
+async fn first_message<I: crate::io::Io>(mut transport: ByteStream<I>) -> Bytes {
     match poll_fn(|cx| transport.poll_recv(cx)).await.unwrap() {
         Received::Message(message) => message,
         other => panic!("{other:?}"),
@@ -179,7 +179,7 @@ async fn a_preface_opens_a_byte_stream_and_keeps_what_follows() {
     assert_eq!(first_message(pending.accept().await.unwrap()).await, "early");
 }
 
-/// What a connector makes of a reply.
+/// The connector's error for a reply.
 async fn replied(reply: &[u8]) -> ConnectError {
     let (a, mut b) = duplex(4096);
     b.write_all(reply).await.unwrap();
@@ -188,7 +188,7 @@ async fn replied(reply: &[u8]) -> ConnectError {
 }
 
 #[tokio::test]
-async fn a_refused_hello_says_why() {
+async fn a_refused_hello_returns_the_reason() {
     let (a, b) = duplex(4096);
     let hello = hello();
     let client = connect_byte_stream(a, &hello, MAX_MESSAGE);
@@ -201,7 +201,7 @@ async fn a_refused_hello_says_why() {
 }
 
 #[tokio::test]
-async fn what_is_no_reply_is_told() {
+async fn an_invalid_reply_is_reported() {
     let newer = HelloReply { version: 2, status: 0, text: String::new() };
     let error = replied(&newer.encode()).await;
     assert!(error.to_string().contains("version 2"), "{error}");
@@ -212,7 +212,7 @@ async fn what_is_no_reply_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_no_hello_is_told() {
+async fn an_invalid_hello_is_reported() {
     for (start, why) in [
         (&b"GET / HTTP/1.1\r\n"[..], "does not speak"),
         (b"\0watertight?\0\0\0", "version 0"),
@@ -228,7 +228,7 @@ async fn what_is_no_hello_is_told() {
 }
 
 #[tokio::test]
-async fn a_hello_that_breaks_the_protocol_is_told_why() {
+async fn an_invalid_hello_receives_the_reason() {
     let (a, b) = duplex(8192);
     let hello = ClientHello::new(&"k".repeat(5000));
     let client = connect_byte_stream(a, &hello, MAX_MESSAGE);

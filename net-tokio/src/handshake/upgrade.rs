@@ -1,4 +1,4 @@
-//! The server's side of the WebSocket upgrade (RFC 6455 section 4.2).
+//! The acceptor's side of the WebSocket upgrade (RFC 6455 section 4.2).
 
 use http::header::{
     AUTHORIZATION, CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -11,20 +11,21 @@ use watertight_core::wire::Dialect;
 
 use super::Refusal;
 
-/// The client key that the connector gives.
+/// The connector's client key.
 pub(crate) const CLIENT_KEY: HeaderName = HeaderName::from_static("x-tunnel-id");
 
-/// The id that a peer server gives.
+/// The id of a peer server.
 pub(crate) const PEER_ID: HeaderName = HeaderName::from_static("x-api-tunnel-id");
 
-/// The token with which a peer server proves its id.
+/// The token of a peer server.
 pub(crate) const PEER_TOKEN: HeaderName = HeaderName::from_static("x-api-tunnel-token");
 
-/// The nonce with which a peer server, and the server that it connects to, prove to each other who they
-/// are. A refusal of such a server has it, too, so that its words are not taken for those of another kind.
+/// The nonce of a peer server, or of the server that it connects to, for the mutual proofs. A
+/// refusal has the header, too, so that it is not mistaken for one of a server that does not know
+/// proofs.
 pub(crate) const PEER_NONCE: HeaderName = HeaderName::from_static("watertight-peer");
 
-/// In place of the nonce, in a refusal.
+/// The value of the header in a refusal, instead of a nonce.
 pub(crate) const PEER_REFUSED: HeaderValue = HeaderValue::from_static("refused");
 
 /// The extension that the connector offers and the acceptor confirms, with its version.
@@ -33,17 +34,18 @@ pub(crate) const PROTOCOL: HeaderName = HeaderName::from_static("watertight-prot
 /// The version of the extension that this end speaks.
 pub(crate) const VERSION: HeaderValue = HeaderValue::from_static("1");
 
-/// An upgrade that may go on, if the end that asks for it may have a session.
-pub(crate) struct Accepted {
+/// A valid upgrade, before authentication.
+pub(crate) struct ValidUpgrade {
     pub(crate) response: Response<String>,
     pub(crate) dialect: Dialect,
 }
 
-/// Checks an upgrade request and makes the answer to it.
+/// Validates an upgrade request and makes the answer to it.
 ///
 /// # Errors
-/// The request is no WebSocket upgrade; the refusal says what is missing.
-pub(crate) fn accept(parts: &Parts) -> Result<Accepted, Refusal> {
+///
+/// The request is no WebSocket upgrade; the refusal states what is missing.
+pub(crate) fn accept(parts: &Parts) -> Result<ValidUpgrade, Refusal> {
     let bad = |reason: &str| refusal(StatusCode::BAD_REQUEST, reason);
     if parts.method != Method::GET {
         return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "an upgrade to a WebSocket is a GET"));
@@ -76,7 +78,7 @@ pub(crate) fn accept(parts: &Parts) -> Result<Accepted, Refusal> {
     } else {
         Dialect::Base
     };
-    Ok(Accepted { response, dialect })
+    Ok(ValidUpgrade { response, dialect })
 }
 
 /// 16 bytes in base 64 are 22 digits and padding.
@@ -85,14 +87,14 @@ pub(super) fn is_key(key: &[u8]) -> bool {
     key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(digit))
 }
 
-/// Names in the answer to a request that was no upgrade what an upgrade is.
+/// Adds the headers that describe the expected upgrade to the answer of another request.
 pub(crate) fn expect_in(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.append(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
 }
 
-/// Whether a browser has sent a request. For a WebSocket it always names the page's origin.
+/// Whether a browser sent the request. For a WebSocket it always sends the page's origin.
 pub(crate) fn is_of_browser(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name == ORIGIN || name.as_str().starts_with("sec-fetch-"))
 }
@@ -102,16 +104,17 @@ pub(crate) fn client_key(headers: &HeaderMap) -> Option<String> {
     text(headers.get(CLIENT_KEY)?)
 }
 
-/// The id and the token of an end that may be a peer server.
+/// The id and the token of a possible peer server.
 pub(crate) fn peer_headers(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
     let text = |name| std::str::from_utf8(headers.get(name)?.as_bytes()).ok();
     (text(PEER_ID), text(PEER_TOKEN))
 }
 
-/// The id and the nonce of an end that will prove that it is a peer server.
+/// The id and the nonce of a connector that offers to prove that it is a peer server.
 ///
 /// # Errors
-/// The nonce is none, or no id goes with it.
+///
+/// The nonce is invalid, or has no id.
 pub(crate) fn peer_nonce(headers: &HeaderMap) -> Result<Option<(&str, &str)>, Refusal> {
     let Some(nonce) = headers.get(PEER_NONCE) else { return Ok(None) };
     let bad = |reason: &str| refusal(StatusCode::BAD_REQUEST, reason);
@@ -130,7 +133,7 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
 }
 
-/// A header's value as text; keys may have more characters than ASCII.
+/// A header's value as text; keys may be UTF-8.
 fn text(value: &HeaderValue) -> Option<String> {
     std::str::from_utf8(value.as_bytes()).ok().map(str::to_string)
 }
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_upgrade_is_told_what_is_missing() {
+    fn an_incomplete_upgrade_is_refused_with_the_missing_part() {
         assert_eq!(status(|headers| drop(headers.remove(UPGRADE))), 426);
         assert_eq!(status(|headers| drop(headers.remove(CONNECTION))), 426);
         assert_eq!(status(|headers| drop(headers.remove(SEC_WEBSOCKET_VERSION))), 426);

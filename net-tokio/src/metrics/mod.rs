@@ -1,34 +1,30 @@
-//! What operators see, through the `metrics` facade: with the feature `metrics`. Without it nothing is
-//! recorded.
+//! Metrics for operators, through the `metrics` facade: with the feature `metrics`. Without it
+//! nothing is recorded.
 //!
-//! Counters carry remotedialer's names where it counts the same thing, without its labels: a
-//! client key or an address as a label is a series that somebody else can invent. What belongs to
-//! one client is in the server's list of clients instead. Sessions with peer servers are counted
-//! under `peer="true"`, those with clients without the label.
+//! Counters carry remotedialer's names where it counts the same thing, without its labels: a client
+//! key or an address as a label is a series that a remote can invent. Figures of one client are in
+//! the server's list of clients instead. Sessions with peer servers are counted under
+//! `peer="true"`, those with clients without the label.
 //!
-//! Round trips are there three times. `watertight_round_trip_seconds` is the distribution of what was
-//! measured over time. `watertight_sessions_round_trip_seconds` is how things stand: the round trips
-//! of the sessions that are up, added up, which is the round trip itself where there is one session,
-//! as on an agent; divided by `watertight_sessions_measured` it is their mean. Which client is slow
-//! is in the list of clients.
+//! Round trips have three metrics. `watertight_round_trip_seconds` is the distribution of the
+//! measurements over time. `watertight_sessions_round_trip_seconds` is the current sum: the round
+//! trips of the sessions that are up, added up, which is the round trip itself where there is one
+//! session, as on an agent; divided by `watertight_sessions_measured` it is their mean. The round
+//! trip of one client is in the list of clients.
 //!
-//! remotedialer's `session_server_total_transmit_error_bytes` has no counterpart. What is handed to
-//! a transport waits in its queue and in the kernel's, and when the transport fails nobody knows how
-//! much of either has arrived: any figure would be made up.
+//! remotedialer's `session_server_total_transmit_error_bytes` has no counterpart. Bytes handed to a
+//! transport wait in its queue and in the kernel's, and when the transport fails, it is unknown how
+//! many of either have arrived.
 
 #[cfg(feature = "metrics")]
-mod describe;
-#[cfg(feature = "metrics")]
 mod facade;
-#[cfg(not(feature = "metrics"))]
-mod nothing;
 
 use std::time::Duration;
 
 use watertight_core::{Cause, Ledger, Session};
 
 #[cfg(feature = "metrics")]
-pub use describe::describe;
+pub use facade::describe;
 #[cfg(feature = "metrics")]
 use facade::{Text, add, count, count_labelled, observe};
 #[cfg(not(feature = "metrics"))]
@@ -56,12 +52,12 @@ const REPLACED: &str = "watertight_sessions_replaced";
 const HANDSHAKES: &str = "watertight_handshakes";
 const HANDSHAKES_REFUSED: &str = "watertight_handshakes_refused";
 
-/// A handshake that did not become a session. The reasons are ours, so there are few.
+/// A handshake that did not become a session. The reasons are literals, so there are few.
 pub(crate) fn handshake_refused(reason: &'static str) {
     count_labelled(HANDSHAKES_REFUSED, "reason", reason, 1);
 }
 
-/// A copy between a connection and a socket holds other bytes than before.
+/// A splice of a connection and a socket buffers another number of bytes than before.
 pub(crate) fn buffered_changed(before: u64, now: u64) {
     change(BUFFERED_BYTES, before, now);
 }
@@ -72,7 +68,7 @@ pub(crate) fn session_replaced(from_elsewhere: bool) {
     count_labelled(REPLACED, "from", from, 1);
 }
 
-/// A socket has come that is no session yet, or one of these has become one or gone.
+/// A socket that is no session yet was added, became a session, or was closed.
 pub(crate) fn handshakes_changed(by: f64) {
     add(HANDSHAKES, by);
 }
@@ -112,9 +108,8 @@ fn count_session(name: &'static str, peer: bool) {
     }
 }
 
-/// Counts what becomes of the attempts to connect to a peer, or to those that a search finds, whose
-/// addresses come and go without a bound. The name is one that the operator gave: the peer's id, or
-/// where it is searched for.
+/// Counts attempts to connect to a peer, or to the addresses of a discovery, which are unbounded.
+/// The operator chose the name: the peer's id, or the host that is resolved.
 #[derive(Debug)]
 pub(crate) struct PeerMeter {
     name: Text,
@@ -143,10 +138,10 @@ pub(crate) fn peer_routes(before: u64, now: u64) {
     change(PEER_ROUTES, before, now);
 }
 
-/// Reports one session's books as they change.
+/// Reports the changes of one session's ledger.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    seen: Ledger,
+    reported: Ledger,
     rtt: Option<Duration>,
     sent: u64,
     received: u64,
@@ -161,12 +156,12 @@ impl Meter {
         self.received += bytes as u64;
     }
 
-    /// Reports what has changed since the last time. The books of the session.
+    /// Reports the changes since the last call. Returns the session's ledger.
     pub(crate) fn observe(&mut self, core: &Session) -> &Ledger {
         self.observe_bytes();
         self.observe_ledger(core.ledger());
         self.observe_round_trip(if core.ended().is_none() { core.rtt() } else { None });
-        &self.seen
+        &self.reported
     }
 
     fn observe_round_trip(&mut self, now: Option<Duration>) {
@@ -192,10 +187,11 @@ impl Meter {
     }
 
     fn observe_ledger(&mut self, now: Ledger) {
-        if now == self.seen {
+        if now == self.reported {
             return;
         }
-        let before = std::mem::replace(&mut self.seen, now);
+        let before = std::mem::replace(&mut self.reported, now);
+        debug_assert!(now.added >= before.added, "the connections of a session only increase");
         if now.added > before.added {
             count(ADD_CONNECTIONS, now.added - before.added);
         }
@@ -207,17 +203,18 @@ impl Meter {
         change(LIVE_CONNECTIONS, before.live, now.live);
         let buffered = |ledger: &Ledger| ledger.bytes_to_send + ledger.bytes_received;
         change(BUFFERED_BYTES, buffered(&before), buffered(&now));
-        let pending = |ledger: &Ledger| ledger.opening + ledger.dialing;
+        let pending = |ledger: &Ledger| ledger.outbound_dials + ledger.inbound_dials;
         change(PENDING_DIALS, pending(&before), pending(&now));
     }
 }
 
-/// A round trip in whole parts of 2⁻²⁰ s, of which sums and differences are exact: the gauge comes
-/// back to zero.
+/// A round trip in whole parts of 2⁻²⁰ s, of which sums and differences are exact: the gauge
+/// returns to zero.
 #[allow(clippy::cast_precision_loss, reason = "round trips are short")]
 fn exact_seconds(rtt: Option<Duration>) -> f64 {
     const PARTS: u128 = 1 << 20;
     let parts = rtt.unwrap_or_default().as_nanos() * PARTS / 1_000_000_000;
+    debug_assert!(parts < 1 << 53, "a round trip in parts is exact");
     parts as f64 / PARTS as f64
 }
 
@@ -228,13 +225,48 @@ fn count_removed(cause: Cause, removed: u64) {
 }
 
 fn change(name: &'static str, before: u64, now: u64) {
-    // Gauges are floating point; exact to 2^53.
+    debug_assert!(before.max(now) < 1 << 53, "a gauge, which is floating point, is exact to 2^53");
     #[allow(clippy::cast_precision_loss)]
     match now.cmp(&before) {
         std::cmp::Ordering::Greater => add(name, (now - before) as f64),
         std::cmp::Ordering::Less => add(name, -((before - now) as f64)),
         std::cmp::Ordering::Equal => {}
     }
+}
+
+/// Records nothing, with the interface of `facade`.
+#[cfg(not(feature = "metrics"))]
+mod nothing {
+    use std::time::Duration;
+
+    #[derive(Clone, Debug)]
+    pub(super) struct Text;
+
+    impl From<&'static str> for Text {
+        fn from(_: &'static str) -> Self {
+            Self
+        }
+    }
+
+    impl From<String> for Text {
+        fn from(_: String) -> Self {
+            Self
+        }
+    }
+
+    pub(super) const fn count(_name: &'static str, _by: u64) {}
+
+    pub(super) fn count_labelled(
+        _name: &'static str,
+        _label: &'static str,
+        _value: impl Into<Text>,
+        _by: u64,
+    ) {
+    }
+
+    pub(super) const fn add(_name: &'static str, _by: f64) {}
+
+    pub(super) const fn observe(_name: &'static str, _time: Duration) {}
 }
 
 #[cfg(test)]

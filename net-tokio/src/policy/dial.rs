@@ -1,14 +1,21 @@
+//! Dialling a target that the policy allows, by all addresses of its name.
+
+use std::fmt::Write;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use thiserror::Error;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+use super::Policy;
 use super::excluded::is_link_local;
 use super::resolve::resolve;
-use super::{Policy, connect_any};
 use crate::target::{Host, Target};
 
 /// Why a target was not dialled.
@@ -21,8 +28,8 @@ pub enum TargetError {
     /// The policy allows it, but it is a socket of this program itself.
     #[error("{0} is not allowed here: this program listens there itself")]
     Own(Target),
-    /// It is at a link-local address, or another one of a cloud's metadata, which the policy does not allow
-    /// by itself.
+    /// It is at a link-local address, or another one of a cloud's metadata, which no pattern names
+    /// explicitly.
     #[error(
         "{0} is not allowed here: it is at a link-local or metadata address, where clouds keep \
          credentials, which has to be allowed by itself"
@@ -33,7 +40,7 @@ pub enum TargetError {
     Resolve {
         /// The target.
         target: Target,
-        /// Why not.
+        /// The cause.
         error: io::Error,
     },
     /// Nobody answered at any address.
@@ -41,13 +48,13 @@ pub enum TargetError {
     Connect {
         /// The target.
         target: Target,
-        /// Why not; with several addresses, what each one did.
+        /// The cause; with several addresses, that of each one.
         error: io::Error,
     },
 }
 
 impl TargetError {
-    /// Whether it was the policy that said no.
+    /// Whether the policy refused it.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Own(_) | Self::LinkLocal(_))
@@ -116,9 +123,135 @@ impl Policy {
     }
 }
 
+#[cfg(not(unix))]
+impl Policy {
+    #[allow(clippy::unused_async, reason = "where there are Unix sockets it waits")]
+    pub(super) async fn dial_unix(
+        &self,
+        target: &Target,
+        _path: &std::path::Path,
+    ) -> Result<Dialled, TargetError> {
+        let error = io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets");
+        Err(TargetError::Connect { target: target.clone(), error })
+    }
+}
+
+/// The time of one address before the next is tried beside it (RFC 8305). An address that swallows
+/// packets, often the IPv6 one, must not use up the time of the others.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// More addresses than this do not make a name more reachable.
+const MAX_ADDRESSES: usize = 16;
+
+/// Connects to the address that answers first, with TCP_NODELAY. The caller sets the deadline.
+/// Cancel safe.
+///
+/// The socket is reset when it is dropped, before and after connecting, until linger is disabled: a
+/// target must not mistake a cancelled dial for a client that had nothing to send.
+///
+/// # Errors
+///
+/// No address answers; with several, the error lists that of each one.
+pub(crate) async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    race(addresses, |address| async move {
+        let socket = connect_one(address).await?;
+        // It fails on a socket that was reset meanwhile, which may still have input.
+        socket.set_nodelay(true).ok();
+        Ok(socket)
+    })
+    .await
+}
+
+/// Connects to one address.
+///
+/// tokio's own `connect` consumes the socket's error. A target that answers and resets at once
+/// would count as refusing, and its answer would be lost with the socket.
+#[cfg(target_os = "linux")]
+async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
+    use nix::errno::Errno;
+    use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_linger(Some(Duration::ZERO))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = TcpStream::from_std(socket.into())?;
+    socket.writable().await?;
+    // A connection that failed reports it now, before there is input.
+    match SockRef::from(&socket).peek(&mut [std::mem::MaybeUninit::uninit()]) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(_) | Err(_) => Ok(socket),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address).await?;
+    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+    Ok(socket)
+}
+
+async fn race<S, A>(addresses: &[SocketAddr], connect: impl Fn(SocketAddr) -> A) -> io::Result<S>
+where
+    A: Future<Output = io::Result<S>>,
+{
+    let mut waiting = alternating(addresses).into_iter().take(MAX_ADDRESSES);
+    let (mut running, mut errors) = (FuturesUnordered::new(), Vec::new());
+    loop {
+        let patience = match waiting.next() {
+            Some(address) => {
+                let connecting = connect(address);
+                running.push(async move { connecting.await.map_err(|error| (address, error)) });
+                HEAD_START
+            }
+            None if running.is_empty() => return Err(all(errors)),
+            None => Duration::MAX,
+        };
+        match tokio::time::timeout(patience, running.next()).await {
+            Ok(Some(Ok(socket))) => return Ok(socket),
+            Ok(Some(Err(error))) => errors.push(error),
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+/// The addresses with alternating families, in the resolver's order otherwise.
+fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (preferred, other): (Vec<_>, Vec<_>) =
+        addresses.iter().copied().partition(|address| address.is_ipv6() == first);
+    let mut other = other.into_iter();
+    let mut ordered = Vec::with_capacity(addresses.len());
+    for address in preferred {
+        ordered.push(address);
+        ordered.extend(other.next());
+    }
+    ordered.extend(other);
+    debug_assert_eq!(ordered.len(), addresses.len(), "an order has all addresses");
+    ordered
+}
+
+fn all(mut errors: Vec<(SocketAddr, io::Error)>) -> io::Error {
+    if errors.len() < 2 {
+        let no_address = || io::Error::new(io::ErrorKind::NotFound, "it has no address");
+        return errors.pop().map_or_else(no_address, |(_, error)| error);
+    }
+    let kind = errors.first().map_or(io::ErrorKind::Other, |(_, error)| error.kind());
+    let mut text = String::new();
+    for (address, error) in errors {
+        let separator = if text.is_empty() { "" } else { "; " };
+        write!(text, "{separator}{address}: {error}").ok();
+    }
+    io::Error::new(kind, text)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use tokio::net::{TcpListener, UnixListener};
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 
@@ -175,7 +308,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn what_fails_says_where() {
+    async fn a_failure_names_the_target() {
         let error = dial(&["tcp/*:*"], "tcp/127.0.0.1:1").await.err().unwrap();
         assert!(!error.is_refusal());
         let text = error.to_string();
@@ -184,5 +317,60 @@ pub(super) mod tests {
         assert!(matches!(error, TargetError::Resolve { .. }), "{error:?}");
         let error = dial(&["unix//no/*"], "unix//no/such.sock").await.err().unwrap();
         assert!(matches!(error, TargetError::Connect { .. }), "{error:?}");
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// An address whose port is its delay in milliseconds; even ones refuse.
+    async fn by_port(address: SocketAddr) -> io::Result<SocketAddr> {
+        sleep(Duration::from_millis(address.port().into())).await;
+        if address.port().is_multiple_of(2) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(address)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_does_not_hold_up_the_next() {
+        let began = Instant::now();
+        let [silent, good] = ["[::1]:60001", "127.0.0.1:7"];
+        let found = race(&addresses(&[silent, good]), by_port).await.unwrap();
+        assert_eq!(found, good.parse().unwrap());
+        assert_eq!(began.elapsed(), HEAD_START + Duration::from_millis(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_followed_by_the_next_address_at_once() {
+        let began = Instant::now();
+        let found = race(&addresses(&["[::1]:2", "127.0.0.1:7"]), by_port).await.unwrap();
+        assert_eq!(found.port(), 7);
+        assert_eq!(began.elapsed(), Duration::from_millis(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_first_one_still_wins_if_the_others_refuse() {
+        let found = race(&addresses(&["[::1]:801", "127.0.0.1:8"]), by_port).await.unwrap();
+        assert_eq!(found.port(), 801);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_lists_that_of_each_address() {
+        let error = race(&addresses(&["[::1]:2", "127.0.0.1:8"]), by_port).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let text = "[::1]:2: connection refused; 127.0.0.1:8: connection refused";
+        assert_eq!(error.to_string(), text);
+        let error = race(&addresses(&["127.0.0.1:8"]), by_port).await.unwrap_err();
+        assert_eq!(error.to_string(), "connection refused");
+        let error = race(&[], by_port).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let given = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "1.1.1.2:1"];
+        let ordered = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"];
+        assert_eq!(alternating(&addresses(&given)), addresses(&ordered));
     }
 }

@@ -1,5 +1,5 @@
-//! What is never dialled for others: sockets of this program, and addresses that only this machine is
-//! meant to reach.
+//! Targets that are never dialled for others: sockets of this program, and addresses that only this
+//! machine may reach.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -39,8 +39,8 @@ pub(super) fn is_link_local(ip: IpAddr) -> bool {
     is_listed(ip) || embedded(ip).is_some_and(|ip| is_listed(IpAddr::V4(ip)))
 }
 
-/// The IPv4 address that a translator on the way makes of an IPv6 one: NAT64 (RFC 6052, RFC 8215), 6to4
-/// (RFC 3056) and what was there before them (RFC 4291, 2.5.5.1).
+/// The IPv4 address that a translator on the path makes of an IPv6 one: NAT64 (RFC 6052, RFC 8215),
+/// 6to4 (RFC 3056) and their predecessor (RFC 4291, 2.5.5.1).
 fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     let of = |high: u16, low: u16| {
@@ -56,13 +56,13 @@ fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Whether a network has such addresses alone: it was meant, not just included.
+/// Whether a network has such addresses alone: a pattern names it explicitly.
 pub(super) fn is_of_link_local(network: &IpNet) -> bool {
     let is_one = network.prefix_len() == network.max_prefix_len();
     LINK_LOCAL.iter().any(|all| all.contains(network)) || (is_one && is_link_local(network.addr()))
 }
 
-/// Sockets that are listened on.
+/// Sockets that this program listens on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listeners {
     tcp: Vec<SocketAddr>,
@@ -75,7 +75,7 @@ impl Listeners {
         self.tcp.push(at);
     }
 
-    /// Whether whoever connects to this address reaches one of them.
+    /// Whether a connection to this address reaches one of them.
     pub(super) fn has_address(&self, to: SocketAddr) -> bool {
         self.tcp.iter().any(|listener| is_reached(*listener, to))
     }
@@ -86,7 +86,7 @@ fn is_reached(listener: SocketAddr, to: SocketAddr) -> bool {
         return false;
     }
     let to = match to.ip().to_canonical() {
-        // The kernel takes the address of nobody for that of this machine.
+        // The kernel treats the unspecified address as loopback.
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         to => to,
@@ -99,8 +99,8 @@ fn is_reached(listener: SocketAddr, to: SocketAddr) -> bool {
     }
 }
 
-/// Only addresses of this machine can be bound to. One of which that cannot be found out, for want of a
-/// descriptor, counts as one.
+/// Only addresses of this machine can be bound to. If binding fails for another reason, such as
+/// lack of a descriptor, the address counts as one.
 fn is_of_this_machine(ip: IpAddr) -> bool {
     match UdpSocket::bind((ip, 0)) {
         Ok(_) => true,
@@ -133,7 +133,7 @@ mod tests {
         for (listener, to) in [
             ("127.0.0.1:90", "127.0.0.1:91"),
             ("127.0.0.1:90", "127.0.0.2:90"),
-            // Nobody's (RFC 5737, RFC 3849).
+            // Documentation addresses (RFC 5737, RFC 3849).
             ("0.0.0.0:90", "192.0.2.1:90"),
             ("[::]:90", "[2001:db8::1]:90"),
             ("0.0.0.0:90", "[::1]:90"),

@@ -1,11 +1,7 @@
-//! What may be dialled: nothing, unless told.
+//! The policy of dials: it allows nothing by default.
 
-mod connect;
 mod dial;
 mod excluded;
-mod hosts;
-#[cfg(not(unix))]
-mod no_unix;
 mod pattern;
 mod resolve;
 #[cfg(unix)]
@@ -13,9 +9,8 @@ mod unix;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub(crate) use connect::connect_any;
-pub(crate) use dial::Dialled;
 pub use dial::TargetError;
+pub(crate) use dial::{Dialled, connect_any};
 pub use pattern::{InvalidPattern, Pattern};
 #[cfg(feature = "simulation")]
 pub use resolve::{Lookup, Resolver};
@@ -23,14 +18,14 @@ pub use resolve::{Lookup, Resolver};
 use crate::target::{Host, Target};
 use excluded::{Listeners, is_link_local};
 
-/// What an end lets the other one dial. The default allows nothing.
+/// The targets that an end lets its remote dial. The default allows nothing.
 ///
 /// A pattern of addresses also allows names that resolve to one of them, and only that address is
 /// then dialled: a name cannot smuggle in an address that the patterns do not allow. A pattern of
 /// names trusts the resolver for these names.
 ///
-/// Link-local addresses, and others at which clouds serve each machine its credentials, are allowed only
-/// by a pattern of such addresses alone, such as `tcp/169.254.169.254:80`.
+/// Link-local addresses, and others at which clouds serve each machine its credentials, are allowed
+/// only by a pattern of such addresses alone, such as `tcp/169.254.169.254:80`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     patterns: Vec<Pattern>,
@@ -51,17 +46,16 @@ impl Policy {
         self.patterns.is_empty()
     }
 
-    /// Allows names only by patterns of names. Otherwise a pattern of addresses has every name looked up
-    /// that the remote asks for: it learns which names there are, and who looks them up.
+    /// Allows names only by patterns of names. Otherwise a pattern of addresses has every requested
+    /// name resolved: the remote learns which names exist, and who resolves them.
     #[must_use]
     pub fn names_by_patterns_alone(mut self) -> Self {
         self.names_by_patterns_alone = true;
         self
     }
 
-    /// Never dials what listens on this address, whatever the patterns allow and whichever of this
-    /// machine's addresses leads there: a socket of the program's own, through which others could do more
-    /// than they may.
+    /// Never dials a listener of this program at this address, regardless of the patterns, and by
+    /// any address of this machine: through it, the remote could exceed its rights.
     pub fn exclude_address(&mut self, at: SocketAddr) {
         self.excluded.add_address(at);
     }
@@ -98,7 +92,7 @@ impl Policy {
     }
 
     fn allows_address(&self, ip: IpAddr, port: u16) -> bool {
-        // An IPv4 address in IPv6 clothes is the same host.
+        // An IPv4-mapped IPv6 address is the same host.
         let ip = ip.to_canonical();
         self.patterns.iter().any(|pattern| {
             let allows = pattern.allows_address(ip, port);
@@ -127,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_allowed_unless_told() {
+    fn nothing_is_allowed_by_default() {
         for target in ["tcp/127.0.0.1:80", "tcp/localhost:80", "unix//run/x"] {
             assert!(!allows(&[], target), "{target}");
         }

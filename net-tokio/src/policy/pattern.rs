@@ -1,3 +1,5 @@
+//! Patterns of targets.
+
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -52,8 +54,8 @@ impl Pattern {
         }
     }
 
-    /// Whether it allows a path that really is elsewhere: one that is named is as the operator wants it,
-    /// and below a folder there may be links of others.
+    /// Whether it allows a path that resolves to `real`. The operator named an exact path; a folder
+    /// may contain links of others, which must not lead out of it.
     #[cfg(unix)]
     pub(super) fn allows_real_path(&self, path: &Path, real: &Path) -> bool {
         let stays = match &self.0 {
@@ -89,14 +91,17 @@ impl Pattern {
         })
     }
 
-    /// Whether what a name resolves to can be allowed by this pattern.
+    /// Whether this pattern can allow an address of a name.
     pub(super) fn is_of_addresses(&self, port: u16) -> bool {
         self.hosts(port).is_some_and(|hosts| matches!(hosts, Hosts::Network(_)))
     }
 
     fn hosts(&self, port: u16) -> Option<&Hosts> {
         match &self.0 {
-            Kind::Tcp { hosts, ports } => ports.contains(&port).then_some(hosts),
+            Kind::Tcp { hosts, ports } => {
+                debug_assert!(!ports.contains(&0), "no pattern contains port 0");
+                ports.contains(&port).then_some(hosts)
+            }
             Kind::Unix(_) | Kind::UnixBelow(_) => None,
         }
     }
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_says_what_one_is() {
+    fn an_invalid_pattern_explains_the_syntax() {
         for text in [
             "",
             "127.0.0.1:80",

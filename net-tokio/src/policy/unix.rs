@@ -31,7 +31,7 @@ impl Policy {
         UnixStream::connect(real).await.map(Dialled::Unix).map_err(failed)
     }
 
-    /// Where a path leads to, if that is allowed, too.
+    /// The path without links, if that is allowed, too.
     fn real_path(&self, target: &Target, path: &Path) -> Result<PathBuf, TargetError> {
         let failed = |error| TargetError::Connect { target: target.clone(), error };
         let real = path.canonicalize().map_err(failed)?;
@@ -71,7 +71,7 @@ mod tests {
         assert!(matches!(dial(&[&pattern], &to_inside).await, Ok(Dialled::Unix(_))));
         let error = dial(&[&pattern], &to_outside).await.err().unwrap();
         assert!(error.is_refusal(), "{error}");
-        // Whoever names a link has looked where it leads.
+        // The operator who names a link knows its target.
         assert!(matches!(dial(&[&to_outside], &to_outside).await, Ok(Dialled::Unix(_))));
         // A folder may be one itself.
         let folder_link = other.path().join("folder");

@@ -11,15 +11,16 @@ use tracing::{Instrument, debug, info_span};
 use watertight_core::wire::Dialect;
 
 use super::Inner;
+use super::admission::{Admission, Applicant};
 use super::auth::{AuthRequest, Origin};
 use super::peering::Claim;
-use super::sessions::Admission;
 use super::upgrade::UpgradeService;
 use crate::handshake::{Refusal, receive_hello};
+use crate::io::{BoxIo, Io, Prefixed};
 use crate::listener::Listener;
 use crate::metrics::handshake_refused;
 use crate::tls::ServerTls;
-use crate::transport::{BoxIo, Io, Masking, Prefixed};
+use crate::transport::Masking;
 
 /// The first byte of a byte-stream session's preface. No HTTP request starts with it.
 const PREFACE: u8 = 0;
@@ -27,44 +28,44 @@ const PREFACE: u8 = 0;
 /// Bytes of an upgrade request. Tokens can be long; nothing else in it is.
 const MAX_REQUEST: usize = 32 << 10;
 
-/// How long a socket may be silent before its first byte. A client that connects speaks at once; two
-/// losses of its first packet take three seconds.
+/// The timeout of a socket's first byte. A client sends it at once; two losses of its first packet
+/// take three seconds.
 const FIRST_BYTE: Duration = Duration::from_secs(4);
 
-/// Accepts until the server stops. What goes wrong with one socket, or with accepting for a while,
-/// does not end it.
+/// Accepts until the server stops. Errors of one socket, and transient errors of accepting, do not
+/// end it.
 pub(super) async fn accept(server: Arc<Inner>, listener: Listener, tls: Option<ServerTls>) {
     loop {
-        let relieve = || server.handshakes.relieve();
+        let free_descriptor = || server.handshakes.evict_waiting();
         let (io, remote) = tokio::select! {
             biased;
             () = server.stop.cancelled() => return,
-            accepted = listener.accept_or(server.keepalive, relieve) => accepted,
+            accepted = listener.accept_or(server.keepalive, free_descriptor) => accepted,
         };
         serve(&server, io, remote, tls.clone());
     }
 }
 
-/// Makes a session of a byte stream, in a task, or gives up at the deadline. The stream is dropped at
-/// once if it is one too many.
+/// Starts the handshake on a byte stream, in a task with a deadline. A stream above the limit is
+/// dropped at once.
 pub(super) fn serve(
     server: &Arc<Inner>,
     io: BoxIo,
     remote: Option<SocketAddr>,
     tls: Option<ServerTls>,
 ) {
-    let Some(place) = server.handshakes.enter(remote) else { return };
-    let (server, place) = (Arc::clone(server), Arc::new(place));
+    let Some(slot) = server.handshakes.add(remote) else { return };
+    let (server, slot) = (Arc::clone(server), Arc::new(slot));
     let tasks = server.tasks.clone();
     tasks.spawn(async move {
         let span = info_span!("handshake", ?remote);
-        let deadline = server.handshake_timeout;
-        let origin = Origin { remote, place: Some(Arc::clone(&place)), ..Origin::default() };
+        let timeout = server.handshake_timeout;
+        let origin = Origin { remote, slot: Some(Arc::clone(&slot)), ..Origin::default() };
         let handshake = handshake(&server, io, origin, tls).instrument(span.clone());
         tokio::select! {
             biased;
-            () = place.evicted() => debug!(parent: &span, "closed before its session began"),
-            ended = tokio::time::timeout(deadline, handshake) => if ended.is_err() {
+            () = slot.evicted() => debug!(parent: &span, "closed before its session began"),
+            ended = tokio::time::timeout(timeout, handshake) => if ended.is_err() {
                 handshake_refused("timeout");
                 debug!(parent: &span, "no session in time");
             },
@@ -73,17 +74,17 @@ pub(super) fn serve(
 }
 
 async fn handshake(server: &Arc<Inner>, io: BoxIo, mut origin: Origin, tls: Option<ServerTls>) {
-    let deadline = FIRST_BYTE.min(server.handshake_timeout);
-    let (io, first) = match tokio::time::timeout(deadline, Prefixed::peek(io)).await {
+    let timeout = FIRST_BYTE.min(server.handshake_timeout);
+    let (io, first) = match tokio::time::timeout(timeout, Prefixed::peek(io)).await {
         Ok(Ok(peeked)) => peeked,
-        Ok(Err(error)) => return debug!(%error, "closed before it said anything"),
+        Ok(Err(error)) => return debug!(%error, "closed before its first byte"),
         Err(_) => {
             handshake_refused("timeout");
-            return debug!("not a byte in time");
+            return debug!("no first byte in time");
         }
     };
-    if let Some(place) = &origin.place {
-        place.turn().await;
+    if let Some(slot) = &origin.slot {
+        slot.wait_to_run().await;
     }
     let Some(tls) = tls else { return speak(server, io, first, origin).await };
     let io = match tls.accept(Box::new(io)).await {
@@ -99,11 +100,11 @@ async fn handshake(server: &Arc<Inner>, io: BoxIo, mut origin: Origin, tls: Opti
     };
     match Prefixed::peek(io).await {
         Ok((io, first)) => speak(server, io, first, origin).await,
-        Err(error) => debug!(%error, "closed before it said anything"),
+        Err(error) => debug!(%error, "closed before its first byte"),
     }
 }
 
-/// What a byte stream speaks is known by its first byte.
+/// Selects the protocol of a byte stream by its first byte.
 async fn speak(server: &Arc<Inner>, io: Prefixed<BoxIo>, first: u8, origin: Origin) {
     match first {
         PREFACE => byte_stream(server, io, origin).await,
@@ -111,8 +112,8 @@ async fn speak(server: &Arc<Inner>, io: Prefixed<BoxIo>, first: u8, origin: Orig
     }
 }
 
-/// Serves one HTTP request: the upgrade, or an answer that says what was expected. In simulations it
-/// has no date, which would be another one in every run.
+/// Serves one HTTP request: the upgrade, or an error that names the expected one. In simulations
+/// the answer has no date, which would differ in every run.
 async fn http(server: &Arc<Inner>, io: Prefixed<BoxIo>, origin: Origin) {
     let service = UpgradeService::new(Arc::clone(server), Some(origin));
     let connection = http1::Builder::new()
@@ -142,20 +143,21 @@ async fn byte_stream<I: Io>(server: &Arc<Inner>, io: I, origin: Origin) {
     origin.authenticates();
     let request = AuthRequest::of_hello(&hello, &origin);
     match server.authorize(request, &Claim::None).await {
-        Ok(place) => match pending.accept().await {
+        Ok(permit) => match pending.accept().await {
             Ok(transport) => {
                 let dialect = Dialect::Extended;
-                let admission = Admission { permit: place, remote: origin.remote, dialect };
+                let applicant = Applicant::Client(permit);
+                let admission = Admission { applicant, remote: origin.remote, dialect };
                 if let Err(refusal) = server.admit(transport, admission) {
                     server.log_refused(None, origin.remote, &refusal);
                 }
             }
-            Err(error) => debug!(%error, "gone before the session began"),
+            Err(error) => debug!(%error, "disconnected before the session began"),
         },
         Err(refusal) => {
             server.count_guess(&origin, &refusal);
             let Refusal { status, reason, .. } = refusal;
-            // The remote may be gone; it was refused all the same.
+            // The remote may be disconnected; the refusal counts anyway.
             pending.refuse(status.as_u16(), &reason).await.ok();
         }
     }

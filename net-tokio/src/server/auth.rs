@@ -1,4 +1,4 @@
-//! Who may connect, and as whom.
+//! Authentication of remotes, and the identity that results.
 
 use std::any::Any;
 use std::fmt;
@@ -15,57 +15,57 @@ use watertight_core::wire::Hello;
 use super::handshakes::Handshake;
 use crate::handshake::{Refusal, upgrade};
 
-/// Who is at the remote of a socket, as far as the socket tells.
+/// Properties of a socket's remote, before authentication.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origin {
     pub(super) remote: Option<SocketAddr>,
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    /// Whether TLS of this server's own hides what the end says.
+    /// Whether this server terminates TLS on the socket, so that secrets on it are encrypted.
     pub(super) tls: bool,
-    /// Its place among the handshakes, where the socket is the server's own.
-    pub(super) place: Option<Arc<Handshake>>,
+    /// Its slot among the handshakes, if the server accepted the socket itself.
+    pub(super) slot: Option<Arc<Handshake>>,
 }
 
 impl Origin {
-    /// From here on the socket waits for the authentication hook.
+    /// The socket waits for the authentication hook from now on.
     pub(super) fn authenticates(&self) {
-        self.place.iter().for_each(|place| place.authenticates());
+        self.slot.iter().for_each(|slot| slot.authenticates());
     }
 
-    /// It has waited for the server's own sake.
+    /// The server delayed it: its time starts again.
     pub(super) fn restarts(&self) {
-        self.place.iter().for_each(|place| place.restarts());
+        self.slot.iter().for_each(|slot| slot.restarts());
     }
 
     /// The hook has refused it.
     pub(super) fn refused(&self) {
-        self.place.iter().for_each(|place| place.refused());
+        self.slot.iter().for_each(|slot| slot.refused());
     }
 }
 
-/// What the authentication hook sees of an end that wants a session.
+/// The input of the authentication hook: a remote that requests a session.
 ///
-/// Its `Debug` shows no secret: neither the token nor what headers say.
+/// Its `Debug` contains no secret: neither the token nor the values of headers.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct AuthRequest {
-    /// The client key that the end gave: the header `X-Tunnel-ID`, or the preface's.
+    /// The client key of the remote: the header `X-Tunnel-ID`, or the preface's.
     pub client_key: Option<String>,
-    /// The token that it gave: the header `Authorization: Bearer …`, or the preface's.
+    /// The token of the remote: the header `Authorization: Bearer …`, or the preface's.
     pub token: Option<String>,
     /// The headers of the upgrade request; empty on a byte stream.
     pub headers: HeaderMap,
     /// The path of the upgrade request; empty on a byte stream.
     pub path: String,
-    /// The socket's other end, where it has an address.
+    /// The remote address of the socket, if it has one.
     pub remote: Option<SocketAddr>,
-    /// The certificates that the end proved to own, its own first; empty without mutual TLS.
+    /// The remote's verified certificate chain, its own first; empty without mutual TLS.
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
 impl AuthRequest {
-    /// What a hook sees of an end that gives this key and token on a byte stream, for tests of
-    /// hooks. The fields can be set as a test needs them.
+    /// The request of a remote with this key and token on a byte stream, for tests of hooks. A test
+    /// can set the other fields.
     #[must_use]
     pub fn new(client_key: &str, token: &str) -> Self {
         Self {
@@ -75,8 +75,8 @@ impl AuthRequest {
         }
     }
 
-    /// Whether the end gave this token. How long the answer takes says nothing about a token of
-    /// the same length, as `==` does; `false` if it gave none.
+    /// Whether the remote sent this token; `false` if it sent none. The comparison takes constant
+    /// time for tokens of the same length, unlike `==`.
     #[must_use]
     pub fn token_is(&self, expected: &str) -> bool {
         let given = self.token.as_deref();
@@ -120,7 +120,7 @@ impl fmt::Debug for AuthRequest {
     }
 }
 
-/// As whom an end is let in, by what. A client key alone is one.
+/// The identity of an authenticated remote, and its credential. A client key converts into one.
 #[derive(Clone)]
 pub struct Grant {
     pub(super) key: String,
@@ -129,21 +129,21 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// The end has a session as the client of this key.
+    /// The remote gets a session as the client with this key.
     pub fn new(key: impl Into<String>) -> Self {
         Self { key: key.into(), identity: None, credential: None }
     }
 
-    /// What the end has proved to be, such as the subject of its certificate. It is shown in the log and
-    /// in [`ClientInfo::identity`](crate::ClientInfo::identity).
+    /// The verified identity of the remote, such as the subject of its certificate. It appears in
+    /// the log and in [`ClientInfo::identity`](crate::ClientInfo::identity).
     #[must_use]
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
         self.identity = Some(identity.into());
         self
     }
 
-    /// What the end was let in with. It is shown nowhere, and there for
-    /// [`Server::recheck`](crate::Server::recheck) to ask whether it is still good.
+    /// The credential of the remote. It is never displayed, and kept for the check of
+    /// [`Server::recheck`](crate::Server::recheck).
     #[must_use]
     pub fn credential<T: Any + Send + Sync>(mut self, credential: T) -> Self {
         self.credential = Some(Credential(Arc::new(credential)));
@@ -167,7 +167,7 @@ impl fmt::Debug for Grant {
     }
 }
 
-/// What an end was let in with, whatever its type.
+/// A credential, with its type erased.
 #[derive(Clone)]
 pub(crate) struct Credential(Arc<dyn Any + Send + Sync>);
 
@@ -185,7 +185,7 @@ impl fmt::Debug for Credential {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Grant, Refusal>> + Send>>;
 
-/// The authentication hook, whatever its type.
+/// The authentication hook, with its type erased.
 #[derive(Clone)]
 pub(crate) struct Authenticator(Arc<dyn Fn(AuthRequest) -> Answer + Send + Sync>);
 
@@ -202,7 +202,7 @@ impl Authenticator {
         }))
     }
 
-    /// As whom the end that sent `request` is let in.
+    /// Calls the hook.
     pub(crate) async fn authenticate(&self, request: AuthRequest) -> Result<Grant, Refusal> {
         (self.0)(request).await
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_has_no_secret() {
+    fn debug_output_has_no_secret() {
         let request = Request::get("/connect?token=hidden")
             .header("authorization", "Bearer hidden")
             .header("x-api-key", "hidden")

@@ -1,3 +1,5 @@
+//! Configures and starts servers.
+
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -7,14 +9,13 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use watertight_core::SessionConfig;
 use watertight_core::registry::RegistryLimits;
-use watertight_core::wire::Dialect;
 
 use super::auth::Authenticator;
 use super::handshakes::Handshakes;
-use super::pace::Pace;
 use super::peering::PeerIdentity;
+use super::permits::RateLimit;
 use super::sessions::Sessions;
-use super::turns::Turns;
+use super::superseded::Takeovers;
 use super::{Inner, Server};
 use crate::kernel::Keepalive;
 use crate::log_limit::{LogLimit, LogLimits};
@@ -28,11 +29,11 @@ use crate::transport::{Masking, WRITE_BUFFER, WebSocketOptions};
 /// Events that a slow subscriber can be behind before it loses the oldest.
 const EVENTS: usize = 1024;
 
-/// Warnings a minute about clients whose sessions replace each other. Whoever has a token for many keys
-/// can cause as many; those that are left out are counted, and each is in the metrics.
+/// Warnings a minute about clients whose sessions replace each other. A remote with a token for
+/// many keys can cause any number; those left out are counted, and each is in the metrics.
 const TAKEOVERS: u32 = 100;
 
-/// What a [`Server`] can be told before it starts. Everything has a default.
+/// Configures a [`Server`]. Everything has a default.
 pub struct ServerBuilder {
     authenticator: Authenticator,
     client_dials: Handler,
@@ -73,7 +74,7 @@ impl ServerBuilder {
     /// Lets clients dial through the server: `answer` gets each dial with the client's key, in a
     /// task of the session. Without it every such dial is refused.
     #[must_use]
-    pub fn allow_dials<F, A>(mut self, answer: F) -> Self
+    pub fn dial_handler<F, A>(mut self, answer: F) -> Self
     where
         F: Fn(String, Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
@@ -84,92 +85,93 @@ impl ServerBuilder {
 
     /// Lets clients dial through the server what the policy allows.
     #[must_use]
-    pub fn allow_dials_by_policy(mut self, policy: Policy) -> Self {
+    pub fn policy(mut self, policy: Policy) -> Self {
         self.client_dials = Handler::by_policy(policy);
         self
     }
 
-    /// Limits and times of each session.
+    /// Limits and timeouts of each session.
     #[must_use]
     pub fn session(mut self, config: SessionConfig) -> Self {
         self.session = config;
         self
     }
 
-    /// How long the machine of a forward's user, or of a target, may be silent before its connection is
-    /// given up.
+    /// How long the machine of a forward's user, or of a target, may be silent before its
+    /// connection is reset.
     #[must_use]
     pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
         self.keepalive = keepalive;
         self
     }
 
-    /// What the server's sessions may hold, together with others that have this bound: 1 GiB unless set.
+    /// The bound of the bytes that the server's sessions hold, together with other users of the
+    /// same bound: 1 GiB unless set.
     #[must_use]
     pub fn buffers(mut self, buffers: Buffers) -> Self {
         self.buffers = buffers;
         self
     }
 
-    /// How many clients there may be, and how long their keys.
+    /// Limits on the number of clients, and the length of their keys.
     #[must_use]
     pub fn registry(mut self, limits: RegistryLimits) -> Self {
         self.registry = limits;
         self
     }
 
-    /// How long a socket may take from being accepted to being authenticated: 10 s unless set.
+    /// The timeout from accepting a socket to its authentication: 10 s unless set.
     #[must_use]
-    pub fn handshake_timeout(mut self, deadline: Duration) -> Self {
-        self.handshake_timeout = deadline;
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
         self
     }
 
-    /// How many handshakes may run at once: 1,024 unless set. Four times as many sockets wait, for
-    /// their first byte or their turn; when there are more, those go that have waited longest, of the
-    /// source with the most of them: an IPv4 address, or an IPv6 network of 64 bits. A handshake that
-    /// takes more than three seconds goes while others wait.
+    /// The most handshakes that run at once: 1,024 unless set. Four times as many sockets wait, for
+    /// their first byte or for a slot. Above that, the longest waiting socket of the source with
+    /// the most sockets is closed; a source is an IPv4 address, or an IPv6 network of 64 bits. A
+    /// handshake of more than three seconds is closed while others wait.
     #[must_use]
     pub fn max_handshakes(mut self, max: usize) -> Self {
         self.max_handshakes = max;
         self
     }
 
-    /// How long a session stays that has taken over from another one of the same client, once two agents
-    /// with one key take turns: 30 s unless set. Whoever comes meanwhile is told to come back then, and
-    /// is let in where the session gives no sign of life: an impostor that tries all the time has no
-    /// more of the turns than the right agent.
+    /// The time for which a session that replaced another one of its client cannot be replaced,
+    /// once two agents with one key alternate: 30 s unless set. A remote that connects meanwhile is
+    /// refused with a pause, unless the session does not answer a probe. So an impostor that
+    /// connects all the time gets no more of the time than the right agent.
     #[must_use]
     pub fn min_turn(mut self, turn: Duration) -> Self {
         self.min_turn = turn;
         self
     }
 
-    /// How often a client may begin a session, on average: every second unless set. Ten may come at once;
-    /// whoever comes sooner is told to come back later.
+    /// The average interval between the sessions of one client: a second unless set. Ten may begin
+    /// at once; an earlier one is refused with a pause.
     #[must_use]
     pub fn session_interval(mut self, interval: Duration) -> Self {
         self.session_interval = interval;
         self
     }
 
-    /// On which path a server's own listeners take WebSockets: `/connect` unless set. Where
-    /// [`Server::upgrade_service`] is mounted is the embedder's to say.
+    /// The path on which the server's own listeners accept WebSockets: `/connect` unless set. The
+    /// embedder chooses the path of [`Server::upgrade_service`].
     #[must_use]
     pub fn connect_path(mut self, path: &str) -> Self {
         self.connect_path = path.to_string();
         self
     }
 
-    /// Who this server is to its peers, which [`Server::add_peer`] needs to know. None of the
-    /// peers' ids may be the same.
+    /// This server's identity toward its peers, which [`Server::add_peer`] requires. No peer may
+    /// have the same id.
     #[must_use]
     pub fn peering(mut self, identity: PeerIdentity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// Takes unmasked WebSocket frames from agents that are told the same. For simulations only:
+    /// Accepts unmasked WebSocket frames from agents with the same setting. For simulations only:
     /// masks are the one thing on the wire that has no seed.
     #[cfg(feature = "simulation")]
     #[must_use]
@@ -178,8 +180,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Bytes that wait in a WebSocket before it writes by itself. For simulations only, which fill it
-    /// with the few bytes that they have.
+    /// The bytes that a WebSocket queues before it writes by itself. For simulations only, which
+    /// fill it with the few bytes that they have.
     #[cfg(feature = "simulation")]
     #[must_use]
     pub fn write_buffer(mut self, bytes: usize) -> Self {
@@ -187,27 +189,22 @@ impl ServerBuilder {
         self
     }
 
-    /// Starts the server. It does nothing until it is given a listener, or its service is
-    /// mounted.
+    /// Starts the server. It is idle until it gets a listener, or its service is mounted.
     #[must_use]
     pub fn build(self) -> Server {
         let tasks = Tasks::new();
         let kill = Arc::new(tasks.kill_on_drop());
-        // Transports must take what the session takes.
+        // Transports must accept every message that the session accepts.
         let session = self.session.within_bounds();
         let max_key = self.registry.key;
-        let pace = Pace::new(self.session_interval);
-        let sessions = Sessions::new(self.registry, self.identity, Turns::new(self.min_turn), pace);
+        let starts = RateLimit::new(self.session_interval);
+        let sessions =
+            Sessions::new(self.registry, self.identity, Takeovers::new(self.min_turn), starts);
         let inner = Inner {
             authenticator: self.authenticator,
             client_dials: self.client_dials,
             keepalive: self.keepalive,
-            web_socket: WebSocketOptions {
-                max_message: session.limits.max_message,
-                max_extended: session.limits.max_message_in(Dialect::Extended),
-                masking: self.masking,
-                write_buffer: self.write_buffer,
-            },
+            web_socket: WebSocketOptions::of_session(&session, self.masking, self.write_buffer),
             session,
             max_key,
             connect_path: self.connect_path,

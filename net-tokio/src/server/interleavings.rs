@@ -1,4 +1,4 @@
-//! Permits that threads take and give back at the same time. See `session/interleavings.rs`.
+//! Permits that threads take and release concurrently. See `session/interleavings.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use shuttle::thread;
 use watertight_core::registry::{RegistryError, RegistryLimits};
 
 use super::auth::Grant;
-use super::pace::Pace;
+use super::permits::RateLimit;
 use super::sessions::Sessions;
-use super::turns::Turns;
+use super::superseded::Takeovers;
 use crate::session::interleavings::explore;
 use crate::sync::{Mutex, PoisonError};
 
@@ -17,8 +17,12 @@ use crate::sync::{Mutex, PoisonError};
 fn a_permit_is_given_back_once_whatever_the_order() {
     explore(|| {
         let limits = RegistryLimits { agents: 1, ..RegistryLimits::default() };
-        let sessions =
-            Sessions::new(limits, None, Turns::new(Duration::ZERO), Pace::new(Duration::ZERO));
+        let sessions = Sessions::new(
+            limits,
+            None,
+            Takeovers::new(Duration::ZERO),
+            RateLimit::new(Duration::ZERO),
+        );
         let sessions = Arc::new(Mutex::new(sessions));
         let threads = ["a", "b"].map(|key| {
             let sessions = Arc::clone(&sessions);

@@ -1,21 +1,19 @@
-//! The end that agents connect to, and that dials through them.
+//! The server: accepts agents, and dials through them.
 
 mod accept;
-mod admit;
+mod admission;
 mod auth;
+mod authorize;
 mod builder;
-mod connector;
-mod crowd;
 mod dial;
 mod event;
 mod handshakes;
 #[cfg(all(test, shuttle))]
 mod interleavings;
-mod owner;
-mod pace;
 mod peering;
+mod permits;
 mod sessions;
-mod turns;
+mod superseded;
 mod upgrade;
 
 use std::net::SocketAddr;
@@ -32,6 +30,7 @@ use watertight_core::wire::GoAwayCode;
 
 use crate::forward::Forward;
 use crate::handshake::Refusal;
+use crate::io::Io;
 use crate::kernel::Keepalive;
 use crate::listener::Listener;
 use crate::log_limit::{LogLimit, LogLimits};
@@ -42,12 +41,12 @@ use crate::session::Kept;
 use crate::stream::{DialError, TunnelStream};
 use crate::tasks::Tasks;
 use crate::tls::ServerTls;
-use crate::transport::{Io, WebSocketOptions};
+use crate::transport::WebSocketOptions;
 
 pub use auth::{AuthRequest, Grant};
 pub use builder::ServerBuilder;
-pub use connector::TunnelConnector;
-pub use event::ServerEvent;
+pub use dial::TunnelConnector;
+pub use event::{Events, Lagged, ServerEvent};
 pub use peering::{
     IncomingPeerInfo, Peer, PeerDirection, PeerDiscovery, PeerError, PeerIdentity, PeerInfo,
 };
@@ -58,20 +57,20 @@ use auth::Authenticator;
 use handshakes::Handshakes;
 use sessions::Sessions;
 
-/// How long sessions get to say goodbye after the deadline of a shutdown.
-const FAREWELL: Duration = Duration::from_secs(4);
+/// Time for the sessions' close messages after the timeout of a shutdown.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The end that agents connect to.
 ///
 /// Clones are handles to the same server. When the last one is dropped, every task of the server
-/// ends at once; [`shutdown`](Self::shutdown) is the orderly way.
+/// ends at once; [`shutdown`](Self::shutdown) ends it in order.
 #[derive(Clone, Debug)]
 pub struct Server {
     inner: Arc<Inner>,
     _kill: Arc<DropGuard>,
 }
 
-/// What the server's tasks share. It does not keep the server alive: the handles do.
+/// State that the server's tasks share. It does not keep the server alive: the handles do.
 #[derive(Debug)]
 struct Inner {
     authenticator: Authenticator,
@@ -91,15 +90,15 @@ struct Inner {
     refusals: LogLimit,
     certificates: LogLimit,
     takeovers: LogLimit,
-    /// Of what clients and peers may cause to be logged.
+    /// Limits of the log lines that clients and peers cause.
     limits: LogLimits,
     buffers: Buffers,
     events: broadcast::Sender<ServerEvent>,
 }
 
 impl Server {
-    /// A server that takes every end which `authenticate` gives a [`Grant`]: a client key, as a
-    /// `String`, is one. See [`ServerBuilder`] for what else can be set.
+    /// A server that admits every remote to which `authenticate` returns a [`Grant`]; a `String`
+    /// converts into one, as a client key. See [`ServerBuilder`] for the other settings.
     pub fn builder<F, A, G>(authenticate: F) -> ServerBuilder
     where
         F: Fn(AuthRequest) -> A + Send + Sync + 'static,
@@ -110,10 +109,11 @@ impl Server {
     }
 
     /// Accepts agents from a TCP listener, over TLS if `tls` is given: WebSocket upgrades on
-    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions both. Several listeners
-    /// can serve one server.
+    /// [`/connect`](ServerBuilder::connect_path) and byte-stream sessions. Several listeners can
+    /// serve one server.
     ///
     /// # Panics
+    ///
     /// Outside a tokio runtime.
     pub fn listen(&self, listener: TcpListener, tls: Option<ServerTls>) {
         let inner = Arc::clone(&self.inner);
@@ -123,6 +123,7 @@ impl Server {
     /// Accepts agents from a Unix socket, as [`listen`](Self::listen) does.
     ///
     /// # Panics
+    ///
     /// Outside a tokio runtime.
     #[cfg(unix)]
     pub fn listen_unix(&self, listener: UnixListener) {
@@ -130,12 +131,13 @@ impl Server {
         self.inner.tasks.spawn(accept::accept(inner, Listener::Unix(listener), None));
     }
 
-    /// Makes a session of a byte stream that the embedder accepted by its own means: a WebSocket
-    /// upgrade on the server's path or a preface is expected on it, within the handshake deadline.
-    /// It counts as one of [`max_handshakes`](ServerBuilder::max_handshakes); those without an address
-    /// are of one source.
+    /// Accepts a session on a byte stream that the embedder accepted by its own means: it carries a
+    /// WebSocket upgrade on the server's path, or a preface, within the handshake timeout. It
+    /// counts as one of [`max_handshakes`](ServerBuilder::max_handshakes); streams without an
+    /// address are of one source.
     ///
     /// # Panics
+    ///
     /// Outside a tokio runtime.
     pub fn serve_io(&self, io: impl Io, remote: Option<SocketAddr>) {
         accept::serve(&self.inner, Box::new(io), remote, None);
@@ -148,23 +150,25 @@ impl Server {
         UpgradeService::new(Arc::clone(&self.inner), None)
     }
 
-    /// Dials `target` on the side of the client's newest session, or through the peer that announced
-    /// the client last. Cancel safe: dropping the future gives the dial up on all ends.
+    /// Dials `target` through the client's newest session, or through the peer that announced the
+    /// client first. Cancel safe: dropping the future cancels the dial on all ends.
     ///
-    /// A peer that turns out not to have the client is asked once only, and the next one instead,
-    /// all within the one deadline. A remotedialer peer does not answer dials: through it the stream
-    /// comes at once, and fails where the dial does.
+    /// If a peer does not have the client, it is asked once, and then the next one, all within the
+    /// one timeout. A remotedialer peer does not answer dials: through it the stream is returned at
+    /// once, and fails if the dial does.
     ///
     /// # Errors
+    ///
     /// See [`DialError`].
     pub async fn dial(&self, key: &str, target: &str) -> Result<TunnelStream, DialError> {
         self.dial_within(key, target, None).await
     }
 
-    /// As [`dial`](Self::dial), with a deadline of its own; without one that of
-    /// [`Timing::dial`](watertight_core::session::Timing::dial) counts.
+    /// As [`dial`](Self::dial), with a timeout of its own; the default is
+    /// [`Timing::dial`](watertight_core::session::Timing::dial).
     ///
     /// # Errors
+    ///
     /// See [`DialError`].
     pub async fn dial_within(
         &self,
@@ -175,17 +179,18 @@ impl Server {
         self.inner.dial(key, target, within).await
     }
 
-    /// A connector that reaches `http://host:port` from the client's side, for hyper and other
-    /// HTTP clients that take a [`tower_service::Service`] of a [`http::Uri`].
+    /// A connector that reaches `http://host:port` from the client's side, for hyper and other HTTP
+    /// clients that take a [`tower_service::Service`] of a [`http::Uri`].
     #[must_use]
     pub fn connector(&self, key: &str) -> TunnelConnector {
         TunnelConnector::new(self.clone(), key)
     }
 
-    /// Dials every connection that `listener` accepts at a client. It ends with the server, or
-    /// when the returned handle says so.
+    /// Dials `target` at a client for every connection that `listener` accepts. The forward ends
+    /// with the server, or by its handle.
     ///
     /// # Panics
+    ///
     /// Outside a tokio runtime.
     pub fn forward(&self, listener: Listener, key: &str, target: &str) -> Forward {
         let name = format!("{key}={target}");
@@ -215,33 +220,34 @@ impl Server {
         self.inner.sessions().client(key)
     }
 
-    /// Ends the client's sessions now, those that drain too, with all their connections, and tells
-    /// the client `reason`. `false` if it has none. Its agent comes back after a while, unless the authentication hook
-    /// refuses it then. To remotedialer clients no reason can be told.
+    /// Closes the client's sessions now, draining ones included, with all their connections, and
+    /// sends the client `reason`. `false` if it has none. Its agent reconnects after a pause,
+    /// unless the authentication hook refuses it then. remotedialer clients receive no reason.
     pub fn disconnect(&self, key: &str, reason: &str) -> bool {
-        let sessions = self.inner.sessions().of_client(key);
+        let sessions = self.inner.sessions().sessions_of(key);
         for session in &sessions {
             session.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, reason));
         }
         !sessions.is_empty()
     }
 
-    /// Drains the client's sessions: they take no new dials in either direction, what is open may run to
-    /// its end for at most `deadline`, and then they end. `false` if it has none. Its agent is told
-    /// `reason` and comes back at once with a new session. To remotedialer clients nothing can be
-    /// told: their session ends when its connections have, and they come back then.
-    pub fn drain(&self, key: &str, reason: &str, deadline: Duration) -> bool {
-        let sessions = self.inner.sessions().of_client(key);
+    /// Drains the client's sessions: they take no new dials in either direction, open connections
+    /// may run to their end for at most `timeout`, and then the sessions end. `false` if the
+    /// client has none. Its agent receives `reason` and reconnects after its backoff; until then the
+    /// client takes no dials. remotedialer clients receive nothing: their session ends with its
+    /// last connection, and they reconnect then.
+    pub fn drain(&self, key: &str, reason: &str, timeout: Duration) -> bool {
+        let sessions = self.inner.sessions().sessions_of(key);
         for session in &sessions {
-            session.command(|core, now| core.drain(now, reason, deadline));
+            session.command(|core, now| core.drain(now, reason, timeout));
         }
         !sessions.is_empty()
     }
 
-    /// Asks `check` about every session of a client, and ends those of which it says why: after tokens
-    /// were revoked, for instance. What was proved is in [`ClientInfo::credential`]. An end that was
-    /// authenticated before, and has no session yet, is turned away and comes back. Returns how many
-    /// sessions were ended.
+    /// Calls `check` for every client session, and closes a session if it returns an error: after
+    /// tokens were revoked, for instance. The credential is in [`ClientInfo::credential`]. A remote
+    /// that was authenticated before, and has no session yet, is refused and reconnects. Returns
+    /// the number of closed sessions.
     pub fn recheck(&self, check: impl Fn(&ClientInfo) -> Result<(), String>) -> usize {
         let all = self.inner.sessions().recheck();
         let ended = all.iter().filter_map(|(info, session)| Some((session, check(info).err()?)));
@@ -251,14 +257,14 @@ impl Server {
         ended.count()
     }
 
-    /// The books of the server.
+    /// The ledger of the server.
     #[must_use]
     pub fn ledger(&self) -> ServerLedger {
         let tasks = self.inner.tasks.live();
         self.inner.sessions().ledger(tasks)
     }
 
-    /// What its tables hold that the books do not count.
+    /// Entries of its tables that the ledger does not count.
     #[cfg(feature = "simulation")]
     #[must_use]
     pub fn kept(&self) -> Kept {
@@ -266,42 +272,41 @@ impl Server {
         Kept { handshakes, ..self.inner.sessions().kept() }
     }
 
-    /// What happens to clients from now on. A receiver that lags loses the oldest events and is
-    /// told how many.
+    /// Subscribes to the server's events from now on.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<ServerEvent> {
-        self.inner.events.subscribe()
+    pub fn subscribe(&self) -> Events {
+        Events::new(self.inner.events.subscribe())
     }
 
     /// Ends every task of the server at once, as the death of its process would, and returns the
-    /// books when they are gone.
+    /// ledger when they have ended.
     pub async fn kill(self) -> ServerLedger {
         let inner = &self.inner;
         inner.stop.cancel();
         inner.sessions().close();
         inner.tasks.wind_down(Duration::ZERO).await;
-        inner.abandon();
+        inner.force_close_ended();
         self.ledger()
     }
 
-    /// Ends the server: takes no new sessions and dials, lets the open connections run to their
-    /// end for at most `deadline`, closes, waits until every task is gone, and returns the books.
-    /// Not cancel safe: dropped half-way, the server is left draining.
-    pub async fn shutdown(self, deadline: Duration) -> ServerLedger {
+    /// Ends the server: refuses new sessions and dials, lets the open connections run to their end
+    /// for at most `timeout`, closes, waits until every task has ended, and returns the ledger.
+    /// Not cancel safe: if it is dropped, the server stays draining.
+    pub async fn shutdown(self, timeout: Duration) -> ServerLedger {
         let inner = &self.inner;
         inner.stop.cancel();
         inner.each_session_once_closed(|core, now| {
-            core.drain(now, "the server is shutting down", deadline);
+            core.drain(now, "the server is shutting down", timeout);
         });
-        if tokio::time::timeout(deadline, inner.sessions_gone()).await.is_err() {
+        if tokio::time::timeout(timeout, inner.sessions_ended()).await.is_err() {
             inner.each_session_once_closed(|core, now| {
                 core.close(now, GoAwayCode::SHUTDOWN, "the server has shut down");
             });
         }
-        // Nobody waits for a socket that may be silent for ever.
+        // A handshake must not delay the shutdown: its remote may be silent.
         inner.handshakes.close();
-        inner.tasks.wind_down(FAREWELL).await;
-        inner.abandon();
+        inner.tasks.wind_down(CLOSE_TIMEOUT).await;
+        inner.force_close_ended();
         self.ledger()
     }
 }
@@ -311,7 +316,7 @@ impl Inner {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the subscribers; it is nobody's fault if there are none.
+    /// Sends the event. Having no subscribers is no error.
     fn announce(&self, event: ServerEvent) {
         self.events.send(event).ok();
     }
@@ -329,19 +334,19 @@ impl Inner {
         }
     }
 
-    /// Lets go of what sessions that have ended still hold for the application.
-    fn abandon(&self) {
+    /// Discards what ended sessions still hold for the application.
+    fn force_close_ended(&self) {
         let held = self.sessions().held();
         for session in held {
             session.command(|core, now| core.force_close(now));
         }
     }
 
-    /// Waits until no session is up. Woken by the events of the server itself.
-    async fn sessions_gone(&self) {
+    /// Waits until no session is up. The server's events wake it.
+    async fn sessions_ended(&self) {
         let mut events = self.events.subscribe();
         while self.sessions().running().next().is_some() {
-            // Lagging is as good as an event: the sessions are counted again.
+            // Lagging is equal to an event: the sessions are counted again.
             events.recv().await.ok();
         }
     }

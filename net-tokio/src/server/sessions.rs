@@ -1,4 +1,4 @@
-//! The server's sessions: those that run, and what is left of those that ran.
+//! The one table of a server's sessions: clients, and peers in both directions.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,19 +15,17 @@ use watertight_core::registry::{
 use watertight_core::wire::Dialect;
 
 use super::auth::{Credential, Grant};
-use super::crowd::Crowd;
 use super::handshakes::Source;
-use super::pace::Pace;
-use super::peering::{Contests, PeerBook, PeerIdentity};
-use super::turns::Turns;
+use super::peering::{PeerIdentity, PeerTable, RouteConflicts};
+use super::permits::{Permit, Permits, RateLimit};
+use super::superseded::{Superseded, Takeovers};
 #[cfg(feature = "simulation")]
 use crate::session::Kept;
-use crate::session::{Books, Shared};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::session::{PastSessions, Shared};
 use crate::tasks::Tasks;
 
-/// How often a source may give a wrong token, on average, and is answered at once.
-const GUESS: Duration = Duration::from_secs(6);
+/// The average interval at which a source may send wrong tokens without a delay.
+const WRONG_TOKEN: Duration = Duration::from_secs(6);
 
 /// A connected client.
 #[derive(Clone, Debug)]
@@ -35,35 +33,35 @@ const GUESS: Duration = Duration::from_secs(6);
 pub struct ClientInfo {
     /// Its key.
     pub key: String,
-    /// Its session. A later one of the same client has another number.
+    /// Its session. A later session of the same client has another key.
     pub session: SessionKey,
-    /// How long its session has been up.
+    /// The time since its session began.
     pub connected_for: Duration,
-    /// The address it connected from, where it has one.
+    /// The address that it connected from, if it has one.
     pub remote: Option<SocketAddr>,
-    /// What it has proved to be, as the authentication hook says.
+    /// Its identity, as the authentication hook has given it to the [`Grant`].
     pub identity: Option<String>,
     credential: Option<Credential>,
-    /// What it speaks.
+    /// Its dialect.
     pub dialect: Dialect,
-    /// The round trip to it, once measured. Never with a base-dialect client, which only sends
-    /// pings.
+    /// The round-trip time, once measured. It is never measured with a base-dialect client, which
+    /// only sends pings.
     pub rtt: Option<Duration>,
-    /// Whether its session takes no new dials, because one of the ends drains it.
+    /// Whether its session drains and takes no new dials.
     pub going_away: bool,
-    /// Its session's books.
+    /// The ledger of its session.
     pub ledger: Ledger,
 }
 
 impl ClientInfo {
-    /// What the client was let in with, as the authentication hook has given it to its [`Grant`].
+    /// The credential of the client, as the authentication hook has given it to the [`Grant`].
     #[must_use]
     pub fn credential<T: Any>(&self) -> Option<&T> {
         self.credential.as_ref()?.get()
     }
 }
 
-/// The books of a server.
+/// The ledger of a server.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ServerLedger {
@@ -88,7 +86,7 @@ impl ServerLedger {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) kind: SessionKind,
-    /// As whom a client was let in; that of a peer is its id.
+    /// Of a client. The key of a peer is its id.
     pub(super) grant: Grant,
     pub(super) shared: Arc<Shared>,
     pub(super) since: Instant,
@@ -96,72 +94,27 @@ pub(super) struct Running {
     pub(super) dialect: Dialect,
 }
 
-/// Room for one session of a client, kept until it is dropped: whoever has it is not refused for
-/// want of room after it was told that it is authorize.
-#[derive(Debug)]
-pub(crate) struct Permit {
-    pub(crate) grant: Grant,
-    /// How often everybody had been asked again before it was granted.
-    pub(super) checks: u64,
-    permits: Arc<Permits>,
-}
-
-/// How many permits each client has that has some.
-type Permits = Mutex<BTreeMap<String, usize>>;
-
-impl Permit {
-    fn new(grant: Grant, checks: u64, permits: &Arc<Permits>) -> Self {
-        *lock(permits).entry(grant.key.clone()).or_default() += 1;
-        Self { grant, checks, permits: Arc::clone(permits) }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut permits = lock(&self.permits);
-        if let Some(count) = permits.get_mut(&self.grant.key) {
-            *count -= 1;
-            if *count == 0 {
-                permits.remove(&self.grant.key);
-            }
-        }
-    }
-}
-
-fn lock(permits: &Permits) -> MutexGuard<'_, BTreeMap<String, usize>> {
-    permits.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a session starts with.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    pub(crate) permit: Permit,
-    pub(crate) remote: Option<SocketAddr>,
-    pub(crate) dialect: Dialect,
-}
-
-/// Who begins a session.
+/// A new session.
 pub(crate) struct NewSession<'a> {
     pub(crate) kind: SessionKind,
-    /// That of a peer is its id.
+    /// The key of a peer is its id.
     pub(crate) grant: &'a Grant,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) dialect: Dialect,
 }
 
-/// A session to dial on, and what to ask it for a client.
+/// A session that reaches a client, directly or through a peer.
 pub(crate) struct DialRoute {
     pub(crate) candidate: Candidate,
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What came of a [`NewSession`].
+/// A session that was added.
 pub(crate) struct Added<R> {
     pub(crate) session: SessionKey,
-    /// The older session that it took over from, which is to be told.
-    pub(crate) replaced: Option<Arc<Shared>>,
-    /// Where that one came from, where it has an address.
-    pub(crate) replaced_remote: Option<SocketAddr>,
+    /// The session of the same client or peer that it replaced, which is to be closed, and its
+    /// remote address.
+    pub(crate) replaced: Option<(Arc<Shared>, Option<SocketAddr>)>,
     pub(crate) task: R,
 }
 
@@ -169,19 +122,20 @@ pub(crate) struct Added<R> {
 pub(crate) struct Sessions {
     pub(super) registry: Registry,
     pub(super) running: BTreeMap<SessionKey, Running>,
-    pub(super) book: PeerBook,
-    /// Routes that the metrics tell of.
+    pub(super) peer_table: PeerTable,
+    /// The number of routes that the metrics show.
     pub(super) routes: u64,
-    crowd: Crowd,
-    pub(super) contests: Contests,
-    pub(super) turns: Turns,
-    pub(super) pace: Pace<(SessionKind, String)>,
-    /// Of wrong tokens.
-    pub(super) guesses: Pace<Source>,
-    books: Books,
-    permits: Arc<Permits>,
+    superseded: Superseded,
+    pub(super) route_conflicts: RouteConflicts,
+    pub(super) takeovers: Takeovers,
+    /// The rate of new sessions.
+    pub(super) starts: RateLimit<(SessionKind, String)>,
+    /// The rate of wrong tokens.
+    pub(super) wrong_tokens: RateLimit<Source>,
+    past: PastSessions,
+    permits: Permits,
     max_agents: usize,
-    /// How often everybody was asked again who he is.
+    /// Calls of [`recheck`](Self::recheck).
     checks: u64,
     closed: bool,
 }
@@ -190,64 +144,63 @@ impl Sessions {
     pub(crate) fn new(
         limits: RegistryLimits,
         identity: Option<PeerIdentity>,
-        turns: Turns,
-        pace: Pace<(SessionKind, String)>,
+        takeovers: Takeovers,
+        starts: RateLimit<(SessionKind, String)>,
     ) -> Self {
         Self {
             max_agents: limits.agents,
-            book: PeerBook::new(identity, limits.clone()),
+            peer_table: PeerTable::new(identity, limits.clone()),
             routes: 0,
             registry: Registry::new(limits),
             running: BTreeMap::new(),
-            crowd: Crowd::default(),
-            contests: Contests::default(),
-            turns,
-            pace,
-            guesses: Pace::new(GUESS),
-            books: Books::default(),
-            permits: Arc::default(),
+            superseded: Superseded::default(),
+            route_conflicts: RouteConflicts::default(),
+            takeovers,
+            starts,
+            wrong_tokens: RateLimit::new(WRONG_TOKEN),
+            past: PastSessions::default(),
+            permits: Permits::default(),
             checks: 0,
             closed: false,
         }
     }
 
-    /// Keeps room for a session of this client. One that replaces another session always has it.
+    /// Reserves capacity for a session of this client. A session that replaces another one needs none.
     pub(crate) fn reserve(&self, grant: Grant, checks: u64) -> Result<Permit, RegistryError> {
         let key = &grant.key;
-        let is_new = |key: &String| self.registry.lookup_local(key).is_none();
-        if is_new(key) && !lock(&self.permits).contains_key(key) {
+        let is_new = |key: &str| self.registry.lookup_local(key).is_none();
+        if is_new(key) && !self.permits.has(key) {
             let live = self.registry.ledger().agents.live;
-            let reserved = lock(&self.permits).keys().filter(|key| is_new(key)).count();
+            let reserved = self.permits.clients(is_new);
             if live + reserved as u64 >= self.max_agents as u64 {
                 return Err(RegistryError::TooManyAgents { limit: self.max_agents });
             }
         }
-        Ok(Permit::new(grant, checks, &self.permits))
+        Ok(self.permits.grant(grant, checks))
     }
 
-    /// The session of a client that stays for a while, if it is alive: two agents take turns.
-    pub(super) fn incumbent(&self, key: &str) -> Option<(Arc<Shared>, Duration)> {
-        Some((self.lookup_local(key)?, self.turns.stays(key)?))
+    /// The session of a client that cannot be replaced for a while if it is alive, and for how long.
+    pub(super) fn protected_session(&self, key: &str) -> Option<(Arc<Shared>, Duration)> {
+        Some((self.lookup_local(key)?, self.takeovers.protected_for(key)?))
     }
 
-    /// Every session of a client. Whoever was authenticated before now, and has none, gets none.
+    /// Every session of a client. A remote that was authenticated before now and has no session is refused.
     pub(super) fn recheck(&mut self) -> Vec<(ClientInfo, Arc<Shared>)> {
         self.checks += 1;
         let agents = self.running.iter().filter(|(_, it)| it.kind == SessionKind::Agent);
         agents.map(|(session, it)| (it.info(*session), Arc::clone(&it.shared))).collect()
     }
 
-    /// How often everybody was asked again who he is.
+    /// Calls of [`recheck`](Self::recheck).
     pub(super) const fn checks(&self) -> u64 {
         self.checks
     }
 
-    /// Registers a session, which `prepare` makes with a task that is still to be spawned among
-    /// `tasks`, where there are some of the session's own.
+    /// Registers a session, which `prepare` makes, with a task that is not spawned yet.
     pub(crate) fn add<R>(
         &mut self,
         new: &NewSession<'_>,
-        tasks: Option<Tasks>,
+        tasks: &Tasks,
         prepare: impl FnOnce(SessionKey) -> (Arc<Shared>, R),
     ) -> Result<Added<R>, RegistryError> {
         let NewSession { kind, grant, remote, dialect } = *new;
@@ -258,20 +211,18 @@ impl Sessions {
             SessionKind::OutgoingPeer => self.registry.insert_outgoing_peer(key, dialect)?,
         };
         self.announce(inserted.announce);
-        let replaced_remote =
-            inserted.replaced.and_then(|old| self.running.get(&old)).and_then(|old| old.remote);
-        let replaced = inserted.replaced.and_then(|old| self.shared(old));
+        let replaced = inserted.replaced.and_then(|old| self.running.get(&old));
+        let replaced = replaced.map(|old| (Arc::clone(&old.shared), old.remote));
         let session = inserted.session;
         let (shared, task) = prepare(session);
-        if let Some(tasks) = tasks {
-            self.crowd.enter(kind, key, session, tasks);
-        }
-        let since = Instant::now();
-        let grant = grant.clone();
-        let running = Running { kind, grant, shared, since, remote, dialect };
-        self.running.insert(session, running);
+        self.superseded.add(kind, key, session, tasks.clone());
+        let running =
+            Running { kind, grant: grant.clone(), shared, since: Instant::now(), remote, dialect };
+        let before = self.running.insert(session, running);
+        debug_assert!(before.is_none(), "a session key is used once");
         self.observe_routes();
-        Ok(Added { session, replaced, replaced_remote, task })
+        self.assert_registered();
+        Ok(Added { session, replaced, task })
     }
 
     /// A session's driver has ended.
@@ -280,13 +231,23 @@ impl Sessions {
             self.announce(removed.announce);
             self.observe_routes();
         }
-        if let Some(running) = self.running.remove(&session) {
-            self.books.close(running.shared);
+        let running = self.running.remove(&session);
+        debug_assert!(running.is_some(), "a session is in the table until its driver ends");
+        if let Some(running) = running {
+            self.past.add(running.shared);
         }
+        self.assert_registered();
     }
 
-    /// Tells the peers what changed. Under the books' lock, so that they are told in the order in
-    /// which it did.
+    /// The registry and the table are in step. Superseded sessions are in the table only.
+    fn assert_registered(&self) {
+        let ledger = self.registry.ledger();
+        debug_assert!(ledger.is_balanced(), "the registry's ledger is balanced");
+        let registered = ledger.agents.live + ledger.peers.live;
+        debug_assert!(registered <= self.running.len() as u64, "registered sessions are up");
+    }
+
+    /// Announces changes to the peers. Under the lock, so that announcements are in the order of the changes.
     fn announce(&self, announcements: Vec<Announcement>) {
         for Announcement { peer, change } in announcements {
             if let Some(running) = self.running.get(&peer) {
@@ -295,17 +256,17 @@ impl Sessions {
         }
     }
 
-    /// A session's last task is gone.
-    pub(crate) fn leave(&mut self, kind: SessionKind, key: &str, session: SessionKey) {
-        self.crowd.leave(kind, key, session);
+    /// A session's last task has ended.
+    pub(crate) fn tasks_ended(&mut self, kind: SessionKind, key: &str, session: SessionKey) {
+        self.superseded.remove(kind, key, session);
     }
 
     pub(crate) fn shared(&self, session: SessionKey) -> Option<Arc<Shared>> {
         self.running.get(&session).map(|running| Arc::clone(&running.shared))
     }
 
-    /// The best way to a client, other than those that were tried.
-    pub(crate) fn way(&self, key: &str, tried: &[SessionKey]) -> Option<DialRoute> {
+    /// The best route to a client, except the sessions that were tried.
+    pub(crate) fn route(&self, key: &str, tried: &[SessionKey]) -> Option<DialRoute> {
         self.candidates(key).find_map(|candidate| {
             let session = candidate.session();
             let untried = !tried.contains(&session);
@@ -313,12 +274,12 @@ impl Sessions {
         })
     }
 
-    /// The ways to a client, the best one first. A server that has become a peer is no client of
+    /// The routes to a client, the best one first. A server that has become a peer is no client of
     /// others any more.
     pub(super) fn candidates(&self, key: &str) -> impl Iterator<Item = Candidate> {
-        let is_server = self.book.is_server(key);
+        let is_server = self.peer_table.is_server(key);
         let candidates = self.registry.lookup(key);
-        candidates.filter(move |way| !is_server || matches!(way, Candidate::Local(_)))
+        candidates.filter(move |candidate| !is_server || matches!(candidate, Candidate::Local(_)))
     }
 
     /// The client's own session, if it is connected here.
@@ -341,31 +302,31 @@ impl Sessions {
 
     pub(crate) fn ledger(&mut self, tasks: usize) -> ServerLedger {
         let running = self.running.values().map(|running| &running.shared);
-        let connections = self.books.sum(running);
+        let connections = self.past.sum(running);
         ServerLedger { registry: self.registry.ledger(), connections, tasks }
     }
 
-    /// What the tables hold that the ledger does not count.
+    /// Entries of the tables that the ledger does not count.
     #[cfg(feature = "simulation")]
     pub(crate) fn kept(&self) -> Kept {
-        let held = self.books.held();
+        let held = self.past.held();
         let streams = |shared: &Arc<Shared>| shared.lock().handles();
         Kept {
             streams: self.running().chain(&held).map(streams).sum(),
-            permits: lock(&self.permits).values().sum(),
-            sessions: self.crowd.sessions(),
+            permits: self.permits.len(),
+            sessions: self.superseded.sessions(),
             held: held.len(),
             ..Kept::default()
         }
     }
 
-    /// Every session that is up, for the server's own end.
+    /// Every session that is up.
     pub(crate) fn running(&self) -> impl Iterator<Item = &Arc<Shared>> {
         self.running.values().map(|running| &running.shared)
     }
 
-    /// A client's sessions that are up: its newest, and those that drain.
-    pub(crate) fn of_client(&self, key: &str) -> Vec<Arc<Shared>> {
+    /// A client's sessions that are up: the newest, and draining ones.
+    pub(crate) fn sessions_of(&self, key: &str) -> Vec<Arc<Shared>> {
         let is_its =
             |running: &&Running| running.kind == SessionKind::Agent && running.grant.key == key;
         let running = self.running.values().filter(is_its);
@@ -374,7 +335,7 @@ impl Sessions {
 
     /// Sessions that have ended and still hold something for the application.
     pub(crate) fn held(&self) -> Vec<Arc<Shared>> {
-        self.books.held()
+        self.past.held()
     }
 
     pub(crate) fn close(&mut self) {
@@ -409,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_a_connection_or_a_session_makes_a_ledger_uneven() {
+    fn a_task_a_connection_or_a_session_unsettles_a_ledger() {
         let (registry, connections) = (RegistryLedger::default(), Ledger::default());
         let even = ServerLedger { registry, connections, tasks: 0 };
         assert!(even.is_settled());
@@ -427,19 +388,23 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_kept_until_it_is_given_back() {
+    fn a_permit_counts_until_it_is_dropped() {
         let limits = RegistryLimits { agents: 2, ..RegistryLimits::default() };
-        let mut sessions =
-            Sessions::new(limits, None, Turns::new(Duration::ZERO), Pace::new(Duration::ZERO));
+        let mut sessions = Sessions::new(
+            limits,
+            None,
+            Takeovers::new(Duration::ZERO),
+            RateLimit::new(Duration::ZERO),
+        );
         let full = RegistryError::TooManyAgents { limit: 2 };
         let old = sessions.registry.insert_agent("a").unwrap().session;
         let permit = reserve(&sessions, "b").unwrap();
         assert_eq!(reserve(&sessions, "c").unwrap_err(), full);
         drop(permit);
 
-        // One that comes again is counted once, also when its old session ends meanwhile.
+        // A client that reconnects is counted once, also when its old session ends meanwhile.
         let again = [(); 2].map(|()| reserve(&sessions, "a").unwrap());
-        let _place = reserve(&sessions, "c").unwrap();
+        let _permit = reserve(&sessions, "c").unwrap();
         assert_eq!(reserve(&sessions, "d").unwrap_err(), full);
         sessions.registry.remove(old);
         assert_eq!(reserve(&sessions, "d").unwrap_err(), full);

@@ -1,3 +1,5 @@
+//! Upgrades to WebSockets: the service, and the sessions that start with it.
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,30 +19,33 @@ use watertight_core::Role;
 use watertight_core::wire::Dialect;
 
 use super::Inner;
+use super::admission::{Admission, Applicant};
 use super::auth::{AuthRequest, Origin};
-use super::peering::{Claim, Claimed, PeerAdmission};
-use super::sessions::{Admission, Permit};
+use super::peering::{Claim, Claimed};
+use super::permits::Permit;
 use crate::handshake::{Refusal, nonce, upgrade};
+use crate::io::{BoxIo, Prefixed};
 use crate::metrics::handshake_refused;
-use crate::transport::{BoxIo, Prefixed, WebSocket};
+use crate::transport::WebSocket;
 
-/// Answers WebSocket upgrades with sessions, and everything else with an error that says what is
-/// expected. Made by [`Server::upgrade_service`](crate::Server::upgrade_service).
+/// Answers WebSocket upgrades with sessions, and any other request with an error that names the
+/// expected one. Made by [`Server::upgrade_service`](crate::Server::upgrade_service).
 ///
-/// A browser's request, which has `Origin` or `Sec-Fetch-*`, is answered with 403 before the hook is asked: the
-/// browser shows a client certificate, and sends cookies, for whatever page wants to connect.
+/// A browser's request, which has `Origin` or `Sec-Fetch-*`, is answered with 403 before
+/// authentication: the browser presents a client certificate, and sends cookies, for any page that
+/// connects.
 ///
-/// Where the authentication hook takes longer than the
+/// If the authentication hook takes longer than the
 /// [`handshake_timeout`](crate::ServerBuilder::handshake_timeout), the answer is 503.
 ///
-/// The address that the hook and [`ClientInfo`](crate::ClientInfo) have is a [`SocketAddr`] among
-/// the request's extensions, where the HTTP server puts one; see
-/// [`remote_from`](Self::remote_from) for one that has it in a type of its own.
+/// The remote address for the hook and [`ClientInfo`](crate::ClientInfo) is a [`SocketAddr`] in the
+/// request's extensions, if the HTTP server sets one; see [`remote_from`](Self::remote_from) for a
+/// server that uses a type of its own.
 #[derive(Clone, Debug)]
 pub struct UpgradeService {
     server: Arc<Inner>,
     remote_from: fn(&Extensions) -> Option<SocketAddr>,
-    /// Known when the socket is the server's own.
+    /// Set if the server accepted the socket itself.
     origin: Option<Origin>,
 }
 
@@ -49,7 +54,7 @@ impl UpgradeService {
         Self { server, remote_from: |extensions| extensions.get().copied(), origin }
     }
 
-    /// Where the HTTP server around it keeps the address of the remote. In axum:
+    /// Reads the remote's address from an extension of the HTTP server around it. In axum:
     ///
     /// ```
     /// use std::net::SocketAddr;
@@ -88,27 +93,32 @@ impl UpgradeService {
         self.server.slow_down(&origin).await;
         let admission = match self.server.claim(&parts.headers, remote, origin.tls)? {
             Claim::Proved { id, number } => {
-                Welcome::Peer(PeerAdmission { id, number, remote, dialect })
+                let applicant = Applicant::IncomingPeer { id, number };
+                Accepted::Proved(Admission { applicant, remote, dialect })
             }
-            Claim::Proves { id, nonce: theirs } => {
-                let ours = nonce(self.server.web_socket.masking);
-                let header = HeaderValue::try_from(&ours);
+            Claim::Proves { id, nonce: remote_nonce } => {
+                let own_nonce = nonce(self.server.web_socket.masking);
+                let header = HeaderValue::try_from(&own_nonce);
                 let header = header.map_err(|error| Refusal::unavailable(error.to_string()))?;
                 accepted.response.headers_mut().insert(upgrade::PEER_NONCE, header);
-                let claimed = Claimed { id, nonces: [theirs, ours], remote, dialect };
-                Welcome::Claimed(claimed, origin)
+                let claimed = Claimed { id, nonces: [remote_nonce, own_nonce], remote, dialect };
+                Accepted::Claimed(claimed, origin)
             }
             claim => {
                 origin.authenticates();
                 let request = AuthRequest::of_upgrade(parts, &origin);
-                let place = match authorize_in_time(&self.server, request, &claim).await {
-                    Ok(place) => place,
+                let permit = match authorize_in_time(&self.server, request, &claim).await {
+                    Ok(permit) => permit,
                     Err(refusal) => {
                         self.server.count_guess(&origin, &refusal);
                         return Err(refusal);
                     }
                 };
-                Welcome::Client(Admission { permit: place, remote, dialect })
+                Accepted::Proved(Admission {
+                    applicant: Applicant::Client(permit),
+                    remote,
+                    dialect,
+                })
             }
         };
         let server = Arc::clone(&self.server);
@@ -118,7 +128,7 @@ impl UpgradeService {
 }
 
 impl UpgradeService {
-    /// On the server's own sockets there is one path; a service that is mounted was routed to.
+    /// The server's own sockets have one path; a mounted service is routed by its embedder.
     fn check_path(&self, path: &str) -> Result<(), Refusal> {
         let expected = &self.server.connect_path;
         if self.origin.is_none() || path == expected {
@@ -128,71 +138,66 @@ impl UpgradeService {
     }
 }
 
-/// Who is to have a session.
-enum Welcome {
-    Client(Admission),
-    Peer(PeerAdmission),
-    /// Its place among the handshakes stays taken until it has proved who it is.
+/// A remote whose upgrade was accepted.
+enum Accepted {
+    /// It has been authenticated.
+    Proved(Admission),
+    /// It must still prove that it is a peer, and keeps its handshake slot until then.
     Claimed(Claimed, Origin),
 }
 
-impl Welcome {
+impl Accepted {
     const fn dialect(&self) -> Dialect {
         match self {
-            Self::Client(admission) => admission.dialect,
-            Self::Peer(admission) => admission.dialect,
+            Self::Proved(admission) => admission.dialect,
             Self::Claimed(claimed, _) => claimed.dialect,
         }
     }
 }
 
-/// The embedder's hook may wait for somebody who never answers.
+/// The embedder's hook may never return.
 async fn authorize_in_time(
     server: &Inner,
     request: AuthRequest,
     claim: &Claim,
 ) -> Result<Permit, Refusal> {
-    let place =
+    let permit =
         tokio::time::timeout(server.handshake_timeout, server.authorize(request, claim)).await;
-    place.unwrap_or_else(|_| {
+    permit.unwrap_or_else(|_| {
         handshake_refused("timeout");
         debug!("no answer from the authentication hook in time");
         Err(Refusal::unavailable("it takes too long to find out whether you may connect"))
     })
 }
 
-/// Starts the session once the HTTP server has let go of the socket.
-async fn start(server: Arc<Inner>, upgraded: OnUpgrade, authorize: Welcome) {
-    let deadline = server.handshake_timeout;
-    let (io, leftover) = match tokio::time::timeout(deadline, upgraded).await {
+/// Starts the session once the HTTP server has released the socket.
+async fn start(server: Arc<Inner>, upgraded: OnUpgrade, accepted: Accepted) {
+    let timeout = server.handshake_timeout;
+    let (io, leftover) = match tokio::time::timeout(timeout, upgraded).await {
         Ok(Ok(io)) => bare(io),
-        Ok(Err(error)) => return debug!(%error, "gone before the session began"),
+        Ok(Err(error)) => return debug!(%error, "disconnected before the session began"),
         Err(_) => return debug!("the HTTP server did not hand the socket over in time"),
     };
-    let options = server.web_socket.of(authorize.dialect());
-    let admitted = match authorize {
-        Welcome::Client(admission) => {
+    let options = server.web_socket.of(accepted.dialect());
+    match accepted {
+        Accepted::Proved(admission) => {
             let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
-            server.admit(transport, admission)
+            if let Err(refusal) = server.admit(transport, admission) {
+                server.log_refused(None, None, &refusal);
+            }
         }
-        Welcome::Peer(admission) => {
-            let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
-            server.admit_peer(transport, &admission)
-        }
-        Welcome::Claimed(claimed, origin) => {
-            // Anybody can get so far: he has room for a proof.
+        Accepted::Claimed(claimed, origin) => {
+            // The remote is not authenticated yet: its messages are limited to the length of a
+            // proof.
             let options = options.for_proof();
             let transport = WebSocket::new(io, leftover, Role::Acceptor, options).await;
-            return start_claimed(&server, transport, claimed, origin).await;
+            start_claimed(&server, transport, claimed, origin).await;
         }
-    };
-    if let Err(refusal) = admitted {
-        server.log_refused(None, None, &refusal);
     }
 }
 
-/// Starts the session of a peer once it has proved that it is one. For as long as this takes, the
-/// refusal included, the socket has a place among the handshakes, which may go to another one.
+/// Starts the session of a peer after its proof. Until then, the refusal included, the socket has a
+/// handshake slot, and may be evicted.
 async fn start_claimed(
     server: &Arc<Inner>,
     transport: WebSocket<BoxIo>,
@@ -200,22 +205,21 @@ async fn start_claimed(
     origin: Origin,
 ) {
     let id = claimed.id.clone();
-    let is_embedders = origin.place.is_none();
-    let place =
-        origin.place.clone().or_else(|| server.handshakes.enter(origin.remote).map(Arc::new));
-    let Some(place) = place else {
-        return debug!(id, "one socket too many that is no session yet");
+    let is_embedders = origin.slot.is_none();
+    let slot = origin.slot.clone().or_else(|| server.handshakes.add(origin.remote).map(Arc::new));
+    let Some(slot) = slot else {
+        return debug!(id, "too many sockets without a session");
     };
-    let origin = Origin { place: Some(Arc::clone(&place)), ..origin };
+    let origin = Origin { slot: Some(Arc::clone(&slot)), ..origin };
     let proving = async {
         if is_embedders {
-            place.turn().await;
+            slot.wait_to_run().await;
         }
         prove_or_refuse(server, transport, claimed, &origin).await;
     };
     tokio::select! {
         biased;
-        () = place.evicted() => debug!(id, "closed before it proved that it is a peer"),
+        () = slot.evicted() => debug!(id, "closed before it proved that it is a peer"),
         () = proving => {}
     }
 }
@@ -226,16 +230,18 @@ async fn prove_or_refuse(
     claimed: Claimed,
     origin: &Origin,
 ) {
-    let (id, remote) = (claimed.id.clone(), claimed.remote);
+    let (id, remote, dialect) = (claimed.id.clone(), claimed.remote, claimed.dialect);
     let proving = server.challenge(&mut transport, claimed);
     let refusal = match tokio::time::timeout(server.handshake_timeout, proving).await {
-        Ok(Ok(admission)) => {
-            let (io, options) = (transport.into_io(), server.web_socket.of(admission.dialect));
+        Ok(Ok(number)) => {
+            let (io, options) = (transport.into_io(), server.web_socket.of(dialect));
             let transport = WebSocket::new(io, Bytes::new(), Role::Acceptor, options).await;
-            return match server.admit_peer(transport, &admission) {
-                Ok(()) => {}
-                Err(refusal) => server.log_refused(Some(&id), remote, &refusal),
-            };
+            let applicant = Applicant::IncomingPeer { id: id.clone(), number };
+            let admission = Admission { applicant, remote, dialect };
+            if let Err(refusal) = server.admit(transport, admission) {
+                server.log_refused(Some(&id), remote, &refusal);
+            }
+            return;
         }
         Ok(Err(refusal)) => {
             handshake_refused("authentication");
@@ -248,13 +254,13 @@ async fn prove_or_refuse(
     };
     server.log_refused(Some(&id), remote, &refusal);
     server.count_guess(origin, &refusal);
-    // It may be gone; it was refused all the same.
+    // The remote may be disconnected; the refusal counts anyway.
     let refusing = transport.refuse(&refusal.reason);
     tokio::time::timeout(server.handshake_timeout, refusing).await.ok();
 }
 
-/// The stream below an upgraded connection, and what was read of it already. A socket of a known kind
-/// comes out of the HTTP library's layers, so that its kernel can be asked.
+/// The stream below an upgraded connection, and the bytes that were read beyond the head. A socket
+/// of a known type is unwrapped from hyper's layers, so that its kernel's state is available.
 fn bare(upgraded: Upgraded) -> (BoxIo, Bytes) {
     let upgraded = match upgraded.downcast::<TokioIo<Prefixed<BoxIo>>>() {
         Ok(parts) => return (Box::new(parts.io.into_inner()), parts.read_buf),
@@ -287,11 +293,11 @@ where
     }
 }
 
-/// The answer to an end that gets no session; `proves` says whether it would prove that it is a peer.
+/// The answer of a refusal; `proves` is whether the remote offered to prove that it is a peer.
 fn refused(refusal: Refusal, proves: bool) -> Response<String> {
     let mut response = Response::new(refusal.reason + "\n");
     *response.status_mut() = refusal.status;
-    // The next try is another connection; this one holds a place among the handshakes.
+    // The next attempt is another connection; this one holds a handshake slot.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     if proves {
         response.headers_mut().insert(upgrade::PEER_NONCE, upgrade::PEER_REFUSED);

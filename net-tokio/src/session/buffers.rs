@@ -1,57 +1,69 @@
-//! What all sessions of a process hold together.
+//! The bound of the bytes that all sessions of a process hold.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 use watertight_core::{ConnectionId, Ledger};
 
-use super::shared::Shared;
 use crate::log_limit::LogLimit;
 use crate::metrics::buffered_changed;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// A bound for the bytes that sessions hold: those that wait for a transport, those that were received and
-/// wait for whoever reads them, and those that are on their way between a session and a socket. Clones are one bound, so that the servers and agents of a
-/// process can share one.
+/// A bound for the bytes that sessions hold: bytes that wait for a transport, received bytes that
+/// wait for a reader, and bytes in transit between a session and a socket. Clones share one bound,
+/// so that the servers and agents of a process can, too.
 ///
-/// From half of it on, windows go back to their first size, remotedialer ends are paused sooner, and
-/// writers have room for one message more in each connection. At the bound the session that holds the most
-/// loses the connection with the most unread bytes, or ends where most of its bytes wait for its transport:
-/// the others go on. What sockets and transports hold themselves is not counted, nor are control messages.
+/// Above half of it, windows shrink to their initial size, remotedialer ends are paused sooner, and
+/// each connection accepts one more message from its writer at most. Above the bound, the session
+/// that holds the most loses the connection with the most unread bytes, or is closed if most of its
+/// bytes wait for its transport; other sessions are not affected. The buffers of sockets and
+/// transports, and control messages, are not counted.
 #[derive(Clone)]
 pub struct Buffers(Arc<Inner>);
 
 struct Inner {
     max: u64,
     held: AtomicU64,
-    sessions: Mutex<Known>,
-    /// Whoever has it makes room.
-    relief: Mutex<()>,
+    sessions: Mutex<Holders>,
+    /// Held by the task that relieves.
+    enforcing: Mutex<()>,
     warnings: LogLimit,
 }
 
 #[derive(Default)]
-struct Known {
+struct Holders {
     last: u64,
-    sessions: BTreeMap<u64, Weak<Shared>>,
+    sessions: BTreeMap<u64, Weak<dyn Holder>>,
 }
 
-/// One session's part.
+/// A session that can reduce what it holds.
+pub(super) trait Holder: Send + Sync {
+    fn account(&self) -> &Account;
+
+    /// Updates the account. Returns the bytes that the session holds.
+    fn report_held(&self) -> u64;
+
+    /// Frees memory: the connection with the most unread bytes is reset, or the session is closed
+    /// if most of its bytes wait for its transport.
+    fn shed(&self, buffers: &Buffers);
+}
+
+/// The account of one session.
 #[derive(Debug)]
 pub(super) struct Account {
     buffers: Buffers,
     number: u64,
-    /// By the session's books.
+    /// By the session's ledger.
     held: AtomicU64,
-    copies: Mutex<Copies>,
+    splices: Mutex<Splices>,
 }
 
-/// What copies hold of a session's connections.
+/// The bytes that splices hold of a session's connections.
 #[derive(Debug, Default)]
-struct Copies {
+struct Splices {
     held: BTreeMap<ConnectionId, Held>,
     all: u64,
 }
@@ -59,195 +71,167 @@ struct Copies {
 #[derive(Debug)]
 struct Held {
     bytes: u64,
-    /// Of the copy.
+    /// Of the splice's task.
     waker: Waker,
 }
 
-/// One connection's bytes on their way between the session and a socket: neither has them. Dropped, there are
-/// none.
-#[derive(Debug)]
-pub(crate) struct InHand {
-    session: Arc<Shared>,
-    id: ConnectionId,
-    bytes: u64,
-    /// They were given up, and count no more.
-    written_off: bool,
-}
-
-impl InHand {
-    pub(crate) const fn new(session: Arc<Shared>, id: ConnectionId) -> Self {
-        Self { session, id, bytes: 0, written_off: false }
-    }
-
-    /// So many are there now. The task is woken where they are [written off](Self::is_written_off).
-    pub(crate) fn set(&mut self, bytes: usize, cx: &Context<'_>) {
-        let bytes = bytes as u64;
-        if bytes == self.bytes || self.written_off {
-            return;
-        }
-        let held = Held { bytes, waker: cx.waker().clone() };
-        self.replace(Some(held).filter(|held| held.bytes > 0));
-        self.bytes = bytes;
-    }
-
-    fn replace(&mut self, held: Option<Held>) {
-        let account = &self.session.account;
-        let mut copies = account.copies();
-        let now = held.as_ref().map_or(0, |held| held.bytes);
-        let before = match held {
-            Some(held) => copies.held.insert(self.id, held),
-            None => copies.held.remove(&self.id),
-        };
-        if before.is_none() && self.bytes > 0 {
-            copies.held.remove(&self.id);
-            self.written_off = true;
-            return;
-        }
-        account.count(&mut copies, before.map_or(0, |before| before.bytes), now);
-    }
-
-    /// Whether the connection was ended for want of memory, so that the copy is to end at once.
-    pub(crate) fn is_written_off(&mut self) -> bool {
-        let is_known = || self.session.account.copies().held.contains_key(&self.id);
-        self.written_off |= self.bytes > 0 && !is_known();
-        self.written_off
-    }
-
-    /// Whether there should be few.
-    pub(crate) fn is_short(&self) -> bool {
-        self.session.account.is_short()
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        if self.bytes > 0 && !self.written_off {
-            self.replace(None);
-        }
-    }
-}
-
 impl Buffers {
-    /// At most `max` bytes, which is at least one.
+    /// A bound of `max` bytes, and at least one.
     #[must_use]
     pub fn new(max: u64) -> Self {
         Self(Arc::new(Inner {
             max: max.max(1),
             held: AtomicU64::new(0),
             sessions: Mutex::default(),
-            relief: Mutex::default(),
+            enforcing: Mutex::default(),
             warnings: LogLimit::default(),
         }))
     }
 
-    /// How many bytes there may be.
+    /// The bound, in bytes.
     #[must_use]
     pub fn max(&self) -> u64 {
         self.0.max
     }
 
-    /// How many there are.
+    /// The bytes that are held now.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.0.held.load(Ordering::Relaxed)
     }
 
-    pub(super) fn open(&self, session: Weak<Shared>) -> Account {
-        let mut known = self.known();
+    pub(super) fn open(&self, session: Weak<dyn Holder>) -> Account {
+        let mut known = self.holders();
         known.last += 1;
         let number = known.last;
-        known.sessions.insert(number, session);
+        let before = known.sessions.insert(number, session);
+        debug_assert!(before.is_none(), "the number of an account is used once");
         drop(known);
-        let copies = Mutex::default();
-        Account { buffers: self.clone(), number, held: AtomicU64::new(0), copies }
+        let splices = Mutex::default();
+        Account { buffers: self.clone(), number, held: AtomicU64::new(0), splices }
     }
 
-    fn is_over(&self) -> bool {
+    fn exceeds_max(&self) -> bool {
         self.held() > self.max()
     }
 
-    /// Ends what holds the most until the rest is within the bound. The caller holds no session's lock.
-    fn relieve(&self) {
-        // One at a time: a second one would find nothing left to do.
-        let _turn = match self.0.relief.try_lock() {
-            Ok(turn) => turn,
+    /// Resets or closes the largest holders until the rest is within the bound. The caller holds no
+    /// session's lock.
+    fn enforce(&self) {
+        // One task at a time: a second one would find nothing left to free.
+        let _guard = match self.0.enforcing.try_lock() {
+            Ok(guard) => guard,
             // It guards no data.
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        while self.is_over() {
+        while self.exceeds_max() {
             let Some(heaviest) = self.heaviest() else { return };
-            let before = heaviest.account.held();
-            // What was reported may have been read since.
+            let before = heaviest.account().held();
+            // The reported bytes may have been read since.
             if heaviest.report_held() < before {
                 continue;
             }
             heaviest.shed(self);
-            if heaviest.account.held() >= before {
+            if heaviest.account().held() >= before {
                 return;
             }
         }
     }
 
-    fn heaviest(&self) -> Option<Arc<Shared>> {
-        // The last handle to a session may be among them, and closes the session's account.
-        let sessions: Vec<_> = self.known().sessions.values().filter_map(Weak::upgrade).collect();
-        sessions.into_iter().max_by_key(|session| session.account.held())
+    fn heaviest(&self) -> Option<Arc<dyn Holder>> {
+        // Collected, so that the lock is released first: one of these may be the last handle to its
+        // session, and its drop closes the account.
+        let sessions: Vec<_> = self.holders().sessions.values().filter_map(Weak::upgrade).collect();
+        sessions.into_iter().max_by_key(|session| session.account().held())
     }
 
-    /// Whether one more line about it may be logged, and how many were not before it.
+    /// Whether one more line about it may be logged, and the number of lines left out before it.
     pub(super) fn may_warn(&self) -> Option<u64> {
         self.0.warnings.pass()
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn holders(&self) -> MutexGuard<'_, Holders> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Account {
     pub(super) fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed) + self.copies().all
+        self.held.load(Ordering::Relaxed) + self.splices().all
     }
 
-    /// What copies hold: of which connection the most, and how much of it and of all.
+    /// The connection of which splices hold the most and those bytes, and the bytes of all.
     pub(super) fn most_in_hand(&self) -> (Option<(ConnectionId, u64)>, u64) {
-        let copies = self.copies();
-        let held = copies.held.iter().map(|(id, held)| (*id, held.bytes));
-        (held.max_by_key(|(_, bytes)| *bytes), copies.all)
+        let splices = self.splices();
+        let held = splices.held.iter().map(|(id, held)| (*id, held.bytes));
+        (held.max_by_key(|(_, bytes)| *bytes), splices.all)
     }
 
-    /// What a copy holds of a connection.
+    /// The bytes that a splice holds of a connection.
     pub(super) fn in_hand(&self, id: ConnectionId) -> u64 {
-        self.copies().held.get(&id).map_or(0, |held| held.bytes)
+        self.splices().held.get(&id).map_or(0, |held| held.bytes)
     }
 
-    /// Gives up what a copy holds of a connection.
+    /// Replaces the bytes in hand of a connection, of which there were `before`. `false` if these
+    /// were written off.
+    pub(super) fn replace(
+        &self,
+        id: ConnectionId,
+        before: u64,
+        bytes: u64,
+        waker: Option<&Waker>,
+    ) -> bool {
+        let mut splices = self.splices();
+        let held = waker.filter(|_| bytes > 0).map(|waker| Held { bytes, waker: waker.clone() });
+        let known = match held {
+            Some(held) => splices.held.insert(id, held),
+            None => splices.held.remove(&id),
+        };
+        if known.is_none() && before > 0 {
+            splices.held.remove(&id);
+            return false;
+        }
+        let counted = known.map_or(0, |known| known.bytes);
+        debug_assert_eq!(counted, before, "the account has the bytes that the splice set last");
+        self.count(&mut splices, counted, bytes);
+        true
+    }
+
+    /// Whether bytes of a connection are in hand.
+    pub(super) fn has_in_hand(&self, id: ConnectionId) -> bool {
+        self.splices().held.contains_key(&id)
+    }
+
+    /// Writes off the bytes that a splice holds of a connection, and wakes the splice.
     pub(super) fn write_off(&self, id: ConnectionId) {
-        let mut copies = self.copies();
-        if let Some(Held { bytes, waker }) = copies.held.remove(&id) {
-            self.count(&mut copies, bytes, 0);
-            drop(copies);
+        let mut splices = self.splices();
+        if let Some(Held { bytes, waker }) = splices.held.remove(&id) {
+            self.count(&mut splices, bytes, 0);
+            drop(splices);
             waker.wake();
         }
     }
 
-    fn count(&self, copies: &mut Copies, before: u64, now: u64) {
-        copies.all = copies.all + now - before;
+    fn count(&self, splices: &mut Splices, before: u64, now: u64) {
+        debug_assert!(splices.all >= before, "the sum contains the bytes of each connection");
+        splices.all = splices.all + now - before;
+        debug_assert!(splices.all > 0 || splices.held.is_empty(), "no entry holds zero bytes");
         self.change(before, now);
         buffered_changed(before, now);
     }
 
-    fn copies(&self) -> MutexGuard<'_, Copies> {
-        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    fn splices(&self) -> MutexGuard<'_, Splices> {
+        self.splices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session's books say this now; the caller holds its lock.
+    /// Sets the bytes by the session's ledger; the caller holds the session's lock.
     pub(super) fn update(&self, ledger: &Ledger) {
         self.set(ledger.bytes_to_send + ledger.bytes_received);
     }
 
-    /// So many bytes were read; the caller holds the session's lock. Not all of them may have been reported.
+    /// Subtracts read bytes; the caller holds the session's lock. Some of them may not have been
+    /// reported before.
     pub(super) fn has_read(&self, bytes: usize) {
         let held = self.held.load(Ordering::Relaxed);
         self.set(held.saturating_sub(bytes as u64));
@@ -257,13 +241,14 @@ impl Account {
         self.change(self.held.swap(now, Ordering::Relaxed), now);
     }
 
-    /// Brings what all sessions hold up to date.
+    /// Updates the sum of all sessions.
     fn change(&self, before: u64, now: u64) {
         let all = &self.buffers.0.held;
         if now >= before {
             all.fetch_add(now - before, Ordering::Relaxed);
         } else {
-            all.fetch_sub(before - now, Ordering::Relaxed);
+            let sum = all.fetch_sub(before - now, Ordering::Relaxed);
+            debug_assert!(sum >= before - now, "the sum contains the bytes of each session");
         }
     }
 
@@ -272,10 +257,10 @@ impl Account {
         self.buffers.held() > self.buffers.max() / 2
     }
 
-    /// Keeps the bound. The caller holds no session's lock.
+    /// Enforces the bound. The caller holds no session's lock.
     pub(super) fn keep_bound(&self) {
-        if self.buffers.is_over() {
-            self.buffers.relieve();
+        if self.buffers.exceeds_max() {
+            self.buffers.enforce();
         }
     }
 }
@@ -283,7 +268,9 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.set(0);
-        self.buffers.known().sessions.remove(&self.number);
+        debug_assert_eq!(self.splices().all, 0, "splices end before their session's account");
+        let removed = self.buffers.holders().sessions.remove(&self.number);
+        debug_assert!(removed.is_some(), "an account is registered until it is dropped");
     }
 }
 

@@ -9,31 +9,32 @@ use std::time::Duration;
 
 use watertight_core::{ConnectionEnd, Event, Transmit};
 
-use super::coalesce::Coalescer;
 use super::shared::Shared;
-use super::turn::{After, Input, Notice, Output, Progress, Turn};
+use super::state::Coalescer;
+use super::state::{After, Input, Notice, Output, Progress, TRANSMIT_BATCH, Turn};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::transport::{Received, Transport, TransportError};
 
-/// Messages that a turn receives before it sends and lets other tasks run: as much Data as the cache
-/// of a processor core still holds when it is read.
+/// Messages that a turn receives before it sends and yields: as much Data as a core's cache still
+/// holds when it is read.
 const RECEIVE_BUDGET: usize = 16;
 
-/// The same in bytes, after which no further message is begun: some may be long.
+/// The same in bytes. No further message is received above it: some may be long.
 const RECEIVE_BYTES: usize = 256 << 10;
 
-/// Messages that a poll sends before it lets other tasks run.
+/// Messages that a poll sends before it yields.
 const TRANSMIT_BUDGET: usize = 256;
+const _: () = assert!(TRANSMIT_BATCH <= TRANSMIT_BUDGET, "a budget has space for a batch");
 
-/// The time that the orderly end of a transport may take. The remote may be gone.
+/// The timeout of closing a transport in order. The remote may have vanished.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What owns a session, and acts on its events.
 ///
 /// Called outside the session's lock, from the driver's task. Must not block.
-pub(crate) trait Owner: Send + 'static {
-    /// A dial of the remote, or an event of the session itself. [`Event::Closed`] comes exactly once,
-    /// even if the driver is dropped.
+pub(crate) trait SessionEvents: Send + 'static {
+    /// A dial of the remote, or an event of the session itself. [`Event::Closed`] is reported
+    /// exactly once, even if the driver is dropped.
     fn on_event(&mut self, shared: &Arc<Shared>, event: Event);
 
     /// A dial of a peer's client ended, with an error or before it was answered. It is in order with
@@ -44,10 +45,10 @@ pub(crate) trait Owner: Send + 'static {
 
 /// Drives a session over a transport until both have ended.
 ///
-/// A poll is a turn: it receives from the transport, brings everything to the session under one lock,
-/// and sends what the session gave. It knows nothing of the protocol. Dropping it ends the session,
-/// and the owner learns it in any case.
-pub(crate) struct Driver<T: Transport, O: Owner> {
+/// A poll is a turn: it receives from the transport, processes everything in the session under one
+/// lock, and sends the session's output. It is independent of the protocol. Dropping it ends the
+/// session, and reports that to the owner.
+pub(crate) struct Driver<T: Transport, O: SessionEvents> {
     shared: Arc<Shared>,
     transport: T,
     owner: O,
@@ -55,24 +56,24 @@ pub(crate) struct Driver<T: Transport, O: Owner> {
     timeout: Option<watertight_core::Instant>,
     coalescer: Coalescer,
     batch: Vec<Transmit>,
-    /// Why nothing more can be sent. What has arrived by then is still received.
+    /// The error after which nothing can be sent. Earlier input is still received.
     broken: Option<TransportError>,
-    /// Bytes that the remote's kernel had acknowledged, and that this end's had received, when they
-    /// were last asked for.
-    seen: (u64, u64),
+    /// Bytes that the remote's kernel had acknowledged, and that the local one had received, at the
+    /// last query.
+    last_tcp: (u64, u64),
     phase: Phase,
 }
 
 enum Phase {
     Running,
-    /// The session has ended; its last messages and the transport's own end are on their way.
+    /// The session has ended; its last messages are being sent, and the transport closes.
     Closing {
         timeout: Pin<Box<Sleep>>,
     },
     Done,
 }
 
-impl<T: Transport, O: Owner> Driver<T, O> {
+impl<T: Transport, O: SessionEvents> Driver<T, O> {
     pub(crate) fn new(shared: Arc<Shared>, transport: T, owner: O) -> Self {
         Self {
             shared,
@@ -83,14 +84,14 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             coalescer: Coalescer::default(),
             batch: Vec::new(),
             broken: None,
-            seen: (0, 0),
+            last_tcp: (0, 0),
             phase: Phase::Running,
         }
     }
 
     fn run(&mut self, cx: &mut Context<'_>) {
         let (received, more_in) = self.receive(cx);
-        // A transport that cannot be written may have received the remote's last messages before.
+        // A transport that failed to write may have received the remote's last messages before.
         let failed = self.broken.take_if(|_| !more_in);
         let progress = self.progress_if_due();
         let after = self.exchange(cx, Input { received, failed, progress });
@@ -107,8 +108,8 @@ impl<T: Transport, O: Owner> Driver<T, O> {
 
     /// Receives up to a budget. `true` if there may be more.
     ///
-    /// The session gets all of it under one lock: the tasks that it wakes find everything that came
-    /// with it, and make one system call of it.
+    /// The session processes all of it under one lock: the tasks that it wakes find the whole
+    /// batch, and handle it in one system call.
     fn receive(&mut self, cx: &mut Context<'_>) -> (Vec<Result<Received, TransportError>>, bool) {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < RECEIVE_BUDGET && bytes < RECEIVE_BYTES {
@@ -127,24 +128,24 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         (batch, true)
     }
 
-    /// How far the transport got, if a deadline has passed. It counts from when bytes moved, not from
-    /// when the kernel is asked.
+    /// The progress of the transport, if a deadline has passed. Deadlines count from the last
+    /// movement of bytes, not from the query of the kernel.
     fn progress_if_due(&mut self) -> Option<Progress> {
         let now = self.shared.clock.now();
         self.timeout.filter(|at| *at <= now)?;
         let Some(state) = self.transport.tcp() else { return Some(Progress::default()) };
-        let before = std::mem::replace(&mut self.seen, (state.acked, state.received));
+        let before = std::mem::replace(&mut self.last_tcp, (state.acked, state.received));
         let received = (state.received > before.1).then(|| now - state.received_ago);
         let sent = (state.acked > before.0 && state.unacked).then(|| now - state.silent_for);
         Some(Progress { received, sent })
     }
 
-    /// Brings `input` to the session and sends what the session gives: a batch, and as many further
-    /// ones as the transport takes within the budget.
+    /// Processes `input` in the session and sends the session's output: a batch, and further ones
+    /// as long as the transport is writable and the budget lasts.
     fn exchange(&mut self, cx: &mut Context<'_>, input: Input) -> After {
         let mut budget = TRANSMIT_BUDGET;
         let mut writable = self.is_writable(cx);
-        // Yielding is decided once a poll, and is of no use once the session has ended.
+        // Yielding is decided once a poll, and useless once the session has ended.
         let coalesces = matches!(self.phase, Phase::Running);
         let mut after = self.turn(cx, input, writable, coalesces);
         while !self.batch.is_empty() {
@@ -164,13 +165,13 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         {
             self.broken = Some(error);
         }
-        // A transport that takes no more wakes this task when it does; an error wants another turn.
+        // A transport that is not writable wakes this task when it is; an error needs another turn.
         after.more = (after.more && (writable || budget == 0)) || self.broken.is_some();
         after
     }
 
-    /// The one critical section of a turn: the batch is what the session sends. Then its owner hears
-    /// of it.
+    /// The one critical section of a turn, which fills the batch. The owner gets its notices
+    /// afterwards.
     fn turn(
         &mut self,
         cx: &mut Context<'_>,
@@ -213,8 +214,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         }
     }
 
-    /// Hands the batch to the transport. All of it is queued there, though the transport may not have
-    /// asked for so much.
+    /// Queues the batch in the transport, even if that is more than it was ready for.
     fn send_batch(&mut self) -> Result<(), TransportError> {
         for transmit in self.batch.drain(..) {
             match transmit {
@@ -225,7 +225,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
         Ok(())
     }
 
-    /// Waits for the session's next deadline. `true` if it has passed.
+    /// Polls the session's next deadline. `true` if it has passed.
     fn wait(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(at) = self.timeout else {
             self.timer = None;
@@ -245,6 +245,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
     /// Sends the last messages and closes the transport.
     fn close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let after = self.exchange(cx, Input::default());
+        debug_assert!(after.ended, "a transport is closed after its session has ended");
         if self.broken.is_some() {
             return Poll::Ready(());
         }
@@ -255,7 +256,7 @@ impl<T: Transport, O: Owner> Driver<T, O> {
             return Poll::Pending;
         }
         let reason = self.shared.lock().core.ended().map_or_else(String::new, ToString::to_string);
-        // An error here means that there is nothing left to close.
+        // An error means that there is nothing left to close.
         self.transport.poll_close(cx, &reason).map(drop)
     }
 }
@@ -267,16 +268,17 @@ fn message_length(received: &Result<Received, TransportError>) -> usize {
     }
 }
 
-/// Whether the transport gives nothing more after it.
+/// Whether the transport returns nothing after it.
 const fn is_last(received: &Result<Received, TransportError>) -> bool {
     matches!(received, Ok(Received::Closed { .. }) | Err(_))
 }
 
-impl<T: Transport + Unpin, O: Owner + Unpin> Future for Driver<T, O> {
+impl<T: Transport + Unpin, O: SessionEvents + Unpin> Future for Driver<T, O> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = &mut *self;
+        debug_assert!(!matches!(driver.phase, Phase::Done), "a finished driver is not polled");
         if let Phase::Running = driver.phase {
             driver.run(cx);
         }
@@ -294,7 +296,7 @@ impl<T: Transport + Unpin, O: Owner + Unpin> Future for Driver<T, O> {
     }
 }
 
-impl<T: Transport, O: Owner> Drop for Driver<T, O> {
+impl<T: Transport, O: SessionEvents> Drop for Driver<T, O> {
     fn drop(&mut self) {
         let notices = self.shared.end_driver("the session's task was dropped");
         self.report(notices);
@@ -312,10 +314,11 @@ mod tests {
 
     use super::*;
     use crate::kernel::TcpState;
-    use crate::session::turn::TRANSMIT_BATCH;
-    use crate::session::{Buffers, Clock};
+    use crate::session::Buffers;
+    use crate::session::state::TRANSMIT_BATCH;
+    use crate::sync::Clock;
 
-    /// A transport that takes everything and delivers nothing.
+    /// A transport that accepts everything and delivers nothing.
     #[derive(Default)]
     struct Sink {
         messages: usize,
@@ -356,7 +359,7 @@ mod tests {
 
     struct Silent;
 
-    impl Owner for Silent {
+    impl SessionEvents for Silent {
         fn on_event(&mut self, _: &Arc<Shared>, _: Event) {}
     }
 
@@ -384,7 +387,7 @@ mod tests {
         while driver.transport.messages < 2 + 3 * TRANSMIT_BATCH {
             locks.push(poll(&mut driver));
         }
-        // A batch each, and a look at whether there are more; perhaps a yield before.
+        // A batch each, and a check whether there are more; possibly a yield before.
         assert_eq!(locks.pop(), Some(4));
         assert!(locks.is_empty() || locks == [1], "{locks:?}");
         assert!(driver.transport.flushes <= flushes + 2, "one system call for all of it");

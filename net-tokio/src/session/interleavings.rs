@@ -30,7 +30,7 @@ use tracing::Span;
 use watertight_core::wire::Dialect;
 use watertight_core::{Event, Role, SessionConfig};
 
-use super::{Buffers, Owner, RunOptions, Shared, prepare};
+use super::{Buffers, RunOptions, SessionEvents, Shared, prepare};
 use crate::tasks::Tasks;
 use link::{Link, link};
 use remote::Remote;
@@ -39,7 +39,7 @@ use remote::Remote;
 const DEPTH_FIRST: usize = 20_000;
 const RANDOM: usize = 5_000;
 
-/// Ordered steps of a bug that the random schedules look for.
+/// The number of ordered steps of a bug that the random schedules search for.
 const BUG_DEPTH: usize = 3;
 
 /// Explores a scenario.
@@ -57,14 +57,14 @@ fn run(scheduler: impl Scheduler + 'static, scenario: fn()) {
     });
 }
 
-/// An owner that accepts nothing and forgets everything.
+/// An owner that refuses dials and ignores events.
 struct Silent;
 
-impl Owner for Silent {
+impl SessionEvents for Silent {
     fn on_event(&mut self, _: &Arc<Shared>, _: Event) {}
 }
 
-/// A session with its driver as a thread, and the remote that the test plays.
+/// A session with its driver as a thread, and the remote that the test drives.
 struct Session {
     shared: Arc<Shared>,
     tasks: Tasks,
@@ -89,7 +89,7 @@ impl Session {
         Self { shared, tasks, remote: Remote::new(far, config) }
     }
 
-    /// The remote goes, the driver follows, and nothing is held any more.
+    /// The remote disconnects, the driver ends, and nothing is held any more.
     fn end(self) {
         let Self { shared, tasks, remote } = self;
         drop(remote);

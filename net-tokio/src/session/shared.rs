@@ -1,20 +1,19 @@
-//! A session behind its lock, and who is woken once the lock is released.
+//! A session behind its lock, and the tasks that are woken once the lock is released.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::task::Waker;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Waker};
 
 use tracing::{Span, info_span, warn};
 use watertight_core::registry::RouteChange;
 use watertight_core::wire::{GoAwayCode, ResetCode};
 use watertight_core::{ConnectionId, Ledger, Session};
 
-use super::buffers::{Account, Buffers};
-use super::clock::Clock;
-use super::state::{State, Wakers};
-use super::turn::{Input, Notice, Output, Turn};
+use super::buffers::{Account, Buffers, Holder};
+use super::state::{Input, Notice, Output, State, Turn, Wakers};
 use crate::log_limit::{Limits, shortened_text, some};
+use crate::sync::Clock;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A session that its driver and the handles to its connections share. Each of them locks, calls
@@ -26,7 +25,7 @@ pub(crate) struct Shared {
     limits: Arc<Limits>,
     pub(super) account: Account,
     state: Mutex<State>,
-    /// How often it was locked.
+    /// The number of times it was locked.
     #[cfg(test)]
     pub(super) locks: std::sync::atomic::AtomicUsize,
 }
@@ -43,7 +42,7 @@ impl Shared {
             clock,
             span,
             limits,
-            account: buffers.open(itself.clone()),
+            account: buffers.open(itself.clone() as Weak<dyn Holder>),
             state: Mutex::new(State::new(core)),
             #[cfg(test)]
             locks: std::sync::atomic::AtomicUsize::new(0),
@@ -51,7 +50,8 @@ impl Shared {
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
-        // A panic under the lock is a bug in the core; the state is still whole enough to end it.
+        // A panic under the lock is a bug in the core; the state is still consistent enough to end
+        // it.
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(test)]
         self.locks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Shared {
         turn
     }
 
-    /// The driver ends, and the session with it; the notices that are left for its owner.
+    /// Ends the session with its driver. Returns the notices that are left for its owner.
     pub(super) fn end_driver(&self, reason: &str) -> VecDeque<Notice> {
         let now = self.clock.now();
         let mut state = self.lock();
@@ -102,59 +102,21 @@ impl Shared {
         if state.is_driven() {
             state.wake_driver();
         } else {
-            // After the end of the session nobody else reports what the handles release.
+            // After the end of the session, only the handles report what they release.
             self.report(&mut state);
         }
         let then = then(&mut state);
         (result, then)
     }
 
-    /// Brings metrics and the account up to date. The caller has locked the session.
+    /// Updates metrics and the account. The caller has locked the session.
     pub(super) fn report(&self, state: &mut State) {
         self.account.update(state.observe());
     }
 
-    /// Brings the account up to date; the bytes that the session holds.
-    pub(super) fn report_held(&self) -> u64 {
-        self.report(&mut self.lock());
-        self.account.held()
-    }
-
-    /// The application has read so many bytes. The caller has locked the session.
+    /// Subtracts read bytes from the account. The caller has locked the session.
     pub(crate) fn has_read(&self, bytes: usize) {
         self.account.has_read(bytes);
-    }
-
-    /// Gives memory back, for lack of it: the connection with the most unread bytes is reset, or the
-    /// session is closed where most of its bytes wait for its transport.
-    pub(super) fn shed(&self, buffers: &Buffers) {
-        let limit = buffers.max();
-        let text = "this end holds more bytes than it may, and the most of them here";
-        let (in_copy, in_copies) = self.account.most_in_hand();
-        let (ended, held) = self.command(|core, now| {
-            let ledger = core.ledger();
-            let unread = core.most_unread();
-            let unread = unread.map(|(id, unread)| (id, unread as u64 + self.account.in_hand(id)));
-            let most = unread.into_iter().chain(in_copy).max_by_key(|(_, held)| *held);
-            let most = most.filter(|_| ledger.bytes_received + in_copies >= ledger.bytes_to_send);
-            if let Some((id, held)) = most {
-                // It may have ended already, and wait for its socket.
-                core.reset(now, id, ResetCode::LIMIT, text).ok();
-                self.account.write_off(id);
-                (format!("connection {id}"), held)
-            } else if ledger.bytes_to_send > 0 {
-                core.close(now, GoAwayCode::LIMIT, text);
-                ("the session".to_string(), ledger.bytes_to_send)
-            } else {
-                (String::new(), 0)
-            }
-        });
-        self.report(&mut self.lock());
-        if held > 0
-            && let Some(left_out) = buffers.may_warn().map(some)
-        {
-            self.span.in_scope(|| warn!(ended, held, limit, left_out, "{text}"));
-        }
     }
 
     /// A newer session of the client replaced this one. A session that drains takes no new dials,
@@ -200,6 +162,94 @@ impl Shared {
 
     pub(crate) fn ledger(&self) -> Ledger {
         self.lock().core.ledger()
+    }
+}
+
+impl Holder for Shared {
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    fn report_held(&self) -> u64 {
+        self.report(&mut self.lock());
+        self.account.held()
+    }
+
+    fn shed(&self, buffers: &Buffers) {
+        let limit = buffers.max();
+        let text = "this end holds more bytes than it may, and the most of them here";
+        let (in_splice, in_splices) = self.account.most_in_hand();
+        let (ended, held) = self.command(|core, now| {
+            let ledger = core.ledger();
+            let unread = core.most_unread();
+            let unread = unread.map(|(id, unread)| (id, unread as u64 + self.account.in_hand(id)));
+            let most = unread.into_iter().chain(in_splice).max_by_key(|(_, held)| *held);
+            let most = most.filter(|_| ledger.bytes_received + in_splices >= ledger.bytes_to_send);
+            if let Some((id, held)) = most {
+                // It may have ended already, while its splice waits for the socket.
+                core.reset(now, id, ResetCode::LIMIT, text).ok();
+                self.account.write_off(id);
+                (format!("connection {id}"), held)
+            } else if ledger.bytes_to_send > 0 {
+                core.close(now, GoAwayCode::LIMIT, text);
+                ("the session".to_string(), ledger.bytes_to_send)
+            } else {
+                (String::new(), 0)
+            }
+        });
+        self.report(&mut self.lock());
+        if held > 0
+            && let Some(left_out) = buffers.may_warn().map(some)
+        {
+            self.span.in_scope(|| warn!(ended, held, limit, left_out, "{text}"));
+        }
+    }
+}
+
+/// The bytes of a connection in transit between the session and a socket. Its drop removes them
+/// from the account.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    session: Arc<Shared>,
+    id: ConnectionId,
+    bytes: u64,
+    /// Whether they were written off, and are not counted any more.
+    written_off: bool,
+}
+
+impl InHand {
+    pub(crate) const fn new(session: Arc<Shared>, id: ConnectionId) -> Self {
+        Self { session, id, bytes: 0, written_off: false }
+    }
+
+    /// Sets the number of bytes. The task is woken if they are [written off](Self::is_written_off).
+    pub(crate) fn set(&mut self, bytes: usize, cx: &Context<'_>) {
+        let bytes = bytes as u64;
+        if bytes == self.bytes || self.written_off {
+            return;
+        }
+        let account = &self.session.account;
+        self.written_off = !account.replace(self.id, self.bytes, bytes, Some(cx.waker()));
+        self.bytes = bytes;
+    }
+
+    /// Whether the connection was reset for lack of memory, so that the splice must end at once.
+    pub(crate) fn is_written_off(&mut self) -> bool {
+        self.written_off |= self.bytes > 0 && !self.session.account.has_in_hand(self.id);
+        self.written_off
+    }
+
+    /// Whether memory is short, so that the splice should hold less.
+    pub(crate) fn is_short(&self) -> bool {
+        self.session.account.is_short()
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if self.bytes > 0 && !self.written_off {
+            self.session.account.replace(self.id, self.bytes, 0, None);
+        }
     }
 }
 

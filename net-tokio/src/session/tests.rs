@@ -12,21 +12,21 @@ use tracing::Span;
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{Event, Role, SessionConfig};
 
-use super::{Books, Buffers, Owner, RunOptions, Shared, prepare};
-use crate::copy::{KernelSocket, SimulatedSocket};
+use super::{Buffers, PastSessions, RunOptions, SessionEvents, Shared, prepare};
+use crate::io::{KernelSocket, SimulatedSocket};
 use crate::kernel::TcpState;
 use crate::stream::TunnelStream;
 use crate::stream::{DialError, Incoming, dial};
 use crate::tasks::Tasks;
 use crate::transport::{ByteStream, WebSocket, WebSocketOptions};
 
-/// What the far end does with a dial, by its target.
+/// An acceptor that answers each dial by its target.
 struct Far {
     tasks: Tasks,
     given: mpsc::UnboundedSender<TunnelStream>,
 }
 
-impl Owner for Far {
+impl SessionEvents for Far {
     fn on_event(&mut self, shared: &Arc<Shared>, event: Event) {
         if let Event::Incoming { id, target, within } = event {
             let incoming = Incoming::new(Arc::clone(shared), id, target, within);
@@ -78,7 +78,7 @@ async fn serve(mut incoming: Incoming) {
 
 struct Near;
 
-impl Owner for Near {
+impl SessionEvents for Near {
     fn on_event(&mut self, _: &Arc<Shared>, _: Event) {}
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Pair {
     given: mpsc::UnboundedReceiver<TunnelStream>,
 }
 
-fn run<O: Owner + Unpin>(
+fn run<O: SessionEvents + Unpin>(
     tasks: &Tasks,
     transport: ByteStream<DuplexStream>,
     options: RunOptions,
@@ -140,7 +140,7 @@ impl Pair {
         dial(&self.near, target, Some(Duration::from_secs(1))).await
     }
 
-    /// Ends both sessions and demands that nothing is left.
+    /// Ends both sessions and asserts that nothing is left.
     pub(crate) async fn end(self) {
         self.near.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "end of test"));
         self.tasks.wind_down(Duration::from_secs(30)).await;
@@ -179,7 +179,7 @@ async fn an_answer_after_end_of_file_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn megabytes_both_ways_at_once() {
+async fn megabytes_in_both_directions_at_once() {
     let pair = Pair::start();
     let (mut read, mut write) = pair.dial("echo").await.unwrap().into_split();
     let sent: Vec<u8> = (0..8u32 << 20).map(|i| u8::try_from(i % 251).unwrap()).collect();
@@ -242,7 +242,7 @@ async fn a_deadline_set_from_elsewhere_wakes_a_blocked_read() {
     control.set_read_deadline(Some(Instant::now() + Duration::from_secs(2)));
     let (mut stream, error) = reading.await.unwrap();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    // The connection is whole, and an old deadline does not touch it later.
+    // The connection is open, and an old deadline does not affect it later.
     stream.set_read_deadline(None);
     stream.write_all(b"still here").await.unwrap();
     let mut answer = [0; 10];
@@ -251,7 +251,7 @@ async fn a_deadline_set_from_elsewhere_wakes_a_blocked_read() {
     pair.end().await;
 }
 
-/// Counts how often it is woken.
+/// Counts its wake-ups.
 #[derive(Debug, Default)]
 struct Wakes(std::sync::atomic::AtomicUsize);
 
@@ -278,7 +278,7 @@ async fn a_deadline_that_was_met_leaves_nothing_behind() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), woken, "by the old deadline");
 
-    // What has arrived can still be read, and only what has not is too late.
+    // Bytes that have arrived can still be read; only later ones miss the deadline.
     stream.write_all(b"late").await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(stream.read_bytes(10).await.unwrap().unwrap(), "late");
@@ -301,7 +301,7 @@ async fn a_drain_ends_with_the_last_read() {
     let started = Instant::now();
     let sum = stream.read_bytes(100).await.unwrap().unwrap();
     assert_eq!(sum, 1000u64.to_be_bytes().as_slice());
-    // The stream is still held; nothing else than the read can have woken the driver.
+    // The stream is still held; only the read can have woken the driver.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -376,32 +376,32 @@ async fn killing_the_tasks_ends_the_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_books_of_ended_sessions_know_what_is_still_held() {
+async fn the_ledger_of_ended_sessions_counts_held_bytes() {
     let pair = Pair::start();
-    let mut books = Books::default();
+    let mut past = PastSessions::default();
     let mut unread = pair.dial("sum").await.unwrap();
     unread.shutdown().await.unwrap();
     while pair.near.ledger().bytes_received < 8 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(books.sum([&pair.near].into_iter()).bytes_received, 8);
+    assert_eq!(past.sum([&pair.near].into_iter()).bytes_received, 8);
     pair.near.command(|core, now| core.close(now, GoAwayCode::SHUTDOWN, "end of test"));
     pair.tasks.wind_down(Duration::from_secs(30)).await;
-    books.close(Arc::clone(&pair.near));
-    books.close(Arc::clone(&pair.far));
-    assert_eq!(books.sum([].into_iter()).bytes_received, 8);
-    for session in books.held() {
+    past.add(Arc::clone(&pair.near));
+    past.add(Arc::clone(&pair.far));
+    assert_eq!(past.sum([].into_iter()).bytes_received, 8);
+    for session in past.held() {
         session.command(|core, now| core.force_close(now));
     }
-    let sum = books.sum([].into_iter());
+    let sum = past.sum([].into_iter());
     assert!(sum.is_settled(), "{sum}");
     assert_eq!(sum.added, 2);
     drop(unread);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_farewell_goes_out_at_once() {
-    // One Resume for each connection, or a remotedialer end would be paused for ever.
+async fn many_close_messages_are_sent_at_once() {
+    // One Resume for each connection, or a remotedialer end would be paused forever.
     const CONNECTIONS: u64 = 1000;
     let pair = Pair::with(|role| {
         let mut config = SessionConfig::default();
@@ -429,14 +429,14 @@ async fn a_long_farewell_goes_out_at_once() {
     tokio::time::timeout(Duration::from_secs(1), ended).await.unwrap();
 }
 
-/// A pipe whose arrivals can be held, and whose writes fail after that.
+/// A pipe whose input can be held back, and whose writes fail after that.
 struct Held {
     io: DuplexStream,
     moved: Arc<std::sync::Mutex<Option<Movement>>>,
     held: Arc<std::sync::atomic::AtomicU8>,
 }
 
-/// What happens to a [`Held`] pipe.
+/// The states of a [`Held`] pipe.
 const FLOWS: u8 = 0;
 const HOLDS: u8 = 1;
 const BREAKS: u8 = 2;
@@ -487,7 +487,7 @@ impl AsyncWrite for Held {
     }
 }
 
-/// Two sessions whose near end reads and writes as `held` says.
+/// Two sessions whose near end reads and writes through `held`.
 async fn held_pair(web_socket: bool, held: &Arc<std::sync::atomic::AtomicU8>) -> Pair {
     let tasks = Tasks::new();
     let (a, b) = duplex(8 << 20);
@@ -514,7 +514,7 @@ async fn held_pair(web_socket: bool, held: &Arc<std::sync::atomic::AtomicU8>) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn n1_what_the_transport_has_received_before_its_failure_is_taken_in() {
+async fn n1_input_before_a_transports_failure_is_processed() {
     use std::sync::atomic::Ordering::Relaxed;
     for web_socket in [false, true] {
         let held = Arc::<std::sync::atomic::AtomicU8>::default();
@@ -559,7 +559,7 @@ async fn a_transport_that_cannot_be_written_ends_the_session_though_its_other_ha
     }
 }
 
-/// More than a window takes at once.
+/// More than a window.
 fn long() -> bytes::Bytes {
     (0..2u32 << 20).map(|i| u8::try_from(i % 251).unwrap()).collect()
 }
@@ -583,7 +583,7 @@ async fn a_piece_is_written_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_from_several_slices_comes_in_their_order() {
+async fn several_slices_are_written_in_their_order() {
     let pair = Pair::start();
     let mut stream = pair.dial("echo").await.unwrap();
     assert!(stream.is_write_vectored());
@@ -594,7 +594,7 @@ async fn what_is_written_from_several_slices_comes_in_their_order() {
     let writing = tokio::spawn(async move {
         let (long, mut written) = (long(), 0);
         while written < long.len() {
-            // Each call begins in another place of a piece, and most do not take all of it.
+            // Each call begins at another position of a piece, and most do not take all of it.
             let (first, second) = long[written..].split_at((long.len() - written) / 3);
             let slices = [first, second].map(IoSlice::new);
             written += write.write_vectored(&slices).await.unwrap();
@@ -634,7 +634,7 @@ async fn a_deadline_that_is_moved_counts_in_either_direction() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_writer_that_waits_hears_of_a_reset_though_something_is_unread() {
+async fn a_blocked_writer_is_woken_by_a_reset_despite_unread_bytes() {
     let pair = Pair::start();
     let stream = pair.dial("say and drop").await.unwrap();
     let control = stream.control();
@@ -648,7 +648,7 @@ async fn a_writer_that_waits_hears_of_a_reset_though_something_is_unread() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     assert!(control.is_cut());
     assert_eq!(write.shutdown().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    // What came before it is still there, and the connection is forgotten only then.
+    // The earlier bytes are still readable, and the connection is removed only then.
     assert_eq!(read.read_bytes(10).await.unwrap().unwrap(), "unread");
     assert_eq!(read.read_bytes(10).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert_eq!(write.shutdown().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
@@ -679,7 +679,7 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 
 /// After the end of the session, whose task reports what its connections hold until then.
 #[tokio::test(start_paused = true)]
-async fn what_a_handle_lets_go_of_is_reported_after_the_end_too() {
+async fn bytes_that_a_handle_releases_are_reported_after_the_end() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let buffered = |bytes: u64| {
@@ -697,7 +697,7 @@ async fn what_a_handle_lets_go_of_is_reported_after_the_end_too() {
     buffered(8);
     drop(unread);
     buffered(0);
-    // Both sessions are counted here: what one has sent, the other one has received.
+    // Both sessions are counted here: bytes sent by one are received by the other.
     let counted = |name: &str| {
         let shown = recorder.handle().render();
         let line = shown.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
@@ -708,7 +708,7 @@ async fn what_a_handle_lets_go_of_is_reported_after_the_end_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_end_of_a_stream_hears_of_it_though_something_is_unread() {
+async fn a_waiter_for_the_end_is_woken_despite_unread_bytes() {
     let mut pair = Pair::start();
     let (mut near, mut far) = pair.connection().await;
     far.write_all(b"unread").await.unwrap();
@@ -727,7 +727,7 @@ async fn who_waits_for_the_end_of_a_stream_hears_of_it_though_something_is_unrea
     pair.end().await;
 }
 
-/// The last time that bytes moved in the kernel's queues.
+/// The time of the last movement of bytes in the kernel's queues.
 #[derive(Clone, Copy, Debug)]
 enum Movement {
     Received(Instant),
@@ -768,7 +768,7 @@ async fn silence_counts_from_the_last_movement_in_the_kernels_queues() {
         let transport = ByteStream::new(socket, BytesMut::new(), 1 << 20);
         let (session, task) = prepare(&tasks, transport, options(Role::Acceptor), |_| Near);
         tasks.spawn(task);
-        // It takes everything and says nothing.
+        // It accepts everything and sends nothing.
         let taking = tokio::spawn(async move {
             tokio::io::copy(&mut remote, &mut tokio::io::sink()).await.ok();
         });

@@ -1,3 +1,5 @@
+//! Dials on a session, and on the newest of several.
+
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -5,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::Instant;
 use tracing::debug;
 use watertight_core::session::OpenError;
 use watertight_core::wire::ResetCode;
@@ -13,11 +16,11 @@ use watertight_core::{Cause, ConnectionEnd, ConnectionId};
 use super::TunnelStream;
 use crate::session::Shared;
 
-/// Why a dial through the tunnel gave no stream.
+/// Why a dial through the tunnel failed.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// No session of this client is there.
+    /// The client has no session.
     #[error("client {0:?} is not connected")]
     NotConnected(String),
     /// The agent has no session with its server.
@@ -29,9 +32,9 @@ pub enum DialError {
     /// The remote refused the dial, or its own dial failed.
     #[error("{text}")]
     Refused {
-        /// Its reason, where it has codes for them: the base dialect has not.
+        /// Its reason, if the dialect has codes for them: the base dialect has none.
         code: Option<ResetCode>,
-        /// Its words.
+        /// Its text.
         text: String,
     },
     /// The remote did not answer in time.
@@ -58,9 +61,9 @@ impl From<DialError> for io::Error {
     }
 }
 
-/// Dials `target` on the remote's side of a session.
+/// Dials `target` through a session.
 ///
-/// Cancel safe: dropping the future gives the dial up on both ends.
+/// Cancel safe: dropping the future cancels the dial on both ends.
 pub(crate) async fn dial(
     shared: &Arc<Shared>,
     target: &str,
@@ -69,8 +72,8 @@ pub(crate) async fn dial(
     dial_client(shared, None, target, within).await
 }
 
-/// As [`dial`]. Where a `client` of a peer's is dialled which the peer turns out not to have, the
-/// session's owner is told, even if that is later: some peers do not answer dials.
+/// As [`dial`]. If a peer does not have the `client` that is dialled through it, the session's
+/// owner is notified, even after the dial was answered: some peers do not answer dials.
 pub(crate) async fn dial_client(
     shared: &Arc<Shared>,
     client: Option<&str>,
@@ -78,7 +81,7 @@ pub(crate) async fn dial_client(
     within: Option<Duration>,
 ) -> Result<TunnelStream, DialError> {
     let id = open(shared, client, target, within)?;
-    // From here on the stream owns the connection, also if this future is dropped.
+    // From here on the stream owns the connection, even if this future is dropped.
     let stream = TunnelStream::new(Arc::clone(shared), id, target);
     let opened = poll_fn(|cx| poll_opened(shared, id, cx)).await;
     stream.span().in_scope(|| match &opened {
@@ -124,5 +127,89 @@ fn dial_error(end: ConnectionEnd) -> DialError {
         Cause::DialTimeout => DialError::Timeout,
         Cause::Refused => DialError::Refused { code: end.code, text: end.to_string() },
         _ => DialError::SessionEnded(end),
+    }
+}
+
+/// Dials `target` on the session that `newest` returns, and again if another one has taken over
+/// meanwhile. All of it takes `within` at most.
+///
+/// Cancel safe: dropping the future cancels the dial on both ends.
+pub(crate) async fn dial_newest(
+    newest: impl Fn() -> Result<Arc<Shared>, DialError>,
+    target: &str,
+    within: Duration,
+) -> Result<TunnelStream, DialError> {
+    let started = Instant::now();
+    let mut tried = newest()?;
+    loop {
+        let left = within.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(DialError::Timeout);
+        }
+        let result = dial(&tried, target, Some(left)).await;
+        match result {
+            // The session was ending, and another one may have taken over.
+            Err(error) if is_stale(&error) => match newest() {
+                Ok(newer) if !Arc::ptr_eq(&newer, &tried) => tried = newer,
+                _ => return Err(error),
+            },
+            result => return result,
+        }
+    }
+}
+
+/// Whether a dial failed because of its session. The target may have been reached all the same, but
+/// no byte was sent to it.
+pub(crate) fn is_stale(error: &DialError) -> bool {
+    matches!(
+        error,
+        DialError::SessionEnded(_) | DialError::NotSent(OpenError::Closed | OpenError::GoingAway)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tracing::Span;
+    use watertight_core::wire::{Dialect, GoAwayCode};
+    use watertight_core::{Role, Session, SessionConfig};
+
+    use super::*;
+    use crate::session::Buffers;
+    use crate::sync::Clock;
+
+    /// Toward a remotedialer end, which does not answer dials.
+    fn session() -> Arc<Shared> {
+        let clock = Clock::start();
+        let config = SessionConfig::default();
+        let core = Session::new(clock.now(), Role::Acceptor, Dialect::Base, config);
+        Shared::new(clock, core, Span::none(), Arc::default(), &Buffers::default())
+    }
+
+    fn ended() -> Arc<Shared> {
+        let session = session();
+        session.command(|core, now| core.close(now, GoAwayCode::REPLACED, ""));
+        session
+    }
+
+    #[tokio::test]
+    async fn a_dial_on_a_session_that_has_ended_goes_to_the_one_that_took_over() {
+        let (old, new, found) = (ended(), session(), Cell::new(0));
+        let newest = || {
+            let before = found.replace(found.get() + 1);
+            Ok(Arc::clone(if before == 0 { &old } else { &new }))
+        };
+        dial_newest(newest, "tcp/web:80", Duration::MAX).await.unwrap();
+        assert_eq!(new.ledger().added, 1);
+    }
+
+    #[tokio::test]
+    async fn a_dial_fails_where_nothing_took_over() {
+        let old = ended();
+        let result = dial_newest(|| Ok(Arc::clone(&old)), "tcp/web:80", Duration::MAX).await;
+        assert!(matches!(result, Err(DialError::NotSent(OpenError::Closed))), "{result:?}");
+        let result = dial_newest(|| Ok(session()), "tcp/web:80", Duration::ZERO).await;
+        assert!(matches!(result, Err(DialError::Timeout)), "{result:?}");
     }
 }

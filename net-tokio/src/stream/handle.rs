@@ -1,4 +1,4 @@
-//! The one owner of a connection: when the last half is dropped, the core is told.
+//! The one owner of a connection: dropping the last half releases it in the core.
 
 use std::io;
 use std::pin::Pin;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use thiserror::Error;
 use tokio::time::Instant;
 use tracing::Span;
 use watertight_core::session::{ReadError, WriteError};
@@ -15,7 +16,7 @@ use watertight_core::{Cause, ConnectionEnd, ConnectionId, ReadEnd, Session};
 use crate::session::{InHand, Locked, Shared, State};
 use crate::sync::{Sleep, sleep_until};
 
-/// Which direction of a connection a call is about.
+/// The direction of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Read,
@@ -57,41 +58,42 @@ impl Handle {
         cx: &mut Context<'_>,
         max: usize,
         timer: &mut Timer,
-    ) -> Poll<io::Result<Bytes>> {
+    ) -> Poll<Result<Bytes, StreamError>> {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
-        // Nothing read means the end, so that nothing must not be what was asked for.
+        // An empty read means the end, so that an empty one must not be requested.
         let read = state.core.read(now, self.id, max.max(1));
         let result = match read {
             Ok(data) => {
+                debug_assert!(data.len() <= max.max(1), "a read returns at most its maximum");
                 self.shared.has_read(data.len());
                 Ok(data)
             }
             Err(ReadError::Blocked) => {
                 return self.wait(state, Direction::Read, cx, timer).map(Err);
             }
-            Err(ReadError::Ended(end)) => Err(ended(&end)),
+            Err(ReadError::Ended(end)) => Err(end.into()),
             Err(ReadError::Unknown) => self.end_of_reading(&mut state),
         };
         timer.stop();
         state.dispatch();
-        // In the base dialect a read may also start the time that a half-closed connection has.
+        // In the base dialect a read may also start the timeout of a half-closed connection.
         if state.core.has_transmit() || state.core.dialect() == Dialect::Base {
             state.wake_driver();
         }
         Poll::Ready(result)
     }
 
-    /// The row is gone: the end says whether everything had arrived.
-    fn end_of_reading(&self, state: &mut State) -> io::Result<Bytes> {
+    /// The row was removed: the end records whether everything had arrived.
+    fn end_of_reading(&self, state: &mut State) -> Result<Bytes, StreamError> {
         match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
             Some(end) if end.complete => Ok(Bytes::new()),
-            Some(end) => Err(ended(end)),
-            None => Err(io::ErrorKind::NotConnected.into()),
+            Some(end) => Err(end.clone().into()),
+            None => Err(StreamError::NotConnected),
         }
     }
 
-    /// Whether nothing more travels, and then whether everything had arrived.
+    /// Whether nothing more is in transit, and then whether everything had arrived.
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.shared.lock();
         if let Some(end) = self.read_end(&mut state) {
@@ -103,12 +105,12 @@ impl Handle {
         Poll::Pending
     }
 
-    /// Whether nothing more travels because the connection failed.
+    /// Whether the connection failed before everything had arrived.
     pub(super) fn is_cut(&self) -> bool {
         self.read_end(&mut self.shared.lock()) == Some(ReadEnd::CutOff)
     }
 
-    /// `None` while something travels; then whether everything had arrived.
+    /// `None` while bytes may still arrive; then whether everything had arrived.
     fn read_end(&self, state: &mut State) -> Option<ReadEnd> {
         if let Some(end) = state.core.read_end(self.id) {
             return Some(end);
@@ -118,43 +120,31 @@ impl Handle {
         Some(if complete { ReadEnd::EndOfFile } else { ReadEnd::CutOff })
     }
 
-    /// As [`poll_ended`](Self::poll_ended), in the place of a blocked write.
-    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.shared.lock();
-        if state.core.read_end(self.id).is_some() {
-            return Poll::Ready(());
-        }
-        let Some(handle) = state.handle(self.id) else { return Poll::Ready(()) };
-        if handle.end.is_some() {
-            return Poll::Ready(());
-        }
-        handle.writer = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    /// How many bytes a write would take now; never zero.
+    /// The number of bytes that a write would take now; never zero.
     pub(super) fn poll_writable(
         &self,
         cx: &mut Context<'_>,
         timer: &mut Timer,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<Result<usize, StreamError>> {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
-        let room = state.core.writable(now, self.id);
-        self.written(state, room, cx, timer)
+        let writable = state.core.writable(now, self.id);
+        self.written(state, writable, cx, timer)
     }
 
-    /// Takes bytes to send: `take` is given the room there is and returns what fits.
+    /// Takes bytes to send: `take` gets the writable number of bytes and returns at most as many.
     pub(super) fn poll_write(
         &self,
         cx: &mut Context<'_>,
         timer: &mut Timer,
         take: impl FnOnce(usize) -> Bytes,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<Result<usize, StreamError>> {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
-        let written = state.core.writable(now, self.id).and_then(|room| {
-            let mut data = take(room);
+        let written = state.core.writable(now, self.id).and_then(|writable| {
+            debug_assert!(writable > 0, "a connection that is not writable is blocked");
+            let mut data = take(writable);
+            debug_assert!(data.len() <= writable, "a write fits into what is writable");
             state.core.write(now, self.id, &mut data)
         });
         if written.is_ok() {
@@ -169,26 +159,24 @@ impl Handle {
         written: Result<usize, WriteError>,
         cx: &mut Context<'_>,
         timer: &mut Timer,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<Result<usize, StreamError>> {
         let result = match written {
             Ok(written) => Ok(written),
             Err(WriteError::Blocked) => {
                 return self.wait(state, Direction::Write, cx, timer).map(Err);
             }
-            Err(WriteError::Finished) => {
-                Err(io::Error::new(io::ErrorKind::BrokenPipe, "this direction was shut down"))
-            }
-            Err(WriteError::Ended(end)) => Err(ended(&end)),
-            Err(WriteError::Unknown) => Err(self.gone(&mut state)),
+            Err(WriteError::Finished) => Err(StreamError::ShutDown),
+            Err(WriteError::Ended(end)) => Err(end.into()),
+            Err(WriteError::Unknown) => Err(self.end_error(&mut state)),
         };
         timer.stop();
         Poll::Ready(result)
     }
 
-    fn gone(&self, state: &mut State) -> io::Error {
+    fn end_error(&self, state: &mut State) -> StreamError {
         match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
-            Some(end) => ended(end),
-            None => io::ErrorKind::NotConnected.into(),
+            Some(end) => end.clone().into(),
+            None => StreamError::NotConnected,
         }
     }
 
@@ -199,10 +187,10 @@ impl Handle {
         direction: Direction,
         cx: &mut Context<'_>,
         timer: &mut Timer,
-    ) -> Poll<io::Error> {
+    ) -> Poll<StreamError> {
         state.dispatch();
         let Some(handle) = state.handle(self.id) else {
-            return Poll::Ready(io::ErrorKind::NotConnected.into());
+            return Poll::Ready(StreamError::NotConnected);
         };
         let (slot, deadline) = match direction {
             Direction::Read => (&mut handle.reader, handle.read_deadline),
@@ -213,12 +201,10 @@ impl Handle {
             None => *slot = Some(cx.waker().clone()),
         }
         drop(state);
-        timer.poll_passed(deadline, cx).map(|()| {
-            io::Error::new(io::ErrorKind::TimedOut, "the deadline set on the stream has passed")
-        })
+        timer.poll_passed(deadline, cx).map(|()| StreamError::DeadlinePassed)
     }
 
-    /// Sets a deadline and makes a blocked call look at it.
+    /// Sets a deadline and wakes a blocked call, which then applies it.
     pub(super) fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) {
         let mut state = self.shared.lock();
         let Some(handle) = state.handle(self.id) else { return };
@@ -238,12 +224,12 @@ impl Handle {
         }
     }
 
-    pub(super) fn finish(&self) -> io::Result<()> {
+    pub(super) fn finish(&self) -> Result<(), StreamError> {
         let finish = |core: &mut Session, now| match core.finish(now, self.id) {
             Ok(()) => Ok(Ok(())),
             // Cut off, with bytes still to be read.
             Err(_) => match core.writable(now, self.id) {
-                Err(WriteError::Ended(end)) => Ok(Err(ended(&end))),
+                Err(WriteError::Ended(end)) => Ok(Err(end.into())),
                 _ => Err(()),
             },
         };
@@ -251,14 +237,14 @@ impl Handle {
             match state.handle(self.id).and_then(|handle| handle.end.as_ref()) {
                 // Both directions have ended.
                 Some(end) if end.complete => Ok(()),
-                _ => Err(self.gone(state)),
+                _ => Err(self.end_error(state)),
             }
         });
         finished.unwrap_or(gone)
     }
 
     pub(super) fn reset(&self, code: ResetCode, reason: &str) {
-        // A connection that is gone is as reset as it can be.
+        // A connection that has ended needs no reset.
         self.shared.command(|core, now| core.reset(now, self.id, code, reason)).ok();
     }
 }
@@ -267,6 +253,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let release = |core: &mut Session, now| core.release(now, self.id);
         let ((), removed) = self.shared.command_then(release, |state| state.remove_handle(self.id));
+        debug_assert!(removed.is_some(), "a connection has a handle until it is released");
         // The wakers in it are dropped outside the lock.
         drop(removed);
     }
@@ -299,10 +286,46 @@ impl Timer {
     }
 }
 
-/// The connection's end as the error of a call on it. The remote's words are its text, the
-/// [`ConnectionEnd`] its source.
-pub(crate) fn ended(end: &ConnectionEnd) -> io::Error {
-    io::Error::new(kind_of(end.cause), end.clone())
+/// Why a call on a stream failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The connection ended before the remote had finished. The text is the remote's reason, if it
+    /// sent one.
+    #[error(transparent)]
+    Ended(#[from] ConnectionEnd),
+    /// This direction was shut down.
+    #[error("this direction was shut down")]
+    ShutDown,
+    /// The deadline that was set on the stream has passed. The stream stays usable.
+    #[error("the deadline set on the stream has passed")]
+    DeadlinePassed,
+    /// The connection has ended, and its reason is not known any more.
+    #[error("the connection is gone")]
+    NotConnected,
+}
+
+impl StreamError {
+    /// The kind of the [`io::Error`] that it becomes.
+    #[must_use]
+    pub const fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Ended(end) => kind_of(end.cause),
+            Self::ShutDown => io::ErrorKind::BrokenPipe,
+            Self::DeadlinePassed => io::ErrorKind::TimedOut,
+            Self::NotConnected => io::ErrorKind::NotConnected,
+        }
+    }
+}
+
+impl From<StreamError> for io::Error {
+    /// An error whose source is the [`ConnectionEnd`], or the stream's error itself.
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Ended(end) => Self::new(kind_of(end.cause), end),
+            error => Self::new(error.kind(), error),
+        }
+    }
 }
 
 const fn kind_of(cause: Cause) -> io::ErrorKind {

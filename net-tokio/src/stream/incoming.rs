@@ -1,3 +1,5 @@
+//! Dials of the remote, to be answered.
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,7 +22,7 @@ pub struct Incoming {
     id: ConnectionId,
     target: String,
     within: Duration,
-    /// Becomes the application's once the dial is accepted; until then it refuses by its drop.
+    /// The application's stream once the dial is accepted; until then its drop refuses the dial.
     stream: TunnelStream,
 }
 
@@ -41,26 +43,26 @@ impl Incoming {
         self.id
     }
 
-    /// What the remote wants dialled, in its words: `tcp/host:port`, `unix//path`, or anything
-    /// else that the two ends agree on.
+    /// The target that the remote requests, verbatim: `tcp/host:port`, `unix//path`, or any other
+    /// form that the two ends agree on.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// How long an answer may take. After that the dial is refused.
+    /// The timeout of the answer. After that the dial is refused.
     #[must_use]
     pub fn within(&self) -> Duration {
         self.within
     }
 
-    /// Resolves when the remote, the deadline or the session's end has made an answer useless.
+    /// Resolves when the remote, the timeout or the session's end has made an answer useless.
     /// Cancel safe.
     pub async fn withdrawn(&mut self) -> ConnectionEnd {
         poll_fn(|cx| self.poll_withdrawn(cx)).await
     }
 
-    /// What the remote speaks.
+    /// The dialect of the session.
     pub(crate) fn dialect(&self) -> Dialect {
         self.shared.lock().core.dialect()
     }
@@ -84,18 +86,19 @@ impl Incoming {
         Poll::Pending
     }
 
-    /// Says that the dial succeeded.
+    /// Answers that the dial succeeded.
     ///
     /// # Errors
+    ///
     /// The dial was withdrawn.
     pub fn accept(self) -> Result<TunnelStream, InvalidState> {
         self.shared.command(|core, now| core.accept(now, self.id))?;
         Ok(self.stream)
     }
 
-    /// Says that the dial failed or is not allowed, and why.
+    /// Answers that the dial failed or is not allowed, and why.
     pub fn refuse(self, code: ResetCode, reason: &str) {
-        // One that was withdrawn needs no answer.
+        // A withdrawn dial needs no answer.
         self.shared.command(|core, now| core.refuse(now, self.id, code, reason)).ok();
     }
 }

@@ -1,3 +1,5 @@
+//! The halves of a stream, and its control handle.
+
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,7 +13,7 @@ use tracing::Span;
 use watertight_core::ConnectionId;
 use watertight_core::wire::ResetCode;
 
-use super::handle::{Direction, Handle, Timer};
+use super::handle::{Direction, Handle, StreamError, Timer};
 use crate::session::{InHand, Shared};
 
 /// The reading half of a [`TunnelStream`](crate::TunnelStream).
@@ -50,8 +52,9 @@ impl ReadHalf {
     /// See [`TunnelStream::read_bytes`](crate::TunnelStream::read_bytes). Cancel safe.
     ///
     /// # Errors
+    ///
     /// The connection ended before the remote had finished, or the read deadline has passed.
-    pub async fn read_bytes(&mut self, max: usize) -> io::Result<Option<Bytes>> {
+    pub async fn read_bytes(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
         let data = poll_fn(|cx| self.poll_read_bytes(cx, max)).await?;
         Ok((!data.is_empty()).then_some(data))
     }
@@ -59,12 +62,17 @@ impl ReadHalf {
     /// See [`TunnelStream::poll_read_bytes`](crate::TunnelStream::poll_read_bytes).
     ///
     /// # Errors
+    ///
     /// As for [`read_bytes`](Self::read_bytes).
-    pub fn poll_read_bytes(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Bytes>> {
+    pub fn poll_read_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Bytes, StreamError>> {
         self.handle.poll_read(cx, max, &mut self.timer)
     }
 
-    /// Whether nothing more travels, and then whether everything had arrived.
+    /// Whether nothing more is in transit, and then whether everything had arrived.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
         self.handle.poll_ended(cx)
     }
@@ -113,8 +121,9 @@ impl WriteHalf {
     /// See [`TunnelStream::write_bytes`](crate::TunnelStream::write_bytes). Not cancel safe.
     ///
     /// # Errors
+    ///
     /// The connection ended, this direction was shut down, or the write deadline has passed.
-    pub async fn write_bytes(&mut self, mut data: Bytes) -> io::Result<()> {
+    pub async fn write_bytes(&mut self, mut data: Bytes) -> Result<(), StreamError> {
         while !data.is_empty() {
             poll_fn(|cx| self.poll_write_bytes(cx, &mut data)).await?;
         }
@@ -124,25 +133,25 @@ impl WriteHalf {
     /// See [`TunnelStream::poll_write_bytes`](crate::TunnelStream::poll_write_bytes).
     ///
     /// # Errors
+    ///
     /// As for [`write_bytes`](Self::write_bytes).
     pub fn poll_write_bytes(
         &mut self,
         cx: &mut Context<'_>,
         data: &mut Bytes,
-    ) -> Poll<io::Result<usize>> {
-        let front = |room: usize| data.slice(..room.min(data.len()));
+    ) -> Poll<Result<usize, StreamError>> {
+        let front = |writable: usize| data.slice(..writable.min(data.len()));
         let written = ready!(self.handle.poll_write(cx, &mut self.timer, front))?;
+        debug_assert!(written > 0 || data.is_empty(), "a write that is not blocked takes bytes");
         data.advance(written);
         Poll::Ready(Ok(written))
     }
 
-    /// Resolves when nothing more travels in either direction. Takes the place of a blocked write.
-    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.handle.poll_closed(cx)
-    }
-
     /// See [`TunnelStream::poll_writable`](crate::TunnelStream::poll_writable).
-    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_writable(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, StreamError>> {
         self.handle.poll_writable(cx, &mut self.timer)
     }
 
@@ -158,9 +167,11 @@ impl AsyncWrite for WriteHalf {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let half = &mut *self;
-        half.handle.poll_write(cx, &mut half.timer, |room| {
-            Bytes::copy_from_slice(buf.get(..room).unwrap_or(buf))
-        })
+        half.handle
+            .poll_write(cx, &mut half.timer, |writable| {
+                Bytes::copy_from_slice(buf.get(..writable).unwrap_or(buf))
+            })
+            .map_err(Into::into)
     }
 
     fn poll_write_vectored(
@@ -169,31 +180,34 @@ impl AsyncWrite for WriteHalf {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let half = &mut *self;
-        half.handle.poll_write(cx, &mut half.timer, |room| gather(bufs, room))
+        half.handle
+            .poll_write(cx, &mut half.timer, |writable| coalesce(bufs, writable))
+            .map_err(Into::into)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    /// What was written is on its way.
+    /// Written bytes are sent without a flush.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.handle.finish())
+        Poll::Ready(self.handle.finish().map_err(Into::into))
     }
 }
 
-fn gather(bufs: &[IoSlice<'_>], room: usize) -> Bytes {
-    let total = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
-    let mut gathered = BytesMut::with_capacity(total);
+fn coalesce(bufs: &[IoSlice<'_>], writable: usize) -> Bytes {
+    let total = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(writable);
+    let mut coalesced = BytesMut::with_capacity(total);
     for buf in bufs {
-        let left = total - gathered.len();
-        gathered.extend_from_slice(buf.get(..left).unwrap_or(buf));
+        let left = total - coalesced.len();
+        coalesced.extend_from_slice(buf.get(..left).unwrap_or(buf));
     }
-    gathered.freeze()
+    debug_assert_eq!(coalesced.len(), total, "the slices have as many bytes as were counted");
+    coalesced.freeze()
 }
 
 impl StreamControl {
@@ -211,7 +225,8 @@ impl StreamControl {
         }
     }
 
-    /// Whether the connection has failed or is gone, for those who do not read it at the moment.
+    /// Whether the connection has failed or was removed, for callers that do not read it at the
+    /// moment.
     #[doc(hidden)]
     #[must_use]
     pub fn is_cut(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Whom a client trusts, and who it is.
+//! The trust and the identity of a TLS client.
 
 use std::fmt;
 use std::io;
@@ -12,19 +12,20 @@ use tokio_rustls::{TlsConnector, client};
 use tracing::{info, warn};
 
 use super::pem::Pem;
-use super::provider::provider;
-use super::{ALPN, TlsError, doubt_of, in_words, no_identity};
-use crate::transport::Io;
+use super::provider;
+use super::{ALPN, TlsError, certificate_problem, explain_failure, no_identity};
+use crate::io::Io;
 
-/// How old the system's roots may be. They are some hundred files or a large one, and seldom change.
+/// The greatest age of the system's roots. They are some hundred files or a large one, and seldom
+/// change.
 const SYSTEM_ROOTS_AGE: Duration = Duration::from_secs(60);
 
-/// Whom a client trusts, and who it is. Clones are the same one.
+/// The trusted roots and the identity of a client. Clones share one state.
 #[derive(Clone)]
 pub struct ClientTls(Arc<Shared>);
 
 struct Shared {
-    /// Where it comes from, if it can be read again.
+    /// The files, if it has any to read again.
     source: Option<Source>,
     state: Mutex<State>,
 }
@@ -39,11 +40,11 @@ struct Source {
 struct State {
     config: Arc<ClientConfig>,
     contents: Contents,
-    /// Why what is in the files now is not in force.
+    /// Why the present content of the files is not in force.
     problem: Option<String>,
 }
 
-/// What the files had in them.
+/// The content of the files.
 #[derive(Clone)]
 struct Contents {
     ca: Ca,
@@ -62,19 +63,21 @@ impl ClientTls {
     /// connection if they are older than a minute.
     ///
     /// # Errors
+    ///
     /// The system has none.
     pub fn system() -> Result<Self, TlsError> {
         Self::from_source(Source { ca: None, identity: None })
     }
 
-    /// Trusts the roots in the PEM file `ca`, or the system's if it is `None`, and shows the
-    /// certificate in the PEM files `identity` (certificates, key) to a server that asks.
+    /// Trusts the roots in the PEM file `ca`, or the system's if it is `None`, and presents the
+    /// certificate in the PEM files `identity` (certificates, key) to a server that requests one.
     ///
-    /// The files are read again before each connection: what has been renewed counts from the next
-    /// one on. Where they are not usable then, that is logged, and what was in force stays.
+    /// The files are read again before each connection: a renewed file is used from the next
+    /// connection on. Unusable files are logged, and the previous ones stay in force.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
+    ///
+    /// The file, and the reason why it is unusable.
     pub fn from_pem_files(
         ca: Option<&Path>,
         identity: Option<(&Path, &Path)>,
@@ -84,7 +87,7 @@ impl ClientTls {
         Self::from_source(Source { ca: ca.map(Path::to_path_buf), identity })
     }
 
-    /// What the embedder has configured, such as a key in hardware. If it names ALPN protocols,
+    /// The embedder's configuration, such as a key in hardware. If it names ALPN protocols,
     /// `http/1.1` should be among them: a WebSocket starts as that.
     #[must_use]
     pub fn from_config(config: Arc<ClientConfig>) -> Self {
@@ -96,7 +99,8 @@ impl ClientTls {
     /// As [`from_pem_files`](Self::from_pem_files), from PEM texts, which do not change.
     ///
     /// # Errors
-    /// Names the text and what is wrong with it.
+    ///
+    /// The text, and the reason why it is unusable.
     pub fn from_pem(ca: Option<&[u8]>, identity: Option<(&[u8], &[u8])>) -> Result<Self, TlsError> {
         let roots = match ca {
             Some(ca) => Pem::Text("authority", ca).roots()?,
@@ -120,18 +124,20 @@ impl ClientTls {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The client's side of a TLS handshake with the server `host`, a name or an address, by what is
-    /// in the files now. Not cancel safe: the stream is lost. The caller sets the deadline.
+    /// The client's side of a TLS handshake with the server `host`, a name or an address, by the
+    /// present content of the files. Not cancel safe: the stream is lost. The caller sets the
+    /// deadline.
     ///
     /// # Errors
+    ///
     /// The server's certificate is not trusted or not for this host, or the stream failed.
     pub async fn connect<I: Io>(&self, host: &str, io: I) -> io::Result<client::TlsStream<I>> {
         let name = ServerName::try_from(host.to_string())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no valid host name"))?;
-        TlsConnector::from(self.current().await).connect(name, io).await.map_err(in_words)
+        TlsConnector::from(self.current().await).connect(name, io).await.map_err(explain_failure)
     }
 
-    /// What is in force, once the files have been read again.
+    /// The configuration in force, after the files have been read again.
     async fn current(&self) -> Arc<ClientConfig> {
         if self.0.is_outdated() {
             let shared = Arc::clone(&self.0);
@@ -150,7 +156,7 @@ impl Shared {
         })
     }
 
-    /// Reads the files, and makes what is new in them count. Blocks.
+    /// Reads the files, and puts changes in force. Blocks.
     fn refresh(&self) {
         let Some(source) = &self.source else { return };
         let before = self.lock().contents.clone();
@@ -172,14 +178,14 @@ impl Shared {
             Err(error) => {
                 let problem = Some(error.to_string());
                 if state.problem != problem {
-                    warn!(%error, "certificates from before stay in force");
+                    warn!(%error, "the previous certificates stay in force");
                     state.problem = problem;
                 }
             }
         }
     }
 
-    /// The lock guards what is consistent after each statement.
+    /// A panic does not poison it: the state is consistent after each statement.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -207,6 +213,8 @@ impl Source {
             (Ca::File(text), None) => Pem::Text("authority", text).roots()?,
             (Ca::System { roots, .. }, _) => trust(roots)?,
         };
+        let is_read = self.identity.is_some() == contents.identity.is_some();
+        debug_assert!(is_read, "the files of an identity are read together");
         let identity = self.identity.as_ref().zip(contents.identity.as_ref());
         let identity = identity.map(|((certificates, key), [certificates_text, key_text])| {
             (Pem::Read(certificates, certificates_text), Pem::Read(key, key_text))
@@ -216,7 +224,7 @@ impl Source {
 }
 
 impl Contents {
-    /// Whether this is what the other one is.
+    /// Whether both have the same content.
     fn is(&self, other: &Self) -> bool {
         let same_ca = match (&self.ca, &other.ca) {
             (Ca::File(text), Ca::File(other)) => text == other,
@@ -250,8 +258,8 @@ fn config(
         None => builder.with_no_client_auth(),
         Some((certificates, key)) => {
             let chain = certificates.certificates()?;
-            if let Some(doubt) = doubt_of(&chain) {
-                warn!("servers will refuse {certificates}: the certificate {doubt}");
+            if let Some(problem) = certificate_problem(&chain) {
+                warn!("servers will refuse {certificates}: the certificate {problem}");
             }
             builder
                 .with_client_auth_cert(chain, key.key()?)
@@ -271,7 +279,7 @@ fn system_roots() -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(found.certs)
 }
 
-/// Those that are understood.
+/// Trusts the certificates that can be parsed.
 fn trust(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match roots.add_parsable_certificates(certificates.iter().cloned()) {
@@ -291,7 +299,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::ServerTls;
+    use crate::tls::ServerTls;
 
     /// A server for `localhost`, and its certificate, which is its own authority.
     fn server() -> (ServerTls, String) {
@@ -319,7 +327,7 @@ mod tests {
         assert!(agree(&old, &client).await && !agree(&new, &client).await);
         let before = client.current().await;
         assert!(Arc::ptr_eq(&before, &client.current().await), "sessions are resumed");
-        // Without a good file, the old one counts.
+        // Without a valid file, the old one stays in force.
         for bad in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
         {
             std::fs::write(&ca, bad).unwrap();

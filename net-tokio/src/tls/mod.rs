@@ -1,10 +1,8 @@
-//! TLS by rustls. The remote is always verified; there is no way to switch that off.
+//! TLS by rustls. The remote is always verified; that cannot be disabled.
 
 mod client;
-mod doubt;
+mod error;
 mod pem;
-mod provider;
-mod words;
 
 use std::fmt;
 use std::io;
@@ -14,41 +12,44 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{
     NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
 };
-use tokio_rustls::rustls::{self, ServerConfig};
 use tracing::warn;
 
-use crate::transport::BoxIo;
+use crate::io::BoxIo;
 use pem::Pem;
-use provider::provider;
+
+/// For [`ServerTls::from_config`] and [`ClientTls::from_config`].
+pub use tokio_rustls::rustls;
 
 pub use client::ClientTls;
-pub(crate) use words::{in_words, is_of_tls, of_client};
+pub(crate) use error::{client_certificate_failure, explain_failure, is_tls_failure};
 
 /// Sessions start as HTTP/1.1 upgrades.
 const ALPN: &[u8] = b"http/1.1";
 
-/// What is wrong with certificates or keys.
+/// Why certificates or keys are unusable.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file cannot be read, or has not in it what it should have.
+    /// A file cannot be read, or lacks the expected content.
     #[error("{path}: {reason}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A PEM text has not in it what it should have.
+    /// A PEM text lacks the expected content.
     #[error("the {what}: {reason}")]
     Pem {
-        /// What it is for.
+        /// The purpose of the text.
         what: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// Certificates and key do not make an identity, or a root no trust.
@@ -57,8 +58,8 @@ pub enum TlsError {
     /// The system has no trusted roots, or they cannot be read.
     #[error("the system's trusted roots: {0}")]
     SystemRoots(String),
-    /// This crate has neither of its features `ring` and `aws-lc-rs`, and the process has installed no
-    /// default provider of cryptography.
+    /// This crate has neither of its features `ring` and `aws-lc-rs`, and the process has installed
+    /// no default provider of cryptography.
     #[error(
         "there is no provider of cryptography: enable the feature `ring` or `aws-lc-rs` of watertight, or \
          install a default provider of rustls"
@@ -66,35 +67,36 @@ pub enum TlsError {
     NoProvider,
 }
 
-/// A server's identity, and whom it asks for a certificate. Clones are the same one.
+/// A server's identity, and the authorities of its clients. Clones share one state.
 #[derive(Clone)]
 pub struct ServerTls {
     current: Arc<RwLock<Current>>,
-    /// Where it comes from, if it can be read again.
+    /// The files, if it has any to read again.
     files: Option<Arc<Files>>,
 }
 
-/// What is in force.
+/// The configuration in force.
 #[derive(Clone)]
 struct Current {
     config: Arc<ServerConfig>,
-    /// Whose certificates are asked for, where that is known here.
+    /// The verifier of client certificates, if the library made it.
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
-/// Whose certificates a server asks its agents for: PEM texts or the paths of PEM files.
+/// The authorities whose certificates a server requires of its agents: PEM texts or the paths of
+/// PEM files.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ClientAuthorities<T> {
     /// The authorities.
     pub authorities: T,
-    /// Their lists of certificates that were revoked, if there are any. With one list, there must be one
-    /// of each authority.
+    /// Their revocation lists, if there are any. With one list, there must be one of each
+    /// authority.
     pub revoked: Option<T>,
 }
 
 impl<T> ClientAuthorities<T> {
-    /// Authorities without lists of revoked certificates.
+    /// Authorities without revocation lists.
     pub const fn new(authorities: T) -> Self {
         Self { authorities, revoked: None }
     }
@@ -124,11 +126,13 @@ impl Files {
 }
 
 impl ServerTls {
-    /// An identity from PEM files. With `clients`, only ends whose certificate one of the
-    /// authorities has signed, and has not revoked, are let in; the authentication hook sees the certificate.
+    /// An identity from PEM files. With `clients`, only remotes with a certificate that one of the
+    /// authorities has signed, and has not revoked, are accepted; the authentication hook gets the
+    /// certificate.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
+    ///
+    /// The file, and the reason why it is unusable.
     pub fn from_pem_files(
         certificates: &Path,
         key: &Path,
@@ -147,7 +151,8 @@ impl ServerTls {
     /// As [`from_pem_files`](Self::from_pem_files), from PEM texts.
     ///
     /// # Errors
-    /// Names the text and what is wrong with it.
+    ///
+    /// The text, and the reason why it is unusable.
     pub fn from_pem(
         certificates: &[u8],
         key: &[u8],
@@ -163,39 +168,41 @@ impl ServerTls {
         Ok(Self { current: Arc::new(RwLock::new(current)), files: None })
     }
 
-    /// What the embedder has configured, such as a resolver of certificates that change, or a key
-    /// in hardware. If it names ALPN protocols, `http/1.1` should be among them: a WebSocket starts
-    /// as that.
+    /// The embedder's configuration, such as a resolver of certificates that change, or a key in
+    /// hardware. If it names ALPN protocols, `http/1.1` should be among them: a WebSocket starts as
+    /// that.
     ///
-    /// If it asks for client certificates, resumption should be off ([`NoServerSessionStorage`], no
-    /// tickets), as it is with [`from_pem_files`](Self::from_pem_files): a TLS session that is resumed
-    /// does not have its certificate checked again, so that one which has expired is let in.
+    /// If it requires client certificates, resumption should be off ([`NoServerSessionStorage`], no
+    /// tickets), as it is with [`from_pem_files`](Self::from_pem_files): the certificate of a
+    /// resumed TLS session is not verified again, so that an expired one is accepted.
     #[must_use]
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self { current: Arc::new(RwLock::new(Current { config, clients: None })), files: None }
     }
 
-    /// Reads the PEM files again, for all clones. Handshakes that begin afterwards go by them;
-    /// connections that are up stay as they are. Does nothing where there are no files. Blocks while
-    /// it reads.
+    /// Reads the PEM files again, for all clones. Later handshakes use them; established
+    /// connections are not affected. No effect without files. Blocks while it reads.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it. What was in force stays in force.
+    ///
+    /// The file, and the reason why it is unusable. The previous configuration stays in force.
     pub fn reload(&self) -> Result<(), TlsError> {
         if let Some(files) = &self.files {
             let current = files.read()?;
-            // What the lock guards is whole whatever panicked.
+            // A panic does not poison it: the value is replaced as a whole.
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         }
         Ok(())
     }
 
-    /// Whether a client with these certificates, its own first, would be let in now: they may have
-    /// expired, been revoked, or be of an authority that is trusted no more. Says yes of one that was
-    /// never asked, and wherever that is the embedder's [`from_config`](Self::from_config) to know.
+    /// Verifies that a client with these certificates, its own first, would be accepted now: they
+    /// may have expired, been revoked, or be of an authority that is not trusted any more. Succeeds
+    /// without certificates, and for configurations of [`from_config`](Self::from_config), whose
+    /// verifier is the embedder's.
     ///
     /// # Errors
-    /// Why it would not be.
+    ///
+    /// Why it would not be accepted.
     pub fn verify_client(&self, certificates: &[CertificateDer<'_>]) -> Result<(), TlsError> {
         let (Some(clients), [own, others @ ..]) = (self.current().clients, certificates) else {
             return Ok(());
@@ -248,8 +255,8 @@ fn verifier(clients: &ClientAuthorities<Pem<'_>>) -> Result<Arc<dyn ClientCertVe
     let roots = Arc::new(authorities.roots()?);
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider()?);
     if let Some(lists) = revoked {
-        // Only the agent's own certificate is looked for: an authority between has no list of its own
-        // in most places. A list that has expired says nothing of what was revoked since.
+        // Only the agent's own certificate is checked: most intermediate authorities have no list.
+        // An expired list does not contain later revocations, so that it is refused.
         builder = builder.with_crls(lists.revocations()?).only_check_end_entity_revocation();
         builder = builder.enforce_revocation_expiration();
     }
@@ -274,30 +281,30 @@ fn server_config(
         Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let chain = certificates.certificates()?;
-    let doubts = [doubt_of(&chain), doubt::of_names(&chain)];
+    let problems = [certificate_problem(&chain), error::names_problem(&chain)];
     let mut config = builder
         .with_single_cert(chain, key.key()?)
         .map_err(|error| no_identity(&certificates, &key, &error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    for doubt in doubts.into_iter().flatten() {
-        warn!("agents will refuse {certificates}: the certificate {doubt}");
+    for problem in problems.into_iter().flatten() {
+        warn!("agents will refuse {certificates}: the certificate {problem}");
     }
     if asks {
-        // A session that is resumed shows no certificate: one that has expired since, or whose
-        // authority is trusted no more, would be let in for as long as the session is remembered.
+        // A resumed session presents no certificate: an expired one, or one of an authority that is
+        // not trusted any more, would be accepted for as long as the session is remembered.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
     Ok(Arc::new(config))
 }
 
-/// What other ends will refuse about a certificate now.
-fn doubt_of(chain: &[CertificateDer<'static>]) -> Option<String> {
-    doubt::of_chain(chain, &*provider().ok()?, UnixTime::now())
+/// The problem for which remotes will refuse a certificate now.
+fn certificate_problem(chain: &[CertificateDer<'static>]) -> Option<String> {
+    error::chain_problem(chain, &*provider().ok()?, UnixTime::now())
 }
 
-/// Why certificates and key are not one identity. Certificates can be read without being
-/// understood, so it is not always the key that is wrong.
+/// Why certificates and key are not one identity. Certificates can be read without being parsed, so
+/// that the key is not always at fault.
 fn no_identity(certificates: &Pem<'_>, key: &Pem<'_>, error: &rustls::Error) -> TlsError {
     match error {
         rustls::Error::InconsistentKeys(_) => {
@@ -308,6 +315,33 @@ fn no_identity(certificates: &Pem<'_>, key: &Pem<'_>, error: &rustls::Error) -> 
         }
         _ => key.wrong(error),
     }
+}
+
+/// The provider that the process has installed as its default; without one, that of this crate's
+/// features.
+///
+/// # Errors
+///
+/// There is neither.
+pub(super) fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
+    let installed = CryptoProvider::get_default().map(Arc::clone);
+    installed.or_else(of_features).ok_or(TlsError::NoProvider)
+}
+
+/// aws-lc-rs with both features: `ring` may be on by default, `aws-lc-rs` is on by request.
+#[cfg(feature = "aws-lc-rs")]
+fn of_features() -> Option<Arc<CryptoProvider>> {
+    Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+}
+
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+fn of_features() -> Option<Arc<CryptoProvider>> {
+    Some(Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+const fn of_features() -> Option<Arc<CryptoProvider>> {
+    None
 }
 
 #[cfg(test)]
@@ -405,7 +439,7 @@ mod tests {
         [ca, params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem()]
     }
 
-    /// How the handshake went, if the server let the client in.
+    /// The kind of the handshake, if the server accepted the client.
     async fn visit(server: &ServerTls, client: &ClientTls) -> Option<HandshakeKind> {
         let (a, b) = duplex(64 << 10);
         let serve = async {
@@ -415,7 +449,7 @@ mod tests {
         };
         let connect = async {
             let mut stream = client.connect("localhost", b).await.ok()?;
-            // Tickets and refusals come after the client's side of the handshake.
+            // Tickets and refusals follow the client's side of the handshake.
             stream.read_u8().await.ok()?;
             stream.get_ref().1.handshake_kind()
         };
@@ -447,7 +481,7 @@ mod tests {
         }
         clock.0.store(7200, Ordering::Relaxed);
         assert_eq!(visit(&asking, &agent).await, None);
-        // Where nobody is asked, sessions are resumed.
+        // Without client certificates, sessions are resumed.
         let (open, _clock) = server(None);
         let agent = client();
         assert_eq!(visit(&open, &agent).await, Some(HandshakeKind::Full));

@@ -1,3 +1,5 @@
+//! Certificates, keys and revocation lists in PEM.
+
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
@@ -12,15 +14,15 @@ use super::TlsError;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Bytes in a file; all public authorities together are a fiftieth of it. A device never ends.
+/// Bytes of a file; all public authorities together are a fiftieth of it. A device never ends.
 const MAX_LEN: u64 = 16 << 20;
 
-/// Where certificates or a key stand, for errors to name.
+/// The source of certificates or a key, for errors to name.
 pub(super) enum Pem<'a> {
     File(&'a Path),
     /// A file that has been read.
     Read(&'a Path, &'a [u8]),
-    /// A text in memory, and what it is for.
+    /// A text in memory, and its purpose.
     Text(&'static str, &'a [u8]),
 }
 
@@ -33,7 +35,7 @@ impl Pem<'_> {
         match certificates {
             Ok(certificates) if certificates.is_empty() => Err(self.wrong(&"no certificate in it")),
             Ok(certificates) => Ok(certificates),
-            Err(error) => Err(self.wrong(&words(&error))),
+            Err(error) => Err(self.wrong(&explain(&error))),
         }
     }
 
@@ -47,7 +49,7 @@ impl Pem<'_> {
         Ok(roots)
     }
 
-    /// Lists of certificates that were revoked; at least one.
+    /// Revocation lists; at least one.
     pub(super) fn revocations(
         &self,
     ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
@@ -59,7 +61,7 @@ impl Pem<'_> {
                 Err(self.wrong(&"no list of revoked certificates in it"))
             }
             Ok(lists) => Ok(lists),
-            Err(error) => Err(self.wrong(&words(&error))),
+            Err(error) => Err(self.wrong(&explain(&error))),
         }
     }
 
@@ -73,7 +75,7 @@ impl Pem<'_> {
                   can read",
             ),
             pem::Error::NoItemsFound => self.wrong(&"no private key in it"),
-            error => self.wrong(&words(&error)),
+            error => self.wrong(&explain(&error)),
         })
     }
 
@@ -86,7 +88,7 @@ impl Pem<'_> {
         }
     }
 
-    /// All that it has in it.
+    /// The whole content.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, TlsError> {
         self.text().map(Cow::into_owned)
     }
@@ -110,8 +112,8 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is wrong with a PEM text.
-fn words(error: &pem::Error) -> String {
+/// Explains an error of the PEM parser.
+fn explain(error: &pem::Error) -> String {
     match error {
         pem::Error::Base64Decode(_) => {
             "a text between BEGIN and END is not base 64: it is damaged, or cut".to_string()
@@ -134,7 +136,7 @@ fn is_encrypted(text: &[u8]) -> bool {
     text.lines().any(|line| marks.contains(&line.trim()))
 }
 
-/// Without the mark that some editors put in front, which would hide the first item.
+/// Removes the mark that some editors prepend, which would hide the first item.
 fn unmarked(text: &[u8]) -> &[u8] {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
@@ -152,7 +154,7 @@ impl fmt::Display for Pem<'_> {
 mod tests {
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-    use crate::{ClientAuthorities, ClientTls, ServerTls};
+    use crate::tls::{ClientAuthorities, ClientTls, ServerTls};
 
     fn identity(name: &str) -> (String, String) {
         let CertifiedKey { cert, signing_key } =
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_unusable_text_is_named_with_the_reason() {
         let ((certificate, key), (_, other)) = (identity("localhost"), identity("localhost"));
         let (cut, _) = certificate.split_once("-----END").unwrap();
         let (cut, damaged) = (cut.to_string(), certificate.replace("MII", "M-I"));

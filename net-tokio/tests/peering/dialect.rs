@@ -4,13 +4,13 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use watertight::DialError;
-use watertight::core::Event;
-use watertight::core::registry::no_such_client;
-use watertight::core::session::OpenError;
-use watertight::core::wire::{Dialect, ResetCode};
+use watertight::proto::Event;
+use watertight::proto::registry::no_such_client;
+use watertight::proto::session::OpenError;
+use watertight::proto::wire::{Dialect, ResetCode};
 
 use super::hand::HandPeer;
-use super::{Host, by_hand, echoes, end_all, says};
+use super::{Host, by_hand, echoes, end_all, text_of};
 use support::{Target, in_time, until};
 
 async fn base_pair() -> (Host, Host) {
@@ -33,7 +33,7 @@ async fn dials_cross_in_the_base_dialect_too() {
     echoes(in_time(a.server.dial("right", &target.target())).await.unwrap()).await;
     echoes(in_time(b.server.dial("left", &target.target())).await.unwrap()).await;
     // The end of the answer ends the connection, at once.
-    assert_eq!(says(&b, "edge").await, "at a");
+    assert_eq!(text_of(&b, "edge").await, "at a");
     until(|| b.server.ledger().connections.live == 0).await;
     end_all(agents, vec![]).await;
     end_all(vec![speaker], vec![a, b]).await;
@@ -82,14 +82,14 @@ async fn a_base_peer_that_lost_a_client_is_not_dialled_for_it_again() {
     let error = in_time(lost.read_u8()).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to find Session for client edge");
     b.finds("edge", &["a"]).await;
-    assert_eq!(says(&b, "edge").await, "at a");
+    assert_eq!(text_of(&b, "edge").await, "at a");
     assert!(go.is_up());
     drop(lost);
     end_all(vec![speaker], vec![a, b]).await;
 }
 
 #[tokio::test]
-async fn a_base_peer_is_told_in_its_words_that_a_client_is_not_here() {
+async fn a_base_peer_gets_its_own_error_for_a_missing_client() {
     let (a, listener) = (Host::start("a").await, TcpListener::bind("127.0.0.1:0").await.unwrap());
     a.server.add_peer(by_hand("go", listener.local_addr().unwrap())).unwrap();
     let (events, mut seen) = mpsc::unbounded_channel();

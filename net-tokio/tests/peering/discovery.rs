@@ -1,4 +1,4 @@
-//! Peers that are found by name.
+//! Peers that are discovered by name.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use watertight::{
-    AgentStatus, ClientTls, Peer, PeerDiscovery, PeerError, PeerIdentity, ProxyPolicy, ServerTls,
-};
+use watertight::peering::{Peer, PeerDiscovery, PeerError, PeerIdentity};
+use watertight::tls::{ClientTls, ServerTls};
+use watertight::{AgentStatus, ProxyPolicy};
 
-use super::{Host, end_all, peer, says};
+use super::{Host, end_all, peer, text_of};
 use support::{server, until};
 
-/// What a name resolves to; `None` if the look-up fails.
+/// The addresses of a name; `None` if the look-up fails.
 #[derive(Clone, Default)]
 struct Name {
     addresses: Arc<Mutex<Option<Vec<IpAddr>>>>,
@@ -32,7 +32,7 @@ impl Name {
         addresses.ok_or_else(|| io::Error::other("no answer"))
     }
 
-    /// Waits until what it resolves to now has been taken in, also by the slowest of `servers`.
+    /// Waits until all of `servers` have processed the present addresses.
     async fn is_taken_in(&self, servers: usize) {
         let look_ups = || self.look_ups.load(Ordering::Relaxed);
         let before = look_ups();
@@ -57,7 +57,7 @@ fn address(number: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, number).into()
 }
 
-/// Servers at addresses of this machine that have a port in common, and their addresses for ids.
+/// Servers at addresses of this machine with one port, and their addresses as ids.
 async fn hosts<const N: usize>() -> ([Host; N], u16) {
     loop {
         let first = TcpListener::bind((address(1), 0)).await.unwrap();
@@ -67,7 +67,7 @@ async fn hosts<const N: usize>() -> ([Host; N], u16) {
             let at = (address(u8::try_from(number).unwrap()), port);
             listeners.extend(TcpListener::bind(at).await.ok());
         }
-        // Somebody else may have that port.
+        // Another program may have that port.
         let Ok(listeners) = <[TcpListener; N]>::try_from(listeners) else { continue };
         return (listeners.map(host), port);
     }
@@ -100,9 +100,9 @@ async fn every_address_of_a_name_is_a_peer_for_as_long_as_it_is_one() {
     let speaker = b.speaker("edge", "at b").await;
     for host in [&a, &c] {
         host.finds("edge", &["127.0.0.2"]).await;
-        assert_eq!(says(host, "edge").await, "at b");
+        assert_eq!(text_of(host, "edge").await, "at b");
     }
-    // A failed look-up changes nothing; an address that goes is gone, with its routes.
+    // A failed look-up changes nothing; an address that disappears is removed, with its routes.
     name.set(None);
     let before = a.peer("127.0.0.2").incoming.unwrap().session;
     name.is_taken_in(3).await;
@@ -126,7 +126,7 @@ async fn a_server_with_both_kinds_of_addresses_is_one_peer() {
 }
 
 #[tokio::test]
-async fn what_was_given_by_its_id_is_left_alone() {
+async fn a_peer_added_by_its_id_is_not_changed() {
     let ([a], port) = hosts::<1>().await;
     let name = Name::default();
     a.server.add_peer(peer("127.0.0.9", ([127, 0, 0, 1], 1).into())).unwrap();
@@ -140,21 +140,21 @@ async fn what_was_given_by_its_id_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_given_by_its_id_takes_the_place_of_what_was_found() {
+async fn a_peer_added_by_its_id_replaces_a_discovered_one() {
     let ([a], port) = hosts::<1>().await;
     let name = Name::default();
     name.set(Some(&[address(7), address(8), address(9)]));
     a.server.discover_peers(name.discovery(port)).unwrap();
     until(|| ids(&a) == ["127.0.0.7", "127.0.0.8", "127.0.0.9"]).await;
     assert_eq!(a.peer("127.0.0.9").address, Some(address(9)));
-    // One with another way to it, and one that is the same as was found.
+    // One with another configuration, and one with the same.
     a.server.add_peer(peer("127.0.0.9", ([127, 0, 0, 1], 1).into())).unwrap();
     assert_eq!(a.peer("127.0.0.9").address, None);
     let same =
         Peer::new(format!("ws://peers.invalid:{port}").parse().unwrap(), "127.0.0.8", "shared");
     let same = same.address(address(8)).proxy(ProxyPolicy::None).reconnect(super::reconnect());
     a.server.add_peer(same).unwrap();
-    // The search neither takes them back nor removes them.
+    // The discovery neither takes them over nor removes them.
     name.is_taken_in(1).await;
     assert_eq!(a.peer("127.0.0.9").address, None);
     name.set(Some(&[]));
@@ -224,7 +224,7 @@ async fn tls_goes_by_the_name_and_not_by_the_address() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_be_found_by_is_refused() {
+async fn an_unusable_discovery_is_refused() {
     let ([a], port) = hosts::<1>().await;
     let stranger = server().build();
     let refused = |server: &watertight::Server, url: &str, token: &str| {

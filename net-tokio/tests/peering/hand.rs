@@ -1,5 +1,5 @@
-//! A peer by hand: the core's session on a WebSocket, so that a test says what it announces, what it
-//! answers, and whether it reads at all.
+//! A peer that a test drives: the core's session on a WebSocket, so that the test determines its
+//! announcements, its answers, and whether it reads at all.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
-use watertight::core::wire::{ClientRoute, Dialect};
-use watertight::core::{Event, Instant, Role, Session, SessionConfig, Transmit};
+use watertight::proto::wire::{ClientRoute, Dialect};
+use watertight::proto::{Event, Instant, Role, Session, SessionConfig, Transmit};
 
 use super::token;
 
@@ -27,7 +27,7 @@ pub struct HandPeer {
 }
 
 impl HandPeer {
-    /// Connects to a server as the peer `id`. `on_event` answers what happens.
+    /// Connects to a server as the peer `id`. `on_event` handles its events.
     pub async fn connect(
         to: SocketAddr,
         id: &str,
@@ -85,7 +85,7 @@ impl Drop for HandPeer {
     }
 }
 
-/// Until the remote closes, or the handle is gone.
+/// Until the remote closes, or the handle is dropped.
 async fn drive(
     mut socket: Socket,
     role: Role,
@@ -109,7 +109,7 @@ async fn drive(
                 return;
             }
         }
-        // What is said in one turn arrives together.
+        // Messages of one turn are sent together.
         if socket.flush().await.is_err() {
             return;
         }

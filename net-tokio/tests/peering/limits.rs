@@ -1,4 +1,4 @@
-//! A peer that does wrong harms nobody else.
+//! A faulty peer affects no other.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
-use watertight::core::registry::RegistryLimits;
-use watertight::core::wire::Dialect;
+use watertight::proto::registry::RegistryLimits;
+use watertight::proto::wire::Dialect;
 
 use super::hand::HandPeer;
 use super::{Host, by_hand, echoes, end_all, join};
@@ -28,7 +28,7 @@ async fn announcements_beyond_the_limit_change_nothing() {
     until(|| a.peer("c").routes == 3).await;
     let speaker = b.speaker("real", "at b").await;
     a.finds("real", &["b"]).await;
-    assert_eq!(super::says(&a, "real").await, "at b");
+    assert_eq!(super::text_of(&a, "real").await, "at b");
     assert!(greedy.is_up() && a.peer("c").incoming.is_some());
     assert_eq!(a.peer("c").routes, 3);
     end_all(vec![speaker], vec![a, b]).await;
@@ -42,8 +42,8 @@ async fn a_peer_that_reads_nothing_delays_nobody() {
     a.server.add_peer(by_hand("stalled", listener.local_addr().unwrap())).unwrap();
     let stalled = upgraded(in_time(listener.accept()).await.unwrap().0).await;
     for wave in 0..WAVES {
-        // Each is announced to the one that does not read, too.
-        let keys: Vec<_> = (0..CROWD).map(|number| long_key(wave, number)).collect();
+        // Each is announced to the peer that does not read, too.
+        let keys: Vec<_> = (0..WAVE).map(|number| long_key(wave, number)).collect();
         let agent = |key| agent("tcp", a.at, key).policy(support::loopback()).start();
         let agents = keys.iter().map(|key| agent(key)).collect();
         for key in &keys {
@@ -51,7 +51,7 @@ async fn a_peer_that_reads_nothing_delays_nobody() {
             echoes(in_time(b.server.dial(key, &target.target())).await.unwrap()).await;
         }
         let waiting = a.server.ledger().connections.queued_control;
-        assert!(wave + 1 < WAVES || waiting >= CROWD, "the sockets hold all but {waiting}");
+        assert!(wave + 1 < WAVES || waiting >= WAVE, "the sockets hold all but {waiting}");
         end_all(agents, vec![]).await;
         for key in &keys {
             b.finds(key, &[]).await;
@@ -61,16 +61,16 @@ async fn a_peer_that_reads_nothing_delays_nobody() {
     end_all(vec![], vec![a, b]).await;
 }
 
-/// Clients that come and go, a crowd at a time: more announcements than a narrow path holds.
+/// Clients that connect and disconnect in waves: more announcements than a narrow path holds.
 const WAVES: u64 = 6;
-const CROWD: u64 = 50;
+const WAVE: u64 = 50;
 
-/// As long as a key may be.
+/// A key of the greatest length.
 fn long_key(wave: u64, number: u64) -> String {
     format!("{wave}-{number}-{:0<512}", "edge")[..512].to_string()
 }
 
-/// What is sent to its sockets soon has no room: they take little at a time, and little of it.
+/// A listener whose sockets have small buffers, so that the path to them is soon full.
 fn narrow_listener() -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     let options = socket2::SockRef::from(&socket);
@@ -109,12 +109,12 @@ async fn a_peer_that_answers_no_dial_leaves_time_for_another() {
     end_all(vec![speaker], vec![a, b]).await;
 }
 
-/// One that is connected in two places, and is stuck where it is asked first.
+/// A client that is connected in two servers, and has stalled in the one that is tried first.
 #[tokio::test]
 async fn a_client_that_answers_no_dial_here_is_tried_through_a_peer() {
     let (a, b) = (Host::start("a").await, Host::start("b").await);
     join(&a, &b).await;
-    let stuck = agent("tcp", a.at, "edge").handler(|dial| async move {
+    let stuck = agent("tcp", a.at, "edge").dial_handler(|dial| async move {
         let _dial = dial;
         std::future::pending().await
     });

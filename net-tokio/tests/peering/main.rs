@@ -20,9 +20,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use watertight::peering::{Peer, PeerIdentity, PeerInfo};
 use watertight::{
-    Agent, AgentStatus, Peer, PeerIdentity, PeerInfo, ProxyPolicy, ReconnectConfig, Server,
-    ServerBuilder, TunnelStream,
+    Agent, AgentStatus, ProxyPolicy, ReconnectConfig, Server, ServerBuilder, TunnelStream,
 };
 
 use support::{agent, in_time, listen, server, until};
@@ -45,7 +45,7 @@ impl Host {
         Self { server, at, id: id.to_string() }
     }
 
-    /// This server, as another one is told of it.
+    /// The configuration of this server as a peer.
     pub fn as_peer(&self) -> Peer {
         peer(&self.id, self.at)
     }
@@ -77,9 +77,9 @@ impl Host {
         agent
     }
 
-    /// One that answers every dial with a text.
+    /// An agent that answers every dial with a text.
     pub async fn speaker(&self, key: &str, text: &'static str) -> Agent {
-        let agent = agent("ws", self.at, key).handler(move |dial| async move {
+        let agent = agent("ws", self.at, key).dial_handler(move |dial| async move {
             let mut stream = dial.accept().unwrap();
             stream.write_all(text.as_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
@@ -104,12 +104,12 @@ pub fn peer(id: &str, at: SocketAddr) -> Peer {
     Peer::new(endpoint, id, &token(id)).proxy(ProxyPolicy::None).reconnect(reconnect())
 }
 
-/// A peer that a test plays by hand, as remotedialer would: it sends its token.
+/// A peer that a test drives as a remotedialer one: it sends its token.
 pub fn by_hand(id: &str, at: SocketAddr) -> Peer {
     peer(id, at).remotedialer()
 }
 
-/// Soon enough for a test.
+/// A backoff that is short enough for a test.
 pub fn reconnect() -> ReconnectConfig {
     ReconnectConfig {
         initial: Duration::from_millis(10),
@@ -155,7 +155,7 @@ pub async fn reads(stream: &mut TunnelStream) -> String {
     text
 }
 
-/// What a client says that answers every dial with a text.
-pub async fn says(host: &Host, client: &str) -> String {
+/// The text of a client that answers every dial with one.
+pub async fn text_of(host: &Host, client: &str) -> String {
     reads(&mut in_time(host.server.dial(client, "tcp/greeting:1")).await.unwrap()).await
 }

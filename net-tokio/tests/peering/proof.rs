@@ -1,5 +1,5 @@
-//! What two servers prove to each other, and what somebody learns who is neither. The proof is computed
-//! here a second time, from the words of the protocol.
+//! The mutual proofs of two servers, and what a third party learns. The proof is computed here a
+//! second time, from the protocol's document.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use watertight::{ClientTls, Peer, ProxyPolicy, ReconnectConfig, ServerTls};
+use watertight::peering::Peer;
+use watertight::tls::{ClientTls, ServerTls};
+use watertight::{ProxyPolicy, ReconnectConfig};
 
 use super::trust::reason;
 use super::{Host, end_all, peer, reconnect, token};
@@ -28,7 +30,7 @@ use support::{in_time, server, until};
 /// 16 bytes in base 64.
 const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// Who connects, and who answers.
+/// The connector and the acceptor.
 struct Ends<'a> {
     ids: [&'a str; 2],
     tokens: [&'a str; 2],
@@ -49,8 +51,8 @@ fn with_lengths(parts: &[&str]) -> Vec<u8> {
     parts.iter().flat_map(one).collect()
 }
 
-/// A server that connects to another one as its peer `id`, and has not proved it yet, with the nonce of
-/// the other one.
+/// A server that connects to another one as its peer `id`, and has not proved it yet, with the
+/// nonce of the other one.
 async fn claim(to: &Host, id: &str) -> (WebSocketStream<TcpStream>, String) {
     let mut request = format!("ws://{}/connect", to.at).into_client_request().unwrap();
     let headers = request.headers_mut();
@@ -63,7 +65,7 @@ async fn claim(to: &Host, id: &str) -> (WebSocketStream<TcpStream>, String) {
     (socket, nonce)
 }
 
-/// What a server says to a proof.
+/// A server's answer to a proof.
 async fn answer<I: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<I>,
     proof: Vec<u8>,
@@ -117,10 +119,10 @@ async fn s8_a_wrong_proof_gets_no_session_and_learns_nothing() {
             assert!(is_refused(&answer(&mut socket, proof).await));
         }
     }
-    // One that is no peer hears the same, and is asked for the same.
+    // A remote that is no peer gets the same answer, and the same request for a proof.
     let (mut socket, _) = claim(&b, "stranger").await;
     assert!(is_refused(&answer(&mut socket, vec![0; 32]).await));
-    // What is no proof at all.
+    // No proof at all.
     for proof in [vec![], vec![0; 31], vec![0; 64], vec![0; 5000]] {
         let (mut socket, _) = claim(&b, "a").await;
         assert!(is_refused(&answer(&mut socket, proof).await));
@@ -129,11 +131,11 @@ async fn s8_a_wrong_proof_gets_no_session_and_learns_nothing() {
     end_all(vec![], vec![b]).await;
 }
 
-/// Anybody can get so far.
+/// This requires no authentication.
 #[tokio::test]
 async fn s8_an_end_that_has_proved_nothing_makes_this_one_hold_nothing() {
     let b = Host::start("b").await;
-    // Where there are no peers, it is not asked for a proof.
+    // Without peers, no proof is requested.
     let mut request = format!("ws://{}/connect", b.at).into_client_request().unwrap();
     request.headers_mut().insert("X-API-Tunnel-ID", "a".parse().unwrap());
     request.headers_mut().insert("Watertight-Peer", NONCE.parse().unwrap());
@@ -145,7 +147,7 @@ async fn s8_an_end_that_has_proved_nothing_makes_this_one_hold_nothing() {
     b.server.add_peer(peer("a", ([127, 0, 0, 1], 1).into())).unwrap();
     let (socket, _) = claim(&b, "a").await;
     let mut socket = socket.into_inner();
-    // The header of a masked frame of 4 MB, which is refused before any of it has come.
+    // The header of a masked frame of 4 MB, which is refused before its payload.
     let header = [0x82, 0xff, 0, 0, 0, 0, 0, 0x3d, 9, 0, 1, 2, 3, 4];
     socket.write_all(&header).await.unwrap();
     let mut answer = [0; 4];
@@ -155,8 +157,8 @@ async fn s8_an_end_that_has_proved_nothing_makes_this_one_hold_nothing() {
     end_all(vec![], vec![b]).await;
 }
 
-/// Somebody at a peer's address: answers a request as `answer` makes it of the request's
-/// `Sec-WebSocket-Key`, and then each proof with the same bytes. Everything that was read.
+/// An impostor at a peer's address: answers a request as `answer` makes it of the request's
+/// `Sec-WebSocket-Key`, and then each proof with the same bytes. Returns everything that it read.
 async fn somebody(listener: TcpListener, answer: impl Fn(&str) -> String) -> Vec<u8> {
     let (mut socket, _) = listener.accept().await.unwrap();
     let mut read = Vec::new();
@@ -166,7 +168,7 @@ async fn somebody(listener: TcpListener, answer: impl Fn(&str) -> String) -> Vec
     let request = String::from_utf8(read.clone()).unwrap();
     let key = request.lines().find_map(|line| line.strip_prefix("Sec-Websocket-Key: ")).unwrap();
     socket.write_all(answer(key).as_bytes()).await.unwrap();
-    // A frame of a client with 32 bytes, sent back as that of a server.
+    // A frame of a client with 32 bytes, returned as that of a server.
     let mut frame = [0; 38];
     if socket.read_exact(&mut frame).await.is_ok() {
         read.extend_from_slice(&frame);
@@ -180,7 +182,7 @@ async fn somebody(listener: TcpListener, answer: impl Fn(&str) -> String) -> Vec
 }
 
 #[tokio::test]
-async fn s8_whoever_answers_at_a_peers_address_gets_no_token_and_dials_nothing() {
+async fn s8_an_impostor_at_a_peers_address_gets_no_token_and_dials_nothing() {
     let switching = |key: &str, more: &str| {
         format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -255,8 +257,8 @@ async fn s8_a_token_that_was_sent_is_taken_only_where_nobody_could_read_it() {
     end_all(vec![], vec![b]).await;
 }
 
-/// A server of a kind that knows no proofs, over TLS: it answers the request without a token with 401,
-/// and gives the one with a token back.
+/// A server that knows no proofs, over TLS: it answers the request without a token with 401, and
+/// returns the one with a token.
 async fn knows_no_proofs(listener: &TcpListener, tls: TlsAcceptor) -> String {
     loop {
         let mut socket = tls.accept(listener.accept().await.unwrap().0).await.unwrap();
@@ -308,7 +310,7 @@ async fn s8_a_token_for_two_servers_keeps_a_third_from_taking_an_id() {
     }
     a.is_up_with("b").await;
     c.is_up_with("b").await;
-    // It knows the token of its own pair, and the one that a identifies itself with elsewhere.
+    // It knows the token of its own pair, and the one with which `a` proves itself elsewhere.
     let identity = token("a");
     for [ours, theirs] in [["of b and c"; 2], [&identity, "of b and c"]] {
         let (mut socket, nonce) = claim(&b, "a").await;

@@ -1,14 +1,15 @@
-//! Where a client is looked for.
+//! The routes of a client's dials.
 
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use watertight::core::Event;
-use watertight::core::wire::{ClientRoute, Dialect};
-use watertight::{DialError, Peer, ResetCode};
+use watertight::peering::Peer;
+use watertight::proto::Event;
+use watertight::proto::wire::{ClientRoute, Dialect};
+use watertight::{DialError, ResetCode};
 
 use super::hand::HandPeer;
-use super::{Host, by_hand, end_all, join, pair, reconnect, says, token};
+use super::{Host, by_hand, end_all, join, pair, reconnect, text_of, token};
 use support::{in_time, until};
 
 #[tokio::test]
@@ -17,7 +18,7 @@ async fn a_key_may_have_any_character() {
     for key in ["a/b", "a::tcp/b", ":", "100%", "%2F", "Küche: 2. Stock/links", "ключ"] {
         let speaker = a.speaker(key, "here").await;
         b.finds(key, &["a"]).await;
-        assert_eq!(says(&b, key).await, "here", "{key}");
+        assert_eq!(text_of(&b, key).await, "here", "{key}");
         end_all(vec![speaker], vec![]).await;
         b.finds(key, &[]).await;
     }
@@ -37,7 +38,7 @@ async fn a_peer_is_reached_by_the_embedders_own_means() {
     a.is_up_with("b").await;
     let speaker = a.speaker("edge", "here").await;
     b.finds("edge", &["a"]).await;
-    assert_eq!(says(&b, "edge").await, "here");
+    assert_eq!(text_of(&b, "edge").await, "here");
     // The same one again changes nothing.
     a.server.add_peer(own_means).unwrap();
     assert_eq!(a.server.ledger().registry.peers.added, 2);
@@ -67,25 +68,25 @@ async fn an_agent_that_moves_is_found_where_it_is() {
     join(&b, &c).await;
     let first = a.speaker("edge", "at a").await;
     c.finds("edge", &["a"]).await;
-    assert_eq!(says(&c, "edge").await, "at a");
-    // Both servers announce it for a while: the first one stays, for as long as it answers.
+    assert_eq!(text_of(&c, "edge").await, "at a");
+    // Both servers announce it for a while: the first one is preferred, as long as it answers.
     let second = b.speaker("edge", "at b").await;
     c.finds("edge", &["a", "b"]).await;
-    assert_eq!(says(&c, "edge").await, "at a");
+    assert_eq!(text_of(&c, "edge").await, "at a");
     end_all(vec![first], vec![]).await;
     c.finds("edge", &["b"]).await;
-    assert_eq!(says(&c, "edge").await, "at b");
-    // Its own wins over all.
+    assert_eq!(text_of(&c, "edge").await, "at b");
+    // The server's own session precedes all.
     let third = c.speaker("edge", "at c").await;
     until(|| c.server.client("edge").is_some()).await;
-    assert_eq!(says(&c, "edge").await, "at c");
+    assert_eq!(text_of(&c, "edge").await, "at c");
     end_all(vec![third], vec![]).await;
-    assert_eq!(says(&c, "edge").await, "at b");
+    assert_eq!(text_of(&c, "edge").await, "at b");
     end_all(vec![second], vec![a, b, c]).await;
 }
 
 #[tokio::test]
-async fn what_was_connected_before_is_announced_too() {
+async fn earlier_clients_are_announced_too() {
     let (a, b) = (Host::start("a").await, Host::start("b").await);
     // More than fit into one batch.
     let mut agents = Vec::new();
@@ -103,7 +104,7 @@ async fn what_was_connected_before_is_announced_too() {
     end_all(vec![], vec![a, b]).await;
 }
 
-/// A peer that has no client it announced.
+/// A peer without the client that it announced.
 async fn liar(to: &Host, id: &str) -> HandPeer {
     let peer = HandPeer::connect(to.at, id, Dialect::Extended, |core, now, event| {
         if let Event::Incoming { id, .. } = event {
@@ -124,7 +125,7 @@ async fn a_stale_route_is_tried_once() {
     b.finds("edge", &["liar"]).await;
     let speaker = a.speaker("edge", "at a").await;
     b.finds("edge", &["liar", "a"]).await;
-    assert_eq!(says(&b, "edge").await, "at a");
+    assert_eq!(text_of(&b, "edge").await, "at a");
     b.finds("edge", &["a"]).await;
 
     b.finds("ghost", &["liar"]).await;
@@ -171,12 +172,12 @@ async fn a_peer_that_ends_takes_its_routes_along_and_the_next_one_is_dialled() {
     until(|| c.server.peers_of("edge").len() == 2).await;
     drop(b.server);
     c.finds("edge", &["a"]).await;
-    assert_eq!(says(&c, "edge").await, "at a");
+    assert_eq!(text_of(&c, "edge").await, "at a");
     drop(second);
     end_all(vec![first], vec![a, c]).await;
 }
 
-/// It would get what is meant for the client.
+/// It would receive dials that are meant for the client.
 #[tokio::test]
 async fn s9_a_peer_that_announces_another_ones_client_gets_none_of_its_dials() {
     let (a, b) = pair().await;
@@ -195,29 +196,29 @@ async fn s9_a_peer_that_announces_another_ones_client_gets_none_of_its_dials() {
     liar.announce("edge", 1);
     a.finds("edge", &["b", "liar"]).await;
     for number in 2..10 {
-        assert_eq!(says(&a, "edge").await, "at b");
+        assert_eq!(text_of(&a, "edge").await, "at b");
         liar.announce("edge", number);
     }
-    // Nor when the client comes back.
+    // Nor when the client reconnects.
     assert!(in_time(speaker.shutdown(Duration::ZERO)).await.is_settled());
     a.finds("edge", &["liar"]).await;
     let speaker = b.speaker("edge", "at b again").await;
     a.finds("edge", &["b", "liar"]).await;
-    assert_eq!(says(&a, "edge").await, "at b again");
+    assert_eq!(text_of(&a, "edge").await, "at b again");
     assert!(dials.try_recv().is_err(), "the liar was dialled");
     drop(liar);
     end_all(vec![speaker], vec![a, b]).await;
 }
 
-/// Its target was reached, or will not be: to dial it again by another way would be a second dial.
+/// Its target was reached, or will not be: trying another route would be a second dial.
 #[tokio::test]
-async fn what_a_client_refuses_is_not_asked_of_another_server() {
+async fn a_dial_that_the_client_refuses_is_not_tried_elsewhere() {
     let (a, b) = pair().await;
     let c = Host::start("c").await;
     join(&a, &c).await;
     join(&b, &c).await;
-    // With the words that a peer has for a client which it does not have.
-    let refusing = support::agent("ws", a.at, "edge").handler(|dial| async move {
+    // With the error of a peer for a client that it does not have.
+    let refusing = support::agent("ws", a.at, "edge").dial_handler(|dial| async move {
         dial.refuse(ResetCode::NO_SUCH_CLIENT, "not for you");
     });
     let speaker = b.speaker("edge", "at b").await;
@@ -229,7 +230,7 @@ async fn what_a_client_refuses_is_not_asked_of_another_server() {
     assert_eq!(error.to_string(), "not for you");
 
     // Nor of a peer.
-    let refusing_too = support::agent("ws", a.at, "other").handler(|dial| async move {
+    let refusing_too = support::agent("ws", a.at, "other").dial_handler(|dial| async move {
         dial.refuse(ResetCode::DIAL_REFUSED, "nor for you");
     });
     let refusing_too = refusing_too.start();
@@ -247,7 +248,7 @@ async fn what_a_client_refuses_is_not_asked_of_another_server() {
 async fn a_client_whose_session_ends_during_a_dial_is_tried_through_a_peer() {
     let (a, b) = pair().await;
     let (dialled, mut dials) = tokio::sync::mpsc::unbounded_channel();
-    let stuck = support::agent("tcp", a.at, "edge").handler(move |dial| {
+    let stuck = support::agent("tcp", a.at, "edge").dial_handler(move |dial| {
         dialled.send(dial).unwrap();
         std::future::ready(())
     });
@@ -274,7 +275,7 @@ async fn a_server_that_drains_takes_no_new_dials_of_peers() {
     let shutdown = tokio::spawn(a.server.shutdown(Duration::from_secs(600)));
     until(|| b.peer("a").incoming.is_none_or(|incoming| incoming.going_away)).await;
     in_time(b.server.dial("edge", &target.target())).await.unwrap_err();
-    // What is open runs to its end.
+    // Open connections run to their end.
     super::echoes(held).await;
     assert!(in_time(shutdown).await.unwrap().is_settled());
     end_all(agents, vec![b]).await;
@@ -298,7 +299,7 @@ async fn a_client_that_is_nowhere_is_not_looked_for_in_circles() {
     end_all(vec![speaker], vec![a, b]).await;
 }
 
-/// Servers of remotedialer do, and would pass a dial of it on to each other for ever.
+/// remotedialer servers do, and would pass a dial of it to each other forever.
 #[tokio::test]
 async fn a_server_that_is_announced_as_a_client_is_none() {
     let (a, b) = pair().await;
@@ -325,7 +326,7 @@ async fn wander(hosts: &[Host; 3], key: &str, moves: usize) {
     let next = hosts.iter().cycle().skip(1);
     for (host, from) in hosts.iter().cycle().zip(next).take(moves) {
         let speaker = host.speaker(key, "here").await;
-        // It may be on its way.
+        // It may be moving.
         if let Ok(mut stream) = in_time(from.server.dial(key, "tcp/greeting:1")).await {
             assert_eq!(super::reads(&mut stream).await, "here");
         }
@@ -334,7 +335,7 @@ async fn wander(hosts: &[Host; 3], key: &str, moves: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_known_of_clients_that_wander_is_true_in_the_end() {
+async fn routes_of_clients_that_move_converge() {
     let hosts = [Host::start("a").await, Host::start("b").await, Host::start("c").await];
     let [a, b, c] = &hosts;
     join(a, b).await;
@@ -351,7 +352,7 @@ async fn what_is_known_of_clients_that_wander_is_true_in_the_end() {
         settled.push(b.speaker(key, "settled").await);
         a.finds(key, &["b"]).await;
         c.finds(key, &["b"]).await;
-        assert_eq!(says(a, key).await, "settled");
+        assert_eq!(text_of(a, key).await, "settled");
     }
     end_all(settled, vec![]).await;
     until(|| hosts.iter().all(|host| host.server.ledger().registry.routes.live == 0)).await;

@@ -1,4 +1,4 @@
-//! What travels through two servers arrives as through one.
+//! Streams through two servers behave as through one.
 
 use std::error::Error;
 use std::io;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
-use watertight::core::{Cause, SessionConfig};
+use watertight::proto::{Cause, SessionConfig};
 use watertight::{AgentBuilder, ConnectionEnd, DialError, ResetCode};
 
 use super::{Host, echoes, end_all, join, pair, reads};
@@ -22,7 +22,7 @@ async fn each_server_dials_through_the_other() {
         echoes(in_time(a.server.dial("right", &target.target())).await.unwrap()).await;
         echoes(in_time(b.server.dial("left", &target.target())).await.unwrap()).await;
     }
-    // What is listed is what is here.
+    // The list contains the clients here.
     assert_eq!(a.server.clients().len(), 1);
     end_all(agents, vec![a, b]).await;
 }
@@ -42,12 +42,12 @@ async fn an_answer_after_end_of_file_arrives() {
     end_all(agents, vec![a, b]).await;
 }
 
-/// The client cannot be told of the end, but is listened to.
+/// The client cannot receive the end of a direction, but its answer is still read.
 #[tokio::test]
 async fn an_answer_of_a_base_client_after_end_of_file_arrives() {
     let (target, (a, b)) = (Target::echo().await, pair().await);
     let (finished, is_finished) = watch::channel(false);
-    let agent = agent("ws", a.at, "edge").base_dialect().handler(move |dial| {
+    let agent = agent("ws", a.at, "edge").base_dialect().dial_handler(move |dial| {
         let mut is_finished = is_finished.clone();
         async move {
             if dial.target() == "tcp/answers:1" {
@@ -65,7 +65,7 @@ async fn an_answer_of_a_base_client_after_end_of_file_arrives() {
     let mut stream = in_time(b.server.dial("edge", "tcp/answers:1")).await.unwrap();
     in_time(stream.write_all(&[1; 300_000])).await.unwrap();
     stream.shutdown().await.unwrap();
-    // What has happened by then on the same session was told behind it.
+    // Events of the same session up to now are processed behind it.
     echoes(in_time(b.server.dial("echo", &target.target())).await.unwrap()).await;
     finished.send(true).unwrap();
     let mut answer = Vec::new();
@@ -83,7 +83,7 @@ fn end(error: &io::Error) -> &ConnectionEnd {
 async fn a_reset_is_passed_on_in_both_directions() {
     let (a, b) = pair().await;
     let (ends, mut ended) = mpsc::unbounded_channel();
-    let agent = agent("ws", a.at, "edge").handler(move |dial| {
+    let agent = agent("ws", a.at, "edge").dial_handler(move |dial| {
         let ends = ends.clone();
         async move {
             let resets = dial.target() == "resets";
@@ -130,12 +130,12 @@ async fn a_dropped_stream_is_dropped_everywhere() {
 
 /// It cannot half-close, so that its end is that of both directions.
 #[tokio::test]
-async fn what_a_base_client_has_ended_is_not_kept_for_a_peer_that_does_nothing() {
+async fn a_connection_that_a_base_client_ended_is_not_kept_for_an_idle_peer() {
     let mut config = SessionConfig::default();
     config.timing.linger = Duration::from_millis(50);
     let (a, b) = (Host::with("a", server().session(config)).await, Host::start("b").await);
     join(&a, &b).await;
-    let agent = agent("ws", a.at, "edge").base_dialect().handler(|dial| async move {
+    let agent = agent("ws", a.at, "edge").base_dialect().dial_handler(|dial| async move {
         let mut stream = dial.accept().unwrap();
         stream.write_all(b"all there is").await.unwrap();
         stream.shutdown().await.unwrap();
@@ -166,7 +166,7 @@ async fn a_refusal_of_the_target_is_the_answer() {
 async fn a_dial_that_is_given_up_is_given_up_at_the_client() {
     let (a, b) = pair().await;
     let (dials, mut dialled) = mpsc::unbounded_channel();
-    let agent = agent("ws", a.at, "edge").handler(move |mut dial| {
+    let agent = agent("ws", a.at, "edge").dial_handler(move |mut dial| {
         let dials = dials.clone();
         async move {
             dials.send("asked").unwrap();
@@ -184,7 +184,7 @@ async fn a_dial_that_is_given_up_is_given_up_at_the_client() {
 
     let within = Some(Duration::from_millis(200));
     let error = in_time(b.server.dial_within("edge", "nowhere", within)).await.unwrap_err();
-    // Whichever end's clock is first.
+    // By the clock of either end.
     let late = match &error {
         DialError::Timeout => true,
         DialError::Refused { code, .. } => *code == Some(ResetCode::DIAL_TIMEOUT),
@@ -194,13 +194,13 @@ async fn a_dial_that_is_given_up_is_given_up_at_the_client() {
     end_all(agents, vec![a, b]).await;
 }
 
-/// What was written before it is not waited for, because the target will never read it.
+/// Earlier bytes are not waited for, because the target will never read them.
 #[tokio::test]
 async fn a_reset_is_passed_on_to_a_target_that_reads_nothing() {
     resets_one_that_reads_nothing(|agent| agent).await;
 }
 
-/// It is let write a byte now and then, to see whether it has been read.
+/// It is sent single bytes, as window probes.
 #[tokio::test]
 async fn a_reset_is_passed_on_to_a_base_client_that_reads_nothing() {
     resets_one_that_reads_nothing(AgentBuilder::base_dialect).await;
@@ -209,11 +209,11 @@ async fn a_reset_is_passed_on_to_a_base_client_that_reads_nothing() {
 async fn resets_one_that_reads_nothing(speaks: fn(AgentBuilder) -> AgentBuilder) {
     let (a, b) = pair().await;
     let (sender, mut ended) = mpsc::channel(1);
-    let agent = speaks(agent("ws", a.at, "edge")).handler(move |dial| {
+    let agent = speaks(agent("ws", a.at, "edge")).dial_handler(move |dial| {
         let sender = sender.clone();
         async move {
             let mut stream = dial.accept().unwrap();
-            // It writes now and then, as one that lives.
+            // It sends now and then, as a live client does.
             while stream.write_all(b".").await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

@@ -1,15 +1,14 @@
-//! Who is a peer, and for how long.
+//! The authentication of peers, and its end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Error;
-use watertight::core::Event;
-use watertight::core::wire::Dialect;
-use watertight::{
-    AgentStatus, DialError, Peer, PeerDirection, PeerError, ReconnectConfig, ServerEvent,
-};
+use watertight::peering::{Peer, PeerDirection, PeerError};
+use watertight::proto::Event;
+use watertight::proto::wire::Dialect;
+use watertight::{AgentStatus, DialError, ReconnectConfig, ServerEvent};
 
 use super::hand::HandPeer;
 use super::{Host, by_hand, echoes, end_all, join, pair, peer};
@@ -46,7 +45,7 @@ async fn only_a_peer_with_its_token_is_one() {
     let text = String::from_utf8(answer.body().clone().unwrap_or_default()).unwrap();
     assert!(answer.status() == 401 && text.contains("token is wrong"), "{answer:?}");
     assert!(b.peer("a").incoming.is_none());
-    // With the right one it comes by itself.
+    // With the right token it connects by itself.
     b.server.add_peer(a.as_peer()).unwrap();
     b.is_up_with("a").await;
     end_all(vec![], vec![a, b]).await;
@@ -70,7 +69,7 @@ async fn agents_of_others_may_have_a_peers_headers() {
 }
 
 #[tokio::test]
-async fn a_server_that_finds_itself_is_told() {
+async fn a_server_that_connects_to_itself_is_refused() {
     let a = Host::start("a").await;
     assert_eq!(a.server.add_peer(a.as_peer()), Err(PeerError::OwnId("a".into())));
     a.server.add_peer(peer("b", a.at)).unwrap();
@@ -88,7 +87,7 @@ async fn a_server_without_an_id_has_no_peers() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_removed_is_gone_at_once() {
+async fn a_removed_peer_is_disconnected_at_once() {
     let (target, (a, b)) = (Target::echo().await, pair().await);
     let agents = vec![a.agent("left").await, b.agent("right").await];
     a.finds("right", &["b"]).await;
@@ -104,7 +103,7 @@ async fn a_peer_that_is_removed_is_gone_at_once() {
     assert!(matches!(error, DialError::NotConnected(_)), "{error:?}");
     in_time(ours.read_u8()).await.unwrap_err();
     in_time(theirs.read_u8()).await.unwrap_err();
-    // It comes again, and is none any more.
+    // It connects again, and is no peer any more.
     until(|| {
         let outgoing = a.peer("b").outgoing;
         matches!(outgoing, AgentStatus::Waiting { reason, .. } if reason.to_string().contains("401"))
@@ -130,7 +129,7 @@ async fn a_peer_that_is_removed_takes_no_other_one_along() {
 }
 
 #[tokio::test]
-async fn the_same_peer_again_is_nothing_and_another_one_takes_its_place() {
+async fn the_same_peer_again_changes_nothing_and_another_one_replaces_it() {
     let (a, b) = pair().await;
     let session = a.peer("b").incoming.unwrap().session;
     a.server.add_peer(b.as_peer()).unwrap();
@@ -141,7 +140,7 @@ async fn the_same_peer_again_is_nothing_and_another_one_takes_its_place() {
     let mut gone = Vec::new();
     while gone.len() < 2 {
         if let ServerEvent::PeerDisconnected { id, direction, .. } =
-            in_time(events.recv()).await.unwrap()
+            in_time(events.next()).await.unwrap().unwrap()
         {
             assert_eq!(id, "b");
             gone.push(direction);

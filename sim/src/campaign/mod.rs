@@ -6,10 +6,9 @@
 mod pace;
 mod plan;
 mod results;
-mod tally;
 mod workers;
 
 pub use plan::{BLOCK, Plan, Shard, ShardError};
-pub use results::{Failure, MergeError, Results, Sample};
-pub use tally::{Reached, Tally};
+pub use results::{FailedSchedule, MergeError, Results, Sample};
+pub use results::{Reached, Tally};
 pub use workers::{Play, Progress, run};

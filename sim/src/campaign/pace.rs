@@ -42,7 +42,7 @@ impl Pace {
         }
     }
 
-    /// Notes how far a run is in the end. One that was noted just before shows nothing more.
+    /// Notes the progress of a run at its end, unless it was noted just before.
     pub(super) fn note_end(&self, samples: &mut Vec<Sample>, sample: Sample) {
         samples.pop_if(|last| sample.at < last.at + self.0 / 2);
         samples.push(sample);

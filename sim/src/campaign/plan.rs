@@ -20,7 +20,7 @@ pub struct Plan {
     pub world: World,
     /// On which broken tunnel, if not on the right one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub specimen: Option<String>,
+    pub seeded_bug: Option<String>,
     /// The first seed.
     pub first_seed: u64,
     /// How many seeds there are, those of all shards together; without it, as many as there is
@@ -71,7 +71,7 @@ impl Plan {
             turn.checked_mul(self.shard.of.into())?.checked_add(self.shard.index.into())?;
         let from = number.checked_mul(BLOCK)?;
         let to = from.checked_add(BLOCK)?.min(self.schedules.unwrap_or(u64::MAX));
-        let seed = |place: u64| self.first_seed.checked_add(place);
+        let seed = |index: u64| self.first_seed.checked_add(index);
         let (from, to) = (seed(from)?, seed(to)?);
         (from < to).then_some(from..to)
     }
@@ -124,7 +124,7 @@ mod tests {
                     let shard = Shard { index, of };
                     let plan = Plan {
                         world: World::Core,
-                        specimen: None,
+                        seeded_bug: None,
                         first_seed: 90,
                         schedules: Some(schedules),
                         shard,
@@ -142,7 +142,7 @@ mod tests {
     fn the_last_seed_of_all_is_the_end() {
         let plan = Plan {
             world: World::Core,
-            specimen: None,
+            seeded_bug: None,
             first_seed: u64::MAX - 700,
             schedules: None,
             shard: Shard::WHOLE,

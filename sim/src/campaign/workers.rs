@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::pace::Pace;
 use super::plan::Plan;
-use super::results::{Failure, Results, Sample};
-use super::tally::Tally;
+use super::results::{FailedSchedule, Results, Sample, Tally};
 use crate::{Outcome, Schedule};
 
 /// How often [`Progress::tick`] is called at least.
@@ -27,8 +26,8 @@ pub trait Progress {
 /// How one schedule is run.
 pub type Play<'a> = dyn Fn(&Schedule) -> Outcome + Sync + 'a;
 
-/// Runs what is left of `results`, on as many threads as it says, until nothing is left or the one
-/// who watches has seen enough.
+/// Runs the rest of `results`, on as many threads as it has, until nothing is left or the watcher has seen
+/// enough.
 pub fn run(results: &mut Results, play: &Play<'_>, progress: &mut dyn Progress) {
     let plan = results.plan.clone();
     let next = AtomicU64::new(results.blocks_done);
@@ -63,7 +62,7 @@ pub fn run(results: &mut Results, play: &Play<'_>, progress: &mut dyn Progress) 
 struct Block {
     turn: u64,
     tally: Tally,
-    failures: Vec<Failure>,
+    failures: Vec<FailedSchedule>,
 }
 
 fn work(
@@ -84,20 +83,20 @@ fn work(
     }
 }
 
-fn run_block(plan: &Plan, play: &Play<'_>, seeds: Range<u64>) -> (Tally, Vec<Failure>) {
+fn run_block(plan: &Plan, play: &Play<'_>, seeds: Range<u64>) -> (Tally, Vec<FailedSchedule>) {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     for seed in seeds {
         let schedule = Schedule::generate(seed, plan.world);
         let outcome = play(&schedule);
         tally.count(&schedule, &outcome);
-        failures.extend(outcome.violation.map(|violation| Failure { seed, violation }));
+        failures.extend(outcome.violation.map(|violation| FailedSchedule { seed, violation }));
     }
     (tally, failures)
 }
 
-/// Puts blocks together in their order, so that what is done is always the beginning of the run:
-/// an interrupted run knows where to go on, and the same run gives the same results.
+/// Puts blocks together in their order, so that the finished part is always the beginning of the run: an
+/// interrupted run can be resumed, and the same run gives the same results.
 struct Collector<'a> {
     results: &'a mut Results,
     early: BTreeMap<u64, Block>,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::ResetCode;
-use watertight_core::{Cause, ConnectionId, Event, Instant, Ledger, SessionEnd, Transmit};
+use watertight_core::{ConnectionId, Event, Instant, Ledger, Transmit};
 
 use super::remotedialer::Remotedialer;
-use super::tunnel::End;
+use super::tunnel::{ActorEvent, End, Retired};
 
 /// A session of the tunnel, or what behaves as one.
 #[derive(Debug)]
@@ -18,40 +18,13 @@ pub(super) enum Actor<E> {
     Hostile(Hostile),
 }
 
-/// An end that says what it is told to.
+/// A hostile end, which sends the messages of its steps.
 #[derive(Debug, Default)]
 pub(super) struct Hostile {
     /// It reads nothing any more.
     pub(super) deaf: bool,
     ended: bool,
-    told: bool,
-}
-
-/// What an end says to its host and its applications.
-#[derive(Clone, Debug)]
-pub(super) enum Told {
-    Incoming {
-        id: ConnectionId,
-        target: String,
-    },
-    Opened(ConnectionId),
-    Readable(ConnectionId),
-    Writable(ConnectionId),
-    Ended(ConnectionId),
-    Retired(ConnectionId, Retired),
-    Route,
-    GoingAway,
-    /// `None` where the end is no session of the tunnel.
-    Closed(Option<SessionEnd>),
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Retired {
-    /// `None` where the end is no session of the tunnel.
-    pub(super) cause: Option<Cause>,
-    pub(super) complete: bool,
-    pub(super) why: &'static str,
+    event: bool,
 }
 
 impl<E: End> Actor<E> {
@@ -66,7 +39,7 @@ impl<E: End> Actor<E> {
     pub(super) fn handle_ping(&mut self, now: Instant) {
         match self {
             Self::Session(end) => end.handle_transport_ping(now),
-            Self::Remotedialer(end) => end.heard(now),
+            Self::Remotedialer(end) => end.received(now),
             Self::Hostile(_) => {}
         }
     }
@@ -74,7 +47,7 @@ impl<E: End> Actor<E> {
     pub(super) fn handle_pong(&mut self, now: Instant, payload: &[u8]) {
         match self {
             Self::Session(end) => end.handle_transport_pong(now, payload),
-            Self::Remotedialer(end) => end.heard(now),
+            Self::Remotedialer(end) => end.received(now),
             Self::Hostile(_) => {}
         }
     }
@@ -103,7 +76,7 @@ impl<E: End> Actor<E> {
         }
     }
 
-    /// Dials, or says why not.
+    /// Dials, or returns the reason why not.
     pub(super) fn open(
         &mut self,
         now: Instant,
@@ -224,17 +197,17 @@ impl<E: End> Actor<E> {
         }
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Told> {
+    pub(super) fn poll_event(&mut self) -> Option<ActorEvent> {
         match self {
             Self::Session(end) => loop {
-                if let Some(told) = told(end.poll_event()?) {
-                    return Some(told);
+                if let Some(event) = event(end.poll_event()?) {
+                    return Some(event);
                 }
             },
             Self::Remotedialer(end) => end.poll_event(),
             Self::Hostile(end) => {
-                let news = end.ended && !std::mem::replace(&mut end.told, end.ended);
-                news.then_some(Told::Closed(None))
+                let news = end.ended && !std::mem::replace(&mut end.event, end.ended);
+                news.then_some(ActorEvent::Closed(None))
             }
         }
     }
@@ -248,7 +221,7 @@ impl<E: End> Actor<E> {
         }
     }
 
-    /// Its books, if it is a session of the tunnel.
+    /// Its ledger, if it is a session of the tunnel.
     pub(super) fn ledger(&mut self) -> Option<Ledger> {
         self.session().map(E::ledger)
     }
@@ -261,20 +234,20 @@ impl<E: End> Actor<E> {
     }
 }
 
-fn told(event: Event) -> Option<Told> {
+fn event(event: Event) -> Option<ActorEvent> {
     Some(match event {
-        Event::Incoming { id, target, .. } => Told::Incoming { id, target },
-        Event::Opened(id) => Told::Opened(id),
-        Event::Readable(id) => Told::Readable(id),
-        Event::Writable(id) => Told::Writable(id),
-        Event::Ended(id) => Told::Ended(id),
-        Event::Retired { id, end } => Told::Retired(
+        Event::Incoming { id, target, .. } => ActorEvent::Incoming { id, target },
+        Event::Opened(id) => ActorEvent::Opened(id),
+        Event::Readable(id) => ActorEvent::Readable(id),
+        Event::Writable(id) => ActorEvent::Writable(id),
+        Event::Ended(id) => ActorEvent::Ended(id),
+        Event::Retired { id, end } => ActorEvent::Retired(
             id,
             Retired { cause: Some(end.cause), complete: end.complete, why: end.cause.name() },
         ),
-        Event::ClientAdded(_) | Event::ClientRemoved(_) => Told::Route,
-        Event::GoingAway { .. } => Told::GoingAway,
-        Event::Closed(end) => Told::Closed(Some(end)),
+        Event::ClientAdded(_) | Event::ClientRemoved(_) => ActorEvent::Route,
+        Event::GoingAway { .. } => ActorEvent::GoingAway,
+        Event::Closed(end) => ActorEvent::Closed(Some(end)),
         // An event that this world does not know has to be given a meaning here first.
         _ => return None,
     })

@@ -2,11 +2,11 @@
 
 use super::pipe::Path;
 use super::tunnel::Tunnel;
-use super::world::{AGENT, SERVER, World};
+use super::world::{AGENT, CoreWorld, SERVER};
 use crate::Situation;
 use crate::schedule::{Action, Host};
 
-impl<T: Tunnel> World<'_, T> {
+impl<T: Tunnel> CoreWorld<'_, T> {
     /// A fault begins or ends. Between two agents or two servers there is nothing to break here.
     pub(super) fn fault(&mut self, action: &Action) {
         match action {
@@ -68,33 +68,33 @@ impl<T: Tunnel> World<'_, T> {
                 continue;
             }
             if self.is_transferring(agent) {
-                self.stage.note(during_transfer);
+                self.context.note(during_transfer);
             }
             let partition = during_transfer != Situation::HoldDuringTransfer;
             if partition && self.is_dialling(agent) {
-                self.stage.note(Situation::PartitionWhileDialling);
+                self.context.note(Situation::PartitionWhileDialling);
             }
         }
     }
 
     fn cut(&mut self, agent: usize) {
-        let now = self.stage.now;
-        let ways = [self.way(agent, AGENT), self.way(agent, SERVER)];
+        let now = self.context.now;
+        let directions = [self.direction(agent, AGENT), self.direction(agent, SERVER)];
         let mut inside = false;
         let mut any = false;
         for link in self.links.iter_mut().filter(|link| link.agent == agent) {
             (link.due, link.shaken) = (true, true);
-            for (pipe, way) in link.pipes.iter_mut().zip(ways) {
-                inside |= pipe.cut(now, way);
+            for (pipe, direction) in link.pipes.iter_mut().zip(directions) {
+                inside |= pipe.cut(now, direction);
                 any = true;
             }
         }
-        self.stage.seen.note_if(inside, Situation::CutInsideMessage);
+        self.context.seen.note_if(inside, Situation::CutInsideMessage);
         if any && self.is_dialling(agent) {
-            self.stage.note(Situation::CutWhileDialling);
+            self.context.note(Situation::CutWhileDialling);
         }
         if any && self.is_transferring(agent) {
-            self.stage.note(Situation::CutDuringTransfer);
+            self.context.note(Situation::CutDuringTransfer);
         }
     }
 }

@@ -4,8 +4,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use watertight_core::ConnectionId;
 use watertight_core::wire::{Body, DecodeLimits, Dialect, FramePrefix, Message, frame_prefix};
 
-/// What a frame is. The core world has the same frames for both transports, so those of a WebSocket
-/// that are not messages need a kind.
+/// The kind of a frame. The core world has the same frames for both transports, so those of a WebSocket that
+/// are not messages need a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
     /// A message of the protocol.
@@ -17,7 +17,7 @@ pub(crate) enum FrameKind {
     /// An agent asks for a session: the upgrade, or the preface.
     Hello,
     /// The server's answer.
-    Welcome,
+    Accepted,
 }
 
 impl FrameKind {
@@ -27,7 +27,7 @@ impl FrameKind {
             Self::Ping => 1,
             Self::Pong => 2,
             Self::Hello => 3,
-            Self::Welcome => 4,
+            Self::Accepted => 4,
         }
     }
 
@@ -37,7 +37,7 @@ impl FrameKind {
             1 => Self::Ping,
             2 => Self::Pong,
             3 => Self::Hello,
-            4 => Self::Welcome,
+            4 => Self::Accepted,
             _ => return None,
         })
     }
@@ -48,7 +48,7 @@ impl FrameKind {
     }
 }
 
-/// The types of messages that the world looks for on their way.
+/// The types of messages that the world looks for in transit.
 pub(crate) mod kind {
     pub(crate) const DATA: i64 = 1;
     pub(crate) const CONNECT: i64 = 2;
@@ -64,7 +64,7 @@ pub(crate) mod kind {
     pub(crate) const SYNC: i64 = 40;
 }
 
-/// What a message is, as far as its first numbers tell.
+/// The kind of a message, as far as its first numbers show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Label {
     pub(crate) connection: i64,
@@ -96,12 +96,12 @@ pub(crate) fn data_in(message: &[u8]) -> Option<usize> {
 
 fn read_signed(input: &[u8]) -> Option<(i64, &[u8])> {
     let mut value = 0_u64;
-    for (place, byte) in input.iter().enumerate().take(10) {
-        value |= u64::from(byte & 0x7f) << (7 * place).min(63);
+    for (site, byte) in input.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * site).min(63);
         if *byte < 0x80 {
             let magnitude = (value >> 1).cast_signed();
             let sign = -((value & 1).cast_signed());
-            return Some((magnitude ^ sign, input.get(place + 1..)?));
+            return Some((magnitude ^ sign, input.get(site + 1..)?));
         }
     }
     None

@@ -1,34 +1,33 @@
-//! How agents come to their sessions.
+//! How agents get their sessions.
 
 use watertight_core::Role;
 use watertight_core::wire::{Dialect, GoAwayCode};
 
 use super::actor::{Actor, Hostile};
-use super::endpoint::Endpoint;
 use super::frame::{FrameKind, Label};
-use super::link::Seated;
+use super::link::{Endpoint, LinkEnd};
 use super::remotedialer::Remotedialer;
 use super::tunnel::{End, Tunnel};
-use super::world::{AGENT, Process, SERVER, State, World};
+use super::world::{AGENT, CoreWorld, Process, ProcessState, SERVER};
 use crate::Situation;
 use crate::schedule::{AgentKind, HostileMessage, millis};
 
-impl<T: Tunnel> World<'_, T> {
+impl<T: Tunnel> CoreWorld<'_, T> {
     /// The processes that wait for their next try or for an answer, and have waited enough.
     pub(super) fn expire_processes(&mut self) {
-        let now = self.stage.now;
+        let now = self.context.now;
         if self.next_process.is_none_or(|next| next > now) {
             return;
         }
         for agent in 0..self.agents.len() {
-            for place in 0.. {
+            for site in 0.. {
                 let host = self.agents.get_mut(agent);
-                let Some(process) = host.and_then(|host| host.processes.get_mut(place)) else {
+                let Some(process) = host.and_then(|host| host.processes.get_mut(site)) else {
                     break;
                 };
                 match process.state {
-                    State::Waiting(at) if at <= now => self.connect(agent, place),
-                    State::Connecting(link, until) if until <= now => {
+                    ProcessState::Waiting(at) if at <= now => self.connect(agent, site),
+                    ProcessState::Connecting(link, until) if until <= now => {
                         self.leave(link);
                         self.try_again(agent, link, |reconnect| reconnect.failed(now));
                     }
@@ -42,22 +41,22 @@ impl<T: Tunnel> World<'_, T> {
 
     fn connect(&mut self, agent: usize, process: usize) {
         let number = self.add_link(agent);
-        let until = self.stage.now + millis(self.stage.schedule.knobs.timing.handshake);
+        let until = self.context.now + millis(self.context.schedule.knobs.timing.handshake);
         let host = self.agents.get_mut(agent);
         if let Some(process) = host.and_then(|host| host.processes.get_mut(process)) {
-            process.state = State::Connecting(number, until);
+            process.state = ProcessState::Connecting(number, until);
         }
         self.send_bare(number, AGENT, FrameKind::Hello);
-        let host = self.place(number, agent, AGENT).host;
-        self.stage.told(host, || format!("connects (link {number})"));
+        let host = self.site(number, agent, AGENT).host;
+        self.context.event(host, || format!("connects (link {number})"));
     }
 
     fn send_bare(&mut self, number: u32, side: usize, kind: FrameKind) {
-        let now = self.stage.now;
+        let now = self.context.now;
         let Some(agent) = self.link(number).map(|(_, link)| link.agent) else { return };
-        let way = self.way(agent, side);
+        let direction = self.direction(agent, side);
         if let Some(pipe) = self.link(number).and_then(|(_, link)| link.pipes.get_mut(side)) {
-            pipe.send(now, way, kind, Label::default(), [&[], &[]]);
+            pipe.send(now, direction, kind, Label::default(), [&[], &[]]);
         }
     }
 
@@ -81,25 +80,25 @@ impl<T: Tunnel> World<'_, T> {
                 old
             }
             Err(error) => {
-                self.stage.contradiction(|| format!("an agent is refused: {error}"));
+                self.context.contradiction(|| format!("an agent is refused: {error}"));
                 return;
             }
         };
         if let Some(old) = replaced {
             self.replace(agent, old);
         }
-        self.send_bare(number, SERVER, FrameKind::Welcome);
+        self.send_bare(number, SERVER, FrameKind::Accepted);
         let kind = self.agents.get(agent).map(|host| host.kind);
         let dialect = dialect(kind.is_some_and(AgentKind::is_base));
         let actor = self.session(SERVER, dialect);
-        self.seat(number, agent, SERVER, actor);
+        self.attach(number, agent, SERVER, actor);
     }
 
     fn replace(&mut self, agent: usize, old: u32) {
         if self.is_transferring(agent) {
-            self.stage.note(Situation::ReplacedDuringTransfer);
+            self.context.note(Situation::ReplacedDuringTransfer);
         }
-        let now = self.stage.now;
+        let now = self.context.now;
         if !self.tunnel.habits().closes_replaced {
             return;
         }
@@ -112,74 +111,77 @@ impl<T: Tunnel> World<'_, T> {
         }
     }
 
-    /// The server takes no session now: the agent's system is told.
+    /// The server takes no session now: the agent's system is notified.
     fn turn_away(&mut self, number: u32, agent: usize) {
-        let (now, way) = (self.stage.now, self.way(agent, SERVER));
+        let (now, direction) = (self.context.now, self.direction(agent, SERVER));
         if let Some((_, link)) = self.link(number) {
             let [_, pipe] = &mut link.pipes;
-            pipe.close(now, way);
-            link.seats[SERVER] = Seated::Gone;
+            pipe.close(now, direction);
+            link.ends[SERVER] = LinkEnd::Disconnected;
             self.parted = true;
         }
     }
 
     /// The server has answered.
     pub(super) fn on_welcome(&mut self, number: u32, agent: usize) {
-        let now = self.stage.now;
+        let now = self.context.now;
         let Some(host) = self.agents.get_mut(agent) else { return };
         let connecting = |process: &&mut Process| match process.state {
-            State::Connecting(link, _) => link == number,
+            ProcessState::Connecting(link, _) => link == number,
             _ => false,
         };
         let Some(process) = host.processes.iter_mut().find(connecting) else { return };
-        process.state = State::Connected(number);
+        process.state = ProcessState::Connected(number);
         process.reconnect.connected(now);
         let again = std::mem::replace(&mut host.was_connected, true);
         let kind = host.kind;
-        self.stage.seen.note_if(again, Situation::Reconnected);
+        self.context.seen.note_if(again, Situation::Reconnected);
         let actor = match kind {
             AgentKind::Watertight | AgentKind::Base => self.session(AGENT, dialect(kind.is_base())),
             AgentKind::Remotedialer => {
-                let timing = &self.stage.schedule.knobs.timing;
+                let timing = &self.context.schedule.knobs.timing;
                 Actor::Remotedialer(Box::new(Remotedialer::new(now, timing)))
             }
             AgentKind::Hostile { .. } => Actor::Hostile(Hostile::default()),
         };
-        self.seat(number, agent, AGENT, actor);
+        self.attach(number, agent, AGENT, actor);
         if matches!(kind, AgentKind::Hostile { introduces_itself: true, .. }) {
-            self.say(agent, &HostileMessage::INTRODUCTION);
+            self.send_hostile(agent, &HostileMessage::INTRODUCTION);
         }
     }
 
     fn session(&self, side: usize, dialect: Dialect) -> Actor<T::End> {
         let config = self.configs.get(side).cloned().unwrap_or_default();
         let role = if side == AGENT { Role::Connector } else { Role::Acceptor };
-        Actor::Session(Box::new(self.tunnel.end(self.stage.now, role, dialect, config)))
+        Actor::Session(Box::new(self.tunnel.end(self.context.now, role, dialect, config)))
     }
 
-    fn seat(&mut self, number: u32, agent: usize, side: usize, actor: Actor<T::End>) {
-        let books = self.books_of(agent, side).filter(|_| matches!(actor, Actor::Session(_)));
-        if let Some(books) = books.and_then(|books| self.stage.observed.hosts.get_mut(books)) {
-            books.sessions.added += 1;
+    fn attach(&mut self, number: u32, agent: usize, side: usize, actor: Actor<T::End>) {
+        let host_ledger =
+            self.host_ledger_of(agent, side).filter(|_| matches!(actor, Actor::Session(_)));
+        if let Some(host_ledger) =
+            host_ledger.and_then(|host_ledger| self.context.observed.hosts.get_mut(host_ledger))
+        {
+            host_ledger.sessions.added += 1;
         }
         if let Some((_, link)) = self.link(number)
-            && let Some(seat) = link.seats.get_mut(side)
+            && let Some(connected) = link.ends.get_mut(side)
         {
-            *seat = Seated::There(Endpoint::new(actor));
+            *connected = LinkEnd::There(Endpoint::new(actor));
         }
-        let host = self.place(number, agent, side).host;
-        self.stage.told(host, || format!("has a session (link {number})"));
+        let host = self.site(number, agent, side).host;
+        self.context.event(host, || format!("has a session (link {number})"));
     }
 
     /// The agent's process goes away from a link through which it has no session yet.
     pub(super) fn leave(&mut self, number: u32) {
-        let now = self.stage.now;
+        let now = self.context.now;
         let Some(agent) = self.link(number).map(|(_, link)| link.agent) else { return };
-        let way = self.way(agent, AGENT);
+        let direction = self.direction(agent, AGENT);
         if let Some((_, link)) = self.link(number) {
             let [pipe, _] = &mut link.pipes;
-            pipe.close(now, way);
-            link.seats[AGENT] = Seated::Gone;
+            pipe.close(now, direction);
+            link.ends[AGENT] = LinkEnd::Disconnected;
             link.shaken = true;
             self.parted = true;
         }
@@ -192,23 +194,23 @@ impl<T: Tunnel> World<'_, T> {
         number: u32,
         wait: impl FnOnce(&mut watertight_core::Reconnect) -> std::time::Duration,
     ) {
-        let now = self.stage.now;
+        let now = self.context.now;
         let Some(host) = self.agents.get_mut(agent) else { return };
         let uses = |process: &Process| match process.state {
-            State::Connected(link) | State::Connecting(link, _) => link == number,
-            State::Waiting(_) => false,
+            ProcessState::Connected(link) | ProcessState::Connecting(link, _) => link == number,
+            ProcessState::Waiting(_) => false,
         };
-        let Some(place) = host.processes.iter().position(uses) else { return };
-        let Some(process) = host.processes.get_mut(place) else { return };
+        let Some(site) = host.processes.iter().position(uses) else { return };
+        let Some(process) = host.processes.get_mut(site) else { return };
         if process.last || process.restarting {
             let starts_again = process.restarting && !process.last;
-            host.processes.remove(place);
+            host.processes.remove(site);
             if starts_again {
                 self.start_process(agent);
             }
         } else {
             let at = now + wait(&mut process.reconnect);
-            process.state = State::Waiting(at);
+            process.state = ProcessState::Waiting(at);
             self.wake_at(at);
         }
     }

@@ -5,16 +5,17 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::SplitMix64;
 use watertight_core::Instant;
 
-use super::dice::Dice;
 use super::frame::{FrameKind, Label};
-use crate::schedule::Link as Quality;
+use crate::schedule::LinkKnobs as Quality;
 
 /// The network between an agent and its server, as the faults of the schedule leave it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Path {
-    /// Whether what goes this way is lost: from the agent, from the server.
+    /// Whether messages of a direction are lost: from the agent, from the server.
     pub(super) lost: [bool; 2],
     pub(super) held: bool,
     /// The latency that a fault has set.
@@ -27,14 +28,14 @@ pub(super) struct Path {
 const ROOM: usize = 512;
 /// The most parts in which one message arrives, each at a time of its own.
 const PARTS: usize = 4;
-/// Of a slow link, what it carries in so many milliseconds arrives at once.
+/// Bytes that a slow link carries in so many milliseconds arrive at once.
 const TRICKLE: u32 = 10;
 
 /// Who asks what has moved.
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
 
-/// What has arrived is read in no more portions than about this.
+/// Arrived bytes are read in no more portions than about this.
 const CRUMBS: u64 = 64;
 
 impl Path {
@@ -44,12 +45,12 @@ impl Path {
     }
 }
 
-/// The bytes on their way from one end to the other.
+/// The bytes in transit from one end to the other.
 #[derive(Debug)]
 pub(super) struct Pipe {
     wire: BytesMut,
     segments: VecDeque<Segment>,
-    /// What has arrived and is no whole frame yet.
+    /// Arrived bytes that are no whole frame yet.
     pub(super) inbox: BytesMut,
     /// Nothing arrives before what was sent before it.
     newest: Instant,
@@ -59,11 +60,11 @@ pub(super) struct Pipe {
     full: bool,
     /// When the remote has taken bytes, for the sender and the receiver to ask once.
     moved: [Option<Instant>; 2],
-    /// Bytes were lost: the remote waits for them for ever.
+    /// Bytes were lost: the remote waits for them forever.
     lost: bool,
     end: Option<Instant>,
     ended: bool,
-    dice: Dice,
+    random: PipeRandom,
 }
 
 /// A part of a message that arrives at once.
@@ -84,7 +85,7 @@ pub(super) enum Arrival {
 }
 
 impl Pipe {
-    pub(super) fn new(now: Instant, dice: Dice) -> Self {
+    pub(super) fn new(now: Instant, random: PipeRandom) -> Self {
         Self {
             wire: BytesMut::with_capacity(ROOM),
             segments: VecDeque::with_capacity(16),
@@ -96,7 +97,7 @@ impl Pipe {
             lost: false,
             end: None,
             ended: false,
-            dice,
+            random,
         }
     }
 
@@ -119,18 +120,18 @@ impl Pipe {
         self.full
     }
 
-    /// Whether a sender that waits for room is told that there is some.
+    /// Whether a sender that waits for space is notified of it.
     pub(super) fn would_wake(&self, capacity: usize) -> bool {
         self.full && 3 * self.len() <= 2 * capacity
     }
 
-    /// When the remote has taken bytes while more of them wait, if it has since this was asked last:
-    /// what the sender's kernel knows by acknowledgements.
+    /// When the remote has taken bytes while more of them wait, if it has since the last call: the sender's
+    /// kernel knows it by acknowledgements.
     pub(super) fn has_taken(&mut self) -> Option<Instant> {
         self.moved[SENDER].take().filter(|_| self.len() > 0)
     }
 
-    /// When bytes have arrived, if some have since this was asked last.
+    /// When bytes have arrived, if some have since the last call.
     pub(super) fn has_delivered(&mut self) -> Option<Instant> {
         self.moved[RECEIVER].take()
     }
@@ -150,7 +151,7 @@ impl Pipe {
         self.lost
     }
 
-    /// Whether nothing about a connection is on its way.
+    /// Whether nothing about a connection is in transit.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way().all(|label| label.connection == 0)
     }
@@ -159,12 +160,12 @@ impl Pipe {
     pub(super) fn send(
         &mut self,
         now: Instant,
-        way: Way<'_>,
+        direction: PipeDirection<'_>,
         kind: FrameKind,
         label: Label,
         parts: [&[u8]; 2],
     ) {
-        if !self.takes(way.lost) {
+        if !self.takes(direction.lost) {
             return;
         }
         let payload = parts.iter().map(|part| part.len()).sum();
@@ -172,14 +173,14 @@ impl Pipe {
         self.wire.extend_from_slice(&FrameKind::prefix(payload));
         self.wire.extend_from_slice(&[kind.to_byte()]);
         parts.iter().for_each(|part| self.wire.extend_from_slice(part));
-        self.schedule_arrival(now, way, label, self.wire.len() - before);
+        self.schedule_arrival(now, direction, label, self.wire.len() - before);
     }
 
     /// Sends bytes that are no frame.
-    pub(super) fn send_raw(&mut self, now: Instant, way: Way<'_>, bytes: &[u8]) {
-        if self.takes(way.lost) {
+    pub(super) fn send_raw(&mut self, now: Instant, direction: PipeDirection<'_>, bytes: &[u8]) {
+        if self.takes(direction.lost) {
             self.wire.extend_from_slice(bytes);
-            self.schedule_arrival(now, way, Label::default(), bytes.len());
+            self.schedule_arrival(now, direction, Label::default(), bytes.len());
         }
     }
 
@@ -188,41 +189,47 @@ impl Pipe {
         !self.lost && self.is_open()
     }
 
-    fn schedule_arrival(&mut self, now: Instant, way: Way<'_>, label: Label, bytes: usize) {
+    fn schedule_arrival(
+        &mut self,
+        now: Instant,
+        direction: PipeDirection<'_>,
+        label: Label,
+        bytes: usize,
+    ) {
         let mut rest = bytes;
-        let part = way.part(bytes);
+        let part = direction.part(bytes);
         while rest > 0 {
             let bytes = rest.min(part);
-            self.drained = self.drained.max(now) + way.takes(bytes);
-            let at = self.arrival(self.drained, way);
+            self.drained = self.drained.max(now) + direction.takes(bytes);
+            let at = self.arrival(self.drained, direction);
             self.segments.push_back(Segment { at, bytes, label });
             rest -= bytes;
         }
     }
 
-    fn arrival(&mut self, now: Instant, way: Way<'_>) -> Instant {
-        let (least, most) = way.latency;
-        let micros = self.dice.between(u64::from(least) * 1000, u64::from(most) * 1000);
+    fn arrival(&mut self, now: Instant, direction: PipeDirection<'_>) -> Instant {
+        let (least, most) = direction.latency;
+        let micros = self.random.between(u64::from(least) * 1000, u64::from(most) * 1000);
         self.newest = self.newest.max(now + Duration::from_micros(micros));
         self.newest
     }
 
     /// The sender closes: the remote learns it after what was sent.
-    pub(super) fn close(&mut self, now: Instant, way: Way<'_>) {
-        if self.takes(way.lost) {
-            self.end = Some(self.arrival(self.drained.max(now), way));
+    pub(super) fn close(&mut self, now: Instant, direction: PipeDirection<'_>) {
+        if self.takes(direction.lost) {
+            self.end = Some(self.arrival(self.drained.max(now), direction));
         }
         self.end.get_or_insert(now);
     }
 
-    /// The link breaks: some of what is on its way still arrives, to any byte. Whether the
-    /// break comes inside of a message.
-    pub(super) fn cut(&mut self, now: Instant, way: Way<'_>) -> bool {
-        let kept = self.dice.between(0, self.wire.len() as u64);
+    /// The link breaks: a part of the bytes in transit still arrives, to any byte. Returns whether the break
+    /// is inside of a message.
+    pub(super) fn cut(&mut self, now: Instant, direction: PipeDirection<'_>) -> bool {
+        let kept = self.random.between(0, self.wire.len() as u64);
         let kept = usize::try_from(kept).unwrap_or(0);
         let inside = self.truncate(kept);
         self.lost = false;
-        let at = self.arrival(now, way);
+        let at = self.arrival(now, direction);
         self.end = Some(self.end.map_or(at, |end| end.min(at)));
         inside
     }
@@ -262,7 +269,7 @@ impl Pipe {
             return Arrival::End;
         }
         // Much that has arrived is not taken in crumbs: that would show nothing more and take longer.
-        let most = self.dice.between(1, portion as u64).max(self.wire.len() as u64 / CRUMBS);
+        let most = self.random.between(1, portion as u64).max(self.wire.len() as u64 / CRUMBS);
         let taken = self.take_segments(now, usize::try_from(most).unwrap_or(1));
         if let Some(bytes) = self.wire.get(..taken) {
             self.inbox.extend_from_slice(bytes);
@@ -294,22 +301,22 @@ impl Pipe {
         self.ended = true;
     }
 
-    /// Keeps no more memory than what is on its way takes.
+    /// Keeps no more memory than the bytes in transit take.
     pub(super) fn compact(&mut self) {
         self.wire = BytesMut::from(&self.wire[..]);
         self.inbox = BytesMut::from(&self.inbox[..]);
         self.segments.shrink_to_fit();
     }
 
-    /// The messages that are on their way.
+    /// The messages in transit.
     pub(super) fn under_way(&self) -> impl Iterator<Item = Label> + '_ {
         self.segments.iter().map(|segment| segment.label)
     }
 }
 
-/// What one way of a link is like now.
+/// The state of one direction of a link.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way<'a> {
+pub(super) struct PipeDirection<'a> {
     quality: &'a Quality,
     latency: (u32, u32),
     lost: bool,
@@ -317,7 +324,7 @@ pub(super) struct Way<'a> {
     rate: Option<NonZeroU32>,
 }
 
-impl<'a> Way<'a> {
+impl<'a> PipeDirection<'a> {
     pub(super) fn new(quality: &'a Quality, path: &Path, from: usize) -> Self {
         let latency =
             path.latency.map_or((quality.min_latency, quality.max_latency), |fixed| (fixed, fixed));
@@ -336,5 +343,21 @@ impl<'a> Way<'a> {
     fn takes(self, bytes: usize) -> Duration {
         let micros = |rate: NonZeroU32| bytes as u64 * 1000 / u64::from(rate.get());
         Duration::from_micros(self.rate.map_or(0, micros))
+    }
+}
+
+/// A stream of random numbers of one actor, which no other one reshuffles.
+#[derive(Clone, Debug)]
+pub(super) struct PipeRandom(SplitMix64);
+
+impl PipeRandom {
+    /// The stream of the actor with this number.
+    pub(super) fn new(seed: u64, actor: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed ^ actor.wrapping_mul(0xd134_2543_de82_ef95)))
+    }
+
+    /// A number from `least` to `most`.
+    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+        if least >= most { least } else { self.0.random_range(least..=most) }
     }
 }

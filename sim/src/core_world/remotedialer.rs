@@ -9,17 +9,17 @@ use watertight_core::session::{ReadError, WriteError};
 use watertight_core::wire::{Body, DecodeLimits, Dialect, EOF, Encoded, Message};
 use watertight_core::{ConnectionId, Instant, Transmit};
 
-use super::actor::{Retired, Told};
 use super::frame::connection;
+use super::tunnel::{ActorEvent, Retired};
 use crate::schedule::{Timing, millis};
 
-/// Unread bytes above which it says Pause.
+/// Unread bytes above which it sends Pause.
 const FULL: usize = 2 << 20;
-/// Unread bytes below which it says Resume.
+/// Unread bytes below which it sends Resume.
 const LOW: usize = FULL / 8;
 /// What its socket holds before its writers wait for that.
 const SOCKET: usize = 64 << 10;
-/// What it says of a connection that was closed without an error.
+/// The error text of a connection that was closed without an error.
 const CLOSED: &str = EOF;
 
 /// One session of such an agent.
@@ -30,11 +30,11 @@ pub(super) struct Remotedialer {
     next_id: i64,
     outbox: VecDeque<Encoded>,
     outbox_bytes: usize,
-    told: VecDeque<Told>,
+    event: VecDeque<ActorEvent>,
     ping: bool,
     next_ping: Instant,
     next_list: Instant,
-    heard: Instant,
+    received: Instant,
     ended: bool,
 }
 
@@ -60,7 +60,7 @@ struct Connection {
     unread_bytes: usize,
     /// When the dial of its target is given up, while it is in flight.
     dialling: Option<Instant>,
-    /// It is out of the session's map, and what the remote said of that.
+    /// It is out of the session's map, with the error text of the remote.
     removed: Option<String>,
 }
 
@@ -78,18 +78,18 @@ impl Remotedialer {
             next_id: 0,
             outbox: VecDeque::new(),
             outbox_bytes: 0,
-            told: VecDeque::new(),
+            event: VecDeque::new(),
             ping: false,
             next_ping: now,
             next_list: now + timing.list,
-            heard: now,
+            received: now,
             ended: false,
         }
     }
 
     /// `Session.serveMessage`
     pub(super) fn handle_message(&mut self, now: Instant, message: Bytes) {
-        self.heard = now;
+        self.received = now;
         let limits = DecodeLimits::default();
         let Ok(message) = Message::decode(message, Dialect::Base, &limits) else { return };
         let id = message.connection;
@@ -106,7 +106,7 @@ impl Remotedialer {
     fn on_connect(&mut self, now: Instant, id: ConnectionId, target: String) {
         let dialling = Some(now + self.timing.dial);
         self.connections.insert(id, Connection { dialling, ..Connection::default() });
-        self.told.push_back(Told::Incoming { id, target });
+        self.event.push_back(ActorEvent::Incoming { id, target });
     }
 
     /// `readBuffer.Offer`
@@ -121,14 +121,14 @@ impl Remotedialer {
         let full = connection.unread_bytes > FULL && !connection.paused;
         connection.paused |= full;
         if wakes {
-            self.told.push_back(Told::Readable(id));
+            self.event.push_back(ActorEvent::Readable(id));
         }
         if full {
             self.send(id, &Body::Pause);
         }
     }
 
-    /// `connection.tunnelClose`: it says the same once more.
+    /// `connection.tunnelClose`: it sends the same once more.
     fn on_error(&mut self, id: ConnectionId, text: String) {
         if self.live(id).is_some() {
             self.send(id, &Body::Error { text: text.clone() });
@@ -140,19 +140,19 @@ impl Remotedialer {
         let Some(connection) = self.live(id) else { return };
         connection.paused = false;
         if std::mem::take(&mut connection.asleep) {
-            self.told.push_back(Told::Writable(id));
+            self.event.push_back(ActorEvent::Writable(id));
         }
     }
 
-    /// What was received stays readable; what is left of it ends with the words.
+    /// Received bytes stay readable; the error follows them.
     fn remove(&mut self, id: ConnectionId, text: String) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.removed = Some(text);
         if connection.dialling.take().is_some() {
-            // The target is never reached, and nobody will read what was sent to it.
+            // The target is never reached, and the bytes that were sent to it are never read.
             (connection.unread, connection.unread_bytes) = (VecDeque::new(), 0);
         }
-        self.told.push_back(Told::Ended(id));
+        self.event.push_back(ActorEvent::Ended(id));
         self.retire_if_read(id);
     }
 
@@ -164,7 +164,7 @@ impl Remotedialer {
         };
         let end = Retired { cause: None, complete: text == EOF, why: "closed by the remote" };
         self.connections.remove(&id);
-        self.told.push_back(Told::Retired(id, end));
+        self.event.push_back(ActorEvent::Retired(id, end));
     }
 
     /// The application or the target ends it: `connection.Close`.
@@ -174,7 +174,7 @@ impl Remotedialer {
         }
         if self.connections.remove(&id).is_some() {
             let end = Retired { cause: None, complete: false, why: "closed" };
-            self.told.push_back(Told::Retired(id, end));
+            self.event.push_back(ActorEvent::Retired(id, end));
         }
     }
 
@@ -183,7 +183,7 @@ impl Remotedialer {
         let id = connection(self.next_id);
         self.connections.insert(id, Connection::default());
         self.send(id, &Body::Connect { deadline: 15_000, target: target.into() });
-        self.told.push_back(Told::Opened(id));
+        self.event.push_back(ActorEvent::Opened(id));
         id
     }
 
@@ -231,7 +231,7 @@ impl Remotedialer {
             connection.unread.pop_front();
         }
         connection.unread_bytes -= bytes.len();
-        // `backPressure.Resume` tells the remote and wakes nobody here.
+        // `backPressure.Resume` notifies the remote and wakes no writer here.
         let resumes = connection.unread_bytes < LOW && connection.paused;
         if resumes && connection.removed.is_none() {
             connection.paused = false;
@@ -254,8 +254,8 @@ impl Remotedialer {
         self.close(id, CLOSED);
     }
 
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+    pub(super) fn received(&mut self, now: Instant) {
+        self.received = now;
     }
 
     pub(super) fn end(&mut self) {
@@ -268,17 +268,17 @@ impl Remotedialer {
         for id in ids {
             self.connections.remove(&id);
             let end = Retired { cause: None, complete: false, why: "the session ended" };
-            self.told.push_back(Told::Retired(id, end));
+            self.event.push_back(ActorEvent::Retired(id, end));
         }
-        self.told.push_back(Told::Closed(None));
+        self.event.push_back(ActorEvent::Closed(None));
     }
 
     pub(super) const fn has_ended(&self) -> bool {
         self.ended
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Told> {
-        self.told.pop_front()
+    pub(super) fn poll_event(&mut self) -> Option<ActorEvent> {
+        self.event.pop_front()
     }
 
     pub(super) fn has_transmit(&self) -> bool {
@@ -303,7 +303,7 @@ impl Remotedialer {
     fn wake_writers(&mut self) {
         for (id, connection) in &mut self.connections {
             if std::mem::take(&mut connection.waits) {
-                self.told.push_back(Told::Writable(*id));
+                self.event.push_back(ActorEvent::Writable(*id));
             }
         }
     }
@@ -313,7 +313,7 @@ impl Remotedialer {
             return None;
         }
         let dials = self.connections.values().filter_map(|connection| connection.dialling);
-        let own = [self.next_ping, self.next_list, self.heard + self.timing.silence];
+        let own = [self.next_ping, self.next_list, self.received + self.timing.silence];
         own.into_iter().chain(dials).min()
     }
 
@@ -332,7 +332,7 @@ impl Remotedialer {
             self.send(ConnectionId::SESSION, &Body::SyncConnections { ids });
         }
         self.give_up_dials(now);
-        if self.heard + self.timing.silence <= now {
+        if self.received + self.timing.silence <= now {
             self.end();
         }
     }

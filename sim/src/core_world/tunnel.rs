@@ -1,4 +1,4 @@
-//! What the world drives: the software under test, behind the few calls that it uses.
+//! The software under test, behind the few calls that the world uses.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 use watertight_core::session::{InvalidState, OpenError, ReadError, WriteError};
 use watertight_core::wire::{Dialect, GoAwayCode, ResetCode};
 use watertight_core::{
-    ConnectionId, Event, Instant, Ledger, Role, Session, SessionConfig, SessionEnd, Transmit,
+    Cause, ConnectionId, Event, Instant, Ledger, Role, Session, SessionConfig, SessionEnd, Transmit,
 };
 
 /// Both ends of a tunnel, and the habits of the hosts around them.
 ///
-/// The right one has sessions of the core and the habits that their documentation asks for; a
-/// specimen has one of them wrong.
+/// The right one has sessions of the core and the habits that their documentation asks for; a seeded bug has
+/// one of them wrong.
 pub(crate) trait Tunnel {
     /// Its sessions.
     type End: End;
@@ -39,6 +39,33 @@ pub(crate) struct Habits {
     pub(crate) removes_ended: bool,
 }
 
+/// An event that an end reports to its host and its applications.
+#[derive(Clone, Debug)]
+pub(super) enum ActorEvent {
+    Incoming {
+        id: ConnectionId,
+        target: String,
+    },
+    Opened(ConnectionId),
+    Readable(ConnectionId),
+    Writable(ConnectionId),
+    Ended(ConnectionId),
+    Retired(ConnectionId, Retired),
+    Route,
+    GoingAway,
+    /// `None` where the end is no session of the tunnel.
+    Closed(Option<SessionEnd>),
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retired {
+    /// `None` where the end is no session of the tunnel.
+    pub(super) cause: Option<Cause>,
+    pub(super) complete: bool,
+    pub(super) why: &'static str,
+}
+
 impl Habits {
     /// As they ought to be.
     pub(crate) const RIGHT: Self = Self {
@@ -63,8 +90,8 @@ impl Tunnel for Right {
 
 macro_rules! end {
     ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)+) => {
-        /// One end of a tunnel: what the world asks of a [`Session`], under the same names. A broken
-        /// one says which session it wraps and what it does otherwise.
+        /// One end of a tunnel: the calls of a [`Session`] that the world uses, under the same names. A
+        /// broken one names the session that it wraps and its difference.
         pub(crate) trait End {
             /// The session behind it.
             fn session(&self) -> &Session;

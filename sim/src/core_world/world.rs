@@ -3,16 +3,13 @@
 use watertight_core::registry::{Registry, RegistryLimits, SessionKey};
 use watertight_core::{Instant, Ledger, Reconnect, ReconnectConfig, SessionConfig};
 
-use super::books::heap_of_link;
-use super::dice::Dice;
-use super::endpoint::Endpoint;
-use super::link::{Link, Seated, earlier};
-use super::pipe::{Path, Pipe, Way};
-use super::stage::{Place, Stage};
+use super::context::{Context, Site};
+use super::link::{Endpoint, Link, LinkEnd, earlier};
+use super::pipe::{Path, Pipe, PipeDirection, PipeRandom};
 use super::tunnel::Tunnel;
 use crate::schedule::{Agent, AgentKind, Host, millis};
-use crate::situation::Seen;
-use crate::{Bounds, HostBooks, Observed, Schedule, Trace, Violation};
+use crate::situation::Situations;
+use crate::{Bounds, HostLedger, Observed, Schedule, Trace, Violation};
 
 /// The agent's end of a link.
 pub(super) const AGENT: usize = 0;
@@ -20,9 +17,9 @@ pub(super) const AGENT: usize = 0;
 pub(super) const SERVER: usize = 1;
 
 /// Everybody and everything.
-pub(super) struct World<'a, T: Tunnel> {
+pub(super) struct CoreWorld<'a, T: Tunnel> {
     pub(super) tunnel: &'a T,
-    pub(super) stage: Stage<'a>,
+    pub(super) context: Context<'a>,
     pub(super) configs: [SessionConfig; 2],
     pub(super) servers: Vec<Server>,
     pub(super) agents: Vec<AgentHost>,
@@ -30,17 +27,15 @@ pub(super) struct World<'a, T: Tunnel> {
     pub(super) next_link: u32,
     /// The most links that there were at once.
     pub(super) most_links: usize,
-    /// The heap that the two sessions of a link may take.
-    pub(super) heap_of_link: u64,
-    /// The books of sessions that are gone, by the place of their host's books.
+    /// The ledgers of sessions that have ended, by the index of their host's ledger.
     pub(super) past: Vec<Ledger>,
     /// No process does anything by itself before.
     pub(super) next_process: Option<Instant>,
     /// Steps performed.
     pub(super) steps: usize,
-    /// Moments lived through, of which some are looked at closely.
+    /// Moments that have passed, of which some are checked closely.
     pub(super) moments: u64,
-    /// Whether somebody has left a link since the links were swept.
+    /// Whether an end has left a link since the links were swept.
     pub(super) parted: bool,
     /// How much has happened without time passing.
     pub(super) standstill: (Instant, u32),
@@ -54,7 +49,7 @@ pub(super) struct Server {
     pub(super) stopping: bool,
     pub(super) registry: Registry,
     pub(super) sessions: Vec<(SessionKey, u32)>,
-    pub(super) books: usize,
+    pub(super) host_ledger: usize,
 }
 
 /// An agent's host.
@@ -67,13 +62,13 @@ pub(super) struct AgentHost {
     pub(super) processes: Vec<Process>,
     pub(super) started: u64,
     pub(super) was_connected: bool,
-    pub(super) books: Option<usize>,
+    pub(super) host_ledger: Option<usize>,
 }
 
 /// An agent's process.
 #[derive(Debug)]
 pub(super) struct Process {
-    pub(super) state: State,
+    pub(super) state: ProcessState,
     pub(super) reconnect: Reconnect,
     /// It stops for good when its session is over.
     pub(super) last: bool,
@@ -83,7 +78,7 @@ pub(super) struct Process {
 
 /// How far an agent's process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ProcessState {
     /// It connects then.
     Waiting(Instant),
     /// It waits for an answer through this link until then.
@@ -96,21 +91,21 @@ impl Process {
     /// When it does something by itself.
     pub(super) const fn next(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting(at) | State::Connecting(_, at) => Some(at),
-            State::Connected(_) => None,
+            ProcessState::Waiting(at) | ProcessState::Connecting(_, at) => Some(at),
+            ProcessState::Connected(_) => None,
         }
     }
 }
 
-impl<'a, T: Tunnel> World<'a, T> {
+impl<'a, T: Tunnel> CoreWorld<'a, T> {
     pub(super) fn new(tunnel: &'a T, schedule: &'a Schedule, trace: &'a Trace) -> Self {
-        let stage = Stage {
+        let context = Context {
             schedule,
             trace,
             now: Instant::EPOCH,
             streams: Vec::new(),
             observed: Observed::default(),
-            seen: Seen::default(),
+            seen: Situations::default(),
             late: Vec::new(),
             closing: false,
             progress: 0,
@@ -120,13 +115,12 @@ impl<'a, T: Tunnel> World<'a, T> {
             [knobs.agent.session(&knobs.timing.of_agents()), knobs.server.session(&knobs.timing)];
         let mut world = Self {
             tunnel,
-            stage,
+            context,
             servers: Vec::new(),
             agents: Vec::new(),
             links: Vec::new(),
             next_link: 0,
             most_links: 0,
-            heap_of_link: heap_of_link(&configs),
             configs,
             past: Vec::new(),
             next_process: None,
@@ -146,43 +140,43 @@ impl<'a, T: Tunnel> World<'a, T> {
     }
 
     fn add_server(&mut self, number: u8) {
-        let books = self.open_books(Host::Server(number));
+        let host_ledger = self.open_ledger(Host::Server(number));
         self.servers.push(Server {
             up: true,
             stopping: false,
             registry: Registry::new(RegistryLimits::default()),
             sessions: Vec::new(),
-            books,
+            host_ledger,
         });
     }
 
     fn add_agent(&mut self, number: usize, agent: &Agent) {
         let host = agent_host(number);
-        let keeps_books = matches!(agent.kind, AgentKind::Watertight | AgentKind::Base);
-        let books = keeps_books.then(|| self.open_books(host));
+        let keeps_ledger = matches!(agent.kind, AgentKind::Watertight | AgentKind::Base);
+        let host_ledger = keeps_ledger.then(|| self.open_ledger(host));
         self.agents.push(AgentHost {
             key: host.to_string(),
             kind: agent.kind,
             server: usize::from(agent.home),
-            path: Path { crawls: keeps_books, ..Path::default() },
+            path: Path { crawls: keeps_ledger, ..Path::default() },
             processes: Vec::new(),
             started: 0,
             was_connected: false,
-            books,
+            host_ledger,
         });
         self.start_process(number);
     }
 
-    fn open_books(&mut self, host: Host) -> usize {
+    fn open_ledger(&mut self, host: Host) -> usize {
         self.past.push(Ledger::default());
-        self.stage.observed.hosts.push(HostBooks::new(host, Bounds::default()));
+        self.context.observed.hosts.push(HostLedger::new(host, Bounds::default()));
         self.past.len() - 1
     }
 
     /// A process of the agent starts and connects at once.
     pub(super) fn start_process(&mut self, agent: usize) {
-        let seed = self.stage.schedule.seed;
-        let longest = millis(self.stage.schedule.knobs.timing.reconnect);
+        let seed = self.context.schedule.seed;
+        let longest = millis(self.context.schedule.knobs.timing.reconnect);
         let config = ReconnectConfig {
             initial: longest / 4,
             spread: longest / 4,
@@ -190,12 +184,12 @@ impl<'a, T: Tunnel> World<'a, T> {
             multiplier: 2,
             stable_after: longest,
         };
-        let now = self.stage.now;
+        let now = self.context.now;
         let Some(host) = self.agents.get_mut(agent) else { return };
         host.started += 1;
         let stream = (agent as u64) << 32 | host.started;
         host.processes.push(Process {
-            state: State::Waiting(now),
+            state: ProcessState::Waiting(now),
             reconnect: Reconnect::new(config, seed ^ stream),
             last: false,
             restarting: false,
@@ -212,60 +206,65 @@ impl<'a, T: Tunnel> World<'a, T> {
     pub(super) fn add_link(&mut self, agent: usize) -> u32 {
         let number = self.next_link;
         self.next_link += 1;
-        let (now, seed) = (self.stage.now, self.stage.schedule.seed);
-        let pipe = |side: u64| Pipe::new(now, Dice::new(seed, 2 * u64::from(number) + side + 1));
-        let seats = [Seated::Before, Seated::Before];
+        let (now, seed) = (self.context.now, self.context.schedule.seed);
+        let pipe =
+            |side: u64| Pipe::new(now, PipeRandom::new(seed, 2 * u64::from(number) + side + 1));
+        let ends = [LinkEnd::Before, LinkEnd::Before];
         let pipes = [pipe(0), pipe(1)];
         let shaken = self.agents.get(agent).is_some_and(|host| host.path.is_faulty());
-        self.links.push(Link { number, agent, seats, pipes, shaken, next: None, due: true });
+        self.links.push(Link { number, agent, ends, pipes, shaken, next: None, due: true });
         self.most_links = self.most_links.max(self.links.len());
         number
     }
 
     pub(super) fn link(&mut self, number: u32) -> Option<(usize, &mut Link<T::End>)> {
         let found = self.links.iter_mut().enumerate().find(|(_, link)| link.number == number);
-        // Whoever asks for it changes it.
-        found.map(|(place, link)| {
+        // The caller changes it.
+        found.map(|(site, link)| {
             link.due = true;
-            (place, link)
+            (site, link)
         })
     }
 
-    /// The end of a link where somebody sits.
+    /// The end of a link, if it has a session.
     pub(super) fn end(&mut self, link: u32, side: usize) -> Option<&mut Endpoint<T::End>> {
-        self.link(link)?.1.seats.get_mut(side)?.there()
+        self.link(link)?.1.ends.get_mut(side)?.there()
     }
 
-    /// What a way of an agent's network is like now.
-    pub(super) fn way(&self, agent: usize, from: usize) -> Way<'a> {
+    /// The state of a direction of an agent's network.
+    pub(super) fn direction(&self, agent: usize, from: usize) -> PipeDirection<'a> {
         let path = self.agents.get(agent).map(|host| host.path).unwrap_or_default();
-        Way::new(&self.stage.schedule.knobs.link, &path, from)
+        PipeDirection::new(&self.context.schedule.knobs.link, &path, from)
     }
 
-    pub(super) fn place(&self, link: u32, agent: usize, side: usize) -> Place {
+    pub(super) fn site(&self, link: u32, agent: usize, side: usize) -> Site {
         let host = self.agents.get(agent);
         let honest = host.is_some_and(|host| host.kind.is_honest());
         let server = host.map_or(0, |host| host.server);
         let host = if side == AGENT { agent_host(agent) } else { server_host(server) };
-        Place { link, side, agent, host, honest, calm: false }
+        Site { link, side, agent, host, honest, calm: false }
     }
 
     /// The link through which an agent has a session, the newest of its processes first.
     pub(super) fn connected(&self, agent: usize) -> Option<u32> {
         let processes = &self.agents.get(agent)?.processes;
         processes.iter().rev().find_map(|process| match process.state {
-            State::Connected(link) => Some(link),
+            ProcessState::Connected(link) => Some(link),
             _ => None,
         })
     }
 
-    pub(super) fn books_of(&self, agent: usize, side: usize) -> Option<usize> {
+    pub(super) fn host_ledger_of(&self, agent: usize, side: usize) -> Option<usize> {
         let host = self.agents.get(agent)?;
-        if side == AGENT { host.books } else { Some(self.servers.get(host.server)?.books) }
+        if side == AGENT {
+            host.host_ledger
+        } else {
+            Some(self.servers.get(host.server)?.host_ledger)
+        }
     }
 }
 
-/// The host of an agent, by its place in the cast.
+/// The host of an agent, by its index in the cast.
 pub(super) fn agent_host(agent: usize) -> Host {
     Host::Agent(u8::try_from(agent).unwrap_or(u8::MAX))
 }

@@ -1,33 +1,31 @@
 //! The faults of this simulation for programs of your own.
 //!
-//! A program around `watertight` has its own ways to hang, to leak and to lose. Here it runs on simulated
-//! hosts whose links are cut, held, partitioned and slowed down and whose processes die and come back,
-//! as a [`Schedule`] says. Then everything is healed, and the program has to work.
+//! A program around `watertight` can hang, leak and lose on its own. Here it runs on simulated hosts whose
+//! links are cut, held, partitioned and slowed down and whose processes die and come back, as a [`Schedule`]
+//! requires. Then everything is healed, and the program has to work.
 //!
-//! Describe it as a [`Program`]: the software of each host, which gets a [`Host`] to reach the others
-//! by, listen, and find out how far the run is. [`Program::explore`] runs it under the faults of many
+//! Describe it as a [`Program`]: the software of each host, which gets a [`SimulatedHost`] to reach the
+//! others, listen, and find out how far the run is. [`Program::explore`] runs it under the faults of many
 //! seeds, and returns the first failure with the schedule that shows it; [`Program::run`] replays that.
 //!
-//! What is a failure:
+//! Failures are:
 //!
-//! - software that returns an error, panics, or does not return in time once it is told to end,
+//! - software that returns an error, panics, or does not return in time after the signal to end,
 //! - a task of the runtime that outlives the software of its host, a socket that it leaves open,
 //! - heap that was taken and never given back,
 //! - a line that `watertight` logs as an error.
 //!
-//! For two runs of a schedule to be the same, software must take its dice from [`Host::seed`]
-//! ([`AgentBuilder::seed`](watertight::AgentBuilder::seed)), its time from tokio, and its sockets from its
-//! [`Host`]; and build its servers and agents with `unmasked()`, since WebSocket masks have no seed: that
-//! takes the feature `simulation` of `watertight`.
-//! What runs on a host that crashes is dropped in no particular order.
+//! For two runs of a schedule to be the same, software must take its random numbers from
+//! [`SimulatedHost::seed`] ([`AgentBuilder::seed`](watertight::AgentBuilder::seed)), its time from tokio, and
+//! its sockets from its [`SimulatedHost`]; and build its servers and agents with `unmasked()`, since
+//! WebSocket masks have no seed: that takes the feature `simulation` of `watertight`. The tasks on a host
+//! that crashes are dropped in no particular order.
 //!
 //! The example `embedder` is a key-value service that is reached through a tunnel.
 
-mod fault;
 mod host;
-mod link;
 mod play;
-mod stage;
+mod shared;
 
 use std::fmt;
 use std::future::Future;
@@ -36,8 +34,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use host::{Host, Listener};
-pub use link::Socket;
+pub use host::Socket;
+pub use host::{Listener, SimulatedHost};
 
 use crate::{Invariant, Outcome, Schedule, Trace, Violation, World};
 
@@ -58,7 +56,7 @@ pub struct Program {
 struct Part {
     name: String,
     role: Role,
-    software: Rc<dyn Fn(Host) -> Running>,
+    software: Rc<dyn Fn(SimulatedHost) -> Running>,
 }
 
 /// When software is to end.
@@ -66,7 +64,7 @@ struct Part {
 enum Role {
     /// By itself, once everything is healed and it has seen that all works.
     Client,
-    /// When it is told that every client has ended.
+    /// At the signal that every client has ended.
     Service,
 }
 
@@ -88,24 +86,24 @@ impl Program {
         Self { parts: Vec::new(), patience: Duration::from_secs(30) }
     }
 
-    /// A host whose software ends by itself, at the earliest when [`Host::healed`] says that nothing is
-    /// broken any more: by then it can check that everything works. It starts again after a crash.
+    /// A host whose software ends by itself, at the earliest when [`SimulatedHost::healed`] resolves, since
+    /// nothing is broken any more: by then it can check that everything works. It starts again after a crash.
     /// Schedules break the first one as their server.
     #[must_use]
     pub fn client<F, A>(self, name: &str, software: F) -> Self
     where
-        F: Fn(Host) -> A + 'static,
+        F: Fn(SimulatedHost) -> A + 'static,
         A: Future<Output = Result> + 'static,
     {
         self.host(name, Role::Client, software)
     }
 
-    /// A host whose software ends when [`Host::stopped`] tells it to: after every client. It starts
+    /// A host whose software ends when [`SimulatedHost::stopped`] resolves: after every client. It starts
     /// again after a crash. Schedules break them as their agents, in the order in which they are given.
     #[must_use]
     pub fn service<F, A>(self, name: &str, software: F) -> Self
     where
-        F: Fn(Host) -> A + 'static,
+        F: Fn(SimulatedHost) -> A + 'static,
         A: Future<Output = Result> + 'static,
     {
         self.host(name, Role::Service, software)
@@ -119,8 +117,8 @@ impl Program {
         self
     }
 
-    /// Runs the program under the faults of a schedule. With `trace` on, also what the hosts
-    /// [note](Host::note), what `watertight` logs and what the network carries is told.
+    /// Runs the program under the faults of a schedule. With `trace` on, the trace also has the
+    /// [notes](SimulatedHost::note) of the hosts, the log of `watertight` and the messages of the network.
     #[must_use]
     pub fn run(&self, schedule: &Schedule, trace: &Trace) -> Outcome {
         let outcome = play::play(self, schedule, trace);
@@ -128,7 +126,7 @@ impl Program {
         if !outcome.violation.as_ref().is_some_and(leaks) {
             return outcome;
         }
-        // What is made once for a thread and kept looks like a leak the first time.
+        // A value that is made once for a thread and kept looks like a leak the first time.
         drop(trace.take());
         play::play(self, schedule, trace)
     }
@@ -150,7 +148,7 @@ impl Program {
 
     fn host<F, A>(mut self, name: &str, role: Role, software: F) -> Self
     where
-        F: Fn(Host) -> A + 'static,
+        F: Fn(SimulatedHost) -> A + 'static,
         A: Future<Output = Result> + 'static,
     {
         let software = Rc::new(move |host| -> Running { Box::pin(software(host)) });

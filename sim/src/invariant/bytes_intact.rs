@@ -24,8 +24,8 @@ fn check_stream(record: &StreamRecord) -> Result<(), String> {
         .map_err(|what| format!("{} from its target: {what}", record.stream))
 }
 
-/// What was read is a prefix of what was written (the bytes themselves are compared as they are
-/// read), and all of it where the end was clean.
+/// The bytes read are a prefix of the bytes written (the bytes themselves are compared as they are read), and
+/// all of them where the end was clean.
 fn check_way(from: &StreamEnd, to: &StreamEnd) -> Result<(), String> {
     if to.read > from.written {
         return Err(format!("{} bytes read, {} written", to.read, from.written));
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn where_no_target_was_reached_nothing_can_be_read() {
         let waits = stream(|record| record.near = end(10, 0, true, false));
-        assert_eq!(check(When::Over, &waits), Ok(()));
+        assert_eq!(check(When::Ended, &waits), Ok(()));
         let reads = stream(|record| record.near = end(10, 1, true, false));
-        assert!(check(When::Over, &reads).is_err());
+        assert!(check(When::Ended, &reads).is_err());
     }
 
     #[test]

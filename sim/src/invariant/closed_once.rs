@@ -4,8 +4,8 @@ use super::{When, each_host};
 use crate::observed::Observed;
 
 pub(super) fn check(_: When, observed: &Observed) -> Result<(), String> {
-    each_host(observed, |books| {
-        let (removed, reported) = (books.sessions.removed, books.closes_reported);
+    each_host(observed, |ledger| {
+        let (removed, reported) = (ledger.sessions.removed, ledger.closes_reported);
         if removed == reported {
             return Ok(());
         }
@@ -21,9 +21,9 @@ mod tests {
     #[test]
     fn an_end_is_reported_neither_never_nor_twice() {
         let reports = |count| {
-            host(|books| {
-                books.sessions = tally(3, 2, 1);
-                books.closes_reported = count;
+            host(|ledger| {
+                ledger.sessions = tally(3, 2, 1);
+                ledger.closes_reported = count;
             })
         };
         for when in ALWAYS {

@@ -9,16 +9,18 @@ pub(super) fn check(_: When, observed: &Observed) -> Result<(), String> {
 
 fn check_stream(record: &StreamRecord) -> Result<(), String> {
     let ends = [("from", Some(&record.near)), ("to", record.far.as_ref())];
-    for (way, end) in ends {
+    for (direction, end) in ends {
         if let Some((read, owed)) = end.and_then(lost) {
             let stream = record.stream;
-            return Err(format!("{stream} {way} its target: {read} bytes read, {owed} were there"));
+            return Err(format!(
+                "{stream} {direction} its target: {read} bytes read, {owed} were there"
+            ));
         }
     }
     Ok(())
 }
 
-/// What was read, and what should have been.
+/// The bytes read, and the bytes that should have been.
 fn lost(end: &StreamEnd) -> Option<(u64, u64)> {
     let owed = end.owed.filter(|owed| end.read < *owed)?;
     Some((end.read, owed))
@@ -56,6 +58,6 @@ mod tests {
         let lies = stream(|record| {
             (record.honest, record.near) = (false, end(0, Some(1)));
         });
-        assert_eq!(check(When::Over, &lies), Ok(()));
+        assert_eq!(check(When::Ended, &lies), Ok(()));
     }
 }

@@ -4,7 +4,7 @@ use super::When;
 use crate::observed::Observed;
 
 pub(super) fn check(_: When, observed: &Observed) -> Result<(), String> {
-    observed.crowded_out.first().map_or(Ok(()), |what| Err(what.clone()))
+    observed.without_share.first().map_or(Ok(()), |what| Err(what.clone()))
 }
 
 #[cfg(test)]
@@ -15,10 +15,10 @@ mod tests {
     #[test]
     fn nobody_is_crowded_out() {
         let what = "s1 is refused for 30 dials of a target that hangs";
-        let crowded_out = Observed { crowded_out: vec![what.into()], ..Observed::default() };
+        let without_share = Observed { without_share: vec![what.into()], ..Observed::default() };
         for when in ALWAYS {
             assert_eq!(check(when, &Observed::default()), Ok(()));
-            assert_eq!(check(when, &crowded_out), Err(what.into()));
+            assert_eq!(check(when, &without_share), Err(what.into()));
         }
     }
 }

@@ -1,18 +1,18 @@
-//! What the tests of the invariants show them.
+//! Observations for the tests of the invariants.
 
 use std::time::Duration;
 
 use super::When;
-use crate::observed::{Bounds, DialOutcome, HostBooks, Observed, StreamEnd, StreamRecord, Tally};
+use crate::observed::{Bounds, Counts, DialOutcome, HostLedger, Observed, StreamEnd, StreamRecord};
 use crate::schedule::{Host, StreamId};
 
-pub(super) const ALWAYS: [When; 3] = [When::Running, When::Quiet, When::Over];
+pub(super) const ALWAYS: [When; 3] = [When::Running, When::Quiet, When::Ended];
 
 /// A world of one host.
-pub(super) fn host(edit: impl FnOnce(&mut HostBooks)) -> Observed {
-    let mut books = HostBooks::new(Host::Agent(0), Bounds::default());
-    edit(&mut books);
-    Observed { hosts: vec![books], ..Observed::default() }
+pub(super) fn host(edit: impl FnOnce(&mut HostLedger)) -> Observed {
+    let mut ledger = HostLedger::new(Host::Agent(0), Bounds::default());
+    edit(&mut ledger);
+    Observed { hosts: vec![ledger], ..Observed::default() }
 }
 
 /// A world of one stream, whose dial has until 100 ms.
@@ -31,6 +31,6 @@ pub(super) fn stream(edit: impl FnOnce(&mut StreamRecord)) -> Observed {
     Observed { streams: vec![record], ..Observed::default() }
 }
 
-pub(super) const fn tally(added: u64, removed: u64, live: u64) -> Tally {
-    Tally { added, removed, live }
+pub(super) const fn tally(added: u64, removed: u64, live: u64) -> Counts {
+    Counts { added, removed, live }
 }

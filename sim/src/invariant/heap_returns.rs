@@ -9,7 +9,7 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
         When::Quiet if heap > at_rest => {
             Err(format!("{heap} bytes of heap are held at rest, at most {at_rest} expected"))
         }
-        When::Over if heap > 0 => Err(format!("{heap} bytes of heap were never given back")),
+        When::Ended if heap > 0 => Err(format!("{heap} bytes of heap were never given back")),
         _ => Ok(()),
     }
 }
@@ -25,9 +25,9 @@ mod tests {
         assert_eq!(check(When::Quiet, &holds(10)), Ok(()));
         let too_much = "11 bytes of heap are held at rest, at most 10 expected";
         assert_eq!(check(When::Quiet, &holds(11)), Err(too_much.into()));
-        assert_eq!(check(When::Over, &holds(0)), Ok(()));
+        assert_eq!(check(When::Ended, &holds(0)), Ok(()));
         assert_eq!(
-            check(When::Over, &holds(1)),
+            check(When::Ended, &holds(1)),
             Err("1 bytes of heap were never given back".into())
         );
     }

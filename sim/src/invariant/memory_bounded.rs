@@ -4,15 +4,15 @@ use super::{When, each_host};
 use crate::observed::Observed;
 
 pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
-    each_host(observed, |books| {
-        let (held, bounds) = (&books.connections, &books.bounds);
+    each_host(observed, |ledger| {
+        let (held, bounds) = (&ledger.connections, &ledger.bounds);
         let quantities = [
             ("connections", held.live, bounds.connections),
             ("bytes to send", held.bytes_to_send, bounds.bytes_to_send),
             ("bytes received", held.bytes_received, bounds.bytes_received),
             ("control messages", held.queued_control, bounds.queued_control),
-            ("sockets without a session", books.kept.handshakes, bounds.handshakes),
-            ("sockets", books.sockets, bounds.sockets),
+            ("sockets without a session", ledger.kept.handshakes, bounds.handshakes),
+            ("sockets", ledger.sockets, bounds.sockets),
         ];
         for (what, held, bound) in quantities {
             if held > bound {
@@ -36,8 +36,8 @@ mod tests {
 
     /// As much as the bounds allow, and one more of one of them.
     fn holds(more: [u64; 6]) -> Observed {
-        host(|books| {
-            books.bounds = Bounds {
+        host(|ledger| {
+            ledger.bounds = Bounds {
                 connections: 1,
                 bytes_to_send: 2,
                 bytes_received: 3,
@@ -46,12 +46,12 @@ mod tests {
                 sockets: 6,
             };
             let [connections, to_send, received, control, handshakes, sockets] = more;
-            books.connections.live = 1 + connections;
-            books.connections.bytes_to_send = 2 + to_send;
-            books.connections.bytes_received = 3 + received;
-            books.connections.queued_control = 4 + control;
-            books.kept.handshakes = 5 + handshakes;
-            books.sockets = 6 + sockets;
+            ledger.connections.live = 1 + connections;
+            ledger.connections.bytes_to_send = 2 + to_send;
+            ledger.connections.bytes_received = 3 + received;
+            ledger.connections.queued_control = 4 + control;
+            ledger.kept.handshakes = 5 + handshakes;
+            ledger.sockets = 6 + sockets;
         })
     }
 

@@ -3,11 +3,11 @@
 mod adds_equal_removes;
 mod agents_let_in;
 mod bytes_intact;
+mod close_reasons;
 mod closed_once;
 mod delivered;
 mod dial_deadline;
 mod dial_share;
-mod ends_told;
 #[cfg(test)]
 mod fixture;
 mod heap_returns;
@@ -20,7 +20,7 @@ mod nothing_kept;
 mod progress;
 mod sessions_in_step;
 mod sockets_closed;
-mod strangers_kept_out;
+mod unauthenticated_kept_out;
 
 use std::fmt;
 
@@ -30,16 +30,16 @@ pub(crate) use bytes_intact::fits;
 
 use crate::observed::Observed;
 
-/// When an invariant is asked.
+/// When an invariant is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// While the schedule runs, again and again.
     Running,
-    /// Traffic has stopped, everything is healed, all handles are gone, and time has passed. The
-    /// hosts are still up.
+    /// Traffic has stopped, everything is healed, all handles are dropped, and time has passed. The hosts are
+    /// still up.
     Quiet,
     /// The hosts have shut down.
-    Over,
+    Ended,
 }
 
 macro_rules! invariants {
@@ -78,11 +78,11 @@ macro_rules! invariants {
 }
 
 invariants! {
-    /// Whatever was added was removed: connections, sessions, routes, on every host.
+    /// Everything that was added was removed: connections, sessions, routes, on every host.
     AddsEqualRemoves = adds_equal_removes;
-    /// An agent that may connect has a session in time, however many strangers are there.
+    /// An agent that may connect has a session in time, however many unauthenticated remotes there are.
     AgentsLetIn = agents_let_in;
-    /// What was read is what was written, in its place and on its stream; all of it at a clean end.
+    /// The bytes read are the bytes written, at their offset and on their stream; all of them at a clean end.
     BytesIntact = bytes_intact;
     /// Every end of a session is reported once.
     ClosedOnce = closed_once;
@@ -90,11 +90,11 @@ invariants! {
     Delivered = delivered;
     /// No dial outlives its deadline.
     DialDeadline = dial_deadline;
-    /// A target that does not answer leaves room for the dials of others.
+    /// A target that does not answer leaves capacity for the dials of others.
     DialShare = dial_share;
-    /// The end of a session that somebody ends is told at the remote, with the reason.
-    EndsTold = ends_told;
-    /// The heap is as it was: at rest while the hosts are up, and all of it when they are gone.
+    /// The remote of a session that is ended on purpose receives the close reason.
+    CloseReasonsArrive = close_reasons;
+    /// The heap is as it was: at rest while the hosts are up, and all of it when they have shut down.
     HeapReturns = heap_returns;
     /// Two ends that behave find no fault with each other.
     Innocent = innocent;
@@ -102,20 +102,20 @@ invariants! {
     MemoryBounded = memory_bounded;
     /// Nothing is logged as an error.
     NoErrorLogged = no_error_logged;
-    /// No task is alive when its owner is gone.
+    /// No task outlives its owner.
     NoTaskSurvives = no_task_survives;
-    /// No byte is held when nothing is open, no message and no timer when the session is gone.
+    /// No byte is held when nothing is open, no message and no timer when the session has ended.
     NothingBuffered = nothing_buffered;
-    /// No table of the adapter keeps what nobody has any more.
+    /// No table of the adapter keeps an entry without an owner.
     NothingKept = nothing_kept;
-    /// What is healed works again: what was open comes to its end, and a new dial works.
+    /// Healed links and hosts work again: open streams end, and a new dial works.
     Progress = progress;
-    /// A session that has lost its other end is gone in time, and one that has not is there.
+    /// A session that has lost its remote ends in time, and one that has not is up.
     SessionsInStep = sessions_in_step;
     /// No socket outlives its session.
     SocketsClosed = sockets_closed;
-    /// A stranger has no session, and a socket for no longer than a handshake may take.
-    StrangersKeptOut = strangers_kept_out;
+    /// An unauthenticated remote has no session, and a socket for no longer than a handshake may take.
+    UnauthenticatedKeptOut = unauthenticated_kept_out;
 }
 
 impl fmt::Display for Invariant {
@@ -127,12 +127,12 @@ impl fmt::Display for Invariant {
 /// Asks a question of every host.
 fn each_host(
     observed: &Observed,
-    ask: impl Fn(&crate::HostBooks) -> Result<(), String>,
+    ask: impl Fn(&crate::HostLedger) -> Result<(), String>,
 ) -> Result<(), String> {
     observed
         .hosts
         .iter()
-        .try_for_each(|books| ask(books).map_err(|what| format!("{}: {what}", books.host)))
+        .try_for_each(|ledger| ask(ledger).map_err(|what| format!("{}: {what}", ledger.host)))
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_first_one_that_does_not_hold_is_named() {
-        assert_eq!(check(When::Over, &Observed::default()), Ok(()));
+        assert_eq!(check(When::Ended, &Observed::default()), Ok(()));
         let stuck = vec!["s1 hangs".to_string()];
         let mut observed = Observed { stuck, ..Observed::default() };
         let first = check(When::Running, &observed);

@@ -7,8 +7,8 @@ pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
     if when != When::Quiet {
         return Ok(());
     }
-    each_host(observed, |books| {
-        let (live, expected) = (books.sessions.live, books.sessions_expected);
+    each_host(observed, |ledger| {
+        let (live, expected) = (ledger.sessions.live, ledger.sessions_expected);
         if live == expected {
             return Ok(());
         }
@@ -24,7 +24,7 @@ mod tests {
     #[test]
     fn at_rest_there_are_as_many_as_there_should_be() {
         let up = |live| {
-            host(|books| (books.sessions, books.sessions_expected) = (tally(live, 0, live), 2))
+            host(|ledger| (ledger.sessions, ledger.sessions_expected) = (tally(live, 0, live), 2))
         };
         assert_eq!(check(When::Quiet, &up(2)), Ok(()));
         for wrong in [1, 3] {
@@ -32,7 +32,7 @@ mod tests {
             assert_eq!(check(When::Quiet, &up(wrong)), Err(what));
             // They come and go while it runs, and in the end they have gone.
             assert_eq!(check(When::Running, &up(wrong)), Ok(()));
-            assert_eq!(check(When::Over, &up(wrong)), Ok(()));
+            assert_eq!(check(When::Ended, &up(wrong)), Ok(()));
         }
     }
 }

@@ -4,13 +4,13 @@ use super::{When, each_host};
 use crate::observed::Observed;
 
 pub(super) fn check(when: When, observed: &Observed) -> Result<(), String> {
-    each_host(observed, |books| {
-        let (sockets, sessions) = (books.sockets, books.sessions.live);
+    each_host(observed, |ledger| {
+        let (sockets, sessions) = (ledger.sockets, ledger.sessions.live);
         match when {
             When::Quiet if sockets > sessions => {
                 Err(format!("{sockets} sockets are open at rest, for {sessions} sessions"))
             }
-            When::Over if sockets > 0 => Err(format!("{sockets} sockets were never closed")),
+            When::Ended if sockets > 0 => Err(format!("{sockets} sockets were never closed")),
             _ => Ok(()),
         }
     })
@@ -24,14 +24,14 @@ mod tests {
     #[test]
     fn at_rest_there_is_one_for_each_session_and_in_the_end_none() {
         let sockets =
-            |sockets| host(|books| (books.sockets, books.sessions) = (sockets, tally(2, 0, 2)));
+            |sockets| host(|ledger| (ledger.sockets, ledger.sessions) = (sockets, tally(2, 0, 2)));
         assert_eq!(check(When::Running, &sockets(3)), Ok(()));
         assert_eq!(check(When::Quiet, &sockets(2)), Ok(()));
         let too_many = "agent0: 3 sockets are open at rest, for 2 sessions";
         assert_eq!(check(When::Quiet, &sockets(3)), Err(too_many.into()));
-        assert_eq!(check(When::Over, &sockets(0)), Ok(()));
+        assert_eq!(check(When::Ended, &sockets(0)), Ok(()));
         assert_eq!(
-            check(When::Over, &sockets(1)),
+            check(When::Ended, &sockets(1)),
             Err("agent0: 1 sockets were never closed".into())
         );
     }

@@ -1,9 +1,11 @@
-//! The actions of a schedule's steps.
+//! The actions of a schedule, and the openings of unauthenticated remotes.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::knobs::is_zero;
-use super::{Host, HostileMessage, Opening, StreamId, TargetPlan, Transport};
+use super::{Host, HostileMessage, Step, StreamId, TargetPlan, Transport};
 
 /// What can happen. An action that finds nothing to act on, because the dial before it failed or a
 /// fault came in between, does nothing.
@@ -19,7 +21,7 @@ pub enum Action {
         from: Host,
         /// The agent that is dialled, or that dials.
         to: u8,
-        /// What the target does.
+        /// The plan of the target.
         target: TargetPlan,
         /// Milliseconds that the dial may take.
         within: u32,
@@ -53,8 +55,8 @@ pub enum Action {
         /// Which stream.
         stream: StreamId,
     },
-    /// The application drops the stream, or the future that dials, reads or writes it, in the
-    /// middle of whatever it does.
+    /// The application drops the stream, or the future that dials, reads or writes it, in the middle of its
+    /// operation.
     Drop {
         /// Which stream.
         stream: StreamId,
@@ -71,8 +73,8 @@ pub enum Action {
         /// Which agent.
         agent: u8,
     },
-    /// The session of an agent, as seen by the host, takes no new connections; what is open may run
-    /// on for so many milliseconds. The agent comes back.
+    /// The session of an agent, as seen by the host, takes no new connections; open ones may run for so many
+    /// milliseconds. The agent comes back.
     Drain {
         /// Which agent's session.
         agent: u8,
@@ -127,7 +129,7 @@ pub enum Action {
         /// The other.
         b: Host,
     },
-    /// What was held back goes on.
+    /// Held messages continue.
     Release {
         /// One.
         a: Host,
@@ -143,46 +145,46 @@ pub enum Action {
         /// Milliseconds.
         millis: u32,
     },
-    /// The connections that a host has made break, in the middle of a message if one is under way; both
-    /// ends are told by their systems.
+    /// The connections that a host has made break, in the middle of a message if one is in transit; both ends
+    /// are notified by their systems.
     Cut {
         /// Which host: an agent, or a server that has a peer.
         by: Host,
     },
 
-    /// A hostile agent says something.
-    Say {
+    /// A hostile agent sends a message.
+    Send {
         /// Which agent.
         agent: u8,
-        /// What it says.
+        /// The message.
         message: HostileMessage,
     },
-    /// Strangers open sockets to a server, all at once, and greet it in one way. In the turmoil world
+    /// Unauthenticated remotes open sockets to a server, all at once, with one opening. In the turmoil world
     /// only.
-    StrangersConnect {
+    UnauthenticatedConnect {
         /// Which server.
         server: u8,
         /// How many sockets.
         sockets: u16,
-        /// What they speak.
+        /// Their transport.
         transport: Transport,
-        /// What they say.
+        /// Their first bytes.
         opening: Opening,
         /// Milliseconds after which they close; without, they stay until the server closes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         leave_after: Option<u32>,
-        /// For so many milliseconds, those whose socket is closed connect again.
+        /// For so many milliseconds, remotes whose socket is closed connect again.
         #[serde(default, skip_serializing_if = "is_zero")]
         again_for: u32,
-        /// They keep their ends open when the server has said that it says nothing more.
+        /// They keep their ends open when the server has finished its own.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         hold_on: bool,
     },
-    /// Strangers answer in a server's place whoever connects to it meanwhile. In the turmoil world only.
+    /// Unauthenticated remotes answer connections to a server meanwhile. In the turmoil world only.
     Impersonate {
         /// Which server.
         server: u8,
-        /// What they answer.
+        /// Their answer.
         opening: Opening,
         /// For so many milliseconds.
         within: u32,
@@ -229,8 +231,8 @@ names! {
     Release: "release",
     Latency: "latency",
     Cut: "cut",
-    Say: "say",
-    StrangersConnect: "strangers_connect",
+    Send: "send",
+    UnauthenticatedConnect: "unauthenticated_connect",
     Impersonate: "impersonate",
     Idle: "idle",
 }
@@ -248,6 +250,124 @@ impl Action {
             | Self::Reset { stream }
             | Self::Drop { stream } => Some(*stream),
             _ => None,
+        }
+    }
+}
+
+/// How an unauthenticated remote opens a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Opening {
+    /// With nothing.
+    Silence,
+    /// With so many bytes of a greeting, but never a whole one, and nothing after them.
+    Part {
+        /// How many.
+        bytes: u16,
+    },
+    /// With bytes that are no greeting.
+    Garbage {
+        /// Which.
+        bytes: Vec<u8>,
+    },
+    /// With a whole greeting and a wrong token; as a server with an answer that proves nothing.
+    Wrong,
+    /// With a right greeting, or a right answer, and frames that are broken.
+    Frames {
+        /// How they are broken.
+        frames: BrokenFrames,
+    },
+}
+
+/// Frames that no end may send. A byte stream has fewer of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum BrokenFrames {
+    /// An opcode that is reserved.
+    Opcode,
+    /// Reserved bits that are set.
+    ReservedBits,
+    /// A length beyond every limit.
+    Length,
+    /// A length whose bytes do not come.
+    Unfinished,
+    /// Fragments without a last one, beyond the limit of a message.
+    Fragments,
+    /// A Ping that is too long.
+    LongControl,
+    /// A masked frame whose payload is no message.
+    Masked,
+    /// Bytes that are no frames.
+    Garbage {
+        /// Which.
+        bytes: Vec<u8>,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{} ms  {}", self.after, self.action)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial { stream, from, to, target, within } => {
+                let TargetPlan { answer, reads, writes, end } = target;
+                write!(f, "{stream}: {from} dials at agent{to} within {within} ms (target: ")?;
+                write!(f, "{answer:?}, reads {reads:?}, writes {writes:?}, ends {end:?})")
+            }
+            Self::Write { stream, bytes } => write!(f, "{stream}: writes {bytes} bytes"),
+            Self::Read { stream, bytes } => write!(f, "{stream}: reads {bytes} bytes"),
+            Self::ReadAll { stream } => write!(f, "{stream}: reads all"),
+            Self::Finish { stream } => write!(f, "{stream}: finishes"),
+            Self::Reset { stream } => write!(f, "{stream}: resets"),
+            Self::Drop { stream } => write!(f, "{stream}: drops"),
+            Self::Replace { agent } => write!(f, "agent{agent} is replaced by a newer process"),
+            Self::Disconnect { agent } => write!(f, "agent{agent} is disconnected by its server"),
+            Self::Drain { agent, by_server, within } => {
+                let by = if *by_server { "server" } else { "agent" };
+                write!(f, "the session of agent{agent} is drained by the {by} within {within} ms")
+            }
+            Self::Restart { host, within } => write!(f, "{host} shuts down within {within} ms"),
+            Self::Crash { host } => write!(f, "{host} crashes"),
+            Self::Bounce { host } => write!(f, "{host} starts again"),
+            Self::Partition { a, b } => write!(f, "{a} and {b} are partitioned"),
+            Self::PartitionOneWay { from, to } => write!(f, "{from} no longer reaches {to}"),
+            Self::Repair { a, b } => write!(f, "{a} and {b} are repaired"),
+            Self::Hold { a, b } => write!(f, "{a} and {b} are held"),
+            Self::Release { a, b } => write!(f, "{a} and {b} are released"),
+            Self::Latency { a, b, millis } => write!(f, "{a} and {b} are {millis} ms apart"),
+            Self::Cut { by } => write!(f, "the connections that {by} has made are cut"),
+            Self::Send { agent, message } => write!(f, "agent{agent} sends {message:?}"),
+            Self::UnauthenticatedConnect {
+                server,
+                sockets,
+                transport,
+                opening,
+                leave_after,
+                again_for,
+                hold_on,
+            } => {
+                let leave = leave_after.map(|after| format!(", and close after {after} ms"));
+                let leave = leave.unwrap_or_default();
+                let again = format!(", and again for {again_for} ms");
+                let again = if *again_for == 0 { "" } else { &again };
+                let hold_on = if *hold_on { ", and hold on" } else { "" };
+                write!(
+                    f,
+                    "unauthenticated remotes open {sockets} {transport:?} sockets to server{server}"
+                )?;
+                write!(f, " with {opening:?}{leave}{again}{hold_on}")
+            }
+            Self::Impersonate { server, opening, within } => {
+                write!(
+                    f,
+                    "unauthenticated remotes answer for server{server} with {opening:?} for {within} ms"
+                )
+            }
+            Self::Idle => f.write_str("nothing"),
         }
     }
 }

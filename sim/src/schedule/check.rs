@@ -8,13 +8,13 @@ use super::{Action, Host, HostileMessage, Knobs, Schedule, Timing};
 const HOUR: u32 = 3_600_000;
 /// Milliseconds of the slowest link.
 const SLOW: u32 = 10_000;
-/// Sockets that strangers open at once. turmoil queues fewer than a thousand.
+/// Sockets that unauthenticated remotes open at once. turmoil queues fewer than a thousand.
 const SOCKETS: u32 = 200;
 /// Bytes of a flood: it is in memory all at once, where it counts as the tunnel's.
 const FLOOD: u32 = 1 << 20;
 
 impl Schedule {
-    /// Whether everybody that it speaks of is there: what is written by hand may be wrong.
+    /// Whether every host and stream of its steps exists: a file that is written by hand may be wrong.
     ///
     /// # Errors
     /// Who is not.
@@ -43,7 +43,7 @@ impl Schedule {
                 self.check_host(from)?;
                 self.check_host(Host::Agent(to))
             }
-            Action::Say { agent, ref message } => {
+            Action::Send { agent, ref message } => {
                 message.check()?;
                 self.check_host(Host::Agent(agent))
             }
@@ -67,10 +67,10 @@ impl Schedule {
                 self.check_host(a)?;
                 self.check_host(b)
             }
-            Action::StrangersConnect { server, sockets, leave_after, again_for, .. } => {
-                within("the sockets of strangers", sockets.into(), 1..=SOCKETS)?;
-                within("the stay of strangers", leave_after.unwrap_or(0), 0..=HOUR)?;
-                within("the time of strangers", again_for, 0..=HOUR)?;
+            Action::UnauthenticatedConnect { server, sockets, leave_after, again_for, .. } => {
+                within("the sockets of unauthenticated remotes", sockets.into(), 1..=SOCKETS)?;
+                within("the stay of unauthenticated remotes", leave_after.unwrap_or(0), 0..=HOUR)?;
+                within("the time of unauthenticated remotes", again_for, 0..=HOUR)?;
                 self.check_host(Host::Server(server))
             }
             Action::Impersonate { server, within: time, .. } => {
@@ -91,7 +91,7 @@ impl Schedule {
         let there = match host {
             Host::Server(number) => number < self.cast.servers,
             Host::Agent(number) => usize::from(number) < self.cast.agents.len(),
-            Host::Strangers => false,
+            Host::Unauthenticated => false,
         };
         if there { Ok(()) } else { Err(format!("there is no {host} in the cast")) }
     }
@@ -114,7 +114,11 @@ impl Knobs {
         // A message of the largest size arrives within minutes.
         within("link.rate", self.link.rate, 0..=1 << 20)?;
         within("hosts.tick", self.hosts.tick, 1..=100)?;
-        within("hosts.stranger_addresses", self.hosts.stranger_addresses, 0..=1 << 16)?;
+        within(
+            "hosts.unauthenticated_addresses",
+            self.hosts.unauthenticated_addresses,
+            0..=1 << 16,
+        )?;
         within("hosts.shutdown", self.hosts.shutdown, 0..=HOUR)
     }
 }

@@ -9,14 +9,14 @@ use watertight_core::SessionConfig;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knobs {
-    /// What the servers' sessions may hold.
+    /// The limits of the servers' sessions.
     pub server: Limits,
-    /// What the agents' sessions may hold.
+    /// The limits of the agents' sessions.
     pub agent: Limits,
     /// How long all sessions wait for what.
     pub timing: Timing,
-    /// What the links are like.
-    pub link: Link,
+    /// The quality of the links.
+    pub link: LinkKnobs,
     /// How the hosts run and stop.
     pub hosts: Hosts,
 }
@@ -63,10 +63,10 @@ pub struct Timing {
     pub handshake: u32,
 }
 
-/// What the links between the hosts are like.
+/// The quality of the links between the hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Link {
+pub struct LinkKnobs {
     /// Milliseconds that a message takes at least.
     pub min_latency: u32,
     /// Milliseconds that a message takes at most.
@@ -76,7 +76,7 @@ pub struct Link {
     /// Bytes that the sockets of one direction hold before the sender waits.
     pub capacity: u32,
     /// Bytes that each direction carries in a millisecond; 0 is any number. The links of ends that are not
-    /// ours know no such limit: they take a slow link for a dead one.
+    /// watertight's have no such limit: those ends take a slow link for a dead one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rate: u32,
 }
@@ -85,24 +85,24 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hosts {
-    /// Milliseconds that hosts run, one after the other, before messages between them are carried on.
-    /// Within them a host's clock goes on exactly from timer to timer.
+    /// Milliseconds that hosts run, one after the other, before messages between them are carried further.
+    /// Within them a host's clock moves exactly from timer to timer.
     pub tick: u32,
-    /// Sessions do not notice by silence that something is wrong, unless something can be lost
-    /// silently: no timer may be needed then. One that runs out would hide a wake-up that is lost.
+    /// Sessions have no timeout of silence, unless something can be lost silently: no timer may be needed
+    /// then. A timer that fires would hide a lost wake-up.
     pub patient: bool,
-    /// Milliseconds within which everybody shuts down in the end.
+    /// Milliseconds within which all hosts shut down in the end.
     pub shutdown: u32,
-    /// Agents are told to shut down before their servers.
+    /// Agents shut down before their servers.
     pub agents_first: bool,
     /// Where the hosts would shut down while everything is still open, they lose power instead.
     pub lose_power: bool,
     /// How many handshakes may run at once in a server; 0 is as many as it takes by itself.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub max_handshakes: u32,
-    /// How many addresses strangers come from, in turn; 0 counts as 1.
+    /// The number of addresses of unauthenticated remotes, in turn; 0 counts as 1.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub stranger_addresses: u32,
+    pub unauthenticated_addresses: u32,
 }
 
 impl Limits {
@@ -154,8 +154,8 @@ impl Timing {
         }
     }
 
-    /// How long it may take, once everything is healed and nobody acts, until nothing of what was
-    /// open is left and every agent is connected again.
+    /// How long it may take, once everything is healed and no step is left, until nothing is open and every
+    /// agent is connected again.
     #[must_use]
     pub fn to_quiet(&self) -> Duration {
         let longest =
@@ -165,8 +165,8 @@ impl Timing {
 }
 
 impl Knobs {
-    /// How long an agent takes to connect that nobody keeps out: there and back twice, a tick or two each
-    /// way, and a look at both ends.
+    /// The time that an agent takes to connect if it is not kept out: there and back twice, a tick or two in
+    /// each direction, and a check at both ends.
     pub(crate) const fn connection(&self) -> Duration {
         millis(4 * (self.link.max_latency + 2 * self.hosts.tick) + 60)
     }
@@ -183,8 +183,8 @@ pub(crate) const fn millis(millis: u32) -> Duration {
 }
 
 impl Limits {
-    /// Enough of everything, so that none is met by accident: what a shrunk schedule has where it
-    /// needs no others.
+    /// Enough of everything, so that none is met by accident: the values of a shrunk schedule where it needs
+    /// no others.
     pub const USUAL: Self = Self {
         max_data: 4096,
         max_connections: 64,
@@ -218,7 +218,7 @@ impl Timing {
     };
 }
 
-impl Link {
+impl LinkKnobs {
     /// The longest that a message takes without faults, behind a queue that is full.
     #[must_use]
     pub fn slowest(&self) -> Duration {
@@ -240,6 +240,6 @@ impl Hosts {
         agents_first: false,
         lose_power: false,
         max_handshakes: 0,
-        stranger_addresses: 0,
+        unauthenticated_addresses: 0,
     };
 }

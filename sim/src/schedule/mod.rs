@@ -6,31 +6,28 @@ mod check;
 mod generate;
 mod hostile;
 mod knobs;
-mod place;
-mod strangers;
 mod target;
-mod told;
 
 use serde::{Deserialize, Serialize};
 
 pub use action::Action;
+pub use action::{BrokenFrames, Opening};
+pub(crate) use cast::HANGING;
 pub use cast::{Agent, AgentKind, Cast, TargetSide, Transport};
+pub use cast::{Host, StreamId};
 pub use hostile::HostileMessage;
 pub(crate) use hostile::unsigned;
 pub(crate) use knobs::millis;
-pub use knobs::{Hosts, Knobs, Limits, Link, Timing};
-pub(crate) use place::HANGING;
-pub use place::{Host, StreamId};
-pub use strangers::{BrokenFrames, Opening};
+pub use knobs::{Hosts, Knobs, Limits, LinkKnobs, Timing};
 pub use target::{Answer, TargetEnd, TargetPlan, TargetReads, TargetWrites};
 
 /// The version of the format. A file of another one is refused: it would mean something else.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Who is there, under which conditions, and what happens, in order.
 ///
-/// It is complete: nothing of a run depends on anything else. The seed is its short name and feeds
-/// the dice that are thrown while it runs, those of turmoil and of tokio.
+/// It is complete: nothing of a run depends on anything else. The seed is its short name and seeds the random
+/// numbers that are drawn while it runs, those of turmoil and of tokio.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
@@ -45,14 +42,14 @@ pub struct Schedule {
     /// What happens.
     pub steps: Vec<Step>,
     /// How the applications end what is still open when the steps are over.
-    pub finale: Finale,
+    pub traffic_end: TrafficEnd,
 }
 
 impl Schedule {
-    /// Whether strangers connect, or answer.
-    pub(crate) fn has_strangers(&self) -> bool {
+    /// Whether unauthenticated remotes connect, or answer.
+    pub(crate) fn has_unauthenticated(&self) -> bool {
         let is_theirs = |action: &Action| {
-            matches!(action, Action::StrangersConnect { .. } | Action::Impersonate { .. })
+            matches!(action, Action::UnauthenticatedConnect { .. } | Action::Impersonate { .. })
         };
         self.steps.iter().any(|step| is_theirs(&step.action))
     }
@@ -71,7 +68,7 @@ pub struct Step {
 /// How the applications end what is still open when the steps are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Finale {
+pub enum TrafficEnd {
     /// They write what they still have to, finish and read to the end. Those whose far end never
     /// finishes let go after a while.
     Finish,

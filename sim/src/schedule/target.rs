@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a dialled target does, from the dial to its end.
+/// The plan of a dialled target, from the dial to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetPlan {
     /// What becomes of the dial.
     pub answer: Answer,
-    /// What it reads.
+    /// Its reads.
     pub reads: TargetReads,
-    /// What it writes.
+    /// Its writes.
     pub writes: TargetWrites,
     /// How it ends.
     pub end: TargetEnd,
@@ -30,7 +30,7 @@ pub enum Answer {
     Hang,
 }
 
-/// What a target reads.
+/// The reads of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetReads {
@@ -40,7 +40,7 @@ pub enum TargetReads {
     UpTo(u32),
 }
 
-/// What a target writes.
+/// The writes of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetWrites {
@@ -52,7 +52,7 @@ pub enum TargetWrites {
     AfterEof(u32),
 }
 
-/// How a target ends. What it has to write, it writes before it finishes.
+/// How a target ends. It writes all its bytes before it finishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetEnd {
@@ -74,7 +74,7 @@ impl TargetPlan {
         matches!(self.answer, Answer::Hang)
     }
 
-    /// Echoes until the remote finishes: what a liveness check dials.
+    /// Echoes until the remote finishes: the target of a probe.
     pub const ECHO: Self = Self {
         answer: Answer::Accept,
         reads: TargetReads::All,

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use crate::schedule::{
-    Action, Answer, Finale, Host, Hosts, Knobs, Limits, Link, Schedule, StreamId, TargetEnd,
-    TargetPlan, TargetReads, TargetSide, TargetWrites, Timing,
+    Action, Answer, Host, Hosts, Knobs, Limits, LinkKnobs, Schedule, StreamId, TargetEnd,
+    TargetPlan, TargetReads, TargetSide, TargetWrites, Timing, TrafficEnd,
 };
 
-/// A change that makes a schedule simpler. One that changes nothing is as good as none.
+/// A change that makes a schedule simpler. A change without an effect is as good as none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Edit {
     /// Leaves steps out. Time passes as before.
@@ -64,10 +64,10 @@ pub(super) fn edits(schedule: &Schedule) -> Vec<Edit> {
     let knobs = [Knob::Server, Knob::Agent, Knob::Timing, Knob::Link, Knob::Hosts, Knob::Patience];
     let knobs = knobs.map(Edit::UsualKnob);
     let aspects = [Aspect::Answer, Aspect::Reads, Aspect::Writes, Aspect::End];
-    let places = 0..schedule.steps.len();
-    let of_steps = places.flat_map(|place| {
-        let targets = aspects.map(|aspect| Edit::SimplerTarget(place, aspect));
-        [Edit::AtOnce(place), Edit::Halve(place)].into_iter().chain(targets)
+    let indices = 0..schedule.steps.len();
+    let of_steps = indices.flat_map(|index| {
+        let targets = aspects.map(|aspect| Edit::SimplerTarget(index, aspect));
+        [Edit::AtOnce(index), Edit::Halve(index)].into_iter().chain(targets)
     });
     streams.chain(agents).chain(whole).chain(knobs).chain(of_steps).collect()
 }
@@ -82,24 +82,24 @@ impl Edit {
         match self {
             Self::Remove(range) => remove(schedule, range.clone()),
             Self::RemoveStream(stream) => {
-                while let Some(place) = place_of(schedule, *stream) {
-                    remove(schedule, place..place + 1);
+                while let Some(index) = place_of(schedule, *stream) {
+                    remove(schedule, index..index + 1);
                 }
             }
             Self::RemoveAgent(agent) => remove_agent(schedule, *agent),
             Self::OneServer => one_server(schedule),
-            Self::AtOnce(place) => {
-                if let Some(step) = schedule.steps.get_mut(*place) {
+            Self::AtOnce(index) => {
+                if let Some(step) = schedule.steps.get_mut(*index) {
                     step.after = 0;
                 }
             }
-            Self::Halve(place) => {
-                if let Some(step) = schedule.steps.get_mut(*place) {
+            Self::Halve(index) => {
+                if let Some(step) = schedule.steps.get_mut(*index) {
                     halve(&mut step.action);
                 }
             }
-            Self::SimplerTarget(place, aspect) => {
-                let step = schedule.steps.get_mut(*place);
+            Self::SimplerTarget(index, aspect) => {
+                let step = schedule.steps.get_mut(*index);
                 if let Some(Action::Dial { target, .. }) = step.map(|step| &mut step.action) {
                     simplify_target(target, *aspect);
                 }
@@ -109,7 +109,7 @@ impl Edit {
                 agents.for_each(|agent| agent.targets = TargetSide::Handler);
             }
             Self::UsualKnob(knob) => usual(&mut schedule.knobs, *knob),
-            Self::DropAtTheEnd => schedule.finale = Finale::Drop,
+            Self::DropAtTheEnd => schedule.traffic_end = TrafficEnd::Drop,
         }
     }
 }
@@ -139,12 +139,12 @@ fn remove_agent(schedule: &mut Schedule, agent: u8) {
     }
 }
 
-/// Agents behind the one that is gone have another number.
-fn move_up(action: &mut Action, gone: u8) {
-    let number = |number: &mut u8| *number -= u8::from(*number > gone);
+/// Agents behind the removed one have another number.
+fn move_up(action: &mut Action, disconnected: u8) {
+    let number = |number: &mut u8| *number -= u8::from(*number > disconnected);
     let host = |host: &mut Host| match host {
         Host::Agent(agent) => number(agent),
-        Host::Server(_) | Host::Strangers => {}
+        Host::Server(_) | Host::Unauthenticated => {}
     };
     match action {
         Action::Dial { from, to, .. } => {
@@ -154,7 +154,7 @@ fn move_up(action: &mut Action, gone: u8) {
         Action::Replace { agent }
         | Action::Disconnect { agent }
         | Action::Drain { agent, .. }
-        | Action::Say { agent, .. } => number(agent),
+        | Action::Send { agent, .. } => number(agent),
         Action::Restart { host: named, .. }
         | Action::Crash { host: named }
         | Action::Bounce { host: named }
@@ -174,7 +174,7 @@ fn move_up(action: &mut Action, gone: u8) {
         | Action::Finish { .. }
         | Action::Reset { .. }
         | Action::Drop { .. }
-        | Action::StrangersConnect { .. }
+        | Action::UnauthenticatedConnect { .. }
         | Action::Impersonate { .. }
         | Action::Idle => {}
     }
@@ -194,7 +194,7 @@ fn mentions_agent(action: &Action, number: u8) -> bool {
         | Action::Replace { agent }
         | Action::Disconnect { agent }
         | Action::Drain { agent, .. }
-        | Action::Say { agent, .. } => Some(*agent),
+        | Action::Send { agent, .. } => Some(*agent),
         _ => None,
     };
     named == Some(number) || mentions(action, Host::Agent(number))
@@ -203,7 +203,7 @@ fn mentions_agent(action: &Action, number: u8) -> bool {
 fn mentions(action: &Action, host: Host) -> bool {
     match action {
         Action::Dial { from, .. } => *from == host,
-        Action::StrangersConnect { server, .. } | Action::Impersonate { server, .. } => {
+        Action::UnauthenticatedConnect { server, .. } | Action::Impersonate { server, .. } => {
             Host::Server(*server) == host
         }
         Action::Restart { host: named, .. }
@@ -226,7 +226,7 @@ fn halve(action: &mut Action) {
         Action::Drain { within, .. } | Action::Restart { within, .. } => *within /= 2,
         Action::Latency { millis, .. } => *millis /= 2,
         Action::Dial { target, .. } => halve_target(target),
-        Action::StrangersConnect { sockets, leave_after, again_for, .. } => {
+        Action::UnauthenticatedConnect { sockets, leave_after, again_for, .. } => {
             (*sockets, *again_for) = (sockets.div_ceil(2), *again_for / 2);
             leave_after.iter_mut().for_each(|after| *after /= 2);
         }
@@ -266,7 +266,7 @@ fn usual(knobs: &mut Knobs, knob: Knob) {
         Knob::Server => knobs.server = Limits::USUAL,
         Knob::Agent => knobs.agent = Limits::USUAL,
         Knob::Timing => knobs.timing = Timing::USUAL,
-        Knob::Link => knobs.link = Link::USUAL,
+        Knob::Link => knobs.link = LinkKnobs::USUAL,
         Knob::Hosts => {
             let Hosts { patient, .. } = knobs.hosts;
             knobs.hosts = Hosts { patient, ..Hosts::USUAL };

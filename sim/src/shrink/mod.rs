@@ -1,4 +1,4 @@
-//! Makes a failing schedule as small as it can be and still fail in the same way.
+//! Makes a failing schedule as small as possible while it fails alike.
 //!
 //! Delta debugging over the steps first, in halves, quarters, down to single ones; then every number
 //! and every choice is tried at its simplest. Each change is kept if the schedule still shows
@@ -15,14 +15,14 @@ use edit::{Edit, edits};
 pub struct Shrunk {
     /// The schedule.
     pub schedule: Schedule,
-    /// What it shows.
+    /// The violation that it shows.
     pub violation: Violation,
     /// How many schedules were run for it.
     pub runs: usize,
 }
 
-/// Makes `schedule`, which shows `violation`, smaller. `run` plays a schedule, at most `max_runs`
-/// times; it says whether it was worth it even if that was not enough.
+/// Makes `schedule`, which shows `violation`, smaller. `run` plays a schedule, at most `max_runs` times; the
+/// result is marked as unfinished if that was not enough.
 pub fn shrink(
     schedule: &Schedule,
     violation: &Violation,
@@ -67,15 +67,15 @@ impl<R: FnMut(&Schedule) -> Option<Violation>> Search<R> {
         }
     }
 
-    /// Tries every simpler value once. Places move when something before them goes, so edits are
-    /// made anew for what is left.
+    /// Tries every simpler value once. Indices move when an earlier step is removed, so edits are made anew
+    /// for the rest.
     fn simplify(&mut self) {
         for edit in edits(&self.best.schedule) {
             while self.try_edit(&edit) && edit.may_help_again() {}
         }
     }
 
-    /// Whether the edit changes the schedule and it still fails in the same way; then it is kept.
+    /// Whether the edit changes the schedule and it still fails alike; then it is kept.
     fn try_edit(&mut self, edit: &Edit) -> bool {
         if self.is_spent() {
             return false;

@@ -1,19 +1,19 @@
-//! An application on a host: dials, then reads and writes.
+//! The processes of a host: an application, which dials, then reads and writes; and the death of a process.
 
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use watertight::core::session::OpenError;
+use watertight::proto::session::OpenError;
 use watertight::{Agent, DialError, Server, TunnelStream};
 
-use super::deviation::Deviation;
+use super::environment::Environment;
+use super::plan::{Deviation, FOREVER, client_key};
 use super::play::play;
-use super::seat::Seat;
-use super::stage::Stage;
+use super::shared_player::SharedPlayer;
 use super::stream::Stream;
 use crate::observed::DialOutcome;
 use crate::player::Desire;
@@ -27,36 +27,37 @@ pub(super) enum Dialler {
 }
 
 impl Dialler {
-    /// Whether only a peer says that it has the client.
+    /// Whether the client is known from a peer only.
     fn is_announced(&self, stream: &Stream) -> bool {
         let Self::Server(server) = self else { return false };
-        let key = key(stream.agent);
+        let key = client_key(stream.agent);
         server.client(&key).is_none() && !server.peers_of(&key).is_empty()
     }
 
     async fn dial(self, stream: &Stream, within: Duration) -> Result<TunnelStream, DialError> {
         let (target, within) = (stream.target(), Some(within));
         match self {
-            Self::Server(server) => server.dial_within(&key(stream.agent), &target, within).await,
+            Self::Server(server) => {
+                server.dial_within(&client_key(stream.agent), &target, within).await
+            }
             Self::Agent(agent) => agent.dial_within(&target, within).await,
         }
     }
 }
 
 async fn dial(
-    stage: &Stage,
+    env: &Environment,
     stream: &Arc<Stream>,
     dialler: Dialler,
 ) -> Result<TunnelStream, DialError> {
-    let ever = Duration::from_secs(3600);
-    match stage.deviation {
-        Deviation::DialWaits => dialler.dial(stream, ever).await,
+    match env.plan.deviation {
+        Deviation::DialWaits => dialler.dial(stream, FOREVER).await,
         Deviation::DialGoesOn => dial_without_owner(stream, dialler).await,
         _ => dialler.dial(stream, stream.within).await,
     }
 }
 
-/// Dials in a task that goes on when nobody waits for it any more.
+/// Dials in a task that continues when its caller has given up.
 async fn dial_without_owner(
     stream: &Arc<Stream>,
     dialler: Dialler,
@@ -73,69 +74,64 @@ async fn dial_without_owner(
     receiver.await.unwrap_or(Err(DialError::NoServer))
 }
 
-/// The client key of an agent.
-pub(super) fn key(agent: u8) -> String {
-    Host::Agent(agent).to_string()
-}
-
 /// Dials and plays its part, until it is done or its process dies.
-pub(super) async fn run(stage: Arc<Stage>, stream: Arc<Stream>, dialler: Dialler) {
+pub(super) async fn run(env: Arc<Environment>, stream: Arc<Stream>, dialler: Dialler) {
     let host = stream.from;
-    let dying = Dying(&stage, &stream);
-    stream.begin(stage.now());
+    let dying = Dying(&env, &stream);
+    stream.begin(env.recorder.now());
     let announced = dialler.is_announced(&stream);
     let dialled = tokio::select! {
         biased;
         () = given_up(&stream.near) => None,
-        dialled = dial(&stage, &stream, dialler) => Some(dialled),
+        dialled = dial(&env, &stream, dialler) => Some(dialled),
     };
     match dialled {
         None => {
-            stream.settle(stage.now(), DialOutcome::GivenUp);
-            stage.note(Situation::DialGivenUp);
-            stage.tale(host, || format!("{}: dial given up", stream.id));
+            stream.settle(env.recorder.now(), DialOutcome::GivenUp);
+            env.recorder.note(Situation::DialGivenUp);
+            env.recorder.trace_host(host, || format!("{}: dial given up", stream.id));
         }
         Some(Err(error)) => {
-            stage.tale(host, || format!("{}: dial failed: {error}", stream.id));
-            note_failure(&stage, &error);
+            env.recorder.trace_host(host, || format!("{}: dial failed: {error}", stream.id));
+            note_failure(&env, &error);
             let lost = announced && matches!(error, DialError::NotConnected(_));
-            stage.note_if(lost, Situation::PeerWithoutClient);
-            stream.settle(stage.now(), DialOutcome::Failed(error.to_string()));
+            env.recorder.note_if(lost, Situation::PeerWithoutClient);
+            stream.settle(env.recorder.now(), DialOutcome::Failed(error.to_string()));
         }
         Some(Ok(open)) => {
-            stream.settle(stage.now(), DialOutcome::Opened);
-            stage.tale(host, || format!("{}: opened", stream.id));
-            stage.note_if(is_remote(&stage, &stream), Situation::DialThroughPeer);
-            play(&stage, &stream.near, open).await;
-            stage.tale(host, || format!("{}: {:?}", stream.id, stream.near.end()));
+            stream.settle(env.recorder.now(), DialOutcome::Opened);
+            env.recorder.trace_host(host, || format!("{}: opened", stream.id));
+            env.recorder.note_if(is_remote(&env, &stream), Situation::DialThroughPeer);
+            play(&env, &stream.near, open).await;
+            env.recorder.trace_host(host, || format!("{}: {:?}", stream.id, stream.near.end()));
         }
     }
     drop(dying);
 }
 
 /// Whether it goes through a peer server.
-fn is_remote(stage: &Stage, stream: &Stream) -> bool {
+fn is_remote(env: &Environment, stream: &Stream) -> bool {
     let Host::Server(server) = stream.from else { return false };
-    stage.agent(stream.agent).is_some_and(|agent| agent.home != server)
+    env.plan.agent(stream.agent).is_some_and(|agent| agent.home != server)
 }
 
 /// An application whose process dies in the middle of a dial has given it up.
-struct Dying<'a>(&'a Stage, &'a Stream);
+struct Dying<'a>(&'a Environment, &'a Stream);
 
 impl Drop for Dying<'_> {
     fn drop(&mut self) {
-        let Self(stage, stream) = self;
+        let Self(env, stream) = self;
         if stream.is_dialling() {
-            stream.settle(stage.now(), DialOutcome::GivenUp);
+            stream.settle(env.recorder.now(), DialOutcome::GivenUp);
         }
     }
 }
 
-async fn given_up(seat: &Seat) {
+async fn given_up(shared: &SharedPlayer) {
     poll_fn(|cx| {
-        let mut state = seat.lock();
+        let mut state = shared.lock();
         if matches!(state.player.desire(), Desire::Drop | Desire::Reset) {
-            state.player.gone();
+            state.player.disconnected();
             return Poll::Ready(());
         }
         state.waker = Some(cx.waker().clone());
@@ -144,12 +140,47 @@ async fn given_up(seat: &Seat) {
     .await;
 }
 
-fn note_failure(stage: &Stage, error: &DialError) {
+fn note_failure(env: &Environment, error: &DialError) {
     let situation = match error {
         DialError::NotConnected(_) | DialError::NoServer => Situation::DialWithoutSession,
         DialError::NotSent(OpenError::GoingAway) => Situation::GoingAway,
         DialError::NotSent(_) => Situation::DialBeyondLimit,
         _ => return,
     };
-    stage.note(situation);
+    env.recorder.note(situation);
+}
+
+/// Runs the software of a host until its death, and ends every task of the library then. The tasks end one
+/// after the other, in the order in which they run, and the host takes no socket and no command any more: a
+/// dropped runtime drops its tasks in an order that depends on everything that has ever run in this program,
+/// and two runs of a seed would differ.
+pub(super) async fn until_death(
+    env: Arc<Environment>,
+    host: Host,
+    software: impl Future<Output = turmoil::Result>,
+) -> turmoil::Result {
+    let death = env.with_host(host, |state| Arc::clone(&state.death)).unwrap_or_default();
+    tokio::select! {
+        biased;
+        () = death.notified() => {}
+        ended = software => return ended,
+    }
+    kill(&env, host).await;
+    env.with_host(host, |state| state.is_dead = true);
+    pending().await
+}
+
+async fn kill(env: &Environment, host: Host) {
+    let (server, agents) = env
+        .with_host(host, |state| {
+            let server = state.server.as_ref().map(|state| state.server.clone());
+            (server, state.agents.clone())
+        })
+        .unwrap_or_default();
+    if let Some(server) = server {
+        server.kill().await;
+    }
+    for (_, agent) in agents {
+        agent.kill().await;
+    }
 }

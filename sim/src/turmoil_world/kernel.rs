@@ -1,4 +1,4 @@
-//! What a kernel keeps of an agent's connection to a target.
+//! The kernel's end of an agent's connection to a target.
 
 use std::io;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::Player;
 use crate::player::Desire;
 use crate::schedule::StreamId;
 
-/// The agent's end of a connection to a target, as its kernel keeps it: the target's writes go into a
-/// bounded receive queue whether or not somebody reads, and what is in it outlives a reset.
+/// The agent's end of a connection to a target, as its kernel keeps it: the target's writes go into a bounded
+/// receive queue with or without a reader, and the bytes in it outlive a reset.
 ///
 /// Like Linux it reports an error once, to the first call that asks: a write, or a read behind the
 /// queue. After that a read is at the end of the file and a write has a broken pipe.
@@ -23,20 +23,20 @@ pub(super) struct Kernel {
     taken: u64,
     /// How the target resets.
     fatal: io::ErrorKind,
-    /// The error that nobody has been given.
+    /// The error that no call has returned.
     error: Option<io::ErrorKind>,
     was_reset: bool,
     /// The coming close is a reset.
     aborts: bool,
     /// Whether the target's answers come a moment after what they answer.
     is_late: bool,
-    /// An answer is under way: it comes ahead of the next write, or after a while.
+    /// An answer is in transit: it arrives ahead of the next write, or after a while.
     answers: bool,
     /// Where the target would reset or let go, its machine vanishes without a word.
     is_silent: bool,
     /// When it does.
     vanished: Option<Instant>,
-    /// How long it may say nothing, where the connection is probed.
+    /// The timeout of its silence, where the connection is probed.
     keepalive: Option<Duration>,
     /// Bytes were written to a machine that was not there any more.
     unacked: usize,
@@ -48,10 +48,10 @@ const LINGERS: Duration = Duration::from_millis(400);
 /// Bytes that the send queue takes for a machine that has vanished.
 const SEND_QUEUE: usize = 1000;
 
-/// What a read finds.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// So many bytes, from this place of what the target writes.
+    /// So many bytes, from this offset of the target's bytes.
     Bytes(u64, usize),
     Error(io::ErrorKind),
     End,
@@ -76,8 +76,8 @@ impl Kernel {
         }
     }
 
-    /// That of a stream's target. Queues are short and long, and the machine of every other target
-    /// that resets has vanished: half of them say so, as a router does that knows of it.
+    /// The kernel for a stream's target. Queues are short and long, and the machine of every other target
+    /// that resets has vanished: half of those are reported, as by a router that knows of it.
     pub(super) fn of(stream: StreamId) -> Self {
         let capacity = match stream.0 % 3 {
             0 => 256,
@@ -106,7 +106,7 @@ impl Kernel {
         }
     }
 
-    /// Whether an answer is under way.
+    /// Whether an answer is in transit.
     pub(super) const fn awaits_answer(&self) -> bool {
         self.answers
     }
@@ -117,22 +117,22 @@ impl Kernel {
         let (before, was_reset) = (state(target), self.was_reset);
         self.answers = false;
         loop {
-            let room = self.capacity.saturating_sub(self.queued(target));
+            let writable = self.capacity.saturating_sub(self.queued(target));
             match target.desire() {
-                Desire::Write(_) if room == 0 => break,
-                Desire::Write(bytes) => target.wrote(bytes.min(room)),
+                Desire::Write(_) if writable == 0 => break,
+                Desire::Write(bytes) => target.wrote(bytes.min(writable)),
                 Desire::Finish => target.finished(),
                 end @ (Desire::Reset | Desire::Drop) => {
                     // As a server that answers and closes without reading the rest.
-                    target.wrote(target.unwritten().min(room));
-                    // One that is only told to go does so as others do.
+                    target.wrote(target.unwritten().min(writable));
+                    // A target that only lets go does so as others do.
                     if self.is_silent && target.reads_to_its_reset() == 0 {
                         let later = if end == Desire::Drop { LINGERS } else { Duration::ZERO };
                         self.vanished = Some(Instant::now() + later);
                     } else {
                         self.reset(target.end().finished);
                     }
-                    target.gone();
+                    target.disconnected();
                 }
                 Desire::Nothing => break,
             }
@@ -168,7 +168,7 @@ impl Kernel {
         Some(taken)
     }
 
-    /// What the kernel tells of the connection.
+    /// The kernel's state of the connection.
     pub(super) fn state(&self, target: &Player) -> TcpState {
         TcpState {
             acked: target.end().read,
@@ -193,11 +193,11 @@ impl Kernel {
 
     /// Takes at most so many bytes out of the queue.
     pub(super) fn read(&mut self, target: &Player, most: usize) -> Found {
-        let (place, queued) = (self.taken, self.queued(target));
+        let (offset, queued) = (self.taken, self.queued(target));
         if queued > 0 {
             let length = usize::try_from(queued).unwrap_or(usize::MAX).min(most);
             self.taken += length as u64;
-            return Found::Bytes(place, length);
+            return Found::Bytes(offset, length);
         }
         if target.end().finished {
             return Found::End;
@@ -209,7 +209,7 @@ impl Kernel {
         }
     }
 
-    /// What a write meets that cannot succeed.
+    /// The error of a write that cannot succeed.
     pub(super) fn write(&mut self, target: &mut Player) -> Option<io::ErrorKind> {
         if self.answers {
             self.run(target);
@@ -232,17 +232,17 @@ impl Kernel {
         self.aborts = true;
     }
 
-    /// Whether a close is a reset for the target: where it was asked for, and where bytes are unread.
+    /// Whether a close is a reset for the target: after an abort, and where bytes are unread.
     pub(super) const fn closes_with_reset(&self, target: &Player) -> bool {
         self.aborts || self.queued(target) > 0
     }
 
-    /// The queue is thrown away. For specimens.
+    /// The queue is thrown away. For seeded bugs.
     pub(super) const fn lose_queue(&mut self, target: &Player) {
         self.taken = target.end().written;
     }
 
-    /// The error is forgotten. For specimens.
+    /// The error is forgotten. For seeded bugs.
     pub(super) const fn forget_error(&mut self) {
         self.error = None;
     }

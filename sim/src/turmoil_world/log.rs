@@ -1,11 +1,16 @@
-//! What is logged while a world runs: errors are violations, and a trace has the rest.
+//! The log of a running world: errors are violations, and a trace has the rest.
 
 use std::cell::RefCell;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
+
+use crate::Trace;
+use crate::schedule::Host;
 
 /// One line of the log.
 #[derive(Clone, Debug, Default)]
@@ -26,13 +31,13 @@ thread_local! {
     static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
     /// turmoil enters a span for each host whose turn it is.
     static NODE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// Making a subscriber makes every place that logs ask again whether it is wanted, so that there is
-    /// one for all runs of a thread.
+    /// A new subscriber makes every log statement check again whether it is enabled, so there is one for all
+    /// runs of a thread.
     static ERRORS: Dispatch = Dispatch::new(Log { detailed: false });
 }
 
-/// Runs `piece`, and tells `listener` what it logs: errors only, or also what watertight does and what
-/// turmoil's network carries.
+/// Runs `piece`, and calls `listener` with its log: errors only, or also the messages of watertight and of
+/// turmoil's network.
 pub(crate) fn listen<T>(
     detailed: bool,
     listener: impl FnMut(Line) + 'static,
@@ -61,8 +66,8 @@ impl Log {
             return *metadata.level() == Level::ERROR;
         }
         let level = if metadata.target() == "turmoil" { Level::TRACE } else { Level::DEBUG };
-        let ours = metadata.target().starts_with("watertight");
-        *metadata.level() <= level && (ours || metadata.target() == "turmoil")
+        let is_watertight = metadata.target().starts_with("watertight");
+        *metadata.level() <= level && (is_watertight || metadata.target() == "turmoil")
     }
 }
 
@@ -90,8 +95,8 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        // What is told is no part of what a world holds.
-        allocation_counter::opt_out(|| tell(event));
+        // The log is no part of a world's heap.
+        allocation_counter::opt_out(|| update(event));
     }
 
     fn enter(&self, _: &Id) {}
@@ -101,7 +106,7 @@ impl Subscriber for Log {
     }
 }
 
-fn tell(event: &Event<'_>) {
+fn update(event: &Event<'_>) {
     let mut line = Line {
         target: event.metadata().target(),
         is_error: *event.metadata().level() == Level::ERROR,
@@ -139,4 +144,37 @@ impl fmt::Display for Line {
         f.write_str(&self.message)?;
         self.fields.iter().try_for_each(|(name, text)| write!(f, " {name}={text}"))
     }
+}
+
+/// Adds a message of turmoil's network to the trace, if a line is about one. Returns whether the line is
+/// turmoil's.
+pub(crate) fn tell_of_network(
+    trace: &Trace,
+    now: Duration,
+    line: &Line,
+    host_at: impl Fn(IpAddr) -> Option<Host>,
+) -> bool {
+    let host = |name| -> Option<Host> {
+        let address: SocketAddr = line.field(name)?.parse().ok()?;
+        host_at(address.ip())
+    };
+    if line.target != "turmoil" {
+        return false;
+    }
+    if let (Some(from), Some(to)) = (host("src"), host("dst")) {
+        trace.sent(now, from, to, || format!("{}: {}", line.message, summary(line)));
+    }
+    true
+}
+
+/// What goes, in short: turmoil shows each byte.
+fn summary(line: &Line) -> String {
+    let protocol = line.field("protocol").unwrap_or_default();
+    let Some((kind, bytes)) = protocol.split_once(" [") else { return protocol.into() };
+    let count = bytes.split(',').count();
+    // FNV-1a over the text: enough to distinguish two runs.
+    let hash = bytes.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{kind} {count} bytes #{hash:016x}")
 }

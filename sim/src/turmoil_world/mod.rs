@@ -1,67 +1,45 @@
 //! The world of real servers and agents on turmoil's simulated hosts.
+//!
+//! Each floor uses only those below it:
+//!
+//! 1. topology: `simulation`, `tcp`, `kernel`, `resolver`, `plan`; and `log`, `recorder`, the record of a run
+//! 2. streams and sessions: `shared_player`, `stream`, `sessions`, `remotes`, `host_state`
+//! 3. `environment`, which the hosts and the runner share
+//! 4. accounts: `admission`, `session_events`, `ledger`
+//! 5. host software: `connect`, `play`, `application`, `target`, `agent_host`, `server_host`, `hostile`,
+//!    `unauthenticated`
+//! 6. the runner: `network`, `steps`, `runner`, `probe`, `phases`, `run`
 
+mod admission;
 mod agent_host;
 mod application;
-mod books;
-mod broken_socket;
-mod command;
 mod connect;
-mod death;
-mod deviation;
-mod door;
-mod farewell;
-mod finale;
-mod greeting;
+mod environment;
+mod host_state;
 mod hostile;
 mod kernel;
-pub(crate) mod line;
-mod liveness;
+mod ledger;
 pub(crate) mod log;
-mod names;
 mod network;
-mod observe;
+mod phases;
 mod plan;
 mod play;
-mod quiet;
-mod roll;
+mod probe;
+mod recorder;
+mod remotes;
+mod resolver;
+mod run;
 mod runner;
-mod seat;
-mod server_desk;
 mod server_host;
+mod session_events;
+mod sessions;
+mod shared_player;
 pub(crate) mod simulation;
-pub(crate) mod socket;
-mod stage;
-mod standing;
 mod steps;
-mod strangers;
 mod stream;
 mod target;
-mod target_io;
-pub(crate) mod tell;
-mod ticket;
+pub(crate) mod tcp;
+mod unauthenticated;
 
-use crate::invariant::Invariant;
-use crate::{Outcome, Schedule, Trace};
-
-pub(crate) use deviation::Deviation;
-use tell::play;
-
-/// Runs a schedule on turmoil's hosts.
-pub(crate) fn run(schedule: &Schedule, trace: &Trace) -> Outcome {
-    run_with(schedule, trace, Deviation::None)
-}
-
-/// Runs a schedule on software that differs from the product.
-pub(crate) fn run_with(schedule: &Schedule, trace: &Trace, deviation: Deviation) -> Outcome {
-    let outcome = play(schedule, trace, deviation);
-    let leaked = outcome
-        .violation
-        .as_ref()
-        .is_some_and(|violation| violation.invariant == Invariant::HeapReturns);
-    if !leaked {
-        return outcome;
-    }
-    // What is made once for a thread and kept looks like a leak the first time.
-    drop(trace.take());
-    play(schedule, trace, deviation)
-}
+pub(crate) use plan::Deviation;
+pub(crate) use run::{run, run_with};

@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use turmoil::Sim;
 
+use super::environment::Environment;
 use super::simulation::{heal_links, simulation};
-use super::stage::Stage;
-use super::{agent_host, hostile, server_host, strangers};
+use super::{agent_host, hostile, server_host, unauthenticated};
 use crate::schedule::{Host, millis};
 
 /// The simulated hosts and the links between them.
 pub(super) struct Network {
     sim: Sim<'static>,
-    stage: Arc<Stage>,
+    env: Arc<Environment>,
 }
 
 impl Network {
-    pub(super) fn new(stage: &Arc<Stage>) -> Self {
-        let mut sim = simulation(&stage.schedule, millis(stage.schedule.knobs.hosts.tick));
-        for host in stage.hosts() {
-            let running = Arc::clone(stage);
-            let is_honest = stage.is_honest(host);
+    pub(super) fn new(env: &Arc<Environment>) -> Self {
+        let mut sim = simulation(&env.plan.schedule, millis(env.plan.schedule.knobs.hosts.tick));
+        for host in env.plan.hosts() {
+            let running = Arc::clone(env);
+            let is_honest = env.plan.is_honest(host);
             let name = host.to_string();
             match host {
                 Host::Server(number) => sim.host(name.as_str(), move || {
@@ -35,19 +35,19 @@ impl Network {
                         hostile::run(Arc::clone(&running), number, running.open(host))
                     });
                 }
-                Host::Strangers => sim.host(name.as_str(), move || {
-                    strangers::run(Arc::clone(&running), running.open(host))
+                Host::Unauthenticated => sim.host(name.as_str(), move || {
+                    unauthenticated::run(Arc::clone(&running), running.open(host))
                 }),
             }
-            stage.set_address(sim.lookup(name.as_str()), host);
+            env.set_address(sim.lookup(name.as_str()), host);
         }
-        Self { sim, stage: Arc::clone(stage) }
+        Self { sim, env: Arc::clone(env) }
     }
 
     /// Lets a tick pass everywhere.
     pub(super) fn tick(&mut self) -> Result<(), String> {
         let passed = self.sim.step().map(drop).map_err(|error| error.to_string());
-        self.stage.set_now(self.sim.elapsed());
+        self.env.recorder.set_now(self.sim.elapsed());
         passed
     }
 
@@ -82,7 +82,7 @@ impl Network {
 
     /// The same everywhere, and nothing is slow.
     pub(super) fn heal_all(&self) {
-        let hosts: Vec<_> = self.stage.hosts().map(|host| host.to_string()).collect();
+        let hosts: Vec<_> = self.env.plan.hosts().map(|host| host.to_string()).collect();
         heal_links(&self.sim, &hosts);
     }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +12,8 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use watertight::{ConnectionEnd, TunnelStream};
 
-use super::seat::{RESET, Seat, State};
-use super::stage::Stage;
-use super::ticket::Ticket;
+use super::environment::Environment;
+use super::shared_player::{RESET, SharedPlayer, State};
 use crate::player::Desire;
 use crate::situation::Situation;
 
@@ -24,29 +24,29 @@ const CHUNK: u64 = 8 << 10;
 const DEADLINE: Duration = Duration::from_millis(2);
 
 /// Reads and writes a stream as its player wants, until nothing more can happen.
-pub(super) async fn play(stage: &Stage, seat: &Arc<Seat>, stream: TunnelStream) {
-    let leaving = Leaving(seat);
+pub(super) async fn play(env: &Environment, shared: &Arc<SharedPlayer>, stream: TunnelStream) {
+    let leaving = Leaving(shared);
     let mut stream = Some(stream);
-    let mut tickets = Tickets::default();
-    std::future::poll_fn(|cx| poll_play(stage, seat, &mut stream, &mut tickets, cx)).await;
+    let mut wakers = PollWakers::default();
+    std::future::poll_fn(|cx| poll_play(env, shared, &mut stream, &mut wakers, cx)).await;
     drop(leaving);
 }
 
 /// What wakes each direction.
 #[derive(Default)]
-struct Tickets {
-    reading: Ticket,
-    writing: Ticket,
+struct PollWakers {
+    reading: PollWaker,
+    writing: PollWaker,
 }
 
-/// One whose task dies in the middle is gone.
-struct Leaving<'a>(&'a Seat);
+/// A player whose task dies in the middle has left.
+struct Leaving<'a>(&'a SharedPlayer);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         if !state.player.end().is_over() {
-            state.player.gone();
+            state.player.disconnected();
         }
         let wakers = (state.waker.take(), state.other_waker.take());
         drop(state);
@@ -55,33 +55,33 @@ impl Drop for Leaving<'_> {
 }
 
 fn poll_play(
-    stage: &Stage,
-    seat: &Seat,
+    env: &Environment,
+    shared: &SharedPlayer,
     stream: &mut Option<TunnelStream>,
-    tickets: &mut Tickets,
+    wakers: &mut PollWakers,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
-    let (mut reads, mut writes) = (tickets.reading.was_woken(), tickets.writing.was_woken());
+    let (mut reads, mut writes) = (wakers.reading.was_woken(), wakers.writing.was_woken());
     if !reads && !writes {
-        // The player was told something.
+        // The player was updated.
         (reads, writes) = (true, true);
     }
     loop {
         let Some(open) = stream.as_mut() else { return Poll::Ready(()) };
-        let mut state = seat.lock();
+        let mut state = shared.lock();
         match state.player.desire() {
             Desire::Reset => {
-                state.player.gone();
+                state.player.disconnected();
                 drop(state);
                 if let Some(stream) = stream.take() {
-                    stream.reset(seat.reset_code(), RESET);
+                    stream.reset(shared.reset_code(), RESET);
                 }
                 return Poll::Ready(());
             }
             Desire::Drop => {
-                state.player.gone();
-                stage.note_if(state.write_waits, Situation::WriteDropped);
-                stage.note_if(state.read_waits, Situation::ReadDropped);
+                state.player.disconnected();
+                env.recorder.note_if(state.write_waits, Situation::WriteDropped);
+                env.recorder.note_if(state.read_waits, Situation::ReadDropped);
                 drop(state);
                 *stream = None;
                 return Poll::Ready(());
@@ -91,21 +91,21 @@ fn poll_play(
         state.waker = Some(cx.waker().clone());
         let wrote = match writes {
             true => {
-                let waker = tickets.writing.renew(cx);
-                poll_write(seat, &mut state, open, &mut Context::from_waker(&waker))
+                let waker = wakers.writing.renew(cx);
+                poll_write(shared, &mut state, open, &mut Context::from_waker(&waker))
             }
             false => Poll::Pending,
         };
         let read = match reads {
             true => {
-                let waker = tickets.reading.renew(cx);
-                poll_read(stage, seat, &mut state, open, &mut Context::from_waker(&waker))
+                let waker = wakers.reading.renew(cx);
+                poll_read(env, shared, &mut state, open, &mut Context::from_waker(&waker))
             }
             false => Poll::Pending,
         };
-        // What was read may be answered, and what was written may be all.
+        // Bytes read may need an answer, and bytes written may be the last.
         (reads, writes) = (read.is_ready(), wrote.is_ready() || read.is_ready());
-        stage.note_if(state.write_waits, Situation::WriteBlocked);
+        env.recorder.note_if(state.write_waits, Situation::WriteBlocked);
         give_up_writing(&mut state);
         let over = state.player.end().is_over();
         drop(state);
@@ -121,7 +121,7 @@ fn poll_play(
 
 /// Ready if it may have more to write.
 fn poll_write(
-    seat: &Seat,
+    shared: &SharedPlayer,
     state: &mut State,
     stream: &mut TunnelStream,
     cx: &mut Context<'_>,
@@ -134,10 +134,10 @@ fn poll_write(
         Desire::Write(bytes) => {
             let length = usize::try_from(bytes.min(CHUNK)).unwrap_or(usize::MAX);
             let mut chunk = Vec::new();
-            seat.pattern().append(state.player.end().written, length, &mut chunk);
-            // Both ways to write come in for their share.
-            let polled = if seat.stream.0.is_multiple_of(2) {
-                stream.poll_write_bytes(cx, &mut Bytes::from(chunk))
+            shared.pattern().append(state.player.end().written, length, &mut chunk);
+            // Both methods to write are used.
+            let polled = if shared.stream.0.is_multiple_of(2) {
+                stream.poll_write_bytes(cx, &mut Bytes::from(chunk)).map_err(io::Error::from)
             } else {
                 Pin::new(stream).poll_write(cx, &chunk)
             };
@@ -157,7 +157,7 @@ fn poll_write(
     Poll::Ready(())
 }
 
-/// What has arrived before a write failed is still read. One that reads nothing goes.
+/// Bytes that arrived before a write failed are still read. A player that reads nothing leaves.
 fn give_up_writing(state: &mut State) {
     if state.player.appetite() > 0 {
         return;
@@ -169,8 +169,8 @@ fn give_up_writing(state: &mut State) {
 
 /// Ready if it may read more.
 fn poll_read(
-    stage: &Stage,
-    seat: &Seat,
+    env: &Environment,
+    shared: &SharedPlayer,
     state: &mut State,
     stream: &mut TunnelStream,
     cx: &mut Context<'_>,
@@ -181,31 +181,30 @@ fn poll_read(
         return Poll::Pending;
     }
     let most = usize::try_from(appetite).unwrap_or(usize::MAX);
-    let polled = stream.poll_read_bytes(cx, most);
+    let polled = stream.poll_read_bytes(cx, most).map_err(io::Error::from);
     if polled.is_ready() && state.read_deadline.take().is_some() {
         stream.set_read_deadline(None);
     }
     match polled {
         Poll::Pending => {
             state.read_waits = true;
-            if tries_deadline(seat, state) {
-                state.read_deadline = Some(stage.now() + DEADLINE);
+            if tries_deadline(shared, state) {
+                state.read_deadline = Some(env.recorder.now() + DEADLINE);
                 stream.set_read_deadline(Some(Instant::now() + DEADLINE));
             }
             return Poll::Pending;
         }
         Poll::Ready(Err(error)) if has_passed(&error) => {}
         Poll::Ready(Ok(bytes)) if bytes.is_empty() => state.player.saw_eof(),
-        Poll::Ready(Ok(bytes)) => seat.took(state, &bytes),
+        Poll::Ready(Ok(bytes)) => shared.took(state, &bytes),
         Poll::Ready(Err(error)) => broke(state, &error),
     }
     Poll::Ready(())
 }
 
-/// Whether a read that begins to wait is given a deadline, of which its task is to hear: once, on
-/// some streams.
-const fn tries_deadline(seat: &Seat, state: &mut State) -> bool {
-    seat.stream.0 % 4 == 1 && !std::mem::replace(&mut state.had_deadline, true)
+/// Whether a read that begins to wait gets a deadline, which has to wake its task: once, on some streams.
+const fn tries_deadline(shared: &SharedPlayer, state: &mut State) -> bool {
+    shared.stream.0 % 4 == 1 && !std::mem::replace(&mut state.had_deadline, true)
 }
 
 /// Whether a read failed because of its deadline, which leaves the stream whole.
@@ -218,4 +217,57 @@ fn broke(state: &mut State, error: &io::Error) {
     let end = error.get_ref().and_then(|end| end.downcast_ref::<ConnectionEnd>());
     state.read_error = end.cloned();
     state.player.broke(&error.to_string());
+}
+
+/// The waker of one direction of a stream. Every poll has a new one, and the one before then wakes nothing
+/// any more, as when a stream is handed from task to task: a library that keeps an old one, or one for both
+/// directions, loses a wake-up.
+#[derive(Debug, Default)]
+pub(super) struct PollWaker(Arc<Slot>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    task: Mutex<Option<Waker>>,
+    was_woken: AtomicBool,
+}
+
+impl PollWaker {
+    /// Whether it was woken since the last call.
+    pub(super) fn was_woken(&self) -> bool {
+        self.0.was_woken.swap(false, Ordering::Relaxed)
+    }
+
+    /// A new waker, for the task of `cx`.
+    pub(super) fn renew(&mut self, cx: &Context<'_>) -> Waker {
+        self.0.set(None);
+        self.0 = Arc::default();
+        self.0.set(Some(cx.waker().clone()));
+        Waker::from(Arc::clone(&self.0))
+    }
+}
+
+impl Slot {
+    fn set(&self, task: Option<Waker>) {
+        let before = {
+            let mut slot = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *slot, task)
+        };
+        drop(before);
+    }
+}
+
+impl Wake for Slot {
+    fn wake(self: Arc<Self>) {
+        self.was_woken.store(true, Ordering::Relaxed);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+impl Drop for PollWaker {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
 }

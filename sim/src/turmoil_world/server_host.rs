@@ -1,26 +1,28 @@
 //! The software of a server host.
 
-use std::sync::Arc;
+use std::io::{self, Cursor};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, join, split};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
+use watertight::peering::{Peer, PeerIdentity};
 use watertight::simulation::SimulatedSocket;
-use watertight::{AuthRequest, Endpoint, Peer, PeerIdentity, Refusal, Server};
+use watertight::{AuthRequest, Endpoint, Io, Refusal, Server};
 
-use super::application::{self, Dialler, key};
-use super::books::Desk;
-use super::broken_socket::{Held, await_first_byte};
-use super::command::Command;
-use super::connect::{accept, connect, listen};
-use super::death::until_death;
-use super::deviation::Deviation;
-use super::greeting::TOKEN;
-use super::server_desk::ServerDesk;
-use super::stage::Stage;
+use super::application::{self, Dialler, until_death};
+use super::connect::{TOKEN, accept, connect, listen};
+use super::environment::Environment;
+use super::host_state::{Command, HostState, ServerState};
+use super::ledger::last_ledger;
+use super::plan::{Deviation, FOREVER, client_key};
 use super::target::handle;
+use super::tcp::TcpSocket;
 use crate::schedule::Host;
 
 /// How long a session stays at most, where two agents take turns: a world waits for each of them.
@@ -31,95 +33,95 @@ const WAITING: usize = 4;
 
 /// Runs a server, until it is stopped or dies.
 pub(super) async fn run(
-    stage: Arc<Stage>,
+    env: Arc<Environment>,
     number: u8,
     commands: UnboundedReceiver<Command>,
 ) -> turmoil::Result {
     let host = Host::Server(number);
-    stage.at(host, |desk| desk.runtime = Some(tokio::runtime::Handle::current()));
-    let software = serve(Arc::clone(&stage), number, commands);
-    until_death(stage, host, software).await
+    env.with_host(host, |state| state.runtime = Some(tokio::runtime::Handle::current()));
+    let software = serve(Arc::clone(&env), number, commands);
+    until_death(env, host, software).await
 }
 
 async fn serve(
-    stage: Arc<Stage>,
+    env: Arc<Environment>,
     number: u8,
     mut commands: UnboundedReceiver<Command>,
 ) -> turmoil::Result {
     let host = Host::Server(number);
     loop {
-        let start = stage.at(host, Desk::start).unwrap_or_default();
-        let server = build(&stage, number, start)?;
-        stage.at(host, |desk| desk.server = Some(ServerDesk::new(server.clone())));
-        let accepting = accept_all(Arc::clone(&stage), host, server.clone());
+        let start = env.with_host(host, HostState::start).unwrap_or_default();
+        let server = build(&env, number, start)?;
+        env.with_host(host, |state| state.server = Some(ServerState::new(server.clone())));
+        let accepting = accept_all(Arc::clone(&env), host, server.clone());
         let accepting = AbortOnDropHandle::new(spawn_local(accepting));
-        let (within, again) = obey(&stage, host, &server, &mut commands).await;
-        shut_down(&stage, host, server, accepting, within).await;
+        let (within, again) = obey(&env, host, &server, &mut commands).await;
+        shut_down(&env, host, server, accepting, within).await;
         if !again {
             break;
         }
     }
-    stage.at(host, |desk| desk.is_stopped = true);
+    env.with_host(host, |state| state.is_stopped = true);
     std::future::pending().await
 }
 
-fn build(stage: &Arc<Stage>, number: u8, start: u64) -> turmoil::Result<Server> {
-    let (handling, host) = (Arc::clone(stage), Host::Server(number));
-    let waiting = Arc::clone(stage);
+fn build(env: &Arc<Environment>, number: u8, start: u64) -> turmoil::Result<Server> {
+    let (handling, host) = (Arc::clone(env), Host::Server(number));
+    let waiting = Arc::clone(env);
     let builder = Server::builder(move |request| authenticate(Arc::clone(&waiting), host, request))
         .unmasked()
-        .write_buffer(stage.write_buffer())
-        .session(stage.server_session())
-        .handshake_timeout(deadline(stage))
-        .min_turn(stage.handshake().min(TURN))
+        .write_buffer(env.plan.write_buffer())
+        .session(env.plan.server_session())
+        .handshake_timeout(deadline(env))
+        .min_turn(env.plan.handshake().min(TURN))
         .session_interval(Duration::from_millis(1))
         .peering(PeerIdentity::new(&host.to_string(), &token(host)))
-        .allow_dials(move |client, incoming| {
+        .dial_handler(move |client, incoming| {
             handle(Arc::clone(&handling), host, Some(client), incoming)
         });
-    let builder = match max_handshakes(stage) {
+    let builder = match max_handshakes(env) {
         Some(max) => builder.max_handshakes(max),
         None => builder,
     };
     let server = builder.build();
-    for other in (0..stage.schedule.cast.servers).filter(|other| *other != number) {
-        server.add_peer(peer(stage, number, other, start)?)?;
+    for other in (0..env.plan.schedule.cast.servers).filter(|other| *other != number) {
+        server.add_peer(peer(env, number, other, start)?)?;
     }
     Ok(server)
 }
 
-fn max_handshakes(stage: &Stage) -> Option<usize> {
-    match stage.schedule.knobs.hosts.max_handshakes as usize {
+fn max_handshakes(env: &Environment) -> Option<usize> {
+    match env.plan.schedule.knobs.hosts.max_handshakes as usize {
         0 => None,
-        _ if stage.deviation == Deviation::HandshakesUnbounded => Some(usize::MAX),
+        _ if env.plan.deviation == Deviation::HandshakesUnbounded => Some(usize::MAX),
         max => Some(max),
     }
 }
 
-fn deadline(stage: &Stage) -> Duration {
-    match stage.deviation {
-        Deviation::HandshakesLast => Duration::from_secs(3600),
-        _ => stage.handshake(),
+fn deadline(env: &Environment) -> Duration {
+    match env.plan.deviation {
+        Deviation::HandshakesLast => FOREVER,
+        _ => env.plan.handshake(),
     }
 }
 
 /// Whether as many sockets wait as may.
-fn is_full(stage: &Stage, server: &Server) -> bool {
-    max_handshakes(stage).is_some_and(|max| server.kept().handshakes >= WAITING * max)
+fn is_full(env: &Environment, server: &Server) -> bool {
+    max_handshakes(env).is_some_and(|max| server.kept().handshakes >= WAITING * max)
 }
 
 async fn authenticate(
-    stage: Arc<Stage>,
+    env: Arc<Environment>,
     host: Host,
     request: AuthRequest,
 ) -> Result<String, Refusal> {
     let key = request.client_key.as_deref().unwrap_or_default();
-    if stage.deviation == Deviation::LoginWaits {
-        while !stage.at(host, |desk| desk.log_in(key)).unwrap_or(true) {
+    if env.plan.deviation == Deviation::LoginWaits {
+        while !env.with_host(host, |state| state.log_in(key)).unwrap_or(true) {
             sleep(Duration::from_millis(10)).await;
         }
     }
-    if !request.token_is(TOKEN) && stage.deviation != Deviation::TokenIgnored {
+    if !request.token_is(TOKEN) && env.plan.deviation != Deviation::TokenIgnored {
         return Err(Refusal::unauthorized("wrong token"));
     }
     Ok(key.to_string())
@@ -129,40 +131,40 @@ fn token(host: Host) -> String {
     format!("token of {host}")
 }
 
-fn peer(stage: &Arc<Stage>, number: u8, other: u8, start: u64) -> turmoil::Result<Peer> {
+fn peer(env: &Arc<Environment>, number: u8, other: u8, start: u64) -> turmoil::Result<Peer> {
     let (from, to) = (Host::Server(number), Host::Server(other));
     let endpoint: Endpoint = format!("ws://{to}/connect").parse()?;
-    let reaching = Arc::clone(stage);
+    let reaching = Arc::clone(env);
     Ok(Peer::new(endpoint, &to.to_string(), &token(to))
-        .reconnect(stage.reconnect())
-        .seed(stage.seed(from, start))
-        .connect_timeout(stage.handshake())
+        .reconnect(env.plan.reconnect())
+        .seed(env.plan.seed(from, start))
+        .connect_timeout(env.plan.handshake())
         .connect_with(move || connect(Arc::clone(&reaching), from, other)))
 }
 
-async fn accept_all(stage: Arc<Stage>, host: Host, server: Server) -> turmoil::Result {
+async fn accept_all(env: Arc<Environment>, host: Host, server: Server) -> turmoil::Result {
     let listener = listen().await?;
     loop {
-        let (socket, remote) = accept(&stage, host, &listener).await?;
+        let (socket, remote) = accept(&env, host, &listener).await?;
         let remote = Some(remote);
-        match stage.deviation {
+        match env.plan.deviation {
             Deviation::AcceptWaits => {
-                // Otherwise it is gone.
+                // Otherwise it is closed.
                 if let Ok(socket) = await_first_byte(socket).await {
                     server.serve_io(socket, remote);
                 }
             }
-            Deviation::SocketStays => server.serve_io(Held::new(&stage, socket), remote),
+            Deviation::SocketStays => server.serve_io(Held::new(&env, socket), remote),
             Deviation::SharesIgnored => server.serve_io(SimulatedSocket::new(socket), None),
-            Deviation::NewcomersRefused if is_full(&stage, &server) => drop(socket),
+            Deviation::NewSocketsRefused if is_full(&env, &server) => drop(socket),
             _ => server.serve_io(SimulatedSocket::new(socket), remote),
         }
     }
 }
 
-/// Does what it is told, until it is told to shut down: within which time, and whether it starts again.
+/// Performs commands until the one to shut down. Returns its timeout, and whether the server starts again.
 async fn obey(
-    stage: &Arc<Stage>,
+    env: &Arc<Environment>,
     host: Host,
     server: &Server,
     commands: &mut UnboundedReceiver<Command>,
@@ -171,43 +173,93 @@ async fn obey(
         match command {
             Command::Dial(stream) => {
                 let dialler = Dialler::Server(server.clone());
-                spawn_local(application::run(Arc::clone(stage), stream, dialler));
+                spawn_local(application::run(Arc::clone(env), stream, dialler));
             }
             Command::Disconnect(agent) => {
-                let found = server.disconnect(&key(agent), "disconnected");
-                stage.tale(host, || format!("disconnects agent{agent}: {found}"));
+                let found = server.disconnect(&client_key(agent), "disconnected");
+                env.recorder.trace_host(host, || format!("disconnects agent{agent}: {found}"));
             }
             Command::Drain { agent, within } => {
-                let found = server.drain(&key(agent), "drained", within);
-                stage.tale(host, || format!("drains agent{agent}: {found}"));
+                let found = server.drain(&client_key(agent), "drained", within);
+                env.recorder.trace_host(host, || format!("drains agent{agent}: {found}"));
             }
             Command::Restart(within) => return (within, true),
             Command::Stop(within) => return (within, false),
-            Command::Replace | Command::Say(_) | Command::Visit(_) | Command::HangUp => {}
+            Command::Replace | Command::Send(_) | Command::Visit(_) | Command::HangUp => {}
         }
     }
     (Duration::ZERO, false)
 }
 
 async fn shut_down(
-    stage: &Stage,
+    env: &Environment,
     host: Host,
     server: Server,
     accepting: AbortOnDropHandle<turmoil::Result>,
     within: Duration,
 ) {
     accepting.abort();
-    // It was told to end, unless it had failed before.
+    // It was aborted, unless it had failed before.
     if let Ok(Err(error)) = accepting.await {
-        stage.contradict(format!("{host} cannot listen: {error}"));
+        env.recorder.contradict(format!("{host} cannot listen: {error}"));
     }
     let ledger = server.shutdown(within).await;
-    stage.tale(host, || format!("has shut down: {}", ledger.connections));
-    let books = stage.at(host, |desk| {
-        let books = desk.last_books(stage, host);
-        desk.server = None;
-        desk.forget_totals();
-        books
+    env.recorder.trace_host(host, || format!("has shut down: {}", ledger.connections));
+    let ledger = env.with_host(host, |state| {
+        let ledger = last_ledger(env, host, state);
+        state.server = None;
+        state.forget_totals();
+        ledger
     });
-    books.into_iter().for_each(|books| stage.close(books));
+    ledger.into_iter().for_each(|ledger| env.recorder.close(ledger));
+}
+
+/// Waits for the first byte, and gives it back with the socket.
+pub(super) async fn await_first_byte(mut socket: TcpSocket) -> io::Result<impl Io> {
+    let first = socket.read_u8().await?;
+    let (read, write) = split(socket);
+    Ok(join(Cursor::new([first]).chain(read), write))
+}
+
+/// A socket that has a second owner.
+pub(super) struct Held(Arc<Mutex<TcpSocket>>);
+
+impl Held {
+    pub(super) fn new(env: &Environment, socket: TcpSocket) -> Self {
+        let socket = Arc::new(Mutex::new(socket));
+        env.hold(Arc::clone(&socket));
+        Self(socket)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TcpSocket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsyncRead for Held {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock()).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.lock()).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }

@@ -26,8 +26,8 @@ pub(crate) fn simulation(schedule: &Schedule, tick: Duration) -> Sim<'static> {
 
 /// Nothing more is lost, held back or slow on any link between these hosts.
 pub(crate) fn heal_links(sim: &Sim<'_>, hosts: &[impl AsRef<str>]) {
-    for (place, a) in hosts.iter().enumerate() {
-        for b in hosts.iter().skip(place + 1) {
+    for (index, a) in hosts.iter().enumerate() {
+        for b in hosts.iter().skip(index + 1) {
             let (a, b) = (a.as_ref(), b.as_ref());
             sim.release(a, b);
             sim.set_link_latency(a, b, Duration::ZERO);

@@ -1,16 +1,16 @@
 //! The steps of a schedule, one after the other.
 
-use super::command::Command;
+use super::environment::Environment;
+use super::host_state::{Command, Visitors};
+use super::ledger::last_ledger;
 use super::network::Network;
-use super::stage::Stage;
-use super::strangers::Visitors;
 use super::stream::{Stream, Terms};
 use crate::Player;
 use crate::schedule::{Action, Host, StreamId, TargetPlan, millis};
 use crate::situation::Situation;
 
-/// What a dial is.
-pub(super) struct Dial {
+/// The parameters of a dial.
+pub(super) struct DialStep {
     pub(super) id: StreamId,
     pub(super) from: Host,
     pub(super) agent: u8,
@@ -18,40 +18,40 @@ pub(super) struct Dial {
     pub(super) within: u32,
 }
 
-/// Does what a step says.
-pub(super) fn perform(network: &mut Network, stage: &Stage, action: &Action) {
+/// Performs a step.
+pub(super) fn perform(network: &mut Network, env: &Environment, action: &Action) {
     match *action {
         Action::Dial { stream, from, to, ref target, within } => {
-            let dial = Dial { id: stream, from, agent: to, target: target.clone(), within };
-            self::dial(stage, dial);
+            let dial = DialStep { id: stream, from, agent: to, target: target.clone(), within };
+            self::dial(env, dial);
         }
         Action::Write { stream, bytes } => {
-            tell(stage, stream, |player| player.write_more(bytes.into()));
+            update(env, stream, |player| player.write_more(bytes.into()));
         }
         Action::Read { stream, bytes } => {
-            tell(stage, stream, |player| player.read_more(bytes.into()));
+            update(env, stream, |player| player.read_more(bytes.into()));
         }
-        Action::ReadAll { stream } => tell(stage, stream, Player::read_all),
-        Action::Finish { stream } => tell(stage, stream, Player::finish),
-        Action::Reset { stream } => tell(stage, stream, Player::reset),
-        Action::Drop { stream } => tell(stage, stream, Player::let_go),
+        Action::ReadAll { stream } => update(env, stream, Player::read_all),
+        Action::Finish { stream } => update(env, stream, Player::finish),
+        Action::Reset { stream } => update(env, stream, Player::reset),
+        Action::Drop { stream } => update(env, stream, Player::let_go),
         Action::Replace { agent } => {
-            stage.note_if(moves(stage, Host::Agent(agent)), Situation::ReplacedDuringTransfer);
-            stage.tell(Host::Agent(agent), Command::Replace);
+            env.recorder.note_if(moves(env, Host::Agent(agent)), Situation::ReplacedDuringTransfer);
+            env.send(Host::Agent(agent), Command::Replace);
         }
-        Action::Disconnect { agent } => tell_home(stage, agent, Command::Disconnect(agent)),
-        Action::Drain { agent, by_server, within } => drain(stage, agent, by_server, within),
+        Action::Disconnect { agent } => send_home(env, agent, Command::Disconnect(agent)),
+        Action::Drain { agent, by_server, within } => drain(env, agent, by_server, within),
         Action::Restart { host, within } => {
-            stage.note_if(moves(stage, host), Situation::RestartDuringTransfer);
-            stage.tell(host, Command::Restart(millis(within)));
+            env.recorder.note_if(moves(env, host), Situation::RestartDuringTransfer);
+            env.send(host, Command::Restart(millis(within)));
         }
-        Action::Crash { host } => crash(network, stage, host),
-        Action::Bounce { host } => bounce(network, stage, host),
-        Action::Cut { by } => cut(stage, by),
-        Action::Say { agent, ref message } => {
-            stage.tell(Host::Agent(agent), Command::Say(message.clone()));
+        Action::Crash { host } => crash(network, env, host),
+        Action::Bounce { host } => bounce(network, env, host),
+        Action::Cut { by } => cut(env, by),
+        Action::Send { agent, ref message } => {
+            env.send(Host::Agent(agent), Command::Send(message.clone()));
         }
-        Action::StrangersConnect {
+        Action::UnauthenticatedConnect {
             server,
             sockets,
             transport,
@@ -60,27 +60,27 @@ pub(super) fn perform(network: &mut Network, stage: &Stage, action: &Action) {
             again_for,
             hold_on,
         } => {
-            let until = stage.now() + millis(again_for);
-            stage.door().connects(until);
+            let until = env.recorder.now() + millis(again_for);
+            env.remotes().connects(until);
             let opening = opening.clone();
             let visitors =
                 Visitors { server, sockets, transport, opening, leave_after, until, hold_on };
-            stage.tell(Host::Strangers, Command::Visit(visitors));
+            env.send(Host::Unauthenticated, Command::Visit(visitors));
         }
         Action::Impersonate { server, ref opening, within } => {
-            let until = stage.now() + millis(within);
-            stage.door().impersonate(server, opening.clone(), until);
+            let until = env.recorder.now() + millis(within);
+            env.remotes().impersonate(server, opening.clone(), until);
         }
         Action::Idle => {}
-        ref link => break_link(network, stage, link),
+        ref link => break_link(network, env, link),
     }
 }
 
 /// Has an application dial.
-pub(super) fn dial(stage: &Stage, dial: Dial) {
-    let Dial { id, from, agent, target, within } = dial;
-    let Some(kind) = stage.agent(agent).map(|agent| agent.kind) else { return };
-    let stream = stage.add_stream(Stream::new(Terms {
+pub(super) fn dial(env: &Environment, dial: DialStep) {
+    let DialStep { id, from, agent, target, within } = dial;
+    let Some(kind) = env.plan.agent(agent).map(|agent| agent.kind) else { return };
+    let stream = env.add_stream(Stream::new(Terms {
         id,
         plan: target,
         from,
@@ -89,112 +89,112 @@ pub(super) fn dial(stage: &Stage, dial: Dial) {
         honest: kind.is_honest(),
         half_closes: !kind.is_base(),
     }));
-    let runs = stage.at(from, |desk| !desk.is_crashed).unwrap_or(false);
+    let runs = env.with_host(from, |state| !state.is_crashed).unwrap_or(false);
     if runs {
-        stage.tell(from, Command::Dial(stream));
+        env.send(from, Command::Dial(stream));
     } else {
-        stream.settle(stage.now(), crate::DialOutcome::GivenUp);
+        stream.settle(env.recorder.now(), crate::DialOutcome::GivenUp);
     }
 }
 
-fn tell(stage: &Stage, stream: StreamId, tell: impl FnOnce(&mut Player)) {
-    if let Some(stream) = stage.stream(stream) {
-        stream.near.tell(tell);
+fn update(env: &Environment, stream: StreamId, update: impl FnOnce(&mut Player)) {
+    if let Some(stream) = env.stream(stream) {
+        stream.near.update(update);
     }
 }
 
-fn tell_home(stage: &Stage, agent: u8, command: Command) {
-    if let Some(home) = stage.agent(agent).map(|agent| agent.home) {
-        stage.tell(Host::Server(home), command);
+fn send_home(env: &Environment, agent: u8, command: Command) {
+    if let Some(home) = env.plan.agent(agent).map(|agent| agent.home) {
+        env.send(Host::Server(home), command);
     }
 }
 
 /// Whether bytes are moving on a stream that a host has a part in.
-fn moves(stage: &Stage, host: Host) -> bool {
-    stage.any_stream(|stream| stream.is_moving() && takes_part(stage, stream, host))
+fn moves(env: &Environment, host: Host) -> bool {
+    env.any_stream(|stream| stream.is_moving() && takes_part(env, stream, host))
 }
 
-fn dials(stage: &Stage, host: Host) -> bool {
-    stage.any_stream(|stream| stream.is_dialling() && takes_part(stage, stream, host))
+fn dials(env: &Environment, host: Host) -> bool {
+    env.any_stream(|stream| stream.is_dialling() && takes_part(env, stream, host))
 }
 
-fn takes_part(stage: &Stage, stream: &Stream, host: Host) -> bool {
+fn takes_part(env: &Environment, stream: &Stream, host: Host) -> bool {
     match host {
         Host::Agent(agent) => stream.agent == agent,
         Host::Server(server) => {
             stream.from == host
-                || stage.agent(stream.agent).is_some_and(|agent| agent.home == server)
+                || env.plan.agent(stream.agent).is_some_and(|agent| agent.home == server)
         }
-        Host::Strangers => false,
+        Host::Unauthenticated => false,
     }
 }
 
-fn drain(stage: &Stage, agent: u8, by_server: bool, within: u32) {
+fn drain(env: &Environment, agent: u8, by_server: bool, within: u32) {
     let host = Host::Agent(agent);
-    stage.note_if(moves(stage, host), Situation::DrainDuringTransfer);
-    stage.note_if(dials(stage, host), Situation::DrainWhileDialling);
+    env.recorder.note_if(moves(env, host), Situation::DrainDuringTransfer);
+    env.recorder.note_if(dials(env, host), Situation::DrainWhileDialling);
     let command = Command::Drain { agent, within: millis(within) };
     if by_server {
-        tell_home(stage, agent, command);
+        send_home(env, agent, command);
     } else {
-        stage.tell(host, command);
+        env.send(host, command);
     }
 }
 
-fn crash(network: &mut Network, stage: &Stage, host: Host) {
+fn crash(network: &mut Network, env: &Environment, host: Host) {
     let situation = match host {
         Host::Server(_) => Situation::ServerCrashDuringTransfer,
         Host::Agent(_) => Situation::AgentCrashDuringTransfer,
-        Host::Strangers => return,
+        Host::Unauthenticated => return,
     };
-    stage.note_if(moves(stage, host), situation);
-    if stage.at(host, |desk| desk.is_crashed).unwrap_or(true) {
+    env.recorder.note_if(moves(env, host), situation);
+    if env.with_host(host, |state| state.is_crashed).unwrap_or(true) {
         return;
     }
-    stage.at(host, |desk| desk.death.notify_one());
+    env.with_host(host, |state| state.death.notify_one());
     // What goes wrong in it shows in the next one, too.
     network.tick().ok();
-    let survives = !stage.at(host, |desk| desk.is_dead).unwrap_or(true);
-    if survives && stage.is_honest(host) {
-        stage.contradict(format!("{host} survives its death"));
+    let survives = !env.with_host(host, |state| state.is_dead).unwrap_or(true);
+    if survives && env.plan.is_honest(host) {
+        env.recorder.contradict(format!("{host} survives its death"));
     }
     network.crash(host);
-    bury(stage, host);
-    stage.at(host, |desk| desk.is_crashed = true);
+    bury(env, host);
+    env.with_host(host, |state| state.is_crashed = true);
 }
 
-/// Nothing may be left of a process that has died, not even in the books.
-pub(super) fn bury(stage: &Stage, host: Host) {
-    for stream in stage.streams().iter().filter(|stream| stream.from == host) {
-        stream.die(stage.now());
+/// Nothing may be left of a process that has died, not even in the ledger.
+pub(super) fn bury(env: &Environment, host: Host) {
+    for stream in env.streams().iter().filter(|stream| stream.from == host) {
+        stream.die(env.recorder.now());
     }
-    let desk = stage.at(host, |desk| {
-        let mut books = desk.last_books(stage, host);
-        // Who watched them is dead, too, and was told of no end.
+    let state = env.with_host(host, |state| {
+        let mut ledger = last_ledger(env, host, state);
+        // The tasks that watched them are dead, too, and were notified of no end.
         if matches!(host, Host::Agent(_)) {
-            books.sessions = crate::observed::Tally::default();
-            books.closes_reported = 0;
+            ledger.sessions = crate::observed::Counts::default();
+            ledger.closes_reported = 0;
         }
-        // Its applications and its runtime are gone with it.
-        desk.commands = None;
-        desk.runtime = None;
-        stage.close(books);
-        desk.bury()
+        // Its applications and its runtime have ended with it.
+        state.commands = None;
+        state.runtime = None;
+        env.recorder.close(ledger);
+        state.clear()
     });
-    drop(desk);
+    drop(state);
 }
 
-pub(super) fn bounce(network: &mut Network, stage: &Stage, host: Host) {
-    let is_crashed = stage.at(host, |desk| desk.is_crashed).unwrap_or(true);
+pub(super) fn bounce(network: &mut Network, env: &Environment, host: Host) {
+    let is_crashed = env.with_host(host, |state| state.is_crashed).unwrap_or(true);
     if !is_crashed {
-        crash(network, stage, host);
+        crash(network, env, host);
     }
-    stage.at(host, |desk| desk.is_crashed = false);
+    env.with_host(host, |state| state.is_crashed = false);
     network.bounce(host);
 }
 
-fn cut(stage: &Stage, host: Host) {
-    let lines = stage.lines().by(host);
+fn cut(env: &Environment, host: Host) {
+    let lines = env.connections().by(host);
     if lines.is_empty() {
         return;
     }
@@ -202,40 +202,38 @@ fn cut(stage: &Stage, host: Host) {
     let is_on_them = |stream: &Stream| match host {
         Host::Agent(agent) => stream.agent == agent,
         Host::Server(_) => {
-            stage.goes_through_peer(stream)
-                && takes_part(stage, stream, host)
-                && stream.from != host
+            env.goes_through_peer(stream) && takes_part(env, stream, host) && stream.from != host
         }
-        Host::Strangers => false,
+        Host::Unauthenticated => false,
     };
-    let moves = stage.any_stream(|stream| stream.is_moving() && is_on_them(stream));
-    stage.note_if(moves, Situation::CutDuringTransfer);
-    let dials = stage.any_stream(|stream| stream.is_dialling() && is_on_them(stream));
-    stage.note_if(dials, Situation::CutWhileDialling);
+    let moves = env.any_stream(|stream| stream.is_moving() && is_on_them(stream));
+    env.recorder.note_if(moves, Situation::CutDuringTransfer);
+    let dials = env.any_stream(|stream| stream.is_dialling() && is_on_them(stream));
+    env.recorder.note_if(dials, Situation::CutWhileDialling);
     lines.iter().for_each(|line| line.cut());
 }
 
-fn break_link(network: &Network, stage: &Stage, action: &Action) {
+fn break_link(network: &Network, env: &Environment, action: &Action) {
     let is_on_link = |stream: &Stream, a: Host, b: Host| {
-        takes_part(stage, stream, a) && takes_part(stage, stream, b)
+        takes_part(env, stream, a) && takes_part(env, stream, b)
     };
-    let moves = |a, b| stage.any_stream(|stream| stream.is_moving() && is_on_link(stream, a, b));
-    let dials = |a, b| stage.any_stream(|stream| stream.is_dialling() && is_on_link(stream, a, b));
+    let moves = |a, b| env.any_stream(|stream| stream.is_moving() && is_on_link(stream, a, b));
+    let dials = |a, b| env.any_stream(|stream| stream.is_dialling() && is_on_link(stream, a, b));
     match *action {
         Action::Partition { a, b } => {
-            stage.note_if(moves(a, b), Situation::PartitionDuringTransfer);
-            stage.note_if(dials(a, b), Situation::PartitionWhileDialling);
-            stage.lines().lose(a, b);
-            stage.lines().lose(b, a);
+            env.recorder.note_if(moves(a, b), Situation::PartitionDuringTransfer);
+            env.recorder.note_if(dials(a, b), Situation::PartitionWhileDialling);
+            env.connections().lose(a, b);
+            env.connections().lose(b, a);
             network.partition(a, b);
         }
         Action::PartitionOneWay { from, to } => {
-            stage.note_if(moves(from, to), Situation::PartitionOneWay);
-            stage.lines().lose(from, to);
+            env.recorder.note_if(moves(from, to), Situation::PartitionOneWay);
+            env.connections().lose(from, to);
             network.partition_one_way(from, to);
         }
         Action::Hold { a, b } => {
-            stage.note_if(moves(a, b), Situation::HoldDuringTransfer);
+            env.recorder.note_if(moves(a, b), Situation::HoldDuringTransfer);
             network.hold(a, b);
         }
         Action::Repair { a, b } => network.repair(a, b),

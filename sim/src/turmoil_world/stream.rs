@@ -1,10 +1,10 @@
-//! The streams of a run, and who sits at their ends.
+//! The streams of a run, and the players at their ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::seat::{Promise, Seat};
-use super::stage::Stage;
+use super::plan::RunPlan;
+use super::shared_player::{Promise, SharedPlayer};
 use crate::Player;
 use crate::invariant::fits;
 use crate::observed::{DialOutcome, StreamRecord};
@@ -26,7 +26,7 @@ pub(super) struct Stream {
     pub(super) within: Duration,
     pub(super) honest: bool,
     pub(super) half_closes: bool,
-    pub(super) near: Arc<Seat>,
+    pub(super) near: Arc<SharedPlayer>,
     state: Mutex<State>,
 }
 
@@ -37,14 +37,14 @@ struct State {
     deadline: Duration,
     /// When it had one.
     settled: Option<Duration>,
-    /// The targets that were reached. A dial whose session ends may be tried again on another one:
-    /// the first target then stays with a stream that nobody speaks on.
-    far: Vec<Arc<Seat>>,
+    /// The targets that were reached. A dial whose session ends may be tried again on another one: the first
+    /// target then stays with a stream without traffic.
+    far: Vec<Arc<SharedPlayer>>,
     /// Targets that come now let go at once.
     is_dismissed: bool,
 }
 
-/// What a schedule says of a stream, and when.
+/// The terms of a stream in the schedule.
 pub(super) struct Terms {
     pub(super) id: StreamId,
     pub(super) plan: TargetPlan,
@@ -58,7 +58,7 @@ pub(super) struct Terms {
 impl Stream {
     pub(super) fn new(terms: Terms) -> Self {
         let Terms { id, plan, from, agent, within, honest, half_closes } = terms;
-        let near = Arc::new(Seat::new(id, Direction::ToTarget, Player::application()));
+        let near = Arc::new(SharedPlayer::new(id, Direction::ToTarget, Player::application()));
         let state = Mutex::new(State {
             dial: DialOutcome::Pending,
             deadline: Duration::MAX,
@@ -79,15 +79,15 @@ impl Stream {
     }
 
     /// Seats a target that was reached.
-    pub(super) fn seat_target(&self) -> Arc<Seat> {
+    pub(super) fn add_target(&self) -> Arc<SharedPlayer> {
         let mut player = Player::target(&self.plan);
         let mut state = self.lock();
         if state.is_dismissed {
             player.let_go();
         }
-        let seat = Arc::new(Seat::new(self.id, Direction::ToApplication, player));
-        state.far.push(Arc::clone(&seat));
-        seat
+        let shared = Arc::new(SharedPlayer::new(self.id, Direction::ToApplication, player));
+        state.far.push(Arc::clone(&shared));
+        shared
     }
 
     /// The dial begins.
@@ -135,10 +135,10 @@ impl Stream {
         self.plan.reads == TargetReads::All && ends && self.plan.answer != Answer::Hang
     }
 
-    /// Whether every target has gone: the application is to be told.
+    /// Whether every target has left: the application has to be notified.
     pub(super) fn is_left(&self) -> bool {
         let far = self.lock().far.clone();
-        let ends: Vec<_> = far.iter().map(|seat| seat.end()).collect();
+        let ends: Vec<_> = far.iter().map(|shared| shared.end()).collect();
         self.honest && !ends.is_empty() && ends.iter().all(|end| end.is_over())
     }
 
@@ -149,11 +149,11 @@ impl Stream {
         }
         let mut near = self.near.lock();
         if !near.player.end().is_over() {
-            near.player.gone();
+            near.player.disconnected();
         }
     }
 
-    /// Whether somebody has stopped reading what the other one has written.
+    /// Whether an end has stopped reading the bytes of its remote.
     pub(super) fn is_unread(&self) -> bool {
         let far = self.lock().far.last().cloned();
         let Some(far) = far else { return false };
@@ -165,7 +165,7 @@ impl Stream {
         unread(&near.player, &far.player) || unread(&far.player, &near.player)
     }
 
-    /// Whether so many bytes went one way.
+    /// Whether so many bytes moved in one direction.
     pub(super) fn moved(&self, bytes: u64) -> bool {
         let near = self.near.end();
         near.read.max(near.written) >= bytes
@@ -175,17 +175,17 @@ impl Stream {
         self.near.lock().answered
     }
 
-    /// Whether the agent holds the socket of a target though the application is gone.
-    pub(super) fn holds_socket(&self, stage: &Stage) -> bool {
-        let agent = stage.agent(self.agent);
+    /// Whether the agent holds the socket of a target though the application has left.
+    pub(super) fn holds_socket(&self, plan: &RunPlan) -> bool {
+        let agent = plan.agent(self.agent);
         let dials = agent.is_some_and(|agent| agent.targets == TargetSide::Dialer);
         let is_socket = dials && matches!(self.from, Host::Server(_));
-        is_socket && self.lock().far.iter().any(|seat| seat.is_held())
+        is_socket && self.lock().far.iter().any(|shared| shared.is_held())
     }
 
     /// How many targets have an open end.
     pub(super) fn open_targets(&self) -> u64 {
-        self.lock().far.iter().filter(|seat| seat.is_held()).count() as u64
+        self.lock().far.iter().filter(|shared| shared.is_held()).count() as u64
     }
 
     /// Has its targets let go.
@@ -194,7 +194,7 @@ impl Stream {
         state.is_dismissed = true;
         let far = state.far.clone();
         drop(state);
-        far.iter().for_each(|seat| seat.tell(Player::let_go));
+        far.iter().for_each(|shared| shared.update(Player::let_go));
     }
 
     /// A byte that came where another one should.
@@ -203,20 +203,21 @@ impl Stream {
             return None;
         }
         let far = self.lock().far.clone();
-        let wrong = |seat: &Arc<Seat>| seat.lock().wrong.clone();
-        let seats = far.iter().chain([&self.near]);
-        // A base end tells no codes.
-        let named = |seat: &Arc<Seat>| if self.half_closes { seat.misnamed() } else { None };
-        seats.clone().find_map(wrong).or_else(|| seats.clone().find_map(named))
+        let wrong = |shared: &Arc<SharedPlayer>| shared.lock().wrong.clone();
+        let players = far.iter().chain([&self.near]);
+        // A base end sends no codes.
+        let named =
+            |shared: &Arc<SharedPlayer>| if self.half_closes { shared.misnamed() } else { None };
+        players.clone().find_map(wrong).or_else(|| players.clone().find_map(named))
     }
 
     /// Whether a read at one of its ends waits though its deadline passed before this moment.
     pub(super) fn is_overdue(&self, moment: Duration) -> bool {
         let state = self.lock();
-        state.far.iter().chain([&self.near]).any(|seat| seat.is_overdue(moment))
+        state.far.iter().chain([&self.near]).any(|shared| shared.is_overdue(moment))
     }
 
-    /// Notes who does not read though the remote has gone.
+    /// Notes the ends that do not read though the remote has left.
     pub(super) fn note_waiting(&self) {
         for far in &self.lock().far {
             far.note_waiting(&self.near);
@@ -224,10 +225,10 @@ impl Stream {
         }
     }
 
-    /// What is to be said about it. Of several targets, the one that fits is the one.
+    /// Its record. Of several targets, the one that fits is the one.
     pub(super) fn record(&self, promise: Promise) -> StreamRecord {
         let state = self.lock();
-        let record = |far: Option<&Arc<Seat>>| StreamRecord {
+        let record = |far: Option<&Arc<SharedPlayer>>| StreamRecord {
             stream: self.id,
             deadline: state.deadline,
             settled: state.settled,
@@ -237,7 +238,7 @@ impl Stream {
             honest: self.honest,
             half_closes: self.half_closes,
         };
-        let mut records = state.far.iter().rev().map(|seat| record(Some(seat)));
+        let mut records = state.far.iter().rev().map(|shared| record(Some(shared)));
         let Some(latest) = records.next() else { return record(None) };
         if fits(&latest) {
             return latest;

@@ -17,7 +17,7 @@ fn what_is_no_schedule_is_refused_in_words() {
         ("report run missing.json", "missing.json: No such file"),
     ];
     fs::write(program.folder().join("broken.json"), "{").unwrap();
-    program.ends_with(1, "run --specimen never_released --schedules 50 --out out");
+    program.ends_with(1, "run --seeded-bug never_released --schedules 50 --out out");
     let files = fs::read_dir(program.folder().join("out")).unwrap();
     let paths = files.map(|file| file.unwrap().path());
     let shrunk = paths.into_iter().find(|path| path.to_string_lossy().ends_with(".shrunk.json"));
@@ -30,8 +30,8 @@ fn what_is_no_schedule_is_refused_in_words() {
     let endless = text.replace("\"portion\": 16384", "\"portion\": 0");
     fs::write(program.folder().join("endless.json"), endless).unwrap();
     for (arguments, words) in cases {
-        let said = program.ends_with(6, arguments);
-        assert!(said.err.contains(words), "{arguments}: {}", said.err);
+        let printed = program.ends_with(6, arguments);
+        assert!(printed.err.contains(words), "{arguments}: {}", printed.err);
     }
 }
 
@@ -49,19 +49,19 @@ fn wrong_arguments_are_refused_in_words() {
         ("meta --seed=", "a first seed is a number below 2^63"),
     ];
     for (arguments, words) in cases {
-        let said = program.ends_with(2, arguments);
-        assert!(said.err.contains(words), "{arguments}: {}", said.err);
+        let printed = program.ends_with(2, arguments);
+        assert!(printed.err.contains(words), "{arguments}: {}", printed.err);
     }
 }
 
 #[test]
-fn a_seed_is_played_in_the_world_of_its_specimen() {
+fn a_seed_is_played_in_the_world_of_its_seeded_bug() {
     let program = Program::new();
-    let said = program.run("replay 5 --specimen login_waits");
-    assert!(said.out.starts_with("seed 5 in the turmoil world\n"), "{}", said.out);
-    let said = program.ends_with(6, "replay 5 --specimen login_waits --world core");
-    let words = "the specimen login_waits is of the turmoil world, not of the core world";
-    assert!(said.err.contains(words), "{}", said.err);
+    let printed = program.run("replay 5 --seeded-bug login_waits");
+    assert!(printed.out.starts_with("seed 5 in the turmoil world\n"), "{}", printed.out);
+    let printed = program.ends_with(6, "replay 5 --seeded-bug login_waits --world core");
+    let words = "the seeded bug login_waits is of the turmoil world, not of the core world";
+    assert!(printed.err.contains(words), "{}", printed.err);
 }
 
 #[test]
@@ -70,15 +70,15 @@ fn nobody_has_to_read_to_the_end() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = program.command("replay 5 --trace").stdout(writer).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), said.as_str()), (Some(141), ""));
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), printed.as_str()), (Some(141), ""));
 }
 
 #[test]
 fn results_are_written_for_machines() {
     let program = Program::new();
-    let said = program.ends_with(0, "run --schedules 40 --allow-unreached --json --out out");
-    let printed: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let printed = program.ends_with(0, "run --schedules 40 --allow-unreached --json --out out");
+    let printed: serde_json::Value = serde_json::from_str(&printed.out).unwrap();
     assert_eq!(printed["tally"]["schedules"], 40);
     assert_eq!(printed["failures"], serde_json::json!([]));
     assert_eq!(program.json("out/run-core-0-0of1.json"), printed);
@@ -88,9 +88,9 @@ fn results_are_written_for_machines() {
 fn any_text_is_a_seed() {
     let program = Program::new();
     let run = |seed: &str| {
-        let said = program
+        let printed = program
             .ends_with(0, &format!("run --schedules 5 --allow-unreached --json --seed {seed}"));
-        let results: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        let results: serde_json::Value = serde_json::from_str(&printed.out).unwrap();
         results["plan"]["first_seed"].as_u64().unwrap()
     };
     assert_eq!(run("17"), 17);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::{Program, Said};
+use crate::program::{Printed, Program};
 
-/// More than are done when the first results are looked for.
+/// More than are done when the first results are read.
 const MANY: &str = "run --schedules 100000000 --threads 1 --allow-unreached --out out";
 
 const FILE: &str = "out/run-core-0-0of1.json";
@@ -25,14 +25,14 @@ fn an_interrupted_run_goes_on_where_it_was() {
         thread::sleep(Duration::from_millis(1));
     }
     kill_process(pid, Signal::INT).unwrap();
-    let said = Said::new(&child.wait_with_output().unwrap());
-    assert_eq!(said.code, Some(130), "{}", said.err);
-    assert!(said.err.contains("--resume goes on"), "{}", said.err);
+    let printed = Printed::new(&child.wait_with_output().unwrap());
+    assert_eq!(printed.code, Some(130), "{}", printed.err);
+    assert!(printed.err.contains("--resume continues"), "{}", printed.err);
 
     let before = program.json(FILE);
     let done = before["tally"]["schedules"].as_u64().unwrap();
     assert_eq!(before["complete"], false);
-    // As much again, and the same as if nobody had interrupted it.
+    // As much again, and the same as without an interruption.
     let all = done + 1000;
     let shorten = |value: &serde_json::Value| {
         let mut value = value.clone();
@@ -46,6 +46,6 @@ fn an_interrupted_run_goes_on_where_it_was() {
     assert_eq!(program.json(FILE)["tally"], whole["tally"]);
 
     let other = format!("run --schedules {} --allow-unreached --out out --resume", all + 1);
-    let said = program.ends_with(6, &other);
-    assert!(said.err.contains("is of another run"), "{}", said.err);
+    let printed = program.ends_with(6, &other);
+    assert!(printed.err.contains("is of another run"), "{}", printed.err);
 }

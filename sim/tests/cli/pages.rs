@@ -17,10 +17,12 @@ fn page(program: &Program, file: &str) -> String {
 fn a_run_has_a_page() {
     let program = Program::new();
     program.ends_with(0, "run --schedules 1500 --allow-unreached --out out");
-    program.ends_with(0, "specimens --only never_released --out specimens.json");
+    program.ends_with(0, "seeded-bugs --only never_released --out seeded-bugs.json");
     let results = "out/run-core-0-0of1.json";
-    program
-        .ends_with(0, &format!("report run {results} --specimens specimens.json --out run.html"));
+    program.ends_with(
+        0,
+        &format!("report run {results} --seeded-bugs seeded-bugs.json --out run.html"),
+    );
     let page = page(&program, "run.html");
     for words in ["1,500", "a dial was refused", "never_released", "partition", "<svg"] {
         assert!(page.contains(words), "{words} is not on the page");
@@ -32,7 +34,7 @@ fn a_schedule_has_a_page() {
     let program = Program::new();
     program.ends_with(0, "report schedule 7 --out right.html");
     assert!(page(&program, "right.html").contains("All invariants hold."));
-    program.ends_with(0, "report schedule 1 --specimen closed_twice --out broken.html");
+    program.ends_with(0, "report schedule 1 --seeded-bug closed_twice --out broken.html");
     let page = page(&program, "broken.html");
     assert!(page.contains("closed_once: "), "the violation is not on the page");
     assert!(page.contains("class=\"arrow\""), "no message is on the page");

@@ -8,8 +8,8 @@ pub(crate) struct Program {
     folder: tempfile::TempDir,
 }
 
-/// What it said and how it ended.
-pub(crate) struct Said {
+/// Its output and its exit code.
+pub(crate) struct Printed {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -30,15 +30,15 @@ impl Program {
         command
     }
 
-    pub(crate) fn run(&self, arguments: &str) -> Said {
-        Said::new(&self.command(arguments).output().unwrap())
+    pub(crate) fn run(&self, arguments: &str) -> Printed {
+        Printed::new(&self.command(arguments).output().unwrap())
     }
 
     /// Runs it, which must end with this code.
-    pub(crate) fn ends_with(&self, code: i32, arguments: &str) -> Said {
-        let said = self.run(arguments);
-        assert_eq!(said.code, Some(code), "{arguments}\n{}\n{}", said.out, said.err);
-        said
+    pub(crate) fn ends_with(&self, code: i32, arguments: &str) -> Printed {
+        let printed = self.run(arguments);
+        assert_eq!(printed.code, Some(code), "{arguments}\n{}\n{}", printed.out, printed.err);
+        printed
     }
 
     pub(crate) fn json(&self, file: &str) -> serde_json::Value {
@@ -47,7 +47,7 @@ impl Program {
     }
 }
 
-impl Said {
+impl Printed {
     pub(crate) fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }

@@ -16,16 +16,17 @@ fn the_shards_of_a_run_are_the_run() {
     assert_eq!(merged["tally"], whole["tally"]);
     assert_eq!(merged["complete"], true);
 
-    let said = program.ends_with(6, &format!("merge --allow-unreached {} {}", parts[0], parts[1]));
-    assert!(said.err.contains("shards are missing"), "{}", said.err);
-    let said = program.ends_with(6, &format!("merge {0} {0}", parts[0]));
-    assert!(said.err.contains("shard 0/3 is there twice"), "{}", said.err);
+    let printed =
+        program.ends_with(6, &format!("merge --allow-unreached {} {}", parts[0], parts[1]));
+    assert!(printed.err.contains("shards are missing"), "{}", printed.err);
+    let printed = program.ends_with(6, &format!("merge {0} {0}", parts[0]));
+    assert!(printed.err.contains("shard 0/3 is there twice"), "{}", printed.err);
 
     let mut impossible = program.json(&parts[1]);
     impossible["plan"]["shard"]["index"] = 9.into();
     let path = program.folder().join("impossible.json");
     std::fs::write(path, impossible.to_string()).unwrap();
-    let said = program.ends_with(6, &format!("merge {} impossible.json {}", parts[0], parts[2]));
-    assert!(said.err.contains("impossible.json: no results of a run: "), "{}", said.err);
-    assert!(said.err.contains("there is no shard 9 of 3"), "{}", said.err);
+    let printed = program.ends_with(6, &format!("merge {} impossible.json {}", parts[0], parts[2]));
+    assert!(printed.err.contains("impossible.json: no results of a run: "), "{}", printed.err);
+    assert!(printed.err.contains("there is no shard 9 of 3"), "{}", printed.err);
 }

@@ -1,11 +1,12 @@
 //! Rules for documents, manifests and patches.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
 
 use serde_json::Value;
 use watertight_tidy::crates::{list, relative, text};
-use watertight_tidy::markdown::{Link, headings, links};
+use watertight_tidy::markdown::{Link, headings, links, stray_bars};
 use watertight_tidy::tree::Document;
 
 use crate::TREE;
@@ -27,6 +28,16 @@ fn links_of_documents_lead_somewhere() {
     none(&findings, "Correct the link.");
 }
 
+/// A tool that breaks lines may take a table for prose.
+#[test]
+fn tables_of_documents_are_tables() {
+    let findings = TREE.documents.iter().flat_map(|document| {
+        let lines = stray_bars(&document.text).into_iter();
+        lines.map(|line| Finding::new(&document.path, line, "a table that is a paragraph"))
+    });
+    none(&findings.collect::<Vec<_>>(), "Give each row a line of its own.");
+}
+
 fn leads_somewhere(document: &Document, link: &Link) -> bool {
     let own = TREE.root.join(&document.path);
     let target = if link.path.is_empty() { own } else { own.with_file_name("").join(&link.path) };
@@ -36,6 +47,84 @@ fn leads_somewhere(document: &Document, link: &Link) -> bool {
             std::fs::read_to_string(&target).is_ok_and(|text| headings(&text).contains(heading))
         }
     }
+}
+
+/// The rules of core/PROTOCOL.md.
+fn rules() -> BTreeSet<&'static str> {
+    let protocol = TREE.documents.iter().find(|document| document.path == "core/PROTOCOL.md");
+    let protocol = protocol.map_or("", |document| &document.text);
+    protocol.split("- **").skip(1).filter_map(|rule| rules_in(rule).next()).collect()
+}
+
+/// Rules that the adapter keeps, and not the core.
+const OF_ADAPTER: [&str; 6] = ["P3.1", "P3.3", "P3.6", "P6.4", "P6.5", "P6.6"];
+
+#[test]
+fn every_rule_of_the_core_is_cited_there() {
+    let files = TREE.sources.iter().filter(|file| file.path.starts_with("core/"));
+    let comments = files.flat_map(|file| &file.lexed.comments);
+    let cited: BTreeSet<_> = comments.flat_map(|(_, text)| rules_in(text)).collect();
+    let missing: Vec<_> = rules()
+        .into_iter()
+        .filter(|rule| !cited.contains(rule) && !OF_ADAPTER.contains(rule))
+        .collect();
+    assert!(missing.is_empty(), "no test and no violation cites {missing:?}");
+}
+
+#[test]
+fn rules_that_are_cited_are_in_the_protocol() {
+    let rules = rules();
+    let comments = TREE.sources.iter().flat_map(|file| {
+        file.lexed.comments.iter().map(move |(line, text)| (&file.path, *line, text.as_str()))
+    });
+    let documents = TREE.documents.iter().flat_map(|document| {
+        document.text.lines().zip(1..).map(move |(text, line)| (&document.path, line, text))
+    });
+    let cited = comments
+        .chain(documents)
+        .flat_map(|(path, line, text)| rules_in(text).map(move |rule| (path, line, rule)));
+    let unknown = cited.filter(|(_, _, rule)| !rules.contains(rule));
+    let findings: Vec<_> = unknown
+        .map(|(path, line, rule)| Finding::new(path, line, &format!("no rule {rule}")))
+        .collect();
+    none(&findings, "Cite a rule of core/PROTOCOL.md.");
+}
+
+/// Enums whose variants are rules of the protocol that the remote broke.
+const VIOLATIONS: [&str; 5] =
+    ["ProtocolViolation", "LifecycleViolation", "InvalidMessage", "InvalidFrame", "InvalidPreface"];
+
+#[test]
+fn every_violation_cites_its_rule() {
+    let (mut findings, mut variants) = (Vec::new(), 0);
+    for file in TREE.sources.iter().filter(|file| file.path.starts_with("core/src/")) {
+        let mut cites = false;
+        let mut inside = false;
+        for (line, number) in file.text.lines().zip(1..) {
+            inside |= VIOLATIONS.iter().any(|name| line == format!("pub enum {name} {{"));
+            inside &= line != "}";
+            let Some(item) = line.strip_prefix("    ").filter(|_| inside) else { continue };
+            if item.starts_with("///") {
+                cites |= rules_in(item).next().is_some();
+            } else if item.starts_with(char::is_uppercase) {
+                variants += 1;
+                if !std::mem::take(&mut cites) {
+                    findings.push(Finding::new(&file.path, number, "cites no rule"));
+                }
+            }
+        }
+    }
+    assert!(variants > 40, "only {variants} variants are found");
+    none(&findings, "Cite the rule of core/PROTOCOL.md in the variant's documentation.");
+}
+
+/// The numbers of rules in a text, such as P4.2.
+fn rules_in(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '.');
+    words.map(|word| word.trim_matches('.')).filter(|word| {
+        let number = word.strip_prefix('P').and_then(|rule| rule.split_once('.'));
+        number.is_some_and(|(part, rule)| [part, rule].iter().all(|it| it.parse::<u8>().is_ok()))
+    })
 }
 
 #[test]

@@ -5,9 +5,10 @@ use watertight_tidy::imports::{circles, graph};
 use watertight_tidy::layout::Part;
 use watertight_tidy::measures::Measures;
 use watertight_tidy::source::{Role, Source};
+use watertight_tidy::walk;
 
 use crate::TREE;
-use crate::limits::{ASSERTS, EMBEDDED, FILES, FUNCTION_LINES, IN_CIRCLES};
+use crate::limits::{ASSERTS, EMBEDDED, FILES, FUNCTION_LINES, IN_CIRCLES, PAYLOAD};
 use crate::report::{Finding, at_most, none};
 
 #[test]
@@ -111,4 +112,21 @@ fn an_embedder_compiles_few_crates() {
         &findings,
         "Find the dependency with `cargo tree -p watertight -e normal`, and do without it.",
     );
+}
+
+#[test]
+fn a_payload_crosses_few_files_and_tables() {
+    let files = walk::files(&TREE);
+    let unknown: Vec<_> = files.iter().filter(|file| !TREE.root.join(file).is_file()).collect();
+    assert!(unknown.is_empty(), "ARCHITECTURE.md names files that are none: {unknown:?}");
+    let measured = [u64::from(walk::look_ups()), files.len() as u64, walk::locks(&TREE) as u64];
+    for ((measured, limit), of) in
+        measured.into_iter().zip(PAYLOAD).zip(["look-ups", "files", "locks"])
+    {
+        println!("{of}: {measured}, {limit} at most");
+        assert!(
+            measured > 0 && measured <= limit,
+            "{of} of a payload: {measured}, {limit} at most"
+        );
+    }
 }

@@ -11,7 +11,7 @@ use crate::wire::Body;
 /// Totals are absolute and only grow, so that a duplicate does no harm and conservation can be
 /// checked: `sent ≤ limit`, and `consumed ≤ received ≤ granted`.
 #[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct Credit {
     /// Bytes that the remote lets this end send since the beginning.
     limit: u64,
@@ -79,11 +79,13 @@ impl Credit {
     }
 
     /// Bytes that this end may send since the beginning.
+    #[cfg(feature = "testkit")]
     pub(crate) const fn limit(&self) -> u64 {
         self.limit
     }
 
     /// Bytes that the remote may send since the beginning.
+    #[cfg(feature = "testkit")]
     pub(crate) const fn granted(&self) -> u64 {
         self.granted
     }
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_the_remote_allows_adds_up_without_overflow() {
-        let mut credit = Credit::new(10, 0);
+        let mut credit = Credit::new(10, 1024);
         assert_eq!((credit.writable(0), credit.writable(10)), (10, 0));
         credit.add(2).unwrap();
         assert_eq!((credit.writable(10), credit.limit()), (2, 12));

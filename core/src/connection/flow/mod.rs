@@ -19,7 +19,7 @@ pub(crate) use pause_flag::PauseFlag;
 
 /// Flow control of one connection.
 #[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) enum Flow {
     /// Toward a watertight end: bytes that each end may send, as running totals.
     Credit(Credit),
@@ -27,7 +27,7 @@ pub(crate) enum Flow {
     PauseResume(PauseFlag),
 }
 
-/// What decides about flow control beside the connection itself.
+/// Input of flow control beside the connection itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pressure<'a> {
     pub(crate) limits: &'a Limits,
@@ -144,7 +144,7 @@ impl Flow {
         }
     }
 
-    /// How many bytes the remote may have under way, or unread here.
+    /// Bytes that the remote may have in flight, or unread here.
     pub(crate) const fn window(&self) -> u64 {
         match self {
             Self::Credit(credit) => credit.window(),

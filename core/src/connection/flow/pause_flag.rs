@@ -37,8 +37,8 @@ use crate::Instant;
 use crate::connection::RecvBuffer;
 use crate::wire::Body;
 
-/// Bytes sent to an end that cannot report that it is full: with those that it held before, about
-/// three times what it would hold otherwise.
+/// Bytes sent to an end that cannot report that it is full: with the bytes that it held before,
+/// about three times what it would hold otherwise.
 const BLIND: usize = 1 << 20;
 
 /// The bytes of a window probe.
@@ -60,9 +60,9 @@ const PROBE_INTERVAL: [Duration; 2] = [Duration::from_millis(5), Duration::from_
 /// ought to know.
 const NEAR_LIMIT: usize = 4;
 
-/// What is known of the remote's flag and wanted from it.
+/// The state of the remote's flag, known and wanted.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct PauseFlag {
     /// Too much is unread here: the remote's writer is to wait.
     pauses: bool,
@@ -75,7 +75,7 @@ pub(crate) struct PauseFlag {
     probe: usize,
     /// Bytes arrived since Pause was last sent: the remote's writer is awake.
     awake: bool,
-    /// So many bytes wait unread that Pause is due whatever the flag ought to be.
+    /// So many bytes wait unread that Pause is due with any wanted flag.
     near_limit: bool,
     /// This end sends nothing more, so it does not matter whether the remote pauses it.
     finished: bool,
@@ -174,6 +174,7 @@ impl PauseFlag {
         }
         self.flag = self.wanted();
         self.awake = false;
+        debug_assert!(!self.is_due(), "a message is due again after it was sent");
         Some(match self.flag {
             Flag::Set => Body::Pause,
             _ => Body::Resume,
@@ -222,7 +223,8 @@ impl PauseFlag {
     pub(super) fn on_written(&mut self, bytes: usize) {
         if self.pauses && self.awake && self.is_set() {
             // The remote clears the flag when it reads them, and reports it in vain for as long as
-            // its writer keeps the way here busy. A writer that once meets the flag sleeps for good.
+            // its writer keeps this direction busy. A writer that once meets the flag sleeps for
+            // good.
             self.flag = Flag::ClearedByRemote;
         }
         // A remote that is full reports it when it is sent something while it can.
@@ -246,12 +248,13 @@ impl PauseFlag {
     }
 
     /// Sets the flag for a probe and allows a byte, or clears the flag again; the time until the
-    /// next call. `waits` tells whether the application has something to send.
+    /// next call. `waits`: the application has something to send.
     pub(crate) fn probe(&mut self, now: Instant, waits: bool) -> Duration {
         let Some(paused) = &mut self.paused else {
             self.probe = PROBE;
             return PROBE_INTERVAL[1];
         };
+        debug_assert!(!self.finished, "an end that has finished probes");
         let paused_for = now - paused.since;
         paused.probing = !paused.probing && waits;
         if paused.probing || self.pauses {
@@ -267,7 +270,7 @@ impl PauseFlag {
         self.woken = false;
     }
 
-    /// Whether the remote pauses this end, and no probe is under way.
+    /// Whether the remote pauses this end, and no probe runs.
     pub(crate) fn is_between_probes(&self) -> bool {
         self.paused.is_some_and(|paused| !paused.probing)
     }

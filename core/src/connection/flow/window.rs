@@ -1,4 +1,4 @@
-//! How much the remote may have under way.
+//! The bytes that the remote may have in flight.
 
 use core::time::Duration;
 
@@ -14,34 +14,35 @@ const RESTS: u32 = 20;
 
 /// The window of a connection, which adapts to what its reader takes.
 ///
-/// A window that is used up within two round trips may be what holds the remote back, or there
-/// may be a queue before whoever is the slowest, which a larger window only makes longer, and
-/// everybody else's messages stand in it. That shows in the rate alone: beyond a size that is free, the
-/// window keeps a size only if it pays an eighth. From time to time it tries a smaller or a larger one.
+/// A window that is used up within two round trips may be what holds the remote back, or there may
+/// be a queue before the slowest hop, which a larger window only makes longer, and the messages of
+/// all connections stand in it. That shows in the rate alone: beyond a size that is free, the
+/// window keeps a size only if it pays an eighth. From time to time it tries a smaller or a larger
+/// one.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
+#[cfg_attr(feature = "testkit", derive(PartialEq, Eq, Hash))]
 pub(super) struct Window {
     size: u64,
     /// Since when, and since which byte, the rate under this size is measured.
     since: Option<(Instant, u64)>,
     trial: Option<Trial>,
-    /// What is tried next.
+    /// The direction of the next trial.
     next: Direction,
     rests_until: Instant,
 }
 
-/// What holds a window's growth back.
+/// The limits of a window's growth.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Up to this size it grows without having to pay.
     pub(crate) free: u64,
     pub(crate) max: u64,
-    /// What the windows of the session together may still grow by.
+    /// Bytes by which the windows of the session together may still grow.
     pub(crate) left: u64,
 }
 
 impl Bounds {
-    /// No more than half of what is left, so that those who come later can grow, too.
+    /// No more than half of what is left, so that later connections can grow, too.
     const fn may_double(self, size: u64) -> bool {
         size <= self.left / 2 && size.saturating_mul(2) <= self.max
     }
@@ -54,7 +55,7 @@ impl Bounds {
 
 /// A size that has to prove itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "model", derive(Hash))]
+#[cfg_attr(feature = "testkit", derive(Hash))]
 struct Trial {
     direction: Direction,
     /// Bytes a second under the size before.
@@ -72,7 +73,7 @@ impl Trial {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "model", derive(Hash))]
+#[cfg_attr(feature = "testkit", derive(Hash))]
 enum Direction {
     Up,
     Down,
@@ -89,6 +90,7 @@ impl Direction {
 
 impl Window {
     pub(super) const fn new(size: u64) -> Self {
+        debug_assert!(size > 0, "a window of no bytes stops the remote");
         Self { size, since: None, trial: None, next: Direction::Up, rests_until: Instant::EPOCH }
     }
 
@@ -106,8 +108,9 @@ impl Window {
     /// Half of it is used up, for the first time or since the last grant; `hurried` if that took
     /// less than two round trips. `taken` bytes have been taken since the beginning.
     pub(super) fn adapt(&mut self, now: Instant, hurried: bool, taken: u64, bounds: Bounds) {
+        debug_assert!(self.trial.is_none() || self.since.is_some(), "a trial is not measured");
         if !hurried {
-            // Whatever was tried, it is not what the remote waits for.
+            // The remote does not wait for the window, so a trial has no result.
             self.since = None;
             if let Some(trial) = self.trial.take() {
                 self.undo(trial, bounds);
@@ -163,7 +166,7 @@ impl Window {
         };
     }
 
-    /// What was tried last has not paid.
+    /// The last trial has not paid.
     fn rest(&mut self, now: Instant, trial: Duration) {
         self.rests_until = now + REST.max(trial.saturating_mul(RESTS));
         self.next = self.next.other();
@@ -202,7 +205,7 @@ mod tests {
             Self { window: Window::new(32 << 10), now: Instant::EPOCH, taken: 0, bounds }
         }
 
-        /// Goes on for so long; `half` says how long it takes to use half of a window up, and
+        /// Adapts for so long; `half` returns how long it takes to use half of a window up, and
         /// whether that is less than two round trips. The sizes that the window has meanwhile.
         fn play(
             &mut self,
@@ -222,7 +225,7 @@ mod tests {
         }
     }
 
-    /// A window a round trip, whatever its size.
+    /// A window of any size takes a round trip.
     fn a_long_way(_: u64) -> (Duration, bool) {
         (RTT / 2, true)
     }

@@ -9,7 +9,7 @@
 //! acceptor  PendingInbound ──accept──▶ Open …
 //! ```
 //!
-//! Every phase has a way out that does not depend on the remote's goodwill: `PendingOutbound`,
+//! Every phase has an exit that does not depend on the remote's goodwill: `PendingOutbound`,
 //! `PendingInbound` and `Lingering` have a deadline, `Open` and `Ended` end with the application's
 //! handle.
 
@@ -31,8 +31,8 @@ pub(crate) enum Phase {
     Open { send: SendHalf, recv: RecvHalf },
     /// The application finished and released its handle; the session completes the end.
     Lingering(Linger),
-    /// Nothing more travels; received bytes wait for the application. `complete` tells whether they
-    /// are all the bytes there were.
+    /// Nothing more travels; received bytes wait for the application. `complete`: they are all the
+    /// bytes there were.
     Ended { cause: Cause, complete: bool },
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum RecvHalf {
     Drained,
 }
 
-/// What a connection without a handle still waits for.
+/// The event that a connection without a handle waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Linger {
     /// For its own queue to be sent.
@@ -128,7 +128,7 @@ pub(crate) enum SessionSignal {
     SessionEnded,
 }
 
-/// What the table needs to know beside phase and signal.
+/// Input of the table beside phase and signal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
     /// Whether the dialect can finish one direction at a time.
@@ -139,7 +139,7 @@ pub(crate) struct Context {
     pub(crate) queued: bool,
 }
 
-/// What a signal does.
+/// The effect of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Stay,
@@ -164,7 +164,7 @@ pub(crate) enum Step {
     },
 }
 
-/// What is sent to the remote about the end of a connection.
+/// The message to the remote about the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WireAction {
     Nothing,
@@ -185,13 +185,13 @@ pub(crate) struct Misuse;
 /// A message that the lifecycle does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum LifecycleViolation {
-    /// Opened for a connection that the remote opened itself, or twice.
+    /// Opened for a connection that the remote opened itself, or twice (P5.5).
     #[error("Opened for a connection that was not being opened")]
     UnexpectedOpened,
-    /// Data or Finish for a dial that was not answered yet.
+    /// Data or Finish for a dial that was not answered yet (P5.5).
     #[error("a message of a connection before its Opened")]
     BeforeOpened,
-    /// Data or Finish after Finish.
+    /// Data or Finish after Finish (P5.5).
     #[error("a message of a connection after its Finish")]
     AfterFinish,
 }

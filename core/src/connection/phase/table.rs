@@ -1,7 +1,7 @@
 //! What each signal does in each phase.
 //!
-//! Three tables, because three kinds of signal can go wrong in different ways: the remote's may
-//! break the protocol, the application's may be misuse, the session's own may not go wrong.
+//! Three tables, because three kinds of signal fail differently: the remote's may break the
+//! protocol, the application's may be misuse, the session's own may not go wrong.
 
 use super::{
     AfterFlush, Command, Context, Early, LifecycleViolation, Linger, Misuse, Phase, RecvHalf,
@@ -11,7 +11,7 @@ use crate::ledger::Cause;
 use crate::wire::ResetCode;
 
 impl Phase {
-    /// What a signal of the remote does.
+    /// The effect of a signal of the remote.
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ impl Phase {
         }
     }
 
-    /// What a command of the application does.
+    /// The effect of a command of the application.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Phase {
         }
     }
 
-    /// What a signal of the session does.
+    /// The effect of a signal of the session.
     pub(crate) fn on_session(self, signal: SessionSignal) -> Step {
         match self {
             Self::PendingOutbound => session_pending_outbound(signal),

@@ -17,7 +17,7 @@ fn all<T: Copy>(first: T, next: impl Fn(T) -> Option<T>) -> Vec<T> {
     core::iter::successors(Some(first), |item| next(*item)).collect()
 }
 
-// The functions below have no wildcard: a variant that is added must be given its place here.
+// The functions below have no wildcard: a variant that is added must be added here.
 
 fn early() -> Vec<Early> {
     all(Early::Open, |early| match early {
@@ -205,7 +205,7 @@ fn wire_name(wire: WireAction) -> String {
     }
 }
 
-/// The cells of a phase and a signal, one for each context; those that are the same, once.
+/// The cells of a phase and a signal, one for each context; equal ones once.
 fn cells(phase: Phase, signal: Signal) -> String {
     let cell = |half_close, unread, queued| {
         outcome_name(phase, signal, Context { half_close, unread, queued })

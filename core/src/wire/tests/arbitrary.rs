@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::ConnectionId;
 use crate::wire::{Body, ClientRoute, Dialect, Message, Settings};
 
-/// Texts, targets and keys: any characters, also those that the wire gives a meaning.
+/// Texts, targets and keys: any characters, also the ones with a meaning on the wire.
 const TEXT: &str = "(\\PC|[/:%]){0,40}";
 
 pub(super) fn message(dialect: Dialect) -> BoxedStrategy<Message> {

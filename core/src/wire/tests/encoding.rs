@@ -1,3 +1,5 @@
+//! Bytes of messages, as the protocol defines them.
+
 use std::string::ToString;
 use std::vec;
 

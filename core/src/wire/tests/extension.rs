@@ -1,3 +1,5 @@
+//! The messages of the extension.
+
 use super::{bytes_of, decode, raw};
 use crate::ConnectionId;
 use crate::wire::{Body, DecodeLimits, Dialect, GoAwayCode, Message, ResetCode, Settings};
@@ -6,6 +8,7 @@ use std::string::ToString;
 const SETTINGS: Settings =
     Settings { initial_window: 65_536, max_data: 32_768, max_connections: 1000, silence: 30_000 };
 
+/// P2.2.
 #[test]
 fn a_base_end_ignores_the_extension() {
     for kind in 32..=40 {
@@ -15,6 +18,7 @@ fn a_base_end_ignores_the_extension() {
     }
 }
 
+/// P5.1.
 #[test]
 fn settings_that_a_later_version_adds_are_skipped() {
     let bytes = bytes_of(&Message::new(ConnectionId::SESSION, Body::Settings(SETTINGS)));
@@ -49,6 +53,7 @@ fn go_away_tells_the_last_id_and_why() {
     assert_eq!(decode(bytes), Ok(body));
 }
 
+/// P5.16.
 #[test]
 fn codes_read_as_words() {
     assert_eq!(ResetCode::DIAL_REFUSED.to_string(), "dial refused");

@@ -1,4 +1,4 @@
-//! Every way in which a message can be wrong, each with an error of its own.
+//! Every kind of malformed message, each with an error of its own.
 
 use super::{decode, decode_within, ids, raw};
 use crate::ConnectionId;
@@ -11,12 +11,14 @@ fn error(kind: u8, payload: &[u8]) -> InvalidMessage {
     decode_within(raw(kind, payload), &SMALL).unwrap_err()
 }
 
+/// P2.3.
 #[test]
 fn a_message_above_the_limit() {
     assert!(decode_within(raw(1, &[0; 61]), &SMALL).is_ok());
     assert_eq!(error(1, &[0; 62]), InvalidMessage::TooLong { length: 65, limit: 64 });
 }
 
+/// P2.1.
 #[test]
 fn a_header_that_ends_too_early() {
     let whole = [0, 2, 2, 0];
@@ -29,6 +31,7 @@ fn a_header_that_ends_too_early() {
     decode(whole.to_vec().into()).unwrap();
 }
 
+/// P1.1.
 #[test]
 fn a_header_number_that_never_ends() {
     let error = decode([0x80; 20].to_vec().into()).unwrap_err();
@@ -36,6 +39,7 @@ fn a_header_number_that_never_ends() {
     assert_eq!(error, InvalidMessage::Varint { field: Field::MessageId, source });
 }
 
+/// P4.3, P5.14.
 #[test]
 fn a_target_above_the_limit() {
     assert!(decode_within(raw(2, b"\0tcp/abcd"), &SMALL).is_ok());
@@ -44,6 +48,7 @@ fn a_target_above_the_limit() {
     assert_eq!(error(2, b"\0tcp/abcde"), expected);
 }
 
+/// P4.3, P5.14.
 #[test]
 fn a_target_that_is_not_utf8() {
     let connection = ConnectionId::from_wire(1);
@@ -51,17 +56,20 @@ fn a_target_that_is_not_utf8() {
     assert_eq!(error(2, b"\0tcp/\xff"), expected);
 }
 
+/// P1.4.
 #[test]
 fn a_route_that_is_not_utf8() {
     assert_eq!(error(4, b"\xff/1"), InvalidMessage::RouteNotUtf8 { valid: 0 });
 }
 
+/// P6.1.
 #[test]
 fn a_route_without_a_session_key() {
     assert_eq!(error(4, b"abc"), InvalidMessage::RouteWithoutSessionKey);
     assert_eq!(error(5, b""), InvalidMessage::RouteWithoutSessionKey);
 }
 
+/// P6.1.
 #[test]
 fn a_session_key_that_is_not_a_number() {
     for route in [&b"a/"[..], b"a/b", b"a/9223372036854775808"] {
@@ -69,17 +77,20 @@ fn a_session_key_that_is_not_a_number() {
     }
 }
 
+/// P1.4.
 #[test]
 fn a_client_key_above_the_limit() {
     assert!(decode_within(raw(4, b"abcd/1"), &SMALL).is_ok());
     assert_eq!(error(4, b"abcde/1"), InvalidMessage::ClientKeyTooLong { length: 5, limit: 4 });
 }
 
+/// P4.12.
 #[test]
 fn ids_that_are_not_whole() {
     assert_eq!(error(8, &[0; 9]), InvalidMessage::IdsNotWhole { length: 9 });
 }
 
+/// P4.12, P5.15.
 #[test]
 fn ids_above_the_limit() {
     assert!(decode_within(raw(8, &[0; 16]), &SMALL).is_ok());
@@ -88,6 +99,7 @@ fn ids_above_the_limit() {
     assert_eq!(error(40, &[2, 2, 2, 2]), InvalidMessage::TooManyIds { limit: 2 });
 }
 
+/// P5.11.
 #[test]
 fn ids_that_do_not_ascend() {
     assert_eq!(error(40, &[2, 2, 0]), InvalidMessage::IdsNotAscending { previous: 1, id: 1 });
@@ -102,6 +114,7 @@ fn a_sync_that_ends_inside_an_id() {
     assert_eq!(error(40, &[2, 0x80]), varint(Field::ListedId));
 }
 
+/// P5.1.
 #[test]
 fn settings_that_make_no_sense() {
     let cases = [
@@ -120,6 +133,7 @@ fn settings_that_make_no_sense() {
     }
 }
 
+/// P5.1.
 #[test]
 fn settings_that_are_missing() {
     let source = InvalidVarint::Truncated;
@@ -127,6 +141,7 @@ fn settings_that_are_missing() {
     assert_eq!(error(32, &signed(&[1024, 1024])), expected);
 }
 
+/// P1.3.
 #[test]
 fn counts_below_zero() {
     let negative = |field| InvalidMessage::Negative { field, value: -1 };
@@ -136,17 +151,20 @@ fn counts_below_zero() {
     assert_eq!(error(37, &[0, 1]), negative(Field::Code));
 }
 
+/// P5.6.
 #[test]
 fn a_credit_of_nothing() {
     assert_eq!(error(36, &[0]), InvalidMessage::ZeroCredit);
 }
 
+/// P5.9.
 #[test]
 fn a_ping_of_another_length() {
     assert_eq!(error(38, &[0; 7]), InvalidMessage::PingLength { length: 7 });
     assert_eq!(error(39, &[0; 9]), InvalidMessage::PingLength { length: 9 });
 }
 
+/// P5.18.
 #[test]
 fn bytes_after_the_end_of_an_extension_message() {
     for (kind, payload) in [(33, &b"x"[..]), (34, b"x"), (36, b"\x02x")] {
@@ -161,6 +179,7 @@ fn bytes_after_the_end_of_a_base_message_are_nobodys_business() {
     assert_eq!(decode(raw(7, b"x")), Ok(Body::Resume));
 }
 
+/// P1.4.
 #[test]
 fn texts_for_people_are_cut_instead() {
     let text = "abcd".into();

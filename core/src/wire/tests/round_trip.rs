@@ -1,3 +1,5 @@
+//! Every message comes back from its bytes.
+
 use proptest::prelude::*;
 
 use super::arbitrary::message;

@@ -1,22 +1,7 @@
+//! The operations of a schedule, and their generator.
+
 use proptest::prelude::*;
-
-/// One of the two ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Agent,
-    Server,
-}
-
-pub(crate) const SIDES: [Side; 2] = [Side::Agent, Side::Server];
-
-impl Side {
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Agent => Self::Server,
-            Self::Server => Self::Agent,
-        }
-    }
-}
+use watertight_core::testkit::Side;
 
 /// What happens next. `which` picks one of the connections whose handle the application holds.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +71,7 @@ pub(crate) enum Operation {
     Close {
         side: Side,
     },
-    /// The transport breaks; what was on its way is lost.
+    /// The transport breaks; items in flight are lost.
     Cut,
 }
 

@@ -1,10 +1,12 @@
+//! The end of a schedule: everything heals, and nothing is left.
+
 use std::time::Duration;
 
+use watertight_core::testkit::{Handle, Side};
 use watertight_core::wire::Dialect;
 use watertight_core::{Cause, ConnectionId};
 
-use super::operation::{SIDES, Side};
-use super::setup::Finale;
+use super::setup::Last;
 use super::world::World;
 
 /// What each application still writes on each connection, in the end.
@@ -17,27 +19,27 @@ const LOOK: Duration = Duration::from_millis(10);
 const LOOKS: usize = 40;
 
 impl World {
-    /// The schedule is over and everything heals: what was blocked goes on, what is open comes to
-    /// its end, and nothing is left.
-    pub(crate) fn settle(&mut self, finale: Finale) {
+    /// The schedule is over and everything heals: blocked applications continue, open connections
+    /// end, and nothing is left.
+    pub(crate) fn settle(&mut self, last: Last) {
         self.flow();
         self.check();
         if self.joined {
             self.answer_all();
             self.deliver_all();
-            if finale == Finale::Finish {
+            if last == Last::Finish {
                 self.finish_all();
             }
         }
         self.let_go();
         self.pass_time();
-        self.end();
+        self.end_session();
     }
 
     fn answer_all(&mut self) {
-        for side in SIDES {
-            for id in self.view(side).app.held() {
-                if self.view(side).app.handles[&id].unanswered {
+        for side in Side::BOTH {
+            for id in self.held(side) {
+                if self.handle(side, id).unanswered {
                     self.accept(side, id);
                 }
             }
@@ -47,14 +49,14 @@ impl World {
     }
 
     /// Both applications read and write until everything has arrived, without time passing, but for
-    /// the moments after which two ends of the base dialect that hold each other look whether
-    /// there is room. A wake-up that does not come shows here.
+    /// the moments after which two ends of the base dialect that pause each other probe. A missing
+    /// wake-up shows here.
     fn deliver_all(&mut self) {
         let goals: Vec<_> = self
             .streams()
             .into_iter()
             .map(|(side, id)| {
-                let handle = &self.view(side).app.handles[&id];
+                let handle = self.handle(side, id);
                 (side, id, handle.wrote + if handle.finished { 0 } else { REST })
             })
             .collect();
@@ -74,8 +76,7 @@ impl World {
             self.check();
         }
         for (side, id, goal) in goals {
-            let (writer, reader) = (&self.view(side).app, &self.view(side.other()).app);
-            let (writer, reader) = (&writer.handles[&id], &reader.handles[&id]);
+            let (writer, reader) = (self.handle(side, id), self.handle(side.other(), id));
             if writer.retired.is_some() || reader.retired.is_some() || !self.joined {
                 continue;
             }
@@ -92,25 +93,28 @@ impl World {
     /// The directions of connections that both applications hold.
     fn streams(&self) -> Vec<(Side, ConnectionId)> {
         let both = |side: Side, id: &ConnectionId| {
-            self.view(side.other()).app.held().contains(id)
-                && self.view(side).app.handles[id].opened
+            self.is_held(side.other(), *id) && self.handle(side, *id).opened
         };
         let of = |side: Side| {
-            let held = self.view(side).app.held();
+            let held = self.held(side);
             held.into_iter().filter(move |id| both(side, id)).map(move |id| (side, id))
         };
-        SIDES.into_iter().flat_map(of).collect()
+        Side::BOTH.into_iter().flat_map(of).collect()
+    }
+
+    /// The handle of a connection that the application knows.
+    fn handle(&self, side: Side, id: ConnectionId) -> &Handle {
+        self.end(side).app.get(id).unwrap()
     }
 
     fn is_held(&self, side: Side, id: ConnectionId) -> bool {
-        let handle = &self.view(side).app.handles[&id];
-        handle.retired.is_none() && !handle.released && !handle.aborted
+        self.end(side).app.get(id).is_some_and(Handle::is_held)
     }
 
     fn write_up_to(&mut self, side: Side, id: ConnectionId, goal: usize) -> bool {
         let mut moved = false;
         while self.is_held(side, id) {
-            let rest = goal - self.view(side).app.handles[&id].wrote;
+            let rest = goal - self.handle(side, id).wrote;
             if rest == 0 || self.write(side, id, rest) == 0 {
                 break;
             }
@@ -127,7 +131,7 @@ impl World {
         moved
     }
 
-    /// Both ends of each connection finish and read to the end. Between two ends of ours this
+    /// Both ends of each connection finish and read to the end. Between two watertight ends this
     /// needs no timer.
     fn finish_all(&mut self) {
         let streams = self.streams();
@@ -144,7 +148,7 @@ impl World {
         self.check();
         if self.dialect == Dialect::Extended && self.joined {
             for (side, id) in streams {
-                let end = self.view(side).app.handles[&id].retired.as_ref();
+                let end = self.handle(side, id).retired.as_ref();
                 assert!(
                     end.is_some_and(|end| end.complete || end.cause != Cause::Finished),
                     "{side:?} {id}: {end:?}"
@@ -154,8 +158,8 @@ impl World {
     }
 
     fn let_go(&mut self) {
-        for side in SIDES {
-            for id in self.view(side).app.held() {
+        for side in Side::BOTH {
+            for id in self.held(side) {
                 self.release(side, id);
             }
         }
@@ -163,34 +167,30 @@ impl World {
         self.check();
     }
 
-    /// Deadlines pass until nothing is held: whatever lingers has one.
+    /// Deadlines pass until nothing is held: every lingering connection has one.
     fn pass_time(&mut self) {
         for _ in 0..60 {
-            let quiet = |side: &Side| self.view(*side).end.session.ledger().is_quiet();
-            if SIDES.iter().all(quiet) {
+            let quiet = |side: &Side| self.end(*side).session.ledger().is_quiet();
+            if Side::BOTH.iter().all(quiet) {
                 break;
             }
             self.advance(Duration::from_secs(1));
             self.flow();
             self.check();
         }
-        for side in SIDES {
-            self.view(side).end.assert_quiet();
+        for side in Side::BOTH {
+            let ledger = self.end(side).session.ledger();
+            assert!(ledger.is_quiet(), "{ledger}");
         }
     }
 
-    fn end(&mut self) {
+    fn end_session(&mut self) {
         self.close(Side::Server);
         self.flow();
         self.cut();
         self.check();
-        for side in SIDES {
-            let party = self.view(side);
-            party.end.assert_even();
-            assert!(party.end.closed.is_some());
-            for (id, handle) in &party.app.handles {
-                assert!(handle.retired.is_some(), "{side:?} {id} was never retired");
-            }
+        for side in Side::BOTH {
+            self.end(side).check_settled("in the end");
         }
     }
 }

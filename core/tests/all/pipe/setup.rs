@@ -1,3 +1,5 @@
+//! The configurations of a schedule, and their generator.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,12 +12,12 @@ pub(crate) struct Setup {
     pub(crate) dialect: Dialect,
     pub(crate) agent: Small,
     pub(crate) server: Small,
-    pub(crate) finale: Finale,
+    pub(crate) last: Last,
 }
 
 /// How the applications end what is still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finale {
+pub(crate) enum Last {
     /// They finish and read to the end.
     Finish,
     /// They drop their handles.
@@ -87,11 +89,11 @@ fn small() -> impl Strategy<Value = Small> {
 
 pub(crate) fn setups() -> impl Strategy<Value = Setup> {
     let dialect = prop_oneof![Just(Dialect::Base), Just(Dialect::Extended)];
-    let finale = prop_oneof![Just(Finale::Finish), Just(Finale::Drop)];
-    (dialect, small(), small(), finale).prop_map(|(dialect, agent, server, finale)| Setup {
+    let last = prop_oneof![Just(Last::Finish), Just(Last::Drop)];
+    (dialect, small(), small(), last).prop_map(|(dialect, agent, server, last)| Setup {
         dialect,
         agent,
         server,
-        finale,
+        last,
     })
 }

@@ -1,3 +1,5 @@
+//! Configurations of tests.
+
 use watertight_core::SessionConfig;
 
 /// The default configuration, changed.

@@ -1,22 +1,16 @@
+//! An end whose session a test uses directly.
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use watertight_core::session::{ReadError, WriteError};
+use watertight_core::testkit::{Item, receive, transmit};
 use watertight_core::wire::Dialect;
 use watertight_core::{
     Cause, ConnectionEnd, ConnectionId, Event, Instant, Role, Session, SessionConfig, SessionEnd,
-    Transmit,
 };
 
-/// What travels through a pipe.
-#[derive(Clone, Debug)]
-pub(crate) enum Item {
-    Message(Bytes),
-    Ping(Bytes),
-    Pong(Bytes),
-}
-
-/// A session, what it has said to its application, and what is on its way to it.
+/// A session, its events, and the items in flight to it.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) session: Session,
@@ -73,30 +67,19 @@ impl End {
         }
     }
 
-    /// What the transport takes next.
+    /// The next item that the transport takes.
     pub(crate) fn transmit(&mut self, now: Instant) -> Option<Item> {
         if !self.takes {
             return None;
         }
-        let item = self.session.poll_transmit(now).map(|transmit| match transmit {
-            Transmit::Message(message) => Item::Message(message.to_bytes()),
-            Transmit::TransportPing(payload) => Item::Ping(payload),
-        });
+        let item = transmit(&mut self.session, now);
         self.poll_events();
         item
     }
 
     /// Hands the session what arrived; the answer is what its transport itself sends back.
     pub(crate) fn take(&mut self, now: Instant, item: Item) -> Option<Item> {
-        let mut answer = None;
-        match item {
-            Item::Message(message) => self.session.handle_message(now, message),
-            Item::Ping(payload) => {
-                self.session.handle_transport_ping(now);
-                answer = Some(Item::Pong(payload));
-            }
-            Item::Pong(payload) => self.session.handle_transport_pong(now, &payload),
-        }
+        let answer = receive(&mut self.session, now, item);
         self.poll_events();
         answer
     }
@@ -124,8 +107,8 @@ impl End {
         all
     }
 
-    /// Whether the remote's direction is finished and read to its end, by either of the two
-    /// ways in which the application can learn it.
+    /// Whether the remote's direction is finished and read to its end, by a read or by the last
+    /// event.
     pub(crate) fn at_end_of_file(&mut self, now: Instant, id: ConnectionId) -> bool {
         let read = self.session.read(now, id, 1024);
         self.poll_events();

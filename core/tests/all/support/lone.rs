@@ -1,13 +1,16 @@
+//! A session that faces a remote made by hand.
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use watertight_core::session::ProtocolViolation;
+use watertight_core::testkit::Item;
 use watertight_core::wire::{Body, Dialect, Message, Settings};
 use watertight_core::{ConnectionId, Instant, Role, SessionConfig, SessionEnd};
 
-use super::{End, Item, TARGET, decode, id};
+use super::{End, TARGET, decode, id};
 
-/// A session that faces a peer made by hand: one that follows the rules, or breaks them, or is a
+/// A session that faces a remote made by hand, which follows the rules, or breaks them, or is a
 /// remotedialer end.
 #[derive(Debug)]
 pub(crate) struct Lone {
@@ -28,9 +31,9 @@ impl Lone {
                 max_connections: 1000,
                 silence: 0,
             };
-            lone.says(0, Body::Settings(settings));
+            lone.sends(0, Body::Settings(settings));
         }
-        lone.hears();
+        lone.receives();
         lone
     }
 
@@ -41,27 +44,27 @@ impl Lone {
     }
 
     /// The peer sends a message.
-    pub(crate) fn says(&mut self, number: i64, body: Body) {
+    pub(crate) fn sends(&mut self, number: i64, body: Body) {
         let message = Message::new(id(number), body).encode().to_bytes();
         self.end.take(self.now, Item::Message(message));
     }
 
-    pub(crate) fn says_data(&mut self, number: i64, payload: &[u8]) {
+    pub(crate) fn sends_data(&mut self, number: i64, payload: &[u8]) {
         let payload = Bytes::copy_from_slice(payload);
-        self.says(number, Body::Data { deadline: 0, payload });
+        self.sends(number, Body::Data { deadline: 0, payload });
     }
 
     /// The peer dials.
     pub(crate) fn dials(&mut self, number: i64) -> ConnectionId {
-        self.says(number, Body::Connect { deadline: 0, target: TARGET.into() });
+        self.sends(number, Body::Connect { deadline: 0, target: TARGET.into() });
         id(number)
     }
 
-    /// The peer dials and is accepted; what that says is heard.
+    /// The remote dials and is accepted; the answers are received.
     pub(crate) fn accepts(&mut self, number: i64) -> ConnectionId {
         let id = self.dials(number);
         self.end.session.accept(self.now, id).unwrap();
-        self.hears();
+        self.receives();
         id
     }
 
@@ -72,45 +75,45 @@ impl Lone {
         }
     }
 
-    /// What the peer hears, as bytes, pings of the transport left out.
-    pub(crate) fn hears_raw(&mut self) -> Vec<Bytes> {
+    /// Messages that the remote receives, as bytes, without pings of the transport.
+    pub(crate) fn receives_raw(&mut self) -> Vec<Bytes> {
         let mut heard = Vec::new();
         while let Some(item) = self.end.transmit(self.now) {
             match item {
                 Item::Message(message) => heard.push(message),
                 Item::Ping(payload) => self.pings.push(payload),
-                Item::Pong(_) => {}
+                Item::Pong(_) | Item::End => {}
             }
         }
         heard
     }
 
-    /// What the peer hears, pings left out.
-    pub(crate) fn hears(&mut self) -> Vec<(i64, Body)> {
+    /// Messages that the remote receives, without pings.
+    pub(crate) fn receives(&mut self) -> Vec<(i64, Body)> {
         let dialect = self.end.session.dialect();
-        let messages = self.hears_raw().into_iter().map(|message| decode(message, dialect));
+        let messages = self.receives_raw().into_iter().map(|message| decode(message, dialect));
         let heard = messages.filter(|message| !matches!(message.body, Body::Ping { .. }));
         heard.map(|message| (message.connection.get(), message.body)).collect()
     }
 
-    /// Lets time pass, stopping at every deadline; what is heard is lost.
+    /// Lets time pass, stopping at every deadline; messages are dropped.
     pub(crate) fn wait(&mut self, duration: Duration) {
         let until = self.now + duration;
         if self.end.takes {
-            self.hears();
+            self.receives();
         }
         while let Some(at) = self.end.session.poll_timeout().filter(|at| *at <= until) {
             self.now = self.now.max(at);
             self.end.session.handle_timeout(self.now);
             self.end.poll_events();
             if self.end.takes {
-                self.hears();
+                self.receives();
             }
         }
         self.now = until;
     }
 
-    /// What the peer did wrong, if that has ended the session.
+    /// The rule that the remote broke, if that has ended the session.
     pub(crate) fn fault(&self) -> Option<&ProtocolViolation> {
         match self.end.closed.as_ref()? {
             SessionEnd::ProtocolViolation(fault) => Some(fault),

@@ -15,7 +15,7 @@ use watertight_core::ConnectionId;
 use watertight_core::wire::{DecodeLimits, Dialect, Message};
 
 pub(crate) use config::config;
-pub(crate) use end::{End, Item};
+pub(crate) use end::End;
 pub(crate) use lone::Lone;
 pub(crate) use pair::Pair;
 
@@ -49,7 +49,7 @@ pub(crate) fn decode(message: bytes::Bytes, dialect: Dialect) -> Message {
     Message::decode(message, dialect, &DecodeLimits::default()).unwrap()
 }
 
-/// Bytes that tell where in a stream they stand.
+/// Bytes that depend on their position in a stream.
 pub(crate) fn pattern(from: usize, length: usize) -> Vec<u8> {
     (from..from + length).map(|place| (place.wrapping_mul(0x9e37_79b1) >> 13) as u8).collect()
 }

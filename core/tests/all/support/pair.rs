@@ -1,3 +1,5 @@
+//! Two sessions joined by an ordered link without loss.
+
 use std::time::Duration;
 
 use watertight_core::wire::{Dialect, GoAwayCode};
@@ -58,7 +60,7 @@ impl Pair {
         self.deliver(from.other()) || moved
     }
 
-    /// Hands an end what is on its way to it.
+    /// Delivers the items in flight to an end.
     pub(crate) fn deliver(&mut self, to: Role) -> bool {
         let now = self.now;
         let mut moved = false;
@@ -71,7 +73,7 @@ impl Pair {
         moved
     }
 
-    /// What an end has to say is taken by its transport and stays on its way.
+    /// The transport takes the messages of an end, and they stay in flight.
     pub(crate) fn send_only(&mut self, from: Role) {
         let now = self.now;
         while let Some(item) = self.end(from).transmit(now) {
@@ -127,7 +129,7 @@ impl Pair {
         id
     }
 
-    /// Writes all of `data`; the other application reads as it comes. What it read is returned.
+    /// Writes all of `data`; the other application reads as it comes. Returns the bytes read.
     pub(crate) fn stream(&mut self, from: Role, id: ConnectionId, data: &[u8]) -> Vec<u8> {
         let (mut written, mut read) = (0, Vec::new());
         while read.len() < data.len() {
@@ -142,7 +144,7 @@ impl Pair {
         read
     }
 
-    /// Writes what goes through without anybody reading, and says how much that was.
+    /// Writes as much as passes without a reader; how many bytes that was.
     pub(crate) fn stuff(&mut self, from: Role, id: ConnectionId, most: usize) -> usize {
         let data = super::pattern(0, most);
         let mut written = 0;
@@ -173,7 +175,7 @@ impl Pair {
         self.cut("closed");
     }
 
-    /// The transport ends. What has arrived may wait for the applications, and nothing else is left.
+    /// The transport ends. Received bytes may wait for the applications, and nothing else is left.
     pub(crate) fn cut(&mut self, reason: &str) {
         let now = self.now;
         for end in [&mut self.agent, &mut self.server] {

@@ -1,3 +1,5 @@
+//! A model of a remotedialer end.
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -6,10 +8,10 @@ use watertight_core::wire::{Body, Dialect, Message};
 
 use super::{decode, id};
 
-/// Unread bytes above which it says Pause.
+/// Unread bytes above which it sends Pause.
 pub(crate) const FULL: usize = 2 << 20;
 
-/// Unread bytes below which it says Resume.
+/// Unread bytes below which it sends Resume.
 const LOW: usize = FULL / 8;
 
 /// What its socket holds before its writers wait for that.
@@ -20,7 +22,7 @@ const SOCKET: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Remotedialer {
     pub(crate) connections: BTreeMap<ConnectionId, Conn>,
-    /// What is on its way to the remote.
+    /// In flight to the remote.
     pub(crate) outbox: VecDeque<Bytes>,
 }
 
@@ -66,7 +68,7 @@ impl Remotedialer {
         }
         conn.read.extend(conn.unread.drain(..most));
         if conn.unread.len() < LOW && conn.paused {
-            // `backPressure.Resume` tells the remote and wakes nobody here.
+            // `backPressure.Resume` sends Resume and wakes nobody here.
             conn.paused = false;
             self.send(id, Body::Resume);
         }
@@ -104,7 +106,7 @@ impl Remotedialer {
         }
     }
 
-    /// Its tasks that no message will ever wake: what they hold has leaked.
+    /// Its tasks that no message will ever wake: their memory has leaked.
     pub(crate) fn asleep_for_ever(&self) -> usize {
         let asleep = |conn: &&Conn| conn.removed && conn.asleep.is_some();
         self.connections.values().filter(asleep).count()

@@ -6,7 +6,7 @@ use watertight_core::{ConnectionId, Role};
 use super::Monitor;
 
 impl Monitor {
-    pub(super) fn said_base(&mut self, id: ConnectionId, body: &Body) {
+    pub(super) fn sent_base(&mut self, id: ConnectionId, body: &Body) {
         match body {
             Body::Connect { .. } => self.dials(id),
             Body::Data { payload, .. } => {
@@ -51,7 +51,7 @@ impl Monitor {
         assert!(!std::mem::replace(&mut connection.woken, true), "{id} is woken twice");
     }
 
-    /// What goes on is listed, or the remote would close it.
+    /// A live connection is listed, or the remote would close it.
     fn lists_base(&self, ids: &[ConnectionId]) {
         assert_eq!(self.role, Role::Connector, "an acceptor lists nothing");
         for (id, known) in &self.connections {

@@ -2,24 +2,25 @@
 
 use watertight_core::wire::Body;
 
-/// What both ends have said about a connection.
+/// The messages of both ends about a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Connection {
     /// This end has dialled it.
     pub(super) is_own: bool,
     /// The remote has dialled it.
     pub(super) is_peers: bool,
-    /// Either end has said Opened.
+    /// Either end has sent Opened.
     pub(super) opened: bool,
-    /// This end has said Finish.
+    /// This end has sent Finish.
     pub(super) finished: bool,
-    /// This end has said that it is over: how often.
+    /// How many ends (Error or Reset) this end has sent.
     pub(super) ended: u64,
-    /// The remote has said so.
+    /// The remote has sent one.
     pub(super) heard_end: bool,
-    /// The remote has said Finish.
+    /// The remote has sent Finish.
     pub(super) heard_finish: bool,
-    /// The remote has said that it does not have it, or will not: this end may let it go without a word.
+    /// The remote has reported that it does not have it, or will not: this end may remove it without a
+    /// message.
     pub(super) may_be_gone: bool,
     /// This end has woken its writer on leaving (base dialect).
     pub(super) woken: bool,
@@ -27,14 +28,14 @@ pub(super) struct Connection {
     pub(super) heard_data: u64,
     /// Some of them came before anybody had dialled it.
     pub(super) heard_early: bool,
-    /// Bytes that the remote has granted, beyond those that every connection has.
+    /// Bytes that the remote has granted, beyond the initial window.
     pub(super) granted: u64,
     /// Bytes that this end has sent.
     pub(super) sent: u64,
 }
 
 impl Connection {
-    pub(super) fn heard(&mut self, body: &Body) {
+    pub(super) fn on_received(&mut self, body: &Body) {
         match body {
             Body::Data { .. } => {
                 self.heard_data += 1;
@@ -53,7 +54,7 @@ impl Connection {
         self.is_own || self.is_peers
     }
 
-    /// Whether neither end has said that it is over.
+    /// Whether neither end has sent an end.
     pub(super) const fn goes_on(&self) -> bool {
         self.ended == 0 && !self.heard_end
     }

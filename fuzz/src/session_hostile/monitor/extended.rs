@@ -7,7 +7,7 @@ use super::Monitor;
 use super::connection::Connection;
 
 impl Monitor {
-    pub(super) fn said_extended(&mut self, id: ConnectionId, body: &Body) {
+    pub(super) fn sent_extended(&mut self, id: ConnectionId, body: &Body) {
         if !std::mem::replace(&mut self.settled, true) {
             return assert!(matches!(body, Body::Settings(_)), "{id}: {body:?} before Settings");
         }
@@ -78,7 +78,7 @@ impl Monitor {
         assert!(newest.is_none_or(|newest| newest <= *last), "{newest:?} is taken, after {last}");
     }
 
-    /// What goes on is listed, or the remote would close it: what it has dialled once that is answered,
+    /// A live connection is listed, or the remote would close it: a dial of the remote once it is answered,
     /// and what this end has dialled.
     fn lists(&self, newest: ConnectionId, ids: &[ConnectionId]) {
         assert_eq!(newest, self.newest_peer, "the newest that was heard of");

@@ -1,5 +1,5 @@
-//! What the session says, judged by the rules of the protocol and by what it was told. The session is
-//! not asked: it could be wrong about itself.
+//! Messages of the session, checked by the rules of the protocol and by the messages it received. The session
+//! is not asked: it could be wrong about itself.
 
 mod base;
 mod connection;
@@ -20,19 +20,19 @@ pub(super) struct Monitor {
     dialect: Dialect,
     /// The largest Data that this end sends of its own accord.
     max_data: usize,
-    /// Whether the first message was said.
+    /// Whether the first message was sent.
     settled: bool,
     peer: Option<Settings>,
     connections: BTreeMap<ConnectionId, Connection>,
-    /// The newest ids that this end and the other one opened.
+    /// The newest ids that this end and the remote opened.
     newest_own: ConnectionId,
     newest_peer: ConnectionId,
-    /// The last ids that this end and the other one still take, once they have said so.
+    /// The last ids that this end and the remote still accept, once they have sent a GoAway.
     takes_until: Option<ConnectionId>,
     peer_takes_until: Option<ConnectionId>,
     /// The latest Ping that was not answered.
     ping: Option<[u8; 8]>,
-    /// The session has ended and said its last word.
+    /// The session has ended and sent its last message.
     is_silent: bool,
 }
 
@@ -54,9 +54,9 @@ impl Monitor {
         }
     }
 
-    /// A message arrives at a session that has not ended. What it breaks ends the session, so that what
-    /// is understood here needs to be right only where it is allowed.
-    pub(super) fn heard(&mut self, message: &[u8]) {
+    /// A message arrives at a session that has not ended. A violation ends the session, so that the monitor
+    /// needs to be right only about allowed messages.
+    pub(super) fn on_received(&mut self, message: &[u8]) {
         let message = Bytes::copy_from_slice(message);
         match Message::decode(message, self.dialect, &DecodeLimits::default()) {
             Ok(Message { connection: id, body, .. }) => self.understood(id, &body),
@@ -80,11 +80,11 @@ impl Monitor {
                 (!known.is_own || id <= *newest) && ids.binary_search(&id).is_err()
             }),
             Body::SyncConnections { ids } => self.may_be_gone(|id, _| !ids.contains(&id)),
-            body => self.connections.entry(id).or_default().heard(body),
+            body => self.connections.entry(id).or_default().on_received(body),
         }
     }
 
-    /// The remote has said that it does not have some connections.
+    /// The remote has reported that it does not have some connections.
     fn may_be_gone(&mut self, is: impl Fn(ConnectionId, &Connection) -> bool) {
         for (id, known) in &mut self.connections {
             known.may_be_gone |= is(*id, known);
@@ -109,8 +109,8 @@ impl Monitor {
     /// A message leaves the session, which may have ended.
     ///
     /// # Panics
-    /// The session should not have said it.
-    pub(super) fn said(&mut self, message: Bytes, ended: bool) {
+    /// The session should not have sent it.
+    pub(super) fn on_sent(&mut self, message: Bytes, ended: bool) {
         let decoded = Message::decode(message, self.dialect, &DecodeLimits::default());
         let Ok(Message { connection: id, body, .. }) = decoded else {
             panic!("what was said is no message: {decoded:?}");
@@ -121,7 +121,7 @@ impl Monitor {
                 assert_eq!(body, Body::Resume, "{id}: said by an ended session");
                 self.wakes(id);
             }
-            (Dialect::Base, false) => self.said_base(id, &body),
+            (Dialect::Base, false) => self.sent_base(id, &body),
             (Dialect::Extended, true) => {
                 let is_last =
                     matches!(body, Body::GoAway { code, .. } if code != GoAwayCode::DRAIN);
@@ -129,7 +129,7 @@ impl Monitor {
                 self.check_last(&body);
                 self.is_silent = true;
             }
-            (Dialect::Extended, false) => self.said_extended(id, &body),
+            (Dialect::Extended, false) => self.sent_extended(id, &body),
         }
     }
 
@@ -152,7 +152,7 @@ impl Monitor {
         id.get().signum() == sign && is_odd == (self.role == Role::Connector)
     }
 
-    /// A connection that something is said about.
+    /// The connection of a message.
     fn connection(&mut self, id: ConnectionId, what: &str) -> &mut Connection {
         let known = self.connections.get_mut(&id).filter(|known| known.is_dialled());
         known.unwrap_or_else(|| panic!("{id}: {what}, and nobody has dialled it"))

@@ -15,18 +15,18 @@ use crate::service::Swallowed;
 /// Memory does not vary from round to round, and takes long to fill.
 pub(crate) const ROUNDS_OF_MEMORY: usize = 3;
 
-/// What is compared with what.
+/// The contenders and the loads.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) contenders: Vec<Contender>,
     pub(crate) loads: Vec<Load>,
     pub(crate) rounds: usize,
     pub(crate) window: Duration,
-    /// Another build of ours.
+    /// Another build of watertight.
     pub(crate) before: Option<PathBuf>,
 }
 
-/// A comparison that is going on.
+/// A running comparison.
 struct Comparison {
     service: SocketAddr,
     swallowed: Swallowed,
@@ -57,7 +57,7 @@ pub(crate) async fn run(plan: &Plan, keep: impl Fn(&Results) -> Result<()>) -> R
             contenders.rotate_left(round % plan.contenders.len().max(1));
             for contender in contenders {
                 let outcome = comparison.sample(contender, load).await;
-                say(round, contender, load, &outcome);
+                print_outcome(round, contender, load, &outcome);
                 results.samples.push(Sample { round, contender, load, outcome });
             }
         }
@@ -67,7 +67,7 @@ pub(crate) async fn run(plan: &Plan, keep: impl Fn(&Results) -> Result<()>) -> R
     Ok(())
 }
 
-fn say(
+fn print_outcome(
     round: usize,
     contender: Contender,
     load: Load,

@@ -1,6 +1,6 @@
 //! The tunnel beside its peers, end to end: every part a process of its own on loopback.
 //!
-//! `cargo bench -p watertight-cli --bench compare -- --help` says what it can do.
+//! `cargo bench -p watertight-cli --bench compare -- --help` lists its commands.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,9 +11,9 @@
 
 mod comparison;
 mod contender;
-mod crowd;
 mod hop;
 mod load;
+mod many_agents;
 mod part;
 mod report;
 mod results;
@@ -49,7 +49,7 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     run: RunOptions,
-    /// What cargo says to every benchmark
+    /// The option that cargo passes to every benchmark
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }
@@ -58,21 +58,21 @@ struct Cli {
 enum Command {
     /// Writes table and picture anew from what an earlier run has found
     Report,
-    /// Runs one of ours at full load, with connections that come and go; fails if it grows
+    /// Runs watertight at full load, with connections that come and go; fails if it grows
     Soak {
         /// For how long
         #[arg(default_value = "1m", value_parser = humantime::parse_duration)]
         length: Duration,
-        /// Which of ours
+        /// The contender of watertight
         #[arg(long, default_value = "ours-ws")]
         contender: Contender,
     },
     /// One server with so many agents that do nothing
-    Crowd {
+    ManyAgents {
         #[arg(default_values_t = [1, 500, 1000, 2000])]
         agents: Vec<usize>,
     },
-    /// How long an agent takes to get in beside so many sockets that say nothing
+    /// How long an agent takes to connect beside so many silent sockets
     Silence {
         #[arg(default_value_t = 10_000)]
         sockets: usize,
@@ -116,7 +116,7 @@ enum Part {
     Hop {
         to: SocketAddr,
     },
-    Crowd {
+    ManyAgents {
         server: String,
         agents: usize,
     },
@@ -147,7 +147,7 @@ fn main() -> Result<()> {
     match command {
         Some(Command::Part(part)) => runtime.block_on(part.play()),
         Some(Command::Soak { length, contender }) => runtime.block_on(soak::run(contender, length)),
-        Some(Command::Crowd { agents }) => runtime.block_on(crowd::run(&agents)),
+        Some(Command::ManyAgents { agents }) => runtime.block_on(many_agents::run(&agents)),
         Some(Command::Silence { sockets }) => runtime.block_on(silence::run(sockets)),
         Some(Command::Report) => report::write(&Results::read(&results_in(&run.out))?, &run.out),
         None => runtime.block_on(compare(run)),
@@ -206,7 +206,7 @@ impl Part {
             Self::Child { .. } => Ok(()),
             Self::Service => service::run().await,
             Self::Hop { to } => hop::run(to).await,
-            Self::Crowd { server, agents } => crowd::agents(&server, agents).await,
+            Self::ManyAgents { server, agents } => many_agents::agents(&server, agents).await,
             Self::Silence { at, sockets, sources } => silence::hold(at, sockets, sources).await,
             Self::YamuxNear => yamux_crate::near().await,
             Self::YamuxFar { near, to } => yamux_crate::far(near, to).await,

@@ -14,13 +14,13 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 
 use crate::Result;
 
-/// How long a process may take to say that it is ready.
+/// How long a process may take to print that it is ready.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Lines of standard error that an error message quotes.
-const LAST_WORDS: usize = 5;
+const LAST_LINES: usize = 5;
 
-/// What the kernel counts processor time in.
+/// The kernel's unit of processor time.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A child process. Dropping it ends it.
@@ -66,7 +66,7 @@ impl Part {
         read_lines(child.stderr.take(), move |line| {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.push_back(line);
-            while kept.len() > LAST_WORDS {
+            while kept.len() > LAST_LINES {
                 kept.pop_front();
             }
         });
@@ -99,7 +99,7 @@ impl Part {
         }
     }
 
-    /// Asks it to end, and returns what follows `prefix` in what it then says.
+    /// Asks it to end, and returns the text behind `prefix` in its output.
     pub(crate) fn terminate(self, prefix: &str) -> Result<String> {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(id.ok_or("no such process")?, Signal::TERM)?;

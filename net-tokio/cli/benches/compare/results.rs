@@ -1,4 +1,4 @@
-//! What a comparison has found, kept as JSON so that it can be drawn again.
+//! The results of a comparison, kept as JSON so that they can be drawn again.
 
 use std::path::Path;
 use std::time::Duration;

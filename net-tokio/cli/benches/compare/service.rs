@@ -1,6 +1,6 @@
 //! The service behind every route, and how a client asks it for something.
 //!
-//! The first byte of a connection says what the service does with it.
+//! The first byte of a connection chooses what the service does with it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub(crate) const AFTER_END: u8 = b'h';
 /// Answers each byte with the number of bytes that all connections have swallowed.
 const COUNT: u8 = b'c';
 
-/// What one write or read of a bulk transfer takes, after which others have their turn: what is
-/// measured beside it must not wait for this process.
+/// Bytes of one write or read of a bulk transfer, after which others have their turn: measured
+/// traffic beside it must not wait for this process.
 pub(crate) const CHUNK: usize = 64 << 10;
 
 /// Runs the service.
@@ -97,7 +97,7 @@ async fn echo(socket: &mut TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Connects by a route and says what the service is to do.
+/// Connects by a route and chooses what the service is to do.
 pub(crate) async fn ask(route: SocketAddr, what: u8) -> std::io::Result<TcpStream> {
     let mut socket = TcpStream::connect(route).await?;
     socket.set_nodelay(true)?;

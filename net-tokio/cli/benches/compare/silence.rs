@@ -1,4 +1,4 @@
-//! Sockets at the agents' port that say nothing: how long an agent takes to get in beside them.
+//! Silent sockets at the agents' port: how long an agent takes to connect beside them.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,7 +27,7 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 /// How often closed sockets are replaced, and how many of them at a time: 1,000 a second.
 const REPLACING: (Duration, usize) = (Duration::from_millis(100), 100);
 
-/// Prints a row for each place that the silent sockets and the agents can come from.
+/// Prints a row for each pair of networks of the silent sockets and the agents.
 pub(crate) async fn run(sockets: usize) -> Result<()> {
     let programs = Programs::new(None);
     println!(
@@ -75,7 +75,7 @@ async fn agents(at: SocketAddr, from: Ipv4Addr) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// The part of the silent sockets: so many from so many addresses. Those that are closed are replaced.
+/// The part of the silent sockets: so many from so many addresses. Closed ones are replaced.
 pub(crate) async fn hold(at: SocketAddr, sockets: usize, sources: usize) -> Result<()> {
     let mut held = Vec::with_capacity(sockets);
     for number in 0..sockets {

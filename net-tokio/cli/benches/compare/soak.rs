@@ -16,7 +16,7 @@ use crate::contender::{Contender, Ends, Route};
 use crate::part::Part;
 use crate::service::{CHUNK, ONE, POUR, SWALLOW, Swallowed, ask, ask_echo, exchange};
 
-/// How long a transfer goes on before another takes its place.
+/// How long a transfer lasts before another one replaces it.
 const TRANSFER: Duration = Duration::from_millis(700);
 
 /// Transfers at once: downloads, as many uploads, and as many readers that stop.
@@ -33,17 +33,17 @@ struct Reading {
     at: Duration,
     /// KiB of both ends.
     resident: f64,
-    /// What has come through until then, of each [`KINDS`].
+    /// Completed transfers and connections until then, of each of [`KINDS`].
     done: [u64; 4],
 }
 
-/// What goes on, and must go on until the end.
+/// Traffic that must last until the end.
 const KINDS: [&str; 4] = ["downloads", "requests", "connections of one byte", "uploads"];
 
 /// Chunks read, requests answered and connections of one byte.
 type Done = [AtomicU64; 3];
 
-/// Runs it for so long. An error if the ends have grown, or their books are uneven.
+/// Runs it for so long. An error if the ends have grown, or their ledgers are not settled.
 pub(crate) async fn run(contender: Contender, length: Duration) -> Result<()> {
     let service = Part::own(&["service"])?;
     let programs = Programs::new(None);
@@ -64,7 +64,7 @@ pub(crate) async fn run(contender: Contender, length: Duration) -> Result<()> {
     ledgers(route)
 }
 
-/// What the ends hold, once a second.
+/// The resources of the ends, once a second.
 async fn watch(
     route: &Route,
     length: Duration,
@@ -127,13 +127,13 @@ fn ledgers(route: Route) -> Result<()> {
         let ledger = end.terminate(prefix)?;
         println!("{prefix}{ledger}");
         if !ledger.starts_with("even") {
-            return Err("the books are uneven".into());
+            return Err("the ledger is not settled".into());
         }
     }
     Ok(())
 }
 
-/// Goes on until it is dropped.
+/// Runs until it is dropped.
 fn load(route: SocketAddr, done: &Arc<Done>) -> JoinSet<Result<()>> {
     let mut tasks = JoinSet::new();
     for _ in 0..TRANSFERS {

@@ -1,3 +1,5 @@
+//! The connections of the admin server: accepted, served, and ended.
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,12 +9,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 use watertight::Listener;
 
 use super::client::Client;
-use super::http2;
 use super::routes::answer;
 use super::slots::Slots;
 use super::watch::Watch;
@@ -22,7 +24,7 @@ use super::{HEADER_LINES, State};
 /// two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take to accept what came before a cut.
+/// How long a client may take to accept the bytes before a cut.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Accepts until the admin server stops.
@@ -42,7 +44,7 @@ pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Slo
         state.tasks.spawn(async move {
             tokio::select! {
                 biased;
-                () = client.slot().evicted() => debug!("an idle admin connection makes room"),
+                () = client.slot().evicted() => debug!("an idle admin connection is evicted for a new one"),
                 () = serving => {}
             }
         });
@@ -50,14 +52,14 @@ pub(super) async fn accept(state: Arc<State>, listener: Listener, slots: Arc<Slo
 }
 
 async fn serve(state: Arc<State>, client: Client) {
-    let preface = timeout(HEADER_TIMEOUT, client.begins_with(http2::PREFACE));
+    let preface = timeout(HEADER_TIMEOUT, client.begins_with(PREFACE));
     let preface = tokio::select! {
         biased;
         () = state.stop.cancelled() => return,
         preface = preface => preface,
     };
     match preface {
-        Ok(Ok(true)) => return http2::decline(client).await,
+        Ok(Ok(true)) => return decline_http2(client).await,
         Ok(Ok(false)) => {}
         Ok(Err(error)) => return debug!(%error, "admin connection failed"),
         Err(_) => return debug!("admin connection without a request"),
@@ -81,7 +83,7 @@ async fn serve(state: Arc<State>, client: Client) {
 /// How a connection ended.
 enum End {
     Served(hyper::Result<()>),
-    /// The client has gone away.
+    /// The client is disconnected.
     Failed(std::io::Error),
     /// The answer is not whole, and what there is of it has been written.
     Cut,
@@ -125,4 +127,31 @@ async fn serve_http_1(state: Arc<State>, client: &Client) -> End {
         }
     })
     .await
+}
+
+/// The preface of an HTTP/2 client (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// An empty SETTINGS frame, which has to be the first one.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+const GOAWAY: u8 = 7;
+
+/// The client is to use HTTP/1.1 (RFC 9113, 7).
+const HTTP_1_1_REQUIRED: u32 = 13;
+
+const TEXT: &[u8] = b"the admin server speaks HTTP/1.1, not HTTP/2";
+
+/// Declines in HTTP/2, and ends the connection.
+async fn decline_http2(client: Client) {
+    // A disconnected client needs no answer.
+    client.wire().write_all(&go_away()).await.ok();
+    client.linger().await;
+}
+
+fn go_away() -> Vec<u8> {
+    // The last processed stream (none), the code and the text.
+    let length = u8::try_from(8 + TEXT.len()).unwrap_or(u8::MAX);
+    let head = [0, 0, length, GOAWAY, 0, 0, 0, 0, 0];
+    [&SETTINGS[..], &head, &[0; 4], &HTTP_1_1_REQUIRED.to_be_bytes(), TEXT].concat()
 }

@@ -2,7 +2,7 @@
 //!
 //! The library reads only what it needs. The owner reads ahead of it while a request is answered:
 //! that is how the end of the client's side is passed on to a target, and how a client that has
-//! gone away is noticed. Where something is unread, or bytes are on their way to the client, the
+//! gone away is noticed. Where something is unread, or bytes are in flight to the client, the
 //! kernel is asked for that. The owner also decides how the connection ends: in a reset where the
 //! answer was cut.
 
@@ -26,7 +26,7 @@ use watertight::{Accepted, Keepalive, TcpState, acknowledged};
 use super::slots::Slot;
 use super::socket::Socket;
 
-/// What is read before the library asks for it, at most. More stays in the kernel, which holds the
+/// The most bytes that are read before the library asks for them. More stays in the kernel, which holds the
 /// client back.
 const AHEAD: usize = 4 << 10;
 
@@ -35,7 +35,7 @@ const AHEAD: usize = 4 << 10;
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(30);
 
-/// How long a client may take nothing of what came before a cut.
+/// How long a client may acknowledge nothing of the bytes before a cut.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle to the connection.
@@ -49,7 +49,7 @@ struct Shared {
     keepalive: Keepalive,
     /// How much of what it sent has been passed on to a target.
     passed: Arc<AtomicU64>,
-    /// The connection's place among those that may be open. It goes with the connection if that is
+    /// The slot of the connection. It goes with the connection if that is
     /// upgraded.
     slot: Arc<Slot>,
 }
@@ -62,13 +62,11 @@ struct State {
     ended: bool,
     /// Everything that was written has reached the kernel.
     flushed: bool,
-    /// Bytes that were written.
-    written: u64,
     /// Whether the client may not have acknowledged what was written.
     unacked: bool,
-    /// Our side has ended in an orderly way.
+    /// The local side has ended in good order.
     shut_down: bool,
-    /// Why the client is gone. Nothing follows what has arrived by then.
+    /// Why the client is disconnected. No byte arrives afterwards.
     broken: Option<ErrorKind>,
     answer: Fate,
 }
@@ -93,7 +91,6 @@ impl Client {
             ahead: BytesMut::new(),
             ended: false,
             flushed: true,
-            written: 0,
             unacked: false,
             shut_down: false,
             broken: None,
@@ -109,12 +106,12 @@ impl Client {
         }))
     }
 
-    /// Where the client is, unless it came by a Unix socket.
+    /// The address of the client; `None` for a Unix socket.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.0.address
     }
 
-    /// Its place among the connections.
+    /// The slot of the connection.
     pub(super) fn slot(&self) -> &Arc<Slot> {
         &self.0.slot
     }
@@ -134,19 +131,23 @@ impl Client {
         self.0.passed.load(Ordering::Relaxed)
     }
 
-    /// Grows while the client takes what it is sent.
-    pub(super) fn taken(&self) -> u64 {
-        let state = self.lock();
-        state.written + state.socket.tcp().map_or(0, |tcp| tcp.acked)
+    /// The state of its TCP connection.
+    pub(super) fn tcp(&self) -> Option<TcpState> {
+        self.lock().answering()
     }
 
-    /// Whether the client could be gone without being noticed by a read.
+    /// How long its machine may be silent.
+    pub(super) fn keepalive(&self) -> Keepalive {
+        self.0.keepalive
+    }
+
+    /// Whether a read would not notice that the client is disconnected.
     pub(super) fn needs_look(&self) -> bool {
         let state = self.lock();
         state.unacked || state.ended || state.broken.is_some() || !state.ahead.is_empty()
     }
 
-    /// Asks the kernel whether the client is gone, whatever is unread, and why.
+    /// Asks the kernel whether the client is disconnected, even with unread bytes, and why.
     pub(super) fn failure(&self) -> Option<io::Error> {
         let mut state = self.lock();
         state.broken = state.broken.or_else(|| state.failure(self.0.keepalive));
@@ -154,8 +155,8 @@ impl Client {
     }
 
     /// The byte stream for the library. There is one.
-    pub(super) fn wire(&self) -> Wire {
-        Wire(self.clone())
+    pub(super) fn wire(&self) -> ClientIo {
+        ClientIo(self.clone())
     }
 
     /// Whether the client's first bytes are these. They remain to be read. Cancel safe.
@@ -199,8 +200,8 @@ impl Client {
         self.read(state, read).map_ok(drop)
     }
 
-    /// What a read of the socket means. Its error may have been told already, and one whose machine has
-    /// vanished has none.
+    /// Takes the result of a read of the socket. The kernel may have reported the error already, and the
+    /// socket of a vanished machine has none.
     fn read(&self, state: &mut State, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match (&read, state.broken) {
             (Poll::Pending | Poll::Ready(Ok(0)), Some(broken)) => {
@@ -251,7 +252,7 @@ impl Client {
         acknowledged(|| self.lock().answering(), PATIENCE).await;
     }
 
-    /// Has the connection end in a reset: the client is gone.
+    /// Makes the connection end in a reset: the client is disconnected.
     pub(super) fn abort(&self) {
         self.lock().socket.reset();
     }
@@ -291,7 +292,7 @@ impl State {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes by `write`, unless the client is gone: a machine that has vanished makes no room.
+    /// Writes by `write`, unless the client is disconnected: a machine that has vanished takes no bytes.
     fn poll_write(
         &mut self,
         write: impl FnOnce(Pin<&mut Socket>) -> Poll<io::Result<usize>>,
@@ -302,9 +303,8 @@ impl State {
         self.flushed = false;
         self.unacked = true;
         let written = ready!(write(Pin::new(&mut self.socket)));
-        match &written {
-            Ok(written) => self.written += *written as u64,
-            Err(error) => self.broken = Some(error.kind()),
+        if let Err(error) = &written {
+            self.broken = Some(error.kind());
         }
         Poll::Ready(written)
     }
@@ -318,7 +318,7 @@ impl State {
         failure.or(is_let_go.then_some(ErrorKind::ConnectionReset))
     }
 
-    /// What the kernel knows of a client that is there.
+    /// The kernel's state of a client that is there.
     fn answering(&self) -> Option<TcpState> {
         self.broken.is_none().then(|| self.socket.tcp())?
     }
@@ -331,9 +331,9 @@ impl fmt::Debug for Client {
 }
 
 /// The connection as the library reads and writes it.
-pub(super) struct Wire(Client);
+pub(super) struct ClientIo(Client);
 
-impl AsyncRead for Wire {
+impl AsyncRead for ClientIo {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -360,7 +360,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for ClientIo {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -394,7 +394,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for ClientIo {
     fn drop(&mut self) {
         let state = self.0.lock();
         if state.answer == Fate::HandedOver && !state.shut_down {

@@ -2,8 +2,8 @@
 //!
 //! The admin server asks nobody for a password, and a browser on this machine reaches it for every
 //! page that it shows. Two things give such a page away: the host that the browser asks for, where
-//! a name of the page's own resolves to a loopback address (DNS rebinding), and what the browser
-//! says of where the request comes from. A browser cannot reach a Unix socket.
+//! a name of the page's own resolves to a loopback address (DNS rebinding), and the headers in
+//! which the browser names the page. A browser cannot reach a Unix socket.
 
 use std::net::IpAddr;
 
@@ -53,7 +53,7 @@ pub(super) fn refusal<B>(request: &Request<B>, pages: bool) -> Option<String> {
     })
 }
 
-/// Whether a browser has made a request. Old ones say no more than the origin, and that not always.
+/// Whether a browser has made a request. Old browsers send only Origin, and not always.
 pub(super) fn is_of_browser(headers: &HeaderMap) -> bool {
     let is_browsers = |name: &HeaderName| name.as_str().starts_with("sec-fetch-") || name == ORIGIN;
     headers.keys().any(is_browsers)
@@ -70,7 +70,7 @@ pub(super) fn browser_refusal(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// Of these names alone browsers know that they are this machine's. To a page of any other, such as
-/// `[::ffff:127.0.0.1]`, they tell nothing about where a request comes from.
+/// `[::ffff:127.0.0.1]`, they send no header about the page.
 fn is_this_machine(host: &[u8]) -> bool {
     let Ok(authority) = Authority::try_from(host) else { return false };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -83,7 +83,7 @@ fn is_this_machine(host: &[u8]) -> bool {
 fn is_of_another_page(headers: &HeaderMap) -> bool {
     let mut sites = headers.get_all(SITE).iter().peekable();
     if sites.peek().is_some() {
-        // `none` is what a browser says of an address that its user typed.
+        // A browser sends `none` for an address that its user typed.
         return sites.any(|site| site != "same-origin" && site != "none");
     }
     headers.get_all(ORIGIN).iter().any(|origin| {

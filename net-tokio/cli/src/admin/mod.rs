@@ -7,11 +7,7 @@
 mod accept;
 mod answer;
 mod client;
-mod clients;
 mod guard;
-mod http2;
-mod metrics;
-mod peers;
 mod proxy;
 mod routes;
 mod slots;
@@ -23,17 +19,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use watertight::{ClientTls, Keepalive, Listener, Server, TlsError};
+use watertight::tls::{ClientTls, TlsError};
+use watertight::{Keepalive, Listener, Server};
 
 use crate::cli::ForwardedRule;
 use crate::failure::Failure;
 use crate::tasks::Tasks;
 
-use metrics::Metrics;
+use routes::{Metrics, keep_up};
 use slots::Slots;
 
-/// How long requests may go on after the tunnels have ended. Nothing is left by then that could
-/// take long, but the last answer may be on its way.
+/// How long requests may continue after the tunnels have ended. Nothing is left by then that could
+/// take long, but the last answer may not be written yet.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Lines of a head that are taken, as many as a request or an answer through a proxy may have.
@@ -61,7 +58,7 @@ struct State {
     metrics: Metrics,
     /// For `https` targets behind the agents. A machine without trusted roots can do without.
     tls: Result<ClientTls, TlsError>,
-    /// What a target learns of a request's origin.
+    /// Which headers about the origin of a request a target gets.
     forwarded: ForwardedRule,
     /// Whether each target has a host name of its own, for browsers.
     pages: bool,
@@ -92,7 +89,7 @@ impl Admin {
             stop: CancellationToken::new(),
             tasks: Tasks::default(),
         });
-        state.tasks.spawn(metrics::keep_up(state.metrics.clone(), state.stop.clone()));
+        state.tasks.spawn(keep_up(state.metrics.clone(), state.stop.clone()));
         let slots = Arc::<Slots>::default();
         for listener in listeners {
             state.tasks.spawn(accept::accept(Arc::clone(&state), listener, Arc::clone(&slots)));
@@ -100,7 +97,7 @@ impl Admin {
         Ok(Self { state })
     }
 
-    /// From here on `/healthz` says that the server goes away.
+    /// From here on `/healthz` reports that the server drains.
     pub(crate) fn set_draining(&self) {
         self.state.draining.store(true, Ordering::Relaxed);
     }

@@ -1,23 +1,19 @@
-//! Room for connections. A connection that waits for a request makes room for a new one.
+//! The limit of connections. A connection that waits for a request is evicted for a new one.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{self, Answer};
+use super::answer::{Answer, Guarded};
 
 /// Connections at once. More wait in the kernel's queue while all of these have a request.
 const CONNECTIONS: usize = 1024;
 
-/// The room, which all listeners share.
+/// The slots, which all listeners share.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     state: Mutex<State>,
@@ -28,22 +24,22 @@ pub(super) struct Slots {
 struct State {
     open: usize,
     last: u64,
-    /// Those that wait for a request, the one that has waited longest first.
+    /// Connections that wait for a request, the longest wait first.
     idle: BTreeMap<u64, CancellationToken>,
 }
 
-/// A connection's place. Dropped, it is free.
+/// The slot of a connection, which its drop frees.
 #[derive(Debug)]
 pub(super) struct Slot {
     all: Arc<Slots>,
     evicted: CancellationToken,
-    /// Its number among those that are idle.
+    /// Its number among idle connections.
     idle: Mutex<Option<u64>>,
 }
 
 impl Slots {
-    /// Waits for a place; where there is none, the connection that has waited longest for a request has
-    /// to go. Cancel safe.
+    /// Waits for a slot; without a free one, evicts the connection that has waited longest for a request.
+    /// Cancel safe.
     pub(super) async fn take(self: &Arc<Self>) -> Slot {
         loop {
             let freed = self.freed.notified();
@@ -78,14 +74,14 @@ impl State {
 }
 
 impl Slot {
-    /// A request has come, or the connection belongs to nobody's requests any more.
+    /// Marks the connection as busy: a request has arrived, or the connection ends or is upgraded.
     pub(super) fn serves(&self) {
         if let Some(number) = lock(&self.idle).take() {
             lock(&self.all.state).idle.remove(&number);
         }
     }
 
-    /// The answer is on its way, and the next request may come.
+    /// Marks the connection as idle: the library has the answer, and the next request may arrive.
     fn waits(&self) {
         let number = lock(&self.all.state).wait(&self.evicted);
         *lock(&self.idle) = Some(number);
@@ -111,37 +107,15 @@ pub(super) fn served(answer: Answer, slot: Arc<Slot>) -> Answer {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return answer;
     }
-    answer.map(|body| Served { body, slot }.boxed_unsync())
+    answer.map(|body| Guarded::new(body, Serving(slot)).boxed_unsync())
 }
 
-struct Served {
-    body: answer::Body,
-    slot: Arc<Slot>,
-}
+/// Lets the connection wait for its next request when the body of the answer is dropped.
+struct Serving(Arc<Slot>);
 
-impl Body for Served {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Served {
+impl Drop for Serving {
     fn drop(&mut self) {
-        self.slot.waits();
+        self.0.waits();
     }
 }
 

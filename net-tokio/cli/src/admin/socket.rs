@@ -36,7 +36,7 @@ impl Socket {
         }
     }
 
-    /// Why the client is gone, for one that is not read. An error is told once.
+    /// Why the client is disconnected, for a socket that is not read. The kernel reports an error once.
     pub(super) fn failure(&self) -> Option<ErrorKind> {
         let error = each!(self, io => io.take_error()).ok().flatten();
         error.map(|error| error.kind())
@@ -46,12 +46,12 @@ impl Socket {
     pub(super) fn is_let_go(&self) -> bool {
         let Self::Unix(socket) = self else { return false };
         let ready = pin!(socket.ready(Interest::READABLE | Interest::WRITABLE));
-        // What is known by now.
+        // A single poll, without a wait.
         let ready = ready.poll(&mut Context::from_waker(Waker::noop()));
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_write_closed())
     }
 
-    /// What the kernel knows of it, for one that is a TCP connection.
+    /// The kernel's state of a TCP connection.
     pub(super) fn tcp(&self) -> Option<TcpState> {
         match self {
             Self::Tcp(socket) => TcpState::of(socket),

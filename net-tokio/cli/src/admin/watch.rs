@@ -1,4 +1,4 @@
-//! Looks from time to time at an end of a connection that says nothing by itself.
+//! Checks an end of a connection from time to time, where no read would report its failure.
 
 use std::future::Future;
 use std::io;
@@ -11,15 +11,15 @@ use tokio::time::{Sleep, sleep};
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// How long the bytes ahead of a failure wait for somebody to take some of them: directly, an end
-/// that reads nothing learns of a reset at once.
-pub(super) const LAST_BYTES: Duration = Duration::from_secs(2);
+/// How long the bytes ahead of a failure wait for a reader to take some of them: on a direct
+/// connection, an end that reads nothing gets a reset at once.
+const LAST_BYTES: Duration = Duration::from_secs(2);
 
 /// Bytes that count as taken: a byte now and then would hold the connection for days.
 const SOME: u64 = 64;
 
-/// Whether an end is still there. One that is not read does not say that it was reset, and one whose
-/// machine has vanished says nothing while bytes are on their way to it.
+/// Whether an end is still there. Without a read the kernel does not report a reset, and a machine that
+/// has vanished sends nothing while bytes are in flight to it.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     next: Option<Pin<Box<Sleep>>>,
@@ -29,10 +29,10 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Looks by `failure`, for as long as that is `needed`. Ready once when the end is found broken:
-    /// what had come from it is still to be passed on, by which `passed` grows.
+    /// its earlier bytes are still to be passed on, by which `passed` grows.
     ///
     /// # Errors
-    /// The end is broken, and nobody takes what had come from it.
+    /// The end is broken, and no reader takes its earlier bytes.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,3 +1,5 @@
+//! The options of `watertight agent`.
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -5,16 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::{count, duration, first};
-use crate::allow_spec::AllowSpec;
+use super::first;
 use crate::config::text;
-use crate::forward_spec::AgentForward;
-use crate::header_spec::HeaderSpec;
-use crate::keepalive_spec::KeepaliveSpec;
-use crate::max_buffered::MaxBuffered;
-use crate::proxy_spec::ProxySpec;
-use crate::silence::Silence;
-use crate::url_spec::UrlSpec;
+use crate::specs::{
+    AgentForward, AllowSpec, HeaderSpec, KeepaliveSpec, MaxBuffered, ProxySpec, Silence, UrlSpec,
+    count, duration,
+};
 
 const SERVER: &str = "The server";
 const IDENTITY: &str = "Who this agent is";
@@ -37,13 +35,13 @@ pub(crate) struct AgentOptions {
     /// Authorities (PEM) that the server's certificate is checked against, instead of the system's
     ///
     /// The file is read again before each connection, as those of --client-cert and --client-key. If
-    /// one of them is bad then, what was in force stays, and the log says why.
+    /// one of them is bad then, the previous ones stay in force, and the log has the reason.
     #[arg(long, value_name = "FILE", help_heading = SERVER)]
     #[arg(env = "WATERTIGHT_AGENT_CA", hide_env_values = true)]
     pub(crate) ca: Option<PathBuf>,
 
-    /// The proxy to go through, or `none` [default: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
-    /// NO_PROXY say]
+    /// The proxy to go through, or `none` [default: by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
+    /// NO_PROXY]
     ///
     /// `http://[USER:PASSWORD@]HOST:PORT`, or `https://` where the proxy wants TLS with itself; its
     /// certificate is checked against the system's authorities. Or `socks5://`, also written
@@ -88,7 +86,7 @@ pub(crate) struct AgentOptions {
     #[arg(env = "WATERTIGHT_AGENT_CLIENT_KEY", hide_env_values = true)]
     pub(crate) client_key: Option<PathBuf>,
 
-    /// What the server may dial on this side; nothing unless given; repeatable
+    /// Targets that the server may dial on this side; nothing unless given; repeatable
     ///
     /// HOST:PORT, where HOST is a name, *.DOMAIN, an address, a network such as 10.0.0.0/8 or
     /// [fd00::/8], or * for all, and PORT is a number, a range such as 8000-8999, or *. Or
@@ -128,7 +126,7 @@ pub(crate) struct AgentOptions {
     /// How long the machine of a target or of a forward's user may be silent before its
     /// connection is given up, or `off` [default: 3m]
     ///
-    /// A machine that is there answers the probes of TCP keepalive, whatever its programs do. At
+    /// A machine that is there answers the probes of TCP keepalive, even if its programs hang. At
     /// least 9s.
     #[arg(long, value_name = "TIME|off", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_AGENT_KEEPALIVE", hide_env_values = true)]
@@ -145,7 +143,7 @@ pub(crate) struct AgentOptions {
     #[serde(deserialize_with = "text::duration")]
     pub(crate) reconnect_spread: Option<Duration>,
 
-    /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
+    /// How long open connections may continue after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_AGENT_DRAIN_TIMEOUT", hide_env_values = true)]
     #[serde(deserialize_with = "text::duration")]
@@ -180,7 +178,7 @@ pub(crate) struct AgentOptions {
 }
 
 impl AgentOptions {
-    /// These, and `others` where these say nothing.
+    /// These, and `others` where these are not set.
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
             connect: self.connect.or(others.connect),

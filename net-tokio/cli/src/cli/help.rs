@@ -3,7 +3,7 @@
 pub(super) const PROGRAM: &str = "\
 Exit codes:
   0    the ledger is even: everything that was opened was closed
-  1    the ledger is uneven, or a check of the demo failed
+  1    the ledger is not even, or a check of the demo failed
   2    the command line, the environment or a file is wrong; nothing was started
   3    the system did not give what was asked for, such as a port; nothing was started
   128+ stopped by a third signal, without waiting for anything
@@ -12,9 +12,9 @@ Output:
   Standard output has the addresses that are listened on; then a line `ready`, which a server prints
   when it listens everywhere and an agent when it is connected for the first time; and, as the last
   line, the ledger. With --log-format json each line is a JSON object, such as {\"ready\":true}. The
-  log goes to standard error; there an agent tells of each session and of why it has none. Neither
+  log goes to standard error; there an agent reports each session and why it has none. Neither
   stops the program where nobody reads: lines of the log that would wait behind more than 1 MiB are
-  left out, and the log says how many.
+  left out, and the log has their number.
 
 Signals:
   SIGTERM, Ctrl-C   take nothing new, let open connections finish, then print the ledger and exit
@@ -40,7 +40,7 @@ Examples:
     curl http://127.0.0.1:9090/clients
     curl http://127.0.0.1:9090/client/edge-7/http/localhost:3000/api/status
 
-  Two servers that reach each other's agents; the second one the other way round:
+  Two servers that reach each other's agents; the second one has the same options, reversed:
     watertight server ... --peer-id a --peer-token-file /etc/watertight/peer-token \\
       --peer wss://b.example.com/connect,b
 

@@ -1,12 +1,9 @@
 //! The command line. What an option means stands in its help and nowhere else.
 
 mod agent;
-mod demo;
 mod environment;
 mod help;
 mod server;
-mod unknown;
-mod value;
 
 use std::path::PathBuf;
 
@@ -15,10 +12,8 @@ use clap_complete::Shell;
 use serde::Deserialize;
 
 pub(crate) use agent::AgentOptions;
-pub(crate) use demo::DemoOptions;
 pub(crate) use environment::parse;
 pub(crate) use server::ServerOptions;
-pub(crate) use value::{NonZeroTime, count, duration};
 
 /// A reverse tunnel whose connections, tasks and buffers cannot leak.
 ///
@@ -50,8 +45,8 @@ pub(crate) enum Command {
     /// See it at work: server, agent and services on this machine's loopback, in one process
     ///
     /// Downloads, sends a burst of requests, half-closes, reads slowly, kills the agent in the
-    /// middle of a transfer, checks every byte, and ends with the ledger of both ends: what was
-    /// opened, what was closed, and that nothing is left. Exits with 1 if anything is.
+    /// middle of a transfer, checks every byte, and ends with the ledger of both ends:
+    /// opened and closed connections, and that nothing is left. Exits with 1 if anything is.
     Demo(DemoOptions),
     /// Print a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS)]
@@ -68,13 +63,22 @@ pub(crate) struct CommonOptions {
     ///
     /// The names are those of the command line without the dashes in front. An option given on
     /// the command line wins over the environment, and that over the file. An empty environment
-    /// variable counts as none; one that begins with WATERTIGHT_ and is no option's is an error.
+    /// variable counts as none; an unknown one that begins with WATERTIGHT_ is an error.
     #[arg(long, global = true, value_name = "FILE", env = "WATERTIGHT_CONFIG")]
     #[arg(hide_env_values = true, help_heading = "Common options")]
     pub(crate) config: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) log: LogOptions,
+}
+
+/// The options of `watertight demo`.
+#[derive(Args, Debug)]
+pub(crate) struct DemoOptions {
+    /// How much the download transfers, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) size: u32,
 }
 
 /// How the program logs. The one part of the configuration that is not a command's.
@@ -94,7 +98,7 @@ pub(crate) struct LogOptions {
 }
 
 impl LogOptions {
-    /// These, and `others` where these say nothing.
+    /// These, and `others` where these are not set.
     pub(crate) fn or(self, others: Self) -> Self {
         Self { log: self.log.or(others.log), log_format: self.log_format.or(others.log_format) }
     }
@@ -120,15 +124,15 @@ pub(crate) enum KeySource {
     Cn,
 }
 
-/// What a target of the admin server's proxy learns of the origin of a request, by the headers
+/// The origin of a request as a target of the admin server's proxy gets it, in the headers
 /// Forwarded and X-Forwarded-*.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ForwardedRule {
-    /// Our part behind that of the client: for a client that is itself a proxy
+    /// A part behind that of the client: for a client that is itself a proxy
     #[default]
     Append,
-    /// Our part alone, whatever the client claims
+    /// The part of this server alone, without the client's claims
     Replace,
     /// The client's part as it is
     Keep,

@@ -1,3 +1,5 @@
+//! The options of `watertight server`.
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -5,17 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::{ForwardedRule, KeySource, NonZeroTime, count, duration, first};
-use crate::address::{AdminAddr, ListenAddr};
-use crate::allow_spec::AllowSpec;
+use super::{ForwardedRule, KeySource, first};
 use crate::config::text;
-use crate::connect_path::ConnectPath;
-use crate::forward_spec::ServerForward;
-use crate::keepalive_spec::KeepaliveSpec;
-use crate::max_buffered::MaxBuffered;
-use crate::peer_spec::PeerSpec;
-use crate::silence::Silence;
-use crate::url_spec::UrlSpec;
+use crate::specs::{
+    AdminAddr, AllowSpec, ConnectPath, KeepaliveSpec, ListenAddr, MaxBuffered, NonZeroTime,
+    PeerSpec, ServerForward, Silence, UrlSpec, count, duration,
+};
 
 const LISTENING: &str = "Listening";
 const ACCESS: &str = "Who may connect, and what they may do";
@@ -69,7 +66,7 @@ pub(crate) struct ServerOptions {
     /// Certificates that their authorities have revoked: lists (PEM), one of each authority in --client-ca
     ///
     /// An agent whose certificate is on one is refused. A list that has expired lets nobody in: it
-    /// says nothing of what was revoked since. On SIGHUP the file is read again, and sessions end whose
+    /// lacks later revocations. On SIGHUP the file is read again, and sessions end whose
     /// certificate would be refused now: all of them, where the list has expired.
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
     #[arg(env = "WATERTIGHT_SERVER_CLIENT_CRL", hide_env_values = true)]
@@ -121,8 +118,8 @@ pub(crate) struct ServerOptions {
     /// Where the admin server listens: a port (on 127.0.0.1), HOST:PORT on loopback, or unix:/path
     ///
     /// It serves /healthz, /metrics, /clients, /peers and /client/{key}/{scheme}/{host}/{path}, an HTTP
-    /// proxy into the agents' networks. It asks nobody for a password: whoever reaches it can do
-    /// whatever the agents' policies allow. That is why it does not listen on other interfaces.
+    /// proxy into the agents' networks. It asks nobody for a password: anyone who reaches it can do
+    /// everything that the agents' policies allow. That is why it does not listen on other interfaces.
     /// Other than on a Unix socket, it answers only requests whose Host is localhost or a loopback
     /// address, and none that a browser makes for a page of another origin.
     #[arg(long, value_name = "ADDR", help_heading = FORWARDING)]
@@ -130,12 +127,12 @@ pub(crate) struct ServerOptions {
     #[serde(deserialize_with = "text::option")]
     pub(crate) admin: Option<AdminAddr>,
 
-    /// How /client/... tells a target where a request comes from: append, replace or keep
+    /// How /client/... passes the origin of a request to a target: append, replace or keep
     /// [default: append]
     ///
     /// The headers are X-Forwarded-For, -Proto, -Host and -Prefix, and Forwarded. A target sees
-    /// each connection come from the agent's machine: one that trusts its own machine has to look
-    /// at them. `append` adds our part to what the client sends, `replace` drops the client's part
+    /// each connection come from the agent's machine: a target that trusts its own machine has to
+    /// check them. `append` adds a part to what the client sends, `replace` drops the client's part
     /// first, `keep` passes that on alone. The prefix is /client/KEY/SCHEME/HOST: a program that
     /// knows it writes links that stay below it. Location headers, cookies and pages are passed on
     /// as they are.
@@ -147,15 +144,15 @@ pub(crate) struct ServerOptions {
     ///
     /// A browser then finds it at http://KEY--HOST--PORT.localhost:ADMIN, with s behind the port for
     /// https: such as http://edge-7--127_0_0_1--3000.localhost:9090. In KEY and HOST `.` is
-    /// written as `_`, and what has no place in a name as - and two hexadecimal digits. Neither cookies nor scripts of one
-    /// target reach another one. What a browser asks for below /client/ is refused with the address
-    /// to open instead.
+    /// written as `_`, and a byte that a name cannot have as - and two hexadecimal digits. Neither
+    /// cookies nor scripts of one target reach another one. A browser's request below /client/ is
+    /// refused with the address to open instead.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, help_heading = FORWARDING)]
     #[arg(default_missing_value = "true", hide_possible_values = true)]
     #[arg(env = "WATERTIGHT_SERVER_ADMIN_PAGES", hide_env_values = true)]
     pub(crate) admin_pages: Option<bool>,
 
-    /// Another server, whose agents are reached through it and which reaches ours; repeatable
+    /// Another server, to reach its agents and give it access to the agents here; repeatable
     ///
     /// URL is where the other server takes agents, ws:// or wss://; ID is its --peer-id; TOKEN is
     /// what it proves its ID with. It is left out where the peer has a line in the file of
@@ -198,8 +195,8 @@ pub(crate) struct ServerOptions {
     /// A file with a token for each peer: lines of `ID TOKEN`
     ///
     /// The other server has the same token in a line with our --peer-id. With a token for each two
-    /// servers, none of them can take the ID of another one. The file is read again on SIGHUP: sessions end whose token has
-    /// changed or is gone.
+    /// servers, none of them can take the ID of another one. The file is read again on SIGHUP:
+    /// sessions end whose token has changed or is gone.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_TOKENS", hide_env_values = true)]
     pub(crate) peer_tokens: Option<PathBuf>,
@@ -207,7 +204,7 @@ pub(crate) struct ServerOptions {
     /// Authorities (PEM) that the peers' certificates are checked against, instead of the system's
     ///
     /// The file is read again before each connection, as those of --peer-cert and --peer-key. If one
-    /// of them is bad then, what was in force stays, and the log says why.
+    /// of them is bad then, the previous ones stay in force, and the log has the reason.
     #[arg(long, value_name = "FILE", help_heading = PEERS)]
     #[arg(env = "WATERTIGHT_SERVER_PEER_CA", hide_env_values = true)]
     pub(crate) peer_ca: Option<PathBuf>,
@@ -251,14 +248,14 @@ pub(crate) struct ServerOptions {
     /// How long the machine of a forward's or the admin server's user may be silent before its
     /// connection is given up, or `off` [default: 3m]
     ///
-    /// A machine that is there answers the probes of TCP keepalive, whatever its programs do. At
+    /// A machine that is there answers the probes of TCP keepalive, even if its programs hang. At
     /// least 9s.
     #[arg(long, value_name = "TIME|off", help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_KEEPALIVE", hide_env_values = true)]
     #[serde(deserialize_with = "text::option")]
     pub(crate) keepalive: Option<KeepaliveSpec>,
 
-    /// How long open connections may go on after SIGTERM or Ctrl-C [default: 30s]
+    /// How long open connections may continue after SIGTERM or Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = LIMITS)]
     #[arg(env = "WATERTIGHT_SERVER_DRAIN_TIMEOUT", hide_env_values = true)]
     #[serde(deserialize_with = "text::duration")]
@@ -292,7 +289,7 @@ pub(crate) struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// These, and `others` where these say nothing.
+    /// These, and `others` where these are not set.
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
             listen: first(self.listen, others.listen),

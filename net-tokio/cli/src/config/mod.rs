@@ -1,22 +1,23 @@
-//! The configuration file, and how it goes together with the command line.
+//! The configuration file, and its precedence.
 //!
-//! Flags win over the environment, which clap reads; both win over the file; what none of them
-//! gives has a default, which the code that uses the value knows.
-
-mod keys;
-pub(crate) mod text;
+//! Flags win over the environment, which clap reads; both win over the file. Defaults stand in the code
+//! that uses the value.
 
 use std::path::Path;
 
+use clap::CommandFactory;
 use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeString, DeTable};
 
-use crate::cli::{AgentOptions, LogOptions, ServerOptions};
+use crate::cli::{AgentOptions, Cli, LogOptions, ServerOptions};
 use crate::failure::Failure;
-use crate::peer_spec::PeerSpec;
-use crate::proxy_spec::ProxySpec;
-use crate::text_file;
+use crate::files;
+use crate::specs::{PeerSpec, ProxySpec};
 
-/// What a configuration file may say.
+pub(crate) mod text;
+
+/// The options of a configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct FileOptions {
@@ -30,7 +31,7 @@ impl FileOptions {
     /// Reads the file, if there is one to read.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let content = text_file::read(path, "the configuration", "--config")?;
+        let content = files::read(path, "the configuration", "--config")?;
         Self::parse(&content).map_err(|error| {
             Failure::configuration(format_args!("{}: {}", path.display(), error.trim_end()))
         })
@@ -45,23 +46,105 @@ impl FileOptions {
     }
 
     fn parse(content: &str) -> Result<Self, String> {
-        keys::check(content)?;
+        check_keys(content)?;
         toml::from_str(content).map_err(|error| explain(content, &error))
     }
 }
 
-/// What is wrong, and where. The library would show the line and the value, which may be a secret.
+/// The error with its line. The library would show the line and the value, which may be a secret.
 fn explain(content: &str, error: &toml::de::Error) -> String {
     let message = error.message();
     let expected = message.strip_prefix("invalid type: ").and_then(|text| text.rsplit_once(", "));
     let message = expected.map_or(message, |(_, expected)| expected);
     match error.span() {
         Some(span) => {
-            let line = keys::line_of(content, span.start);
-            let key = keys::key_of(content, line).map(|key| format!("{key}: ")).unwrap_or_default();
+            let line = line_of(content, span.start);
+            let key = key_of(content, line).map(|key| format!("{key}: ")).unwrap_or_default();
             format!("line {line}: {key}{message}")
         }
         None => message.to_string(),
+    }
+}
+
+/// The commands that have a table.
+const TABLES: [&str; 2] = ["server", "agent"];
+
+/// How alike two names are if one may be a slip for the other.
+const ALIKE: f64 = 0.75;
+
+/// Refuses the first key that is no option.
+fn check_keys(content: &str) -> Result<(), String> {
+    let file = DeTable::parse(content).map_err(|error| explain(content, &error))?;
+    let command = Cli::command();
+    let common = names(&command, true).filter(|name| name != "config");
+    let known: Vec<String> = common.chain(TABLES.map(String::from)).collect();
+    let hint_at_top = |name: &str| misplaced(&command, name).unwrap_or_else(|| hint(name, &known));
+    check_table(content, "at the top", file.get_ref(), &known, hint_at_top)?;
+    for table in TABLES {
+        let inner = file.get_ref().get(table).and_then(|value| value.get_ref().as_table());
+        let options = command.find_subcommand(table);
+        if let (Some(inner), Some(options)) = (inner, options) {
+            let known: Vec<String> = names(options, false).collect();
+            let table_name = format!("in [{table}]");
+            check_table(content, &table_name, inner, &known, |name| hint(name, &known))?;
+        }
+    }
+    Ok(())
+}
+
+/// The long names of a command's options.
+fn names(command: &clap::Command, global: bool) -> impl Iterator<Item = String> {
+    let options = command.get_arguments().filter(move |option| option.is_global_set() == global);
+    options.filter_map(|option| option.get_long().map(String::from))
+}
+
+fn check_table(
+    content: &str,
+    table_name: &str,
+    table: &DeTable<'_>,
+    known: &[String],
+    hint: impl Fn(&str) -> String,
+) -> Result<(), String> {
+    let is_known = |key: &Spanned<DeString<'_>>| known.iter().any(|name| name == key.get_ref());
+    match table.keys().find(|key| !is_known(key)) {
+        None => Ok(()),
+        Some(key) => {
+            let line = line_of(content, key.span().start);
+            let name = key.get_ref();
+            let hint = hint(name);
+            Err(format!("line {line}: unknown key {name:?} {table_name}; {hint}"))
+        }
+    }
+}
+
+/// Where an option of a command belongs that stands at the top.
+fn misplaced(command: &clap::Command, name: &str) -> Option<String> {
+    let has = |table: &&str| {
+        let options = command.find_subcommand(table);
+        options.is_some_and(|options| names(options, false).any(|option| option == name))
+    };
+    let tables: Vec<String> =
+        TABLES.into_iter().filter(has).map(|table| format!("[{table}]")).collect();
+    (!tables.is_empty()).then(|| format!("it belongs under {}", tables.join(" or ")))
+}
+
+fn line_of(content: &str, offset: usize) -> usize {
+    content.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The key that a line gives a value to.
+fn key_of(content: &str, line: usize) -> Option<&str> {
+    let (key, _) = content.lines().nth(line.checked_sub(1)?)?.split_once('=')?;
+    let is_key = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    Some(key.trim()).filter(is_key)
+}
+
+fn hint(unknown: &str, known: &[String]) -> String {
+    let likeness = |name: &&String| strsim::jaro_winkler(unknown, name);
+    let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|name| likeness(name) >= ALIKE) {
+        Some(name) => format!("did you mean {name:?}?"),
+        None => format!("the known keys are {}", known.join(", ")),
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn count<'de, D>(deserializer: D) -> Result<Option<NonZeroUsize>, D::
 where
     D: Deserializer<'de>,
 {
-    crate::cli::count(&text(deserializer)?).map(Some).map_err(de::Error::custom)
+    crate::specs::count(&text(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 
 /// A duration such as `30s`.
@@ -47,10 +47,10 @@ where
     D: Deserializer<'de>,
 {
     let text = String::deserialize(deserializer)?;
-    crate::cli::duration(&text).map(Some).map_err(de::Error::custom)
+    crate::specs::duration(&text).map(Some).map_err(de::Error::custom)
 }
 
-/// A list of values, or one value in place of a list of one.
+/// A list of values, or one value instead of a list of one.
 pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,18 +1,22 @@
+//! The peers of a server: options, tokens and TLS files that make sense together.
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use tracing::warn;
-use watertight::{ClientTls, Peer, PeerDiscovery, PeerIdentity, Server};
+use watertight::Server;
+use watertight::peering::{Peer, PeerDiscovery, PeerIdentity};
+use watertight::tls::ClientTls;
 
 use crate::cli::ServerOptions;
-use crate::exposure::warn_if_exposed;
 use crate::failure::Failure;
-use crate::peer_spec::{BadPeer, PeerSpec, PeerUrl};
+use crate::files::warn_if_exposed;
+use crate::specs::{BadPeer, PeerSpec, PeerUrl};
 use crate::tls;
 use crate::tokens::{PeerTokens, is_weak, read_shared, read_token, warn_if_weak};
 
-/// The other servers, and who this one is to them.
+/// The other servers, and the identity of this one toward them.
 #[derive(Clone, Debug)]
 pub(crate) struct PeerPlan {
     pub(crate) identity: PeerIdentity,
@@ -21,7 +25,7 @@ pub(crate) struct PeerPlan {
     pub(crate) source: PeerSource,
 }
 
-/// Where the peers and their tokens come from.
+/// The source of the peers and their tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct PeerSource {
     id: String,
@@ -31,7 +35,7 @@ pub(crate) struct PeerSource {
 }
 
 impl PeerSource {
-    /// Reads the tokens again. A peer whose token is another one now, or gone, loses its sessions; files
+    /// Reads the tokens again. A peer whose token has changed or is removed loses its sessions; files
     /// that are missing or bad change nothing. Blocks.
     pub(crate) fn reload(&self, server: &Server) {
         let keep =
@@ -78,7 +82,7 @@ impl PeerPlan {
     /// `None` if there are no peers. Takes the peers' options.
     pub(crate) fn of(options: &mut ServerOptions) -> Result<Option<Self>, Failure> {
         let found = options.peer_dns.take().map(|url| url.read("--peer-dns")).transpose()?;
-        let who = Who { given: std::mem::take(&mut options.peer), found };
+        let list = PeerList { given: std::mem::take(&mut options.peer), found };
         let id = options.peer_id.take();
         let token_files =
             TokenFiles { own: options.peer_token_file.take(), shared: options.peer_tokens.take() };
@@ -87,22 +91,22 @@ impl PeerPlan {
             certificate: options.peer_cert.take(),
             key: options.peer_key.take(),
         };
-        files.check_use(&who)?;
-        who.check()?;
-        match identity(id, &token_files, !who.is_nobody())? {
-            Some((id, tokens)) => who.plan(id, &tokens, token_files, files).map(Some),
+        files.check_use(&list)?;
+        list.check()?;
+        match identity(id, &token_files, !list.is_nobody())? {
+            Some((id, tokens)) => list.plan(id, &tokens, token_files, files).map(Some),
             None => Ok(None),
         }
     }
 }
 
-/// Whom the options name.
-struct Who {
+/// The peers that the options name.
+struct PeerList {
     given: Vec<PeerSpec>,
     found: Option<PeerUrl>,
 }
 
-impl Who {
+impl PeerList {
     fn is_nobody(&self) -> bool {
         self.given.is_empty() && self.found.is_none()
     }
@@ -159,14 +163,14 @@ impl Who {
         };
         let peers = source.given.iter().map(read).collect::<Result<_, _>>()?;
         // Toward peers that have a token of their own this one is not used.
-        let ours = tokens.ours().unwrap_or_default();
+        let own = tokens.own().unwrap_or_default();
         let discovery = self.found.map(|PeerUrl { endpoint, is_remotedialer }| {
-            if ours.is_empty() {
+            if own.is_empty() {
                 return Err(Failure::configuration(
                     "--peer-dns: peers that are found have one token: give it with --peer-token-file",
                 ));
             }
-            let mut discovery = PeerDiscovery::new(endpoint, ours);
+            let mut discovery = PeerDiscovery::new(endpoint, own);
             if is_remotedialer {
                 discovery = discovery.remotedialer();
             }
@@ -176,7 +180,7 @@ impl Who {
             })
         });
         let discovery = discovery.transpose()?;
-        let identity = PeerIdentity::new(&source.id, ours);
+        let identity = PeerIdentity::new(&source.id, own);
         Ok(PeerPlan { identity, peers, discovery, source })
     }
 }
@@ -191,9 +195,9 @@ struct TlsFiles {
 
 impl TlsFiles {
     /// What nothing is done with was meant for something else.
-    fn check_use(&self, who: &Who) -> Result<(), Failure> {
+    fn check_use(&self, list: &PeerList) -> Result<(), Failure> {
         let given = self.ca.is_some() || self.certificate.is_some() || self.key.is_some();
-        if given && !who.is_over_tls() {
+        if given && !list.is_over_tls() {
             return Err(Failure::configuration(
                 "--peer-ca, --peer-cert and --peer-key are for TLS, and no peer is reached over it: \
                  use wss://",
@@ -223,7 +227,7 @@ impl TokenFiles {
     }
 }
 
-/// Id and tokens; `None` if there is neither, and nobody to prove the id to.
+/// Id and tokens; `None` if neither is given and no peer needs them.
 fn identity(
     id: Option<String>,
     files: &TokenFiles,

@@ -1,29 +1,27 @@
+//! The settings of a server, checked, with their defaults.
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use watertight::core::SessionConfig;
-use watertight::core::registry::RegistryLimits;
-use watertight::{Keepalive, Policy, ServerTls};
+use watertight::proto::SessionConfig;
+use watertight::proto::registry::RegistryLimits;
+use watertight::tls::ServerTls;
+use watertight::{Keepalive, Policy};
 
 use super::peers::PeerPlan;
 use crate::access::Access;
-use crate::address::{AdminAddr, ListenAddr};
 use crate::admin::ProxyOptions;
-use crate::allow_spec::policy;
 use crate::cli::ServerOptions;
-use crate::descriptors;
 use crate::failure::Failure;
-use crate::forward_spec::ServerForward;
-use crate::max_buffered::MaxBuffered;
-use crate::session_config::session_config;
-use crate::signals::DRAIN_TIMEOUT;
-use crate::tls;
+use crate::process::DRAIN_TIMEOUT;
+use crate::specs::{AdminAddr, ListenAddr, MaxBuffered, ServerForward, policy, session_config};
 use crate::tokens::TokenBook;
+use crate::{process, tls};
 
 /// Sockets that may be at their handshake at once.
 const MAX_HANDSHAKES: usize = 1024;
 
-/// What a server is started with: options that make sense, files that were read.
+/// The settings of a server: options that were checked, files that were read.
 #[derive(Debug)]
 pub(crate) struct ServerPlan {
     pub(crate) listen: Vec<ListenAddr>,
@@ -134,9 +132,9 @@ impl ServerPlan {
     }
 }
 
-/// They and those that wait, four times as many, leave most of the open files to what is useful.
+/// Handshakes, and four times as many sockets that wait for one, leave most open files to sessions.
 fn max_handshakes() -> usize {
-    MAX_HANDSHAKES.min(descriptors::limit() / 16).max(1)
+    MAX_HANDSHAKES.min(process::limit() / 16).max(1)
 }
 
 fn registry(max_clients: Option<NonZeroUsize>) -> RegistryLimits {

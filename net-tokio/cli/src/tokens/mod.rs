@@ -1,33 +1,34 @@
-//! Who may connect: the tokens of a server's file, and the one of an agent's.
+//! Who may connect by token: the tokens of a server's file.
 
-mod agent;
-mod file;
-mod peers;
-mod reload;
+mod files;
 
 use std::array;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
+use tracing::{error, info};
 use watertight::Refusal;
 
-pub(crate) use agent::AgentToken;
-pub(crate) use file::{check_token, is_weak, read_token, warn_if_weak};
-pub(crate) use peers::{PeerTokens, read_shared};
-pub(crate) use reload::TokenBook;
+use crate::failure::Failure;
 
-/// A token as it is kept. Nobody outside can compute it, so that looking for one tells nothing, by the
-/// time that it takes, about those that are there.
+use files::read_tokens;
+pub(crate) use files::{
+    AgentToken, PeerTokens, check_token, is_weak, read_shared, read_token, warn_if_weak,
+};
+
+/// A token as it is kept: salted, so that nobody outside can compute it and the time of a look-up reveals
+/// nothing about the known tokens.
 pub(crate) type TokenDigest = [u8; 32];
 
 /// The tokens that a server takes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
-    /// Those of the client keys that have entries.
+    /// Tokens of the client keys that have entries.
     own: BTreeMap<String, BTreeSet<TokenDigest>>,
-    /// Those that are good for every other client key.
+    /// Tokens for every other client key.
     shared: BTreeSet<TokenDigest>,
     /// All of them.
     known: BTreeSet<TokenDigest>,
@@ -57,7 +58,7 @@ impl Tokens {
     }
 
     /// The client key of an end, and its token as it is kept. Where the key has an entry, only that is
-    /// good for it: who has the token of many cannot take over a client with a token of its own.
+    /// good for it: the holder of a shared token cannot take over a client with its own.
     pub(crate) fn check(
         &self,
         key: Option<&str>,
@@ -79,6 +80,44 @@ impl Tokens {
     /// Whether a token is good for a client key.
     pub(crate) fn is_good(&self, key: &str, digest: &TokenDigest) -> bool {
         self.own.get(key).unwrap_or(&self.shared).contains(digest)
+    }
+}
+
+/// The tokens in force, and their file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TokenBook {
+    current: Arc<RwLock<Arc<Tokens>>>,
+    /// Tokens that are made up for the occasion have none.
+    file: Option<PathBuf>,
+}
+
+impl TokenBook {
+    pub(crate) fn of_file(path: PathBuf) -> Result<Self, Failure> {
+        let tokens = read_tokens(&path)?;
+        Ok(Self { file: Some(path), ..Self::of(tokens) })
+    }
+
+    pub(crate) fn of(tokens: Tokens) -> Self {
+        Self { current: Arc::new(RwLock::new(Arc::new(tokens))), file: None }
+    }
+
+    pub(crate) fn current(&self) -> Arc<Tokens> {
+        // The lock guards one pointer, which is whole after any panic.
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the file again. A bad one changes nothing.
+    pub(crate) fn reload(&self) {
+        let Some(path) = &self.file else { return };
+        match read_tokens(path) {
+            Ok(tokens) => {
+                info!(tokens = tokens.len(), "token file read again");
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+            }
+            Err(failure) => {
+                error!(%failure, "the token file is bad; the tokens from before stay in force");
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the program is told, by flags, environment and file, and what it says when that is wrong.
+//! Options from flags, environment and file, and the errors about them.
 
 use std::fs::Permissions;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::process::{Process, eventually, program, run};
 use crate::tunnel::{TOKEN, folder, owned, path, server_arguments, write};
 
-/// A server that cannot start; the text must say why, and the code whose fault it is.
+/// A server that cannot start; the text must have the reason, and the exit code the kind of the fault.
 fn fails(arguments: &[&str], code: i32, texts: &[&str]) {
     let folder = folder();
     let failed = run(&[server_arguments(&folder), owned(arguments)].concat());

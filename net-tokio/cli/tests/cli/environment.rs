@@ -59,7 +59,7 @@ fn an_empty_variable_is_none() {
     assert!(help.stdout.contains("WATERTIGHT_AGENT_KEY"), "{}", help.stdout);
 }
 
-/// What a server says that cannot start with `value` in the environment.
+/// The error of a server that cannot start with `value` in the environment.
 fn fails_with(name: &str, value: &str, arguments: &[&str]) -> Finished {
     let mut command = program(&[server_arguments(&folder()), owned(arguments)].concat());
     command.env(name, value);
@@ -90,7 +90,7 @@ fn errors_of_the_command_line_do_not_blame_the_environment() {
     assert!(!failed.stderr.contains("environment"), "{}", failed.stderr);
 }
 
-/// What a command says that cannot start with `name` in the environment.
+/// The error of a command that cannot start with `name` in the environment.
 fn refuses(command: &[&str], name: &str, value: &str) -> Finished {
     let mut command = program(command);
     command.env(name, value);
@@ -119,7 +119,7 @@ fn an_unknown_variable_is_an_error_that_suggests_the_right_one() {
     }
     let said = refuses(&["server"], "WATERTIGHT_ZZZ", "x").stderr;
     assert!(said.contains("watertight server --help"), "{said}");
-    // A mistake on the command line comes first, and help is for those who make mistakes.
+    // An error of the command line comes first, and help is always available.
     let said = refuses(&["server", "--lisen", "x"], "WATERTIGHT_ZZZ", "x").stderr;
     assert!(said.contains("--lisen") && !said.contains("WATERTIGHT_ZZZ"), "{said}");
     for help in [&["server", "--help"][..], &["--version"], &["completions", "bash"]] {

@@ -65,11 +65,11 @@ fn the_second_signal_cuts_what_is_open() {
 #[test]
 fn the_third_signal_ends_it_at_once() {
     let (tunnel, _socket) = with_open_connection(&["--drain-timeout", "1h"]);
-    // An agent that does not answer makes saying goodbye take seconds.
+    // An agent that does not answer makes the drain take seconds.
     tunnel.agent.signal(Signal::STOP);
-    for told in ["draining", "told again"] {
+    for line in ["draining", "another signal"] {
         tunnel.server.signal(Signal::TERM);
-        eventually(told, || tunnel.server.log().contains(told).then_some(()));
+        eventually(line, || tunnel.server.log().contains(line).then_some(()));
     }
     tunnel.server.signal(Signal::TERM);
     let ended = tunnel.server.wait();

@@ -89,7 +89,7 @@ fn a_log_that_nobody_reads_stops_nothing_and_says_what_is_missing() {
         server.log_a_line();
     }
     server.is_healthy();
-    // Once somebody reads, it goes on: old lines, how many are missing, and new ones.
+    // Once somebody reads, it continues: old lines, the number of missing ones, and new ones.
     let log = read(pipe);
     let text = || String::from_utf8(log.lock().unwrap().clone()).unwrap();
     eventually("what is missing", || text().contains("log lines were left out").then_some(()));

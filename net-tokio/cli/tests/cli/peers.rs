@@ -11,7 +11,7 @@ use crate::process::{Process, eventually, program, run};
 use crate::tunnel::{KEY, agent_arguments, folder, owned, path, server_arguments, write};
 use crate::{refusals, target};
 
-/// A port that nobody listens on now. Each server is told where the other one will listen.
+/// A port that nobody listens on now. Each server gets the address at which the other one will listen.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -88,7 +88,7 @@ fn s8_two_servers_prove_who_they_are_by_a_token_of_their_own() {
             is_up.then_some(())
         });
     }
-    // One that has another token is neither believed nor told.
+    // A server with another token is refused, and gets no token.
     write(&folder.path().join("of-a"), "b another-word\n");
     assert_eq!(a.stop().code, 0);
     let a = start(at_a, "a", "of-a", &format!("ws://127.0.0.1:{at_b},b"));

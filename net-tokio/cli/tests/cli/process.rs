@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
-/// How long anything may take before a test fails. A session bears silence for longer, unless told
+/// How long anything may take before a test fails. A session accepts silence for longer by
 /// otherwise.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(25);
 
@@ -24,7 +24,7 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
     }
 }
 
-/// The program with arguments, and without what the test's own environment would tell it.
+/// The program with arguments, and without the options in the test's own environment.
 pub(crate) fn program<S: AsRef<str>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watertight"));
     command.args(arguments.iter().map(AsRef::as_ref));
@@ -32,7 +32,7 @@ pub(crate) fn program<S: AsRef<str>>(arguments: &[S]) -> Command {
     command
 }
 
-/// Leaves out what the test's own environment would tell the program.
+/// Removes the options in the test's own environment.
 pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WATERTIGHT_") {
@@ -89,7 +89,7 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    /// Starts it, and waits until it says that it is ready: an agent, that it is connected.
+    /// Starts it, and waits until it prints that it is ready: an agent, that it is connected.
     pub(crate) fn ready<S: AsRef<str>>(arguments: &[S]) -> Self {
         Self::ready_with(program(arguments))
     }
@@ -126,7 +126,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Lets it open `more` files besides those that it has open now.
+    /// Lets it open `more` files besides its open ones.
     pub(crate) fn limit_files(&self, more: u64) {
         let limit = Rlimit {
             current: Some(u64::try_from(self.open_files()).unwrap() + more),
@@ -143,7 +143,7 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.stderr.get()
     }
@@ -157,7 +157,7 @@ impl Process {
         }
     }
 
-    /// Tells it to stop, and waits for its end.
+    /// Asks it to stop, and waits for its end.
     pub(crate) fn stop(self) -> Finished {
         self.signal(Signal::TERM);
         self.wait()

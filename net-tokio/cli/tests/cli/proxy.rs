@@ -113,7 +113,7 @@ fn n1_what_an_upgraded_target_says_before_its_reset_arrives_and_then_the_reset()
             assert_eq!(answer.status, 101, "{answer:?}");
             (socket, target.join().unwrap())
         });
-        // The client goes on sending, so that it is a write that fails first.
+        // The client continues to send, so that it is a write that fails first.
         let mut sender = socket.try_clone().unwrap();
         let sending = thread::spawn(move || {
             loop {
@@ -129,7 +129,7 @@ fn n1_what_an_upgraded_target_says_before_its_reset_arrives_and_then_the_reset()
         let mut received = Vec::new();
         let end = socket.read_to_end(&mut received).map_err(|error| error.kind());
         assert_eq!(received.len(), 60_000);
-        // The kernel says so once.
+        // The kernel reports it once.
         let told = [sending.join().unwrap(), end.err().unwrap_or(ErrorKind::BrokenPipe)];
         assert!(told.contains(&ErrorKind::ConnectionReset), "{told:?}");
     }

@@ -1,5 +1,5 @@
 //! Clients of the admin proxy that leave, and targets that do, where nobody reads what they sent or
-//! bytes are on their way to them.
+//! bytes are in flight to them.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use crate::process::{Process, eventually};
 use crate::target::serve_each;
 use crate::tunnel::{Tunnel, agent_arguments, folder, owned, path, server_arguments};
 
-/// Clients of each kind. What is left of them stands out from the connections of the test itself.
+/// Clients of each kind, so many that a leak stands out from the connections of the test itself.
 const MANY: usize = 8;
 
 /// A target that takes nothing for so long is one that takes nothing.
@@ -90,7 +90,7 @@ fn vanish(socket: &TcpStream) {
     SockRef::from(socket).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }
 
-/// Starts a service that says something after a request's head, and reads nothing more.
+/// Starts a service that answers after a request's head, and reads nothing more.
 fn start_stuck(says: &'static str) -> String {
     serve_each(|mut socket| {
         head(&mut socket);
@@ -209,7 +209,7 @@ fn an_upgraded_target_that_resets_is_missed_though_the_client_takes_nothing() {
     let mut kind = Kind::start("an upgraded connection", &[], &target, upgraded);
     filled.iter().take(MANY).for_each(reset);
     kind.leaves_no_target();
-    // What was written to a client is left to it for a while.
+    // A client may read the bytes that were written to it for a while.
     kind.clients.clear();
     kind.leaves_nothing();
 }
@@ -243,7 +243,7 @@ fn a_client_of_a_unix_socket_that_closes_it_is_missed_whatever_is_unread() {
     assert_eq!((agent.stop().code, server.stop().code), (0, 0));
 }
 
-/// Starts a service that says something after a request's head, and a word more once it is told to.
+/// Starts a service that answers after a request's head, and sends a word more on request.
 fn start_late(says: &'static str) -> (mpsc::Sender<()>, String) {
     let (sender, told) = mpsc::channel();
     let told = Arc::new(Mutex::new(told));

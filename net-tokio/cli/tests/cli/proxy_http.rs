@@ -397,7 +397,7 @@ fn a_client_that_speaks_http_2_is_told_to_speak_http_1() {
     tunnel.stop();
 }
 
-/// What a target sees of the headers that say who a request comes from.
+/// The headers about the origin of a request, as a target gets them.
 fn forwarded(tunnel: &Tunnel, headers: &str) -> Vec<String> {
     let target = mirror();
     let headers = format!("{headers}Connection: close\r\n");

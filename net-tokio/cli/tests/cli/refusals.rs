@@ -1,10 +1,10 @@
-//! Who is not let in, and what that end is told.
+//! Refused ends, and the reasons that they get.
 
 use crate::http::{Answer, connect};
 use crate::process::{Process, eventually, program};
 use crate::tunnel::{TOKEN, agent_arguments, folder, server_arguments, write};
 
-/// Asks for a session as a client would, with whatever key and token.
+/// Asks for a session as a client would, with any key and token.
 pub(crate) fn connect_with(server: &Process, key: Option<&str>, token: Option<&str>) -> Answer {
     let mut request = String::from(
         "GET /connect HTTP/1.1\r\nhost: test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\

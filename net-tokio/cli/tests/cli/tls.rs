@@ -136,7 +136,7 @@ fn the_proxy_verifies_https_targets() {
     let target = target::start_tls(&certificate);
     let port = target.rsplit_once(':').unwrap().1;
     let mut command = program(&[server_arguments(&folder), owned(&["--admin", "0"])].concat());
-    // Where the system's roots are, for those who look for them.
+    // The variable with the path of the system's roots.
     command.env("SSL_CERT_FILE", &roots).env_remove("SSL_CERT_DIR");
     let server = Process::ready_with(command);
     let allowed = owned(&["--allow", "127.0.0.1:*"]);

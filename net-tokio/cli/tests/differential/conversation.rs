@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Bytes that the kernel holds for a receiver that does not read. A direction that carries no more
-/// than this is delivered whole whatever happens after it, and is compared to the byte. The
+/// than this is delivered whole in any case, and is compared to the byte. The
 /// initial receive window of a socket on loopback is 65,483 bytes.
 pub(crate) const SMALL: u64 = 60_000;
 
@@ -28,7 +28,7 @@ pub(crate) enum Step {
     /// kernel of this end: the bytes, the FIN, the reset.
     ///
     /// The arrival is part of it because a signal outside of the connection would otherwise overtake
-    /// the connection. That cannot be told from a fault, and no program can do it.
+    /// the connection. That cannot be distinguished from a fault, and no program can do it.
     Wait(u8),
     /// Does nothing for this many milliseconds.
     Pause(u8),
@@ -94,7 +94,7 @@ impl Script {
         })
     }
 
-    /// Whether the script closes its write side and goes on.
+    /// Whether the script closes its write side and continues.
     pub(crate) fn half_closes(&self) -> bool {
         self.steps.contains(&Step::Finish)
     }

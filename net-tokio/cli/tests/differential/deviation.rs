@@ -1,9 +1,9 @@
-//! Deviations by design: what a tunnel does that a direct connection does not, with the reason.
+//! Deviations by design: differences of a tunnel from a direct connection, with the reasons.
 
 use crate::conversation::{Conversation, Leave, Side, Step};
-use crate::outcome::{Ending, Outcome, Received};
+use crate::outcome::{Outcome, Received, StreamEnd};
+use crate::route::Route;
 use crate::socket::Family;
-use crate::way::Way;
 
 /// A deviation by design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,9 +61,9 @@ impl Deviation {
                  the end of a direction. Not played where a script has `finish`."
             }
             Self::BaseEndOfClient => {
-                "The same message missing: a client that has closed cannot be told from one that has \
-                 shut down its write side and waits for the answer. The target is told when the \
-                 linger of the session has passed, by a reset."
+                "The same message missing: a client that has closed cannot be distinguished from \
+                 one that has shut down its write side and waits for the answer. The target is \
+                 notified when the linger of the session has passed, by a reset."
             }
             Self::EarlyReset => {
                 "A client that resets before its dial is answered withdraws the dial. Directly, the \
@@ -105,9 +105,9 @@ impl Conversation {
     }
 }
 
-/// Why the conversation is not played on this way.
-pub(crate) fn not_played(way: &Way, conversation: &Conversation) -> Option<Deviation> {
-    (!way.half_closes && conversation.half_closes()).then_some(Deviation::BaseHalfClose)
+/// Why the conversation is not played on this route.
+pub(crate) fn not_played(route: &Route, conversation: &Conversation) -> Option<Deviation> {
+    (!route.half_closes && conversation.half_closes()).then_some(Deviation::BaseHalfClose)
 }
 
 /// The deviation that makes an outcome legal although the direct connection has not shown it; `Ok`
@@ -116,98 +116,101 @@ pub(crate) fn not_played(way: &Way, conversation: &Conversation) -> Option<Devia
 /// # Errors
 /// The outcome is legal by none.
 pub(crate) fn judge<'a>(
-    way: &Way,
+    route: &Route,
     conversation: &Conversation,
-    seen: &Outcome,
+    observed: &Outcome,
     direct: impl Iterator<Item = &'a Outcome> + Clone,
 ) -> Result<Option<Deviation>, ()> {
-    if direct.clone().any(|direct| direct == seen) {
+    if direct.clone().any(|direct| direct == observed) {
         return Ok(None);
     }
-    if direct.clone().any(|direct| fails_later(direct, seen)) {
+    if direct.clone().any(|direct| fails_later(direct, observed)) {
         return Ok(Some(Deviation::LaterWriteError));
     }
-    if is_withdrawn(way, conversation, seen) && may_leave_by_reset(conversation) {
+    if is_withdrawn(route, conversation, observed) && may_leave_by_reset(conversation) {
         return Ok(Some(Deviation::EarlyReset));
     }
-    if way.is_base && direct.clone().any(|direct| ends_by_linger(conversation, direct, seen)) {
+    if route.is_base && direct.clone().any(|direct| ends_by_linger(conversation, direct, observed))
+    {
         return Ok(Some(Deviation::BaseEndOfClient));
     }
-    if direct.clone().any(|direct| closes_sooner(conversation, direct, seen)) {
+    if direct.clone().any(|direct| closes_sooner(conversation, direct, observed)) {
         return Ok(Some(Deviation::EarlyClose));
     }
-    if way.is_go && direct.clone().any(|direct| told_a_fin(direct, seen)) {
+    if route.is_go && direct.clone().any(|direct| gets_a_fin(direct, observed)) {
         return Ok(Some(Deviation::GoReset));
     }
-    if way.is_go && refused_by_reset(conversation, seen) {
+    if route.is_go && refused_by_reset(conversation, observed) {
         return Ok(Some(Deviation::GoDial));
     }
     Err(())
 }
 
-/// Whether the target may have seen nothing, because the dial was withdrawn.
-fn is_withdrawn(way: &Way, conversation: &Conversation, seen: &Outcome) -> bool {
-    let target = &seen.target;
-    let reset = target.received == Received::Exactly(0) && target.ending == Ending::Reset;
-    let heard = sends(conversation, Side::Target) && seen.client.received != Received::Exactly(0);
-    (conversation.early && target.absent) || (way.is_base && (target.absent || reset) && !heard)
+/// Whether the target may have observed nothing, because the dial was withdrawn.
+fn is_withdrawn(route: &Route, conversation: &Conversation, observed: &Outcome) -> bool {
+    let target = &observed.target;
+    let reset = target.received == Received::Exactly(0) && target.stream_end == StreamEnd::Reset;
+    let heard =
+        sends(conversation, Side::Target) && observed.client.received != Received::Exactly(0);
+    (conversation.early && target.absent) || (route.is_base && (target.absent || reset) && !heard)
 }
 
-/// Whether the runs are the same, but for an end of file in the place of a reset, after all of a large
+/// Whether the runs are the same, but for an end of file instead of a reset, after all of a large
 /// transfer, or from an end that closes without having waited for what arrives.
-fn closes_sooner(conversation: &Conversation, direct: &Outcome, seen: &Outcome) -> bool {
-    let mut sooner = *seen;
+fn closes_sooner(conversation: &Conversation, direct: &Outcome, observed: &Outcome) -> bool {
+    let mut sooner = *observed;
     for side in Side::BOTH {
         let end = sooner.end_mut(side);
         let other = conversation.script(side.other());
         let waits = other.steps.iter().any(|step| matches!(step, Step::Wait(_)));
         let early = end.received == Received::Whole || !waits;
-        if other.leave == Leave::Close && early && end.ending == Ending::Eof {
-            end.ending = Ending::Reset;
+        if other.leave == Leave::Close && early && end.stream_end == StreamEnd::Eof {
+            end.stream_end = StreamEnd::Reset;
             end.received = direct.end(side).received;
         }
     }
     sooner == *direct || fails_later(direct, &sooner)
 }
 
-/// Whether the runs are the same, but for an end of file in the place of a reset, and for what came
+/// Whether the runs are the same, but for an end of file instead of a reset, and for what came
 /// before it.
-fn told_a_fin(direct: &Outcome, seen: &Outcome) -> bool {
-    let mut told = *seen;
+fn gets_a_fin(direct: &Outcome, observed: &Outcome) -> bool {
+    let mut adjusted = *observed;
     for side in Side::BOTH {
-        let (end, direct) = (told.end_mut(side), direct.end(side));
+        let (end, direct) = (adjusted.end_mut(side), direct.end(side));
         // A write that failed has met the reset, too.
-        let is_reset = direct.ending == Ending::Reset || direct.broken;
-        if end.ending != Ending::NotSeen && is_reset {
-            (end.ending, end.received) = (direct.ending, direct.received);
+        let is_reset = direct.stream_end == StreamEnd::Reset || direct.broken;
+        if end.stream_end != StreamEnd::NotObserved && is_reset {
+            (end.stream_end, end.received) = (direct.stream_end, direct.received);
         }
     }
-    told == *direct || fails_later(direct, &told)
+    adjusted == *direct || fails_later(direct, &adjusted)
 }
 
 /// Whether the client was refused, and the target had left by a reset.
-fn refused_by_reset(conversation: &Conversation, seen: &Outcome) -> bool {
-    let nothing = matches!(seen.client.received, Received::Exactly(0) | Received::Part);
-    let refused = nothing && matches!(seen.client.ending, Ending::Reset | Ending::NotSeen);
-    refused && conversation.target.leave != Leave::Keep && !seen.is_stuck()
+fn refused_by_reset(conversation: &Conversation, observed: &Outcome) -> bool {
+    let nothing = matches!(observed.client.received, Received::Exactly(0) | Received::Part);
+    let refused =
+        nothing && matches!(observed.client.stream_end, StreamEnd::Reset | StreamEnd::NotObserved);
+    refused && conversation.target.leave != Leave::Keep && !observed.is_stuck()
 }
 
 /// Whether the runs are the same, but for writes that fail directly only.
-fn fails_later(direct: &Outcome, seen: &Outcome) -> bool {
-    let mut later = *seen;
+fn fails_later(direct: &Outcome, observed: &Outcome) -> bool {
+    let mut later = *observed;
     for side in Side::BOTH {
         later.end_mut(side).broken |= direct.end(side).broken;
     }
     later == *direct
 }
 
-/// Whether the runs are the same, but for a reset in the place of the end of a client that closed.
-fn ends_by_linger(conversation: &Conversation, direct: &Outcome, seen: &Outcome) -> bool {
-    let mut told = *seen;
-    if conversation.client.leave == Leave::Close && told.target.ending == Ending::Reset {
-        told.target.ending = Ending::Eof;
+/// Whether the runs are the same, but for a reset instead of the end of a client that closed.
+fn ends_by_linger(conversation: &Conversation, direct: &Outcome, observed: &Outcome) -> bool {
+    let mut adjusted = *observed;
+    if conversation.client.leave == Leave::Close && adjusted.target.stream_end == StreamEnd::Reset {
+        adjusted.target.stream_end = StreamEnd::Eof;
     }
-    told == *direct || fails_later(direct, &told)
+    adjusted == *direct || fails_later(direct, &adjusted)
 }
 
 /// Whether the client's kernel may send a reset when the client leaves.

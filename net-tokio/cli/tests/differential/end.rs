@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::conversation::{Leave, SMALL, Script, Side, Step};
-use crate::outcome::{Ending, Seen};
+use crate::outcome::{Observed, StreamEnd};
 use crate::socket::Socket;
 
 /// Bytes of one call.
@@ -22,9 +22,9 @@ pub(crate) struct Progress {
     /// What had been done after each step.
     steps: Vec<Done>,
     /// The script has ended, though the socket may be open.
-    over: bool,
+    has_ended: bool,
     /// The socket is closed.
-    gone: bool,
+    is_closed: bool,
 }
 
 /// What an end has done up to a step.
@@ -37,7 +37,7 @@ struct Done {
 
 impl Progress {
     pub(crate) const fn is_gone(&self) -> bool {
-        self.gone
+        self.is_closed
     }
 }
 
@@ -49,25 +49,25 @@ pub(crate) struct End<'a> {
     pub(crate) other: watch::Receiver<Progress>,
     /// How long the end hesitates before a step.
     pub(crate) delay: &'a (dyn Fn(Side, usize) -> Duration + Send + Sync),
-    pub(crate) seen: &'a mut Seen,
+    pub(crate) observed: &'a mut Observed,
 }
 
 impl End<'_> {
-    /// Plays the script. Where it is dropped half-way, the socket is closed.
+    /// Plays the script. Where it is dropped half through, the socket is closed.
     pub(crate) async fn play(mut self, mut socket: Socket) {
         let mut ends = false;
         for (index, step) in self.script.steps.iter().enumerate() {
             self.hesitate(index).await;
-            self.seen.stuck = Some(index);
+            self.observed.stuck = Some(index);
             self.take(&mut socket, *step).await;
             ends |= *step == Step::Finish;
-            let done = Done { written: self.seen.written, ends };
+            let done = Done { written: self.observed.written, ends };
             self.own.send_modify(|own| own.steps.push(done));
         }
         self.hesitate(self.script.steps.len()).await;
-        self.seen.stuck = Some(self.script.steps.len());
+        self.observed.stuck = Some(self.script.steps.len());
         self.leave(socket, ends).await;
-        self.seen.stuck = None;
+        self.observed.stuck = None;
     }
 
     async fn hesitate(&self, step: usize) {
@@ -93,15 +93,15 @@ impl End<'_> {
         let mut left = bytes;
         while left > 0 {
             let length = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));
-            let piece = pattern(self.side, self.seen.written, length);
+            let piece = pattern(self.side, self.observed.written, length);
             match socket.write(piece).await {
                 Ok(written) => {
-                    self.seen.written += written as u64;
+                    self.observed.written += written as u64;
                     left -= written as u64;
                 }
                 Err(error) => {
-                    self.seen.broken = true;
-                    self.seen.reset_told |= error.kind() == io::ErrorKind::ConnectionReset;
+                    self.observed.broken = true;
+                    self.observed.reset_reported |= error.kind() == io::ErrorKind::ConnectionReset;
                     return;
                 }
             }
@@ -111,36 +111,37 @@ impl End<'_> {
     async fn read(&mut self, socket: &mut Socket, bytes: u64) {
         let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK))];
         let mut left = bytes;
-        while left > 0 && self.seen.ending == Ending::NotSeen {
+        while left > 0 && self.observed.stream_end == StreamEnd::NotObserved {
             let most = chunk.len().min(usize::try_from(left).unwrap_or(CHUNK));
             match socket.read(&mut chunk[..most]).await {
-                Ok(0) => self.seen.ending = Ending::Eof,
+                Ok(0) => self.observed.stream_end = StreamEnd::Eof,
                 Ok(read) => {
                     self.check(&chunk[..read]);
                     left -= read as u64;
                 }
-                Err(_) => self.seen.ending = Ending::Reset,
+                Err(_) => self.observed.stream_end = StreamEnd::Reset,
             }
         }
     }
 
     fn check(&mut self, data: &[u8]) {
-        let expected = pattern(self.side.other(), self.seen.received, data.len());
+        let expected = pattern(self.side.other(), self.observed.received, data.len());
         if data != expected {
             let at = data.iter().zip(expected).take_while(|(is, should)| is == should).count();
-            self.seen.corrupt.get_or_insert(self.seen.received + at as u64);
+            self.observed.corrupt.get_or_insert(self.observed.received + at as u64);
         }
-        self.seen.received += data.len() as u64;
+        self.observed.received += data.len() as u64;
     }
 
     /// Until the remote has taken its steps, and their effects have arrived.
     async fn wait(&mut self, socket: &Socket, steps: usize) {
-        let reached = self.other.wait_for(|other| other.steps.len() >= steps || other.over).await;
-        // The remote may be further on: what it has done since is not waited for.
+        let reached =
+            self.other.wait_for(|other| other.steps.len() >= steps || other.has_ended).await;
+        // The remote may be further on: its later steps are not waited for.
         let done =
             |other: watch::Ref<'_, Progress>| other.steps.iter().take(steps).next_back().copied();
         let Some(done) = reached.ok().and_then(done) else { return };
-        let unread = done.written.saturating_sub(self.seen.received).min(SMALL);
+        let unread = done.written.saturating_sub(self.observed.received).min(SMALL);
         while !socket.has_ended() && (done.ends || socket.unread() < unread) {
             tokio::time::sleep(GLANCE).await;
         }
@@ -148,7 +149,7 @@ impl End<'_> {
 
     async fn leave(&mut self, socket: Socket, ends: bool) {
         if self.script.leave != Leave::Keep {
-            self.seen.acknowledged = socket.acknowledged();
+            self.observed.acknowledged = socket.acknowledged();
         }
         let kept = match self.script.leave {
             Leave::Close => {
@@ -161,14 +162,14 @@ impl End<'_> {
             }
             Leave::Keep => Some(socket),
         };
-        let done = Done { written: self.seen.written, ends: ends || kept.is_none() };
+        let done = Done { written: self.observed.written, ends: ends || kept.is_none() };
         self.own.send_modify(|own| {
             own.steps.push(done);
-            own.over = true;
-            own.gone = kept.is_none();
+            own.has_ended = true;
+            own.is_closed = kept.is_none();
         });
         if kept.is_some() {
-            self.other.wait_for(|other| other.over).await.ok();
+            self.other.wait_for(|other| other.has_ended).await.ok();
         }
     }
 }
@@ -176,7 +177,7 @@ impl End<'_> {
 /// After so many bytes the pattern begins again. A prime: no shift by a round number goes unseen.
 const PERIOD: usize = 65_521;
 
-/// The bytes that `side` sends from `at` on, at most as many as one call takes. Another place or
+/// The bytes that `side` sends from `at` on, at most as many as one call takes. Another offset or
 /// another side has other bytes.
 fn pattern(side: Side, at: u64, length: usize) -> &'static [u8] {
     static PATTERNS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {

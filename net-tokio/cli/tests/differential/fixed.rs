@@ -3,14 +3,14 @@
 use crate::conversation::Conversation;
 use crate::examine::{Difference, Effort, examine};
 use crate::report::Report;
-use crate::stage::Stage;
-use crate::{runtime, say};
+use crate::world::World;
+use crate::{print, runtime};
 
-/// Runs of each way, and of the direct connection before them: with each change, and in CI.
+/// Runs of each route, and of the direct connection before them: with each change, and in CI.
 const FEW: u64 = 12;
 const MANY: u64 = 60;
 
-/// What a target sends before a reset of its own.
+/// Bytes that a target sends before it resets.
 const ANSWERS: &[&str] = &[
     // A server that answers without reading the request to its end: 413, 401.
     "client: send 2, end, close | target: read 1, send 12, close",
@@ -32,7 +32,7 @@ const ANSWERS: &[&str] = &[
     "client: end, close | target: send 1000000, reset",
 ];
 
-/// What a client sends before a reset of its own.
+/// Bytes that a client sends before it resets.
 const REQUESTS: &[&str] = &[
     "client: send 12, reset | target: end, close",
     "client: send 60000, reset | target: end, close",
@@ -57,7 +57,7 @@ const HALF_CLOSES: &[&str] = &[
     "client: send 60000, finish, end, close | target: send 60000, finish, end, close",
     "client: send 60000, finish, end, keep | target: send 60000, finish, end, keep",
     "client: finish, wait 2, end, close | target: end, send 5, close",
-    // Half-closed, and then reset: the end of file is what is seen.
+    // Half-closed, and then reset: the end of file is what is observed.
     "client: wait 3, end, close | target: send 12, finish, reset",
     "client: finish, end, close | target: send 60000, reset",
     "client: finish, end, close | target: end, send 60000, reset",
@@ -74,7 +74,7 @@ const CLOSES: &[&str] = &[
     "client: send 1, wait 1, reset | target: send 1, wait 1, reset",
     "client: send 60000, close | target: send 60000, close",
     "client: send 60000, end, close | target: read 60000, send 60000, close",
-    // The target closes while the client goes on sending: the answer and its clean end arrive.
+    // The target closes while the client still sends: the answer and its clean end arrive.
     "client: send 1, wait 3, send 10, send 10, end, close | target: read 1, send 12, close",
     "client: send 1, wait 3, flood, end, close | target: read 1, send 12, close",
     "client: send 1, wait 3, flood, end, close | target: read 1, send 60000, close",
@@ -111,18 +111,18 @@ const EARLY: &[&str] = &[
 ];
 
 async fn play_all(
-    stage: &Stage,
+    world: &World,
     conversations: &[&str],
     runs: u64,
     report: &Report,
 ) -> Vec<Difference> {
     let effort = Effort { direct: runs, runs, most_direct: 300, shrinking: false };
-    let ways: Vec<_> = stage.ways.iter().collect();
+    let routes: Vec<_> = world.routes.iter().collect();
     let mut differences = Vec::new();
     for text in conversations {
         let conversation: Conversation = text.parse().unwrap();
         assert!(conversation.is_sound(), "{text}: mended: {}", conversation.clone().mended());
-        differences.extend(examine(stage, &ways, &conversation, effort, report).await);
+        differences.extend(examine(world, &routes, &conversation, effort, report).await);
         report.examined();
     }
     differences
@@ -132,13 +132,13 @@ async fn play_all(
 fn same_everywhere(conversations: &[&str], runs: u64, with_go: bool) {
     let report = Report::new();
     let differences = runtime().block_on(async {
-        let stage = Stage::start(with_go).await;
-        let differences = play_all(&stage, conversations, runs, &report).await;
-        stage.is_quiet(&report).await;
-        stage.end().await;
+        let world = World::start(with_go).await;
+        let differences = play_all(&world, conversations, runs, &report).await;
+        world.is_quiet(&report).await;
+        world.end().await;
         differences
     });
-    say(&report);
+    print(&report);
     let shown: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert!(shown.is_empty(), "{} differences:\n{}", shown.len(), shown.join("\n"));
 }

@@ -13,8 +13,8 @@ use crate::conversation::Conversation;
 use crate::examine::{Difference, Effort, examine};
 use crate::generate::conversation;
 use crate::report::Report;
-use crate::stage::Stage;
-use crate::{runtime, say, setting};
+use crate::world::World;
+use crate::{print, runtime, setting};
 
 /// Threads that generate. Conversations mostly wait, so that more of them than processors are
 /// needed.
@@ -39,7 +39,7 @@ enum Dose {
 }
 
 struct Campaign<'a> {
-    stage: &'a Stage,
+    world: &'a World,
     handle: Handle,
     report: Report,
     dose: Dose,
@@ -51,12 +51,12 @@ impl Campaign<'_> {
     fn examine(
         &self,
         conversation: &Conversation,
-        way: Option<&str>,
+        route: Option<&str>,
         effort: Effort,
     ) -> Vec<Difference> {
-        let wanted = |name: &str| way.is_none_or(|way| way == name);
-        let ways: Vec<_> = self.stage.ways.iter().filter(|way| wanted(way.name)).collect();
-        self.handle.block_on(examine(self.stage, &ways, conversation, effort, &self.report))
+        let wanted = |name: &str| route.is_none_or(|route| route == name);
+        let routes: Vec<_> = self.world.routes.iter().filter(|route| wanted(route.name)).collect();
+        self.handle.block_on(examine(self.world, &routes, conversation, effort, &self.report))
     }
 
     fn is_over(&self) -> bool {
@@ -82,7 +82,7 @@ impl Campaign<'_> {
         }
     }
 
-    /// Plays so many cases, and tells whether one of them differs.
+    /// Plays so many cases. Whether one of them differs.
     fn has_found(&self, seed: &str, cases: u32) -> bool {
         let config = Config {
             cases,
@@ -93,7 +93,7 @@ impl Campaign<'_> {
         let seed = Sha256::digest(seed);
         let mut runner =
             TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-        // Once there is a difference: its way, and when it was found.
+        // Once there is a difference: its route, and when it was found.
         let failed = Cell::new(None::<(&str, Instant)>);
         let last = Cell::new(None);
         let result = runner.run(&conversation(), |conversation| {
@@ -104,10 +104,10 @@ impl Campaign<'_> {
                     self.examine(&conversation, None, EFFORT)
                 }
                 Some((_, since)) if since.elapsed() > SHRINKS => return Ok(()),
-                Some((way, _)) => self.examine(&conversation, Some(way), SHRINKING),
+                Some((route, _)) => self.examine(&conversation, Some(route), SHRINKING),
             };
             let Some(difference) = found.into_iter().next() else { return Ok(()) };
-            failed.set(failed.get().or(Some((difference.way, Instant::now()))));
+            failed.set(failed.get().or(Some((difference.route, Instant::now()))));
             let text = difference.to_string();
             last.set(Some(text.clone()));
             Err(TestCaseError::fail(text))
@@ -125,9 +125,9 @@ impl Campaign<'_> {
 
 fn generated(seed: &str, dose: Dose, with_go: bool) {
     let runtime = runtime();
-    let stage = runtime.block_on(Stage::start(with_go));
+    let world = runtime.block_on(World::start(with_go));
     let campaign = Campaign {
-        stage: &stage,
+        world: &world,
         handle: runtime.handle().clone(),
         report: Report::new(),
         dose,
@@ -143,11 +143,11 @@ fn generated(seed: &str, dose: Dose, with_go: bool) {
     let found = campaign.found.lock().unwrap().clone();
     runtime.block_on(async {
         if found.is_empty() {
-            stage.is_quiet(&campaign.report).await;
+            world.is_quiet(&campaign.report).await;
         }
     });
-    say(format_args!("seed {seed}: {}", campaign.report));
-    runtime.block_on(stage.end());
+    print(format_args!("seed {seed}: {}", campaign.report));
+    runtime.block_on(world.end());
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A *conversation* is a script for each end of a connection: send, read, half-close, close with or
 //! without unread bytes, reset, wait. It is played directly on the kernel's sockets, with hesitations
-//! that show its races, and through each way: WebSocket, byte stream, TLS, a peer server, Unix
-//! sockets, the base dialect and remotedialer's program. What both ends see through a way must be an
+//! that show its races, and through each route: WebSocket, byte stream, TLS, a peer server, Unix
+//! sockets, the base dialect and remotedialer's program. What both ends see through a route must be an
 //! outcome that the direct connection shows, or a deviation by design (`deviation.rs`), or it is a
 //! difference, which is shrunk and printed.
 //!
@@ -32,11 +32,11 @@ mod play;
 mod processes;
 mod replay;
 mod report;
+mod route;
 mod socket;
 mod sound;
-mod stage;
 mod timing;
-mod way;
+mod world;
 
 use std::io::Write;
 
@@ -48,7 +48,7 @@ fn runtime() -> Runtime {
 }
 
 /// Prints past what the test harness keeps to itself when a test passes.
-fn say(text: impl std::fmt::Display) {
+fn print(text: impl std::fmt::Display) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 

@@ -1,4 +1,4 @@
-//! What the ends of a conversation see.
+//! The observations of the ends of a conversation.
 
 use std::fmt;
 
@@ -7,31 +7,31 @@ use crate::socket::Family;
 
 /// How a stream ended for the end that read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Ending {
+pub(crate) enum StreamEnd {
     /// The script did not look, or saw no end.
     #[default]
-    NotSeen,
+    NotObserved,
     Eof,
     Reset,
-    /// Either of them: a Unix socket cannot be told to reset.
+    /// Either of them: a Unix socket cannot reset.
     EofOrReset,
 }
 
 /// What one end saw, as it happened.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     pub(crate) received: u64,
     pub(crate) written: u64,
-    /// Bytes that the kernel at the other side had acknowledged when this end left. What it had not, a
+    /// Bytes that the remote kernel had acknowledged when this end left. The other bytes a
     /// reset throws away, on any path.
     pub(crate) acknowledged: Option<u64>,
-    pub(crate) ending: Ending,
+    pub(crate) stream_end: StreamEnd,
     /// A write failed.
     pub(crate) broken: bool,
-    /// A write said that the connection was reset. The kernel tells that once: a read says that
+    /// A write reported that the connection was reset. The kernel reports that once: a read reports that
     /// the stream ended, from then on.
-    pub(crate) reset_told: bool,
-    /// A byte that is not the one that was sent at its place.
+    pub(crate) reset_reported: bool,
+    /// The offset of a byte that differs from the sent one.
     pub(crate) corrupt: Option<u64>,
     /// The step that did not complete in time.
     pub(crate) stuck: Option<usize>,
@@ -53,7 +53,7 @@ pub(crate) enum Received {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct EndOutcome {
     pub(crate) received: Received,
-    pub(crate) ending: Ending,
+    pub(crate) stream_end: StreamEnd,
     pub(crate) broken: bool,
     pub(crate) stuck: Option<usize>,
     pub(crate) absent: bool,
@@ -69,27 +69,27 @@ pub(crate) struct Outcome {
 /// What both ends saw, as it happened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
-    pub(crate) client: Seen,
-    pub(crate) target: Seen,
+    pub(crate) client: Observed,
+    pub(crate) target: Observed,
 }
 
-impl Seen {
+impl Observed {
     /// Bytes that must arrive at an end that reads to the end.
     fn delivered(&self) -> u64 {
         self.acknowledged.map_or(self.written, |acknowledged| acknowledged.min(self.written))
     }
 
-    /// How the stream ended, whichever call told it.
-    fn ending(&self) -> Ending {
-        match self.ending {
-            Ending::Eof if self.reset_told => Ending::Reset,
-            ending => ending,
+    /// How the stream ended, as any call reported it.
+    fn stream_end(&self) -> StreamEnd {
+        match self.stream_end {
+            StreamEnd::Eof if self.reset_reported => StreamEnd::Reset,
+            stream_end => stream_end,
         }
     }
 }
 
 impl Run {
-    const fn seen(&self, side: Side) -> &Seen {
+    const fn observed(&self, side: Side) -> &Observed {
         match side {
             Side::Client => &self.client,
             Side::Target => &self.target,
@@ -99,35 +99,35 @@ impl Run {
     /// The run in the terms in which runs of `conversation` are compared.
     pub(crate) fn outcome(&self, conversation: &Conversation) -> Outcome {
         let end = |side: Side| {
-            let (seen, other) = (self.seen(side), self.seen(side.other()));
-            let ending = seen.ending();
-            let received = match ending {
-                _ if conversation.is_small(side) => Received::Exactly(seen.received),
-                Ending::NotSeen => Received::Exactly(seen.received),
-                _ if seen.received == 0 && other.delivered() > 0 => Received::Exactly(0),
-                _ if seen.received >= other.delivered() => Received::Whole,
+            let (observed, other) = (self.observed(side), self.observed(side.other()));
+            let stream_end = observed.stream_end();
+            let received = match stream_end {
+                _ if conversation.is_small(side) => Received::Exactly(observed.received),
+                StreamEnd::NotObserved => Received::Exactly(observed.received),
+                _ if observed.received == 0 && other.delivered() > 0 => Received::Exactly(0),
+                _ if observed.received >= other.delivered() => Received::Whole,
                 _ => Received::Part,
             };
-            let Seen { broken, stuck, absent, .. } = *seen;
-            EndOutcome { received, ending, broken, stuck, absent }
+            let Observed { broken, stuck, absent, .. } = *observed;
+            EndOutcome { received, stream_end, broken, stuck, absent }
         };
         Outcome { client: end(Side::Client), target: end(Side::Target) }
     }
 
-    /// What is wrong with the run whatever a direct connection shows.
+    /// An error of the run that no direct connection can excuse.
     pub(crate) fn violation(&self, families: [Family; 2]) -> Option<String> {
         Side::BOTH.iter().find_map(|side| {
-            let (seen, other) = (self.seen(*side), self.seen(side.other()));
-            if let Some(at) = seen.corrupt {
+            let (observed, other) = (self.observed(*side), self.observed(side.other()));
+            if let Some(at) = observed.corrupt {
                 return Some(format!("{side:?}: byte {at} is not the one that was sent"));
             }
-            if seen.received > other.written && other.stuck.is_none() {
-                let (received, written) = (seen.received, other.written);
+            if observed.received > other.written && other.stuck.is_none() {
+                let (received, written) = (observed.received, other.written);
                 return Some(format!("{side:?}: {received} bytes received, {written} sent"));
             }
-            let clean = seen.ending() == Ending::Eof && families == [Family::Tcp; 2];
-            (clean && seen.received != other.written && other.stuck.is_none()).then(|| {
-                let (received, written) = (seen.received, other.written);
+            let clean = observed.stream_end() == StreamEnd::Eof && families == [Family::Tcp; 2];
+            (clean && observed.received != other.written && other.stuck.is_none()).then(|| {
+                let (received, written) = (observed.received, other.written);
                 format!("{side:?}: a clean end after {received} of {written} bytes")
             })
         })
@@ -153,8 +153,8 @@ impl Outcome {
     pub(crate) fn seen_by(mut self, families: [Family; 2]) -> Self {
         for side in Side::BOTH {
             let end = self.end_mut(side);
-            if families[side as usize] == Family::Unix && end.ending != Ending::NotSeen {
-                end.ending = Ending::EofOrReset;
+            if families[side as usize] == Family::Unix && end.stream_end != StreamEnd::NotObserved {
+                end.stream_end = StreamEnd::EofOrReset;
             }
         }
         self
@@ -165,7 +165,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} received, {} written", self.received, self.written)?;
         self.acknowledged.map_or(Ok(()), |bytes| write!(f, ", {bytes} acknowledged when it left"))
@@ -194,11 +194,11 @@ impl fmt::Display for EndOutcome {
             return f.write_str("no connection");
         }
         self.received.fmt(f)?;
-        f.write_str(match self.ending {
-            Ending::NotSeen => "",
-            Ending::Eof => ", end of file",
-            Ending::Reset => ", reset",
-            Ending::EofOrReset => ", end of file or reset",
+        f.write_str(match self.stream_end {
+            StreamEnd::NotObserved => "",
+            StreamEnd::Eof => ", end of file",
+            StreamEnd::Reset => ", reset",
+            StreamEnd::EofOrReset => ", end of file or reset",
         })?;
         if self.broken {
             f.write_str(", a write failed")?;

@@ -7,10 +7,10 @@ use tokio::time::timeout;
 
 use crate::conversation::{Conversation, Leave, Side};
 use crate::end::{End, Progress};
-use crate::outcome::{Run, Seen};
+use crate::outcome::{Observed, Run};
+use crate::route::Lane;
 use crate::socket::Socket;
 use crate::timing::Timing;
-use crate::way::Lane;
 
 /// How long a connection may take from the client to the target.
 const CONNECTS: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ const LATE: Duration = Duration::from_millis(300);
 /// Plays the conversation on a lane. The lane cannot be used again if the target saw no connection,
 /// because it may see it later.
 pub(crate) async fn play(conversation: &Conversation, lane: &Lane, timing: Timing) -> Run {
-    let mut run = Run { client: Seen::default(), target: Seen::default() };
+    let mut run = Run { client: Observed::default(), target: Observed::default() };
     let (client, target) = (watch::Sender::new(Progress::default()), watch::Sender::default());
     let delay = |side, step| timing.delay(side, step);
     let connect = || lane.connect.connect().expect("the forward accepts");
@@ -32,7 +32,7 @@ pub(crate) async fn play(conversation: &Conversation, lane: &Lane, timing: Timin
         own: &client,
         other: target.subscribe(),
         delay: &delay,
-        seen: &mut run.client,
+        observed: &mut run.client,
     };
     let target_end = End {
         side: Side::Target,
@@ -40,7 +40,7 @@ pub(crate) async fn play(conversation: &Conversation, lane: &Lane, timing: Timin
         own: &target,
         other: client.subscribe(),
         delay: &delay,
-        seen: &mut run.target,
+        observed: &mut run.target,
     };
     if !conversation.early {
         let connected = timeout(CONNECTS, async { (connect(), accept().await) }).await;

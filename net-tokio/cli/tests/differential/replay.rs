@@ -3,8 +3,8 @@
 use crate::conversation::Conversation;
 use crate::examine::{Effort, examine};
 use crate::report::Report;
-use crate::stage::Stage;
-use crate::{runtime, say, setting};
+use crate::world::World;
+use crate::{print, runtime, setting};
 
 #[test]
 #[ignore = "plays what DIFFERENTIAL_CONVERSATION says"]
@@ -19,14 +19,14 @@ fn replay() {
     let effort = Effort { direct: 60, runs, most_direct: 600, shrinking: false };
     let report = Report::new();
     let differences = runtime().block_on(async {
-        let stage = Stage::start(names.as_deref().is_none_or(|names| names.contains("go-"))).await;
-        let ways: Vec<_> = stage.ways.iter().filter(|way| wanted(way.name)).collect();
-        assert!(!ways.is_empty(), "there is no such way");
-        let differences = examine(&stage, &ways, &conversation, effort, &report).await;
-        stage.end().await;
+        let world = World::start(names.as_deref().is_none_or(|names| names.contains("go-"))).await;
+        let routes: Vec<_> = world.routes.iter().filter(|route| wanted(route.name)).collect();
+        assert!(!routes.is_empty(), "there is no such route");
+        let differences = examine(&world, &routes, &conversation, effort, &report).await;
+        world.end().await;
         differences
     });
-    differences.iter().for_each(say);
-    say(&report);
+    differences.iter().for_each(print);
+    print(&report);
     assert!(differences.is_empty());
 }

@@ -1,4 +1,4 @@
-//! What a run of the suite prints: conversations a minute, ways, deviations.
+//! The output of a run of the suite: conversations a minute, routes, deviations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,12 +17,12 @@ pub(crate) struct Report {
 #[derive(Default)]
 struct Counts {
     conversations: u64,
-    ways: BTreeMap<&'static str, Played>,
+    routes: BTreeMap<&'static str, Played>,
     deviations: BTreeMap<Deviation, u64>,
     quiet_after: Option<Duration>,
 }
 
-/// What was played on a way.
+/// The runs on a route.
 #[derive(Default)]
 struct Played {
     times: u64,
@@ -39,9 +39,9 @@ impl Report {
         self.with(|counts| counts.conversations += 1);
     }
 
-    pub(crate) fn played(&self, way: &'static str, took: Duration, conversation: &Conversation) {
+    pub(crate) fn played(&self, route: &'static str, took: Duration, conversation: &Conversation) {
         self.with(|counts| {
-            let played = counts.ways.entry(way).or_default();
+            let played = counts.routes.entry(route).or_default();
             played.times += 1;
             if played.slowest.as_ref().is_none_or(|(longest, _)| *longest < took) {
                 played.slowest = Some((took, conversation.clone()));
@@ -67,7 +67,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = self.started.elapsed();
-        let played: u64 = counts.ways.values().map(|played| played.times).sum();
+        let played: u64 = counts.routes.values().map(|played| played.times).sum();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for people")]
         #[allow(clippy::cast_precision_loss, reason = "for people")]
         let a_minute = (played as f64 / elapsed.as_secs_f64() * 60.0) as u64;
@@ -77,8 +77,8 @@ impl fmt::Display for Report {
             counts.conversations,
             elapsed.as_secs_f64()
         )?;
-        for (way, Played { times, slowest }) in &counts.ways {
-            write!(f, "  {way:<16}{times:>9}")?;
+        for (route, Played { times, slowest }) in &counts.routes {
+            write!(f, "  {route:<16}{times:>9}")?;
             match slowest {
                 Some((took, slowest)) => {
                     writeln!(f, "  at most {:.1} s: {slowest}", took.as_secs_f64())?

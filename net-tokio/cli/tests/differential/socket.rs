@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use watertight::TcpState;
 
-/// What a socket is of.
+/// The family of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Family {
     Tcp,
@@ -112,7 +112,7 @@ impl Socket {
         }
     }
 
-    /// Bytes that the kernel at the other side has acknowledged. `None` where they go there directly.
+    /// Bytes that the remote kernel has acknowledged. `None` where they go there directly.
     pub(crate) fn acknowledged(&self) -> Option<u64> {
         let Self::Tcp(socket) = self else { return None };
         // The handshake counts as one.

@@ -1,6 +1,6 @@
-//! Soundness: a conversation in which every step completes, whatever the timing.
+//! Soundness: a conversation in which every step completes with any timing.
 //!
-//! A generated conversation is mended until it is sound. What hangs afterwards hangs by a fault.
+//! A generated conversation is repaired until it is sound. A hang afterwards is a fault.
 
 use crate::conversation::{Conversation, Leave, SMALL, Side, Step};
 
@@ -16,8 +16,8 @@ struct State {
     moved: u64,
     consumed: u64,
     finished: bool,
-    gone: bool,
-    over: bool,
+    is_closed: bool,
+    has_ended: bool,
 }
 
 impl Conversation {
@@ -62,21 +62,21 @@ impl Conversation {
     fn blocked(&self) -> Option<(Side, usize)> {
         let mut states = [State::default(); 2];
         while Side::BOTH.map(|side| self.advance(side, &mut states)).contains(&true) {}
-        let blocked = |side: &Side| !states[*side as usize].over;
+        let blocked = |side: &Side| !states[*side as usize].has_ended;
         Side::BOTH.into_iter().find(blocked).map(|side| (side, states[side as usize].steps))
     }
 
     /// Takes one step, or a part of it. `false` if none can be taken.
     fn advance(&self, side: Side, states: &mut [State; 2]) -> bool {
         let (mut own, other) = (states[side as usize], states[side.other() as usize]);
-        if own.over {
+        if own.has_ended {
             return false;
         }
         let script = self.script(side);
         let before = (own.sent, own.consumed);
         let done = match script.steps.get(own.steps) {
             Some(Step::Send(bytes)) => own.send(other, u64::from(*bytes)),
-            Some(Step::Flood) => own.send(other, FLOOD) && other.gone,
+            Some(Step::Flood) => own.send(other, FLOOD) && other.is_closed,
             Some(Step::Read(bytes)) => own.read(other, u64::from(*bytes)),
             Some(Step::ReadToEnd) => own.read(other, u64::MAX),
             Some(Step::Wait(steps)) => other.steps >= usize::from(*steps),
@@ -86,8 +86,8 @@ impl Conversation {
                 true
             }
             None => {
-                own.over = true;
-                own.gone = script.leave != Leave::Keep;
+                own.has_ended = true;
+                own.is_closed = script.leave != Leave::Keep;
                 true
             }
         };
@@ -103,7 +103,7 @@ impl Conversation {
 
 impl State {
     fn send(&mut self, other: Self, bytes: u64) -> bool {
-        if other.gone {
+        if other.is_closed {
             return true;
         }
         let room = SMALL.saturating_sub(self.sent - other.consumed);
@@ -117,6 +117,6 @@ impl State {
         let moved = (other.sent - self.consumed).min(bytes - self.moved);
         self.consumed += moved;
         self.moved += moved;
-        self.moved == bytes || other.gone || other.finished
+        self.moved == bytes || other.is_closed || other.finished
     }
 }

@@ -1,5 +1,5 @@
 //! One end asks the other to dial, and writes the address in every form that some parser reads
-//! another way. Only what the policy allows is reached.
+//! another spelling. Only allowed targets are reached.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::processes::{
 
 /// Agents with one policy. One is dialled through the proxy of the admin server, the other one by a
 /// server that speaks to it directly.
-struct Stage {
+struct World {
     tunnel: Tunnel,
     server: Server,
     agent: Watertight,
 }
 
-impl Stage {
+impl World {
     async fn start(allow: &[&str]) -> Self {
-        let tunnel = Tunnel::over("tcp").allow_only(allow).start().await;
+        let tunnel = Tunnel::by("tcp").allow_only(allow).start().await;
         let server = Server::builder(|request| async move {
             request.client_key.ok_or_else(|| Refusal::unauthorized("no client key"))
         });
@@ -53,7 +53,7 @@ impl Stage {
         get(self.tunnel.server.admin(), &format!("/client/{KEY}/http/{host}/")).await
     }
 
-    /// Tries each of the `spellings`, in which `PORT` stands for that of the canary, in both ways.
+    /// Tries each of the `spellings`, in which `PORT` stands for that of the canary, by both routes.
     /// Demands what is expected of it: a status of the proxy and words of the agent.
     async fn expect(&self, canary: &Canary, spellings: &[(&str, u16, &str)]) {
         let mut wrong = Vec::new();
@@ -75,7 +75,7 @@ impl Stage {
     }
 }
 
-/// The policy says no.
+/// The policy refuses.
 const REFUSED: &str = "is not allowed here";
 
 /// It is no target at all.
@@ -94,8 +94,8 @@ const NO_FORM: &str = "is not of the form tcp/HOST:PORT";
 async fn no_spelling_of_an_address_gets_past_a_policy_of_others() {
     let canary = Canary::start().await;
     let allow = ["127.0.0.2:*", "10.0.0.0/8:*", "[fd00::/8]:*", "127.0.0.1:1"];
-    let stage = Stage::start(&allow).await;
-    stage
+    let world = World::start(&allow).await;
+    world
         .expect(
             &canary,
             &[
@@ -174,14 +174,14 @@ async fn no_spelling_of_an_address_gets_past_a_policy_of_others() {
         )
         .await;
     assert_eq!(canary.connections().await, 0);
-    stage.end().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn no_name_that_looks_like_an_allowed_one_gets_past_a_policy_of_names() {
     let canary = Canary::start().await;
-    let stage = Stage::start(&["db.internal:*", "*.example.com:*", "localhost:1"]).await;
-    stage
+    let world = World::start(&["db.internal:*", "*.example.com:*", "localhost:1"]).await;
+    world
         .expect(
             &canary,
             &[
@@ -213,13 +213,13 @@ async fn no_name_that_looks_like_an_allowed_one_gets_past_a_policy_of_names() {
         )
         .await;
     assert_eq!(canary.connections().await, 0);
-    stage.end().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn another_spelling_of_an_allowed_target_is_that_target_and_no_other_port() {
     let canary = Canary::start().await;
-    let stage = Stage::start(&[&format!("127.0.0.1:{}", canary.port())]).await;
+    let world = World::start(&[&format!("127.0.0.1:{}", canary.port())]).await;
     let same = [
         ("127.0.0.1:PORT", 200, "dialled"),
         ("[::ffff:127.0.0.1]:PORT", 200, "dialled"),
@@ -230,12 +230,12 @@ async fn another_spelling_of_an_allowed_target_is_that_target_and_no_other_port(
         ("127.0.0.1:0PORT", 200, "dialled"),
         ("127.0.0.1:+PORT", 200, "dialled"),
     ];
-    stage.expect(&canary, &same).await;
+    world.expect(&canary, &same).await;
     let dialled = 2 * same.len();
     assert_eq!(canary.connections().await, dialled, "both ways");
     let beyond = (1 << 16) + u32::from(canary.port());
     let beyond = format!("127.0.0.1:{beyond}");
-    stage
+    world
         .expect(
             &canary,
             &[
@@ -262,7 +262,7 @@ async fn another_spelling_of_an_allowed_target_is_that_target_and_no_other_port(
         )
         .await;
     assert_eq!(canary.connections().await, dialled);
-    stage.end().await;
+    world.end().await;
 }
 
 #[tokio::test]
@@ -275,7 +275,7 @@ async fn no_path_leads_out_of_an_allowed_folder() {
     symlink("../secret.sock", at("in/link.sock")).unwrap();
     symlink("..", at("in/folder")).unwrap();
     symlink("a.sock", at("in/inner.sock")).unwrap();
-    let stage = Stage::start(&[&format!("unix:{root}/in/*")]).await;
+    let world = World::start(&[&format!("unix:{root}/in/*")]).await;
     let outward = [
         ("unix/ROOT/secret.sock", REFUSED),
         ("unix/ROOT/in", REFUSED),
@@ -311,21 +311,21 @@ async fn no_path_leads_out_of_an_allowed_folder() {
     ];
     let inward = ["ROOT/in/a.sock", "/ROOT//in/./a.sock", "ROOT/in/inner.sock"];
     for (target, words) in outward {
-        let dialled = stage.dial(&target.replace("ROOT", &root.to_string())).await;
+        let dialled = world.dial(&target.replace("ROOT", &root.to_string())).await;
         assert!(dialled.contains(words), "{target}: {dialled}");
     }
     assert_eq!((inside.connections(), outside.connections()), (0, 0));
     for target in inward {
         let target = format!("unix/{}", target.replace("ROOT", &root.to_string()));
-        assert_eq!(stage.dial(&target).await, "dialled", "{target}");
+        assert_eq!(world.dial(&target).await, "dialled", "{target}");
     }
     assert_eq!((inside.connections(), outside.connections()), (inward.len(), 0));
-    stage.end().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn no_spelling_gets_the_credentials_of_a_cloud_from_an_agent_that_may_dial_everything() {
-    let stage = Stage::start(&["*:*", "0.0.0.0/0:*", "[::/0]:*", "169.0.0.0/8:*"]).await;
+    let world = World::start(&["*:*", "0.0.0.0/0:*", "[::/0]:*", "169.0.0.0/8:*"]).await;
     for host in [
         "169.254.169.254",
         "169.254.170.2",
@@ -355,8 +355,8 @@ async fn no_spelling_gets_the_credentials_of_a_cloud_from_an_agent_that_may_dial
         "[fd00:100::100:200]",
     ] {
         let port = if host.ends_with(":8080") { "" } else { ":80" };
-        let dialled = stage.dial(&format!("tcp/{host}{port}")).await;
-        let answer = stage.request(host).await;
+        let dialled = world.dial(&format!("tcp/{host}{port}")).await;
+        let answer = world.request(host).await;
         assert!(dialled.contains("where clouds keep credentials"), "{host}: {dialled}");
         assert_eq!(answer.status, 502, "{answer:?}");
         assert!(answer.body.contains("where clouds keep credentials"), "{host}: {answer:?}");
@@ -364,10 +364,10 @@ async fn no_spelling_gets_the_credentials_of_a_cloud_from_an_agent_that_may_dial
     for host in
         ["2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518", "169.254.169.254."]
     {
-        let dialled = stage.dial(&format!("tcp/{host}:80")).await;
+        let dialled = world.dial(&format!("tcp/{host}:80")).await;
         assert!(dialled.contains(NO_TARGET), "{host}: {dialled}");
     }
-    stage.end().await;
+    world.end().await;
 }
 
 #[tokio::test]

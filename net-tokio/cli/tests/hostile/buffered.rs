@@ -1,5 +1,5 @@
 //! Ends that make the program hold as many bytes as they can, on many connections at once. It keeps
-//! within `--max-buffered`, says so, and serves the others.
+//! within `--max-buffered`, logs that, and serves the others.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::session::{connect, framed, join, kind, message, settings};
 /// Connections of an attacker.
 const CONNECTIONS: i64 = 300;
 
-/// What the log says when something had to end.
+/// The log line about a connection or session that had to end.
 const TEXT: &str = "this end holds more bytes than it may";
 
-/// What a session may take in before its books are looked at.
+/// Bytes that a session may receive before its ledger is checked.
 const TURN: u64 = 512 << 10;
 
 async fn pour(mut stream: TunnelStream) {
@@ -49,7 +49,7 @@ async fn s10_agents_that_send_what_nobody_reads_make_the_server_hold_no_more_tha
     let (deaf, echo) = (Target::deaf().await, Target::echo().await);
     let allow = deaf.at.to_string();
     let limits = ["--max-buffered", "4MiB", "--allow-dial", &allow];
-    let tunnel = Tunnel::over("tcp").server(limits).forward(echo.at).start().await;
+    let tunnel = Tunnel::by("tcp").server(limits).forward(echo.at).start().await;
     let mut witness = tunnel.witness(echo.at).await;
     let url = format!("tcp://{}", tunnel.server.address("agents"));
     let mut attackers = Vec::new();
@@ -80,7 +80,7 @@ async fn s10_an_agent_that_reads_nothing_loses_its_session() {
     let (flood, echo) = (Target::pour(u64::MAX).await, Target::echo().await);
     let allow = flood.at.to_string();
     let limits = ["--max-buffered", "1MiB", "--allow-dial", &allow];
-    let tunnel = Tunnel::over("tcp").server(limits).forward(echo.at).start().await;
+    let tunnel = Tunnel::by("tcp").server(limits).forward(echo.at).start().await;
     let mut witness = tunnel.witness(echo.at).await;
     let mut socket = join(tunnel.server.address("agents"), "deaf").await;
     socket.write_all(&framed(&[settings()])).await.unwrap();
@@ -116,7 +116,7 @@ async fn s10_a_server_that_sends_what_nobody_reads_makes_the_agent_hold_no_more_
         }
     }
     agent.logs(TEXT).await;
-    // It goes on, until hardly anything is left that holds something.
+    // It continues until hardly anything is left that holds bytes.
     eventually(PATIENCE, "resets", async || {
         let reset = server.ledger().connections.removed.total();
         if reset > 200 { Ok(()) } else { Err(format!("{reset}")) }

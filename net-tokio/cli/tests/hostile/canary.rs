@@ -33,7 +33,7 @@ impl Canary {
             tasks.spawn(async move {
                 while let Ok((socket, _)) = listener.accept().await {
                     connections.fetch_add(1, Ordering::Relaxed);
-                    // A connection without a request may end in any way.
+                    // A connection without a request may end with or without an error.
                     answer_one(socket).await.ok();
                 }
             });

@@ -33,7 +33,7 @@ impl Side {
     }
 }
 
-/// What is sent: by its number, which begins at 0.
+/// The message with a number, which begins at 0.
 type Turn = fn(&Side, u64) -> Vec<Vec<u8>>;
 
 /// How often something is repeated that costs the remote little: more often than answers may wait.
@@ -44,7 +44,7 @@ const SOME: u64 = 2_000;
 
 type Flood = (&'static str, u64, Option<&'static str>, Turn);
 
-/// What is sent how often, and the words with which the session ends over it; none if it goes on.
+/// A message, its count, and the close reason of the session; `None` if the session continues.
 const FLOODS: &[Flood] = &[
     ("dials of what is forbidden", MANY, None, |side, n| {
         vec![connect(side.id(n), "tcp/127.0.0.3:1")]
@@ -121,7 +121,7 @@ const FLOODS: &[Flood] = &[
 /// Answers the last ping that comes.
 const ANSWER: &[u8] = b"answered";
 
-/// Sends a flood, and returns what the remote has said. A deaf attacker reads only then.
+/// Sends a flood, and returns the messages of the remote. A deaf attacker reads only then.
 async fn attack(socket: &mut TcpStream, side: &Side, flood: &Flood, deaf: bool) -> Vec<u8> {
     let (_, count, end, turn) = *flood;
     let (mut read, mut write) = socket.split();
@@ -166,7 +166,7 @@ fn has(bytes: &[u8], words: &[u8]) -> bool {
 }
 
 /// How large a process may become that is flooded. At rest it has 15 MiB, and of one session it may
-/// hold a message of 4 MiB and 64 windows of 32 KiB each way.
+/// hold a message of 4 MiB and 64 windows of 32 KiB in each direction.
 const PEAK: u64 = 48 << 20;
 
 /// A server with an agent that is in use.
@@ -183,7 +183,7 @@ impl Scene {
         let (deaf, echo) = (Target::deaf().await, Target::echo().await);
         let allow = deaf.at.to_string();
         let server = ["--max-connections", "64", "--allow-dial", &allow];
-        let tunnel = Tunnel::over("tcp").server(server).forward(echo.at).start().await;
+        let tunnel = Tunnel::by("tcp").server(server).forward(echo.at).start().await;
         let witness = tunnel.witness(echo.at).await;
         get(tunnel.server.admin(), "/metrics").await;
         let before = Rest::of(&tunnel).await;
@@ -301,7 +301,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a frame begins with: a final one of a kind.
+/// The head of a final frame of a kind.
 const BINARY: u8 = 0x82;
 const PING: u8 = 0x89;
 

@@ -1,5 +1,5 @@
 //! HTTP/1.1 as a parser reads it that forgives nothing (RFC 9112): what two parsers could understand
-//! in two ways is an error.
+//! differently by two parsers is an error.
 
 /// One message of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A man in the middle: one who answers in the server's place, passes on what he has changed, or sends
+//! A man in the middle: an attacker that answers for the server, passes on changed bytes, or sends
 //! the agent elsewhere. The token reaches nobody who has not proved to be the server, and the agent
 //! comes back.
 
@@ -40,7 +40,7 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// A certificate for the server's name, changed in some way, with what vouches for it.
+    /// A changed certificate for the server's name, with the issuers that vouch for it.
     fn certify(&self, change: impl FnOnce(&mut CertificateParams)) -> (KeyPair, Certificate) {
         let mut params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
         change(&mut params);
@@ -79,14 +79,14 @@ fn acceptor(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> TlsAcceptor {
 enum Step {
     /// Lays TLS over what there is.
     Tls(TlsAcceptor),
-    /// Waits for a word, and says this.
-    Says(Vec<u8>),
+    /// Waits for bytes, and sends these.
+    Send(Vec<u8>),
 }
 
-/// An attacker in the server's place.
+/// An attacker that answers for the server.
 struct Attacker {
     at: SocketAddr,
-    /// All that he hears, as it comes and as he understands it.
+    /// All bytes that it receives, raw and decrypted.
     heard: Heard,
     _task: JoinSet<()>,
 }
@@ -101,7 +101,7 @@ impl Attacker {
         let (keep, mut task) = (Arc::clone(&heard), JoinSet::new());
         task.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                // Whoever learns whom he speaks to hangs up.
+                // An agent that detects the attacker hangs up.
                 act(socket, &steps, &keep).await.ok();
             }
         });
@@ -125,8 +125,8 @@ async fn act(socket: TcpStream, steps: &[Step], heard: &Heard) -> std::io::Resul
     for step in steps {
         match step {
             Step::Tls(acceptor) => io = tapped(acceptor.accept(io).await?, heard),
-            Step::Says(words) => {
-                // What is said at once comes at once.
+            Step::Send(words) => {
+                // Bytes that are sent together arrive together.
                 let _ = io.read(&mut [0; 8192]).await?;
                 io.write_all(words).await?;
             }
@@ -149,7 +149,7 @@ impl Files {
         Self { folder, ca }
     }
 
-    /// Starts an agent toward an endpoint where an attacker is on the way.
+    /// Starts an agent toward an endpoint with an attacker in the middle.
     fn agent(&self, endpoint: &str, more: &[&str]) -> Watertight {
         let [token, ca] = ["token", "ca.pem"].map(|file| self.folder.path().join(file));
         let [token, ca] = [token, ca].map(|path| path.display().to_string());
@@ -163,7 +163,7 @@ impl Files {
     }
 }
 
-/// Demands that an agent says what is wrong, without a word of its token, and can still be ended.
+/// Demands that an agent logs the error without its token, and can still be ended.
 async fn complains(agent: Watertight, words: &str) {
     agent.logs(words).await;
     let log = agent.log();
@@ -185,7 +185,7 @@ fn tls_1_1() -> Vec<u8> {
 async fn a_server_that_does_not_prove_its_name_does_not_get_the_token() {
     let files = Files::new();
     let issue = |change: fn(&mut CertificateParams)| Step::Tls(files.ca.issue(change));
-    let says = |words: &[u8]| Step::Says(words.to_vec());
+    let send = |words: &[u8]| Step::Send(words.to_vec());
     let switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
     for (step, words) in [
         (Step::Tls(Ca::new().issue(|_| {})), "is not signed by the authority"),
@@ -206,11 +206,11 @@ async fn a_server_that_does_not_prove_its_name_does_not_get_the_token() {
             }),
             "not valid for name",
         ),
-        (says(switching), "the answer is not TLS"),
-        (says(b"\0watertight!\x01\0\0"), "the answer is not TLS"),
-        (says(&[0xff; 1000]), "the answer is not TLS"),
-        (says(&tls_1_1()), "TLS with"),
-        (says(&[0x15, 3, 1, 0, 2, 2, 70]), "speaks no version of TLS from 1.2 on"),
+        (send(switching), "the answer is not TLS"),
+        (send(b"\0watertight!\x01\0\0"), "the answer is not TLS"),
+        (send(&[0xff; 1000]), "the answer is not TLS"),
+        (send(&tls_1_1()), "TLS with"),
+        (send(&[0x15, 3, 1, 0, 2, 2, 70]), "speaks no version of TLS from 1.2 on"),
     ] {
         for scheme in ["wss", "tls"] {
             let attacker = Attacker::start(vec![step.clone()]).await;
@@ -219,9 +219,9 @@ async fn a_server_that_does_not_prove_its_name_does_not_get_the_token() {
             assert!(!attacker.has_heard(TOKEN), "{words}");
         }
     }
-    // One who does prove it does get the token, and so these ears work.
+    // A server that proves it gets the token, so this attacker can receive it.
     for scheme in ["wss", "tls"] {
-        let server = Attacker::start(vec![issue(|_| {}), says(b"?")]).await;
+        let server = Attacker::start(vec![issue(|_| {}), send(b"?")]).await;
         let agent = files.agent(&format!("{scheme}://localhost:{}", server.at.port()), &[]);
         complains(agent, "not a tunnel server").await;
         assert!(server.has_heard(TOKEN));
@@ -229,7 +229,7 @@ async fn a_server_that_does_not_prove_its_name_does_not_get_the_token() {
 }
 
 /// Answers to an upgrade that are none, with bars for the ends of lines and `AWAY` for another server,
-/// and what the agent says of them.
+/// and the error of the agent about them.
 const ANSWERS: &[(&str, &str)] = &[
     ("301 Moved|Location: http://AWAY/connect|Content-Length: 0||", "301: moved to http://"),
     ("302 Found|Location: http://AWAY/connect|Content-Length: 0||", "302: moved to http://"),
@@ -268,8 +268,8 @@ async fn an_answer_that_leads_elsewhere_does_not_take_the_token_there() {
     let elsewhere = format!("localhost:{}", away.port());
     for (answer, words) in ANSWERS {
         let answer = answer.replace('|', "\r\n").replace("AWAY", &elsewhere);
-        let says = Step::Says(format!("HTTP/1.1 {answer}").into_bytes());
-        for steps in [vec![says.clone()], vec![Step::Tls(files.ca.issue(|_| {})), says]] {
+        let send = Step::Send(format!("HTTP/1.1 {answer}").into_bytes());
+        for steps in [vec![send.clone()], vec![Step::Tls(files.ca.issue(|_| {})), send]] {
             let scheme = if steps.len() == 1 { "ws" } else { "wss" };
             let attacker = Attacker::start(steps).await;
             let endpoint = format!("{scheme}://localhost:{}", attacker.at.port());
@@ -282,26 +282,26 @@ async fn an_answer_that_leads_elsewhere_does_not_take_the_token_there() {
 #[tokio::test]
 async fn a_proxy_in_the_way_does_not_get_the_token() {
     let (files, away) = (Files::new(), Canary::start().await);
-    let says = |words: &str| Step::Says(words.replace('|', "\r\n").into_bytes());
+    let send = |words: &str| Step::Send(words.replace('|', "\r\n").into_bytes());
     let found = format!(
         "HTTP/1.1 302 Found|Location: http://localhost:{}/|Content-Length: 0||",
         away.port()
     );
     for (steps, words) in [
-        (vec![says(&found)], "302"),
-        (vec![says("HTTP/1.1 407 No|Proxy-Authenticate: Basic|Content-Length: 0||")], "407"),
-        (vec![says("HTTP/1.1 101 Switching|Upgrade: websocket||")], "refused to connect with 101"),
-        (vec![says("?||")], "answer is not HTTP/1.1"),
+        (vec![send(&found)], "302"),
+        (vec![send("HTTP/1.1 407 No|Proxy-Authenticate: Basic|Content-Length: 0||")], "407"),
+        (vec![send("HTTP/1.1 101 Switching|Upgrade: websocket||")], "refused to connect with 101"),
+        (vec![send("?||")], "answer is not HTTP/1.1"),
         (
-            vec![says("HTTP/1.1 200 OK||HTTP/1.1 101 Switching||")],
+            vec![send("HTTP/1.1 200 OK||HTTP/1.1 101 Switching||")],
             "speaks before the server is asked",
         ),
         (
-            vec![says("HTTP/1.1 200 OK||"), says("HTTP/1.1 101 Switching||")],
+            vec![send("HTTP/1.1 200 OK||"), send("HTTP/1.1 101 Switching||")],
             "the answer is not TLS",
         ),
         (
-            vec![says("HTTP/1.1 200 OK||"), Step::Tls(Ca::new().issue(|_| {}))],
+            vec![send("HTTP/1.1 200 OK||"), Step::Tls(Ca::new().issue(|_| {}))],
             "is not signed by the authority",
         ),
     ] {
@@ -316,7 +316,7 @@ async fn a_proxy_in_the_way_does_not_get_the_token() {
     assert_eq!(away.connections().await, 0);
 }
 
-/// What becomes of a byte on its way.
+/// A change to a byte in transit.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Flipped,
@@ -326,7 +326,7 @@ enum Change {
     Cut,
 }
 
-/// A change to the bytes of one direction, at a place behind the answer to the upgrade, or from the
+/// A change to the bytes of one direction, at an offset behind the answer to the upgrade, or from the
 /// beginning where there is none.
 #[derive(Clone, Copy, Debug)]
 struct Tampering {

@@ -1,5 +1,5 @@
 //! A web page that has its own name resolve to this machine, or has a browser ask the admin server in
-//! some other way. It learns nothing of the server, and reaches nothing behind an agent.
+//! another name. It learns nothing of the server, and reaches nothing behind an agent.
 //!
 //! Names of targets are rebound in `tests/names.rs`, on the system's own resolver.
 
@@ -36,7 +36,7 @@ const OF_PAGES: [(&str, u16); 53] = [
     ("GET PATH HTTP/1.1|Host: 0.0.0.0", 403),
     ("GET PATH HTTP/1.1|Host: [::]", 403),
     ("GET PATH HTTP/1.1|Host: [::ffff:10.0.0.1]", 403),
-    // It is this machine's, but a browser does not say there which page a request is of.
+    // It is a name of this machine, but a browser sends no header about the page there.
     ("GET PATH HTTP/1.1|Host: [::ffff:127.0.0.1]", 403),
     ("GET PATH HTTP/1.1|Host: [::ffff:7f00:1]:80", 403),
     ("GET PATH HTTP/1.1|Host: [::1", 403),
@@ -85,7 +85,7 @@ async fn ask(tunnel: &Tunnel, request: &str) -> Answer {
 async fn no_request_of_a_page_is_answered_or_passed_on() {
     let canary = Canary::start().await;
     for pages in ["--admin-pages=false", "--admin-pages=true"] {
-        let tunnel = Tunnel::over("tcp").server([pages]).start().await;
+        let tunnel = Tunnel::by("tcp").server([pages]).start().await;
         let proxied = format!("/client/{KEY}/http/127.0.0.1:{}/", canary.port());
         for path in [&proxied, "/clients", &format!("/clients/{KEY}"), "/metrics", "/"] {
             for (request, status) in OF_PAGES {
@@ -103,7 +103,7 @@ async fn no_request_of_a_page_is_answered_or_passed_on() {
 #[tokio::test]
 async fn no_page_is_passed_on_below_client_even_of_the_admin_servers_own_origin() {
     let canary = Canary::start().await;
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let path = format!("/client/{KEY}/http/127.0.0.1:{}/", canary.port());
     for request in [
         "GET PATH HTTP/1.1|Host: ADMIN|Origin: http://ADMIN",
@@ -111,14 +111,14 @@ async fn no_page_is_passed_on_below_client_even_of_the_admin_servers_own_origin(
         "GET PATH HTTP/1.1|Host: ADMIN|Sec-Fetch-Site: none",
         "GET PATH HTTP/1.1|Host: ADMIN|Sec-Fetch-Mode: navigate",
         "GET http://ADMINPATH HTTP/1.1|Host: ADMIN|Sec-Fetch-Site: none",
-        // What a browser does not take for a path of its own.
+        // A path that a browser does not take for its own.
         "GET http://localhostPATH HTTP/1.1|Host: localhost|Sec-Fetch-Dest: image",
     ] {
         let answer = ask(&tunnel, &request.replace("PATH", &path)).await;
         assert_eq!(answer.status, 403, "{request}: {answer:?}");
     }
     assert_eq!(canary.connections().await, 0);
-    // Programs are no pages, whatever their name of this machine is.
+    // Programs are no pages, by any name of this machine.
     let hosts = ["ADMIN", "localhost", "LOCALHOST:1", "[::1]:80", "127.9.9.9"];
     for host in hosts {
         let answer = ask(&tunnel, &format!("GET {path} HTTP/1.1|Host: {host}")).await;
@@ -131,7 +131,7 @@ async fn no_page_is_passed_on_below_client_even_of_the_admin_servers_own_origin(
 #[tokio::test]
 async fn a_page_behind_an_agent_has_its_own_name_alone() {
     let canary = Canary::start().await;
-    let tunnel = Tunnel::over("tcp").server(["--admin-pages"]).start().await;
+    let tunnel = Tunnel::by("tcp").server(["--admin-pages"]).start().await;
     let page = format!("{KEY}--127_0_0_1--{}.localhost", canary.port());
     for (request, status) in [
         ("GET / HTTP/1.1|Host: PAGE|Sec-Fetch-Site: cross-site", 403),
@@ -152,7 +152,7 @@ async fn a_page_behind_an_agent_has_its_own_name_alone() {
         assert_eq!(answer.status, status, "{request}: {answer:?}");
     }
     assert_eq!(canary.connections().await, 0);
-    // What it asks of its own origin goes to the target and not to the admin server.
+    // A request to its own origin goes to the target and not to the admin server.
     for path in ["/clients", "/metrics", &format!("/client/{KEY}/http/127.0.0.1:1/")] {
         let request = format!("GET {path} HTTP/1.1|Host: {page}:1|Sec-Fetch-Site: same-origin");
         let answer = ask(&tunnel, &request).await;

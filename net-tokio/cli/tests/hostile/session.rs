@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use watertight::core::wire::{Hello, HelloReply, PrefaceLimits, frame_prefix};
+use watertight::proto::wire::{Hello, HelloReply, PrefaceLimits, frame_prefix};
 
 use crate::processes::{TOKEN, in_time};
 

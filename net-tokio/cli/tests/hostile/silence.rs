@@ -1,4 +1,4 @@
-//! Sockets at the agents' port of the built program that say nothing, or too little.
+//! Sockets at the agents' port of the built program that send nothing, or too little.
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ async fn connect_from(from: [u8; 4], to: SocketAddr) -> TcpStream {
 #[tokio::test]
 async fn s1_silent_sockets_are_bounded_told_of_and_closed_and_keep_no_agent_out() {
     let limits = ["--max-handshakes", "4", "--handshake-timeout", "1h"];
-    let tunnel = Tunnel::over("ws").server(limits).start().await;
+    let tunnel = Tunnel::by("ws").server(limits).start().await;
     let to = tunnel.server.address("agents");
     let mut silent = Vec::new();
     for _ in 0..SILENT {
@@ -47,7 +47,7 @@ async fn s1_silent_sockets_are_bounded_told_of_and_closed_and_keep_no_agent_out(
     };
     eventually(PATIENCE, "too many", async || {
         let crowded = refused("crowded").await;
-        // Four times as many wait as may run, and not one of them has said anything. Some may go in time.
+        // Four times as many wait as may run, and not one of them has sent anything. Some may go in time.
         if crowded >= SILENT as u64 / 2 { Ok(()) } else { Err(format!("{crowded}")) }
     })
     .await;
@@ -73,7 +73,7 @@ async fn s1_silent_sockets_are_bounded_told_of_and_closed_and_keep_no_agent_out(
 #[tokio::test]
 async fn s1_a_greeting_that_stops_has_a_deadline_and_its_place_is_seen() {
     let limits = ["--max-handshakes", "4", "--handshake-timeout", "2s"];
-    let tunnel = Tunnel::over("ws").server(limits).start().await;
+    let tunnel = Tunnel::by("ws").server(limits).start().await;
     let mut socket = connect_from([127, 1, 0, 1], tunnel.server.address("agents")).await;
     handshakes(&tunnel.server, 1).await;
     socket.write_all(b"GET /connect HTTP/1.1\r\n").await.unwrap();

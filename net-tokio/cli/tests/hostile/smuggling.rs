@@ -1,4 +1,4 @@
-//! Requests and answers that two parsers read in two ways, through the admin proxy. The target sees
+//! Requests and answers that two parsers read differently, through the admin proxy. The target sees
 //! one request and nothing behind it, and each client gets its own answer.
 
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// One that answers each request with `answer`, or with its path.
+    /// A target that answers each request with `answer`, or with its path.
     async fn start(answer: &'static [u8]) -> Self {
         let kept = Arc::<Mutex<Vec<Vec<u8>>>>::default();
         let keep = Arc::clone(&kept);
@@ -24,7 +24,7 @@ impl Recorder {
         Self { target: target.await, kept }
     }
 
-    /// What has come since the last time, by connections, once they have ended.
+    /// The bytes since the last call, by connections, once they have ended.
     async fn recordings(&self) -> Vec<Vec<u8>> {
         eventually(PATIENCE, "the end of the target's connections", async || {
             let open = self.target.open();
@@ -37,7 +37,7 @@ impl Recorder {
 
 async fn record(mut socket: TcpStream, kept: Arc<Mutex<Vec<Vec<u8>>>>, answer: &[u8]) {
     let (mut seen, mut answered) = (Vec::new(), 0);
-    // What a connection that is reset has sent counts, too.
+    // The bytes of a connection that is reset count, too.
     while let Ok(1..) = socket.read_buf(&mut seen).await {
         let Ok((requests, _)) = Message::all(&seen) else { break };
         for request in requests.iter().skip(answered) {
@@ -148,7 +148,7 @@ const FIELDS: &[Case] = &[
     ("Content-Length||", None),
     ("X-A: 1\nTransfer-Encoding: chunked||0||", Some("")),
     ("X-A: 1\nContent-Length: 5\n\nhello", Some("hello")),
-    // What is said of the connection.
+    // Headers about the connection.
     ("Connection: Content-Length|Content-Length: 5||hello", Some("hello")),
     ("Connection: Transfer-Encoding|Transfer-Encoding: chunked||5|hello|0||", Some("hello")),
     ("Connection: Host, Via, Connection|Content-Length: 5||hello", Some("hello")),
@@ -207,7 +207,7 @@ const LINES: &[Case] = &[
 #[tokio::test]
 async fn a_request_that_can_be_read_in_two_ways_is_one_request_or_none() {
     let recorder = Recorder::start(b"").await;
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let own = Tunnel::proxied(recorder.target.at, "/own");
     let post = format!("POST {own} HTTP/1.1\r\nHost: localhost\r\n");
     let lines = |text: &str| text.replace('|', "\r\n");
@@ -241,7 +241,7 @@ async fn a_request_that_can_be_read_in_two_ways_is_one_request_or_none() {
 #[tokio::test]
 async fn what_a_client_says_to_its_hop_stays_there() {
     let recorder = Recorder::start(b"").await;
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let hops = "Connection: X-One, x-two\r\nConnection: X-Three\r\nX-One: 1\r\nX-TWO: 1\r\n\
                 x-three: 1\r\nKeep-Alive: 1\r\nProxy-Connection: 1\r\nProxy-Authorization: 1\r\n\
                 TE: gzip\r\nUpgrade: x\r\nX-End: 1\r\n\r\n";
@@ -309,7 +309,7 @@ const PASSED: &[(&str, &str, &str)] = &[
     ("OK|Transfer-Encoding: chunked||2;a=b|ok|0|X-A: 1||", "200", "ok"),
     ("HTTP/1.1 103 Hints|X-A: 1||OK|Content-Length: 2||ok", "200", "ok"),
     ("HTTP/1.1 100 Go|Content-Length: 6||OK|Content-Length: 2||ok", "200", "ok"),
-    // What has no body.
+    // Answers without a body.
     ("HTTP/1.1 204 No|Content-Length: 6||poison", "204", ""),
     ("HTTP/1.1 304 No|Content-Length: 6||poison", "304", ""),
     ("HTTP/1.1 204 No|Transfer-Encoding: chunked||6|poison|0||", "204", ""),
@@ -317,7 +317,7 @@ const PASSED: &[(&str, &str, &str)] = &[
     ("OK|Content-Length: 2||okOK|Content-Length: 6||poison", "200", "ok"),
     ("OK|Content-Length: 0||OK|Content-Length: 6||poison", "200", ""),
     ("OK|Transfer-Encoding: chunked||2|ok|0|Content-Length: 6||poison", "200", "ok"),
-    // What the target says to its hop.
+    // Headers of the target for its hop.
     ("OK|Connection: Content-Length, Poison|Poison: 1|Content-Length: 2||ok", "200", "ok"),
     ("OK|Connection: Transfer-Encoding|Transfer-Encoding: chunked||2|ok|0||", "200", "ok"),
 ];
@@ -325,7 +325,7 @@ const PASSED: &[(&str, &str, &str)] = &[
 #[tokio::test]
 async fn an_answer_that_can_be_read_in_two_ways_is_one_answer_or_none() {
     let good = Recorder::start(b"").await;
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     let refused = REFUSED.iter().map(|answer| (*answer, Some(("502", ""))));
     let cut = CUT.iter().map(|answer| (*answer, None));
     let passed = PASSED.iter().map(|(answer, status, body)| (*answer, Some((*status, *body))));
@@ -354,7 +354,7 @@ async fn an_answer_that_can_be_read_in_two_ways_is_one_answer_or_none() {
     tunnel.end().await;
 }
 
-/// What has no end: how it begins, and what is repeated then.
+/// Endless input: its beginning, and the part that repeats.
 const ENDLESS_ANSWERS: [(&str, &str); 8] = [
     ("HTTP/1.1 200 ", "reason "),
     ("HTTP/1.1 200 OK|", "X-A: 1|"),
@@ -390,7 +390,7 @@ const GROWTH: u64 = 16 << 20;
 #[tokio::test]
 async fn what_has_no_end_is_given_up_before_it_takes_memory() {
     let recorder = Recorder::start(b"").await;
-    let tunnel = Tunnel::over("tcp").start().await;
+    let tunnel = Tunnel::by("tcp").start().await;
     next_client_is_served(&tunnel, &recorder.target).await;
     let before = [&tunnel.server, &tunnel.agent].map(Watertight::peak);
     for (begin, again) in ENDLESS_ANSWERS {

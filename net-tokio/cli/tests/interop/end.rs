@@ -46,7 +46,7 @@ impl End {
         }
     }
 
-    /// Whether a server of ours has a session with each of its peers in both directions.
+    /// Whether a watertight server has a session with each of its peers in both directions.
     pub(crate) async fn is_peered(&self) -> bool {
         match self {
             Self::Ours(server) => server.is_peered().await,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the connector has said on its WebSocket.
+/// The messages of the connector on its WebSocket.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     pings: AtomicU64,
@@ -24,7 +24,7 @@ impl Heard {
 pub(crate) struct Frames {
     /// Of a frame whose beginning has not passed by in full.
     pending: Vec<u8>,
-    /// What is left of a frame whose beginning was read.
+    /// The rest of a frame whose beginning was read.
     skip: u64,
 }
 
@@ -43,7 +43,7 @@ impl Frames {
             let skipped = usize::try_from(self.skip).unwrap().min(bytes.len());
             self.skip -= skipped as u64;
             bytes = &bytes[skipped..];
-            // A frame's beginning is short, so that little is looked at twice.
+            // A frame's beginning is short, so that few bytes are parsed twice.
             let Some((&byte, rest)) = bytes.split_first() else { return };
             self.pending.push(byte);
             bytes = rest;
@@ -126,7 +126,7 @@ mod tests {
 
     /// Frames with a mask of zeros, except the third.
     #[rustfmt::skip]
-    const SAID: &[u8] = &[
+    const MESSAGES: &[u8] = &[
         0x89, 0x80, 0, 0, 0, 0, // a ping
         0x82, 0x86, 0, 0, 0, 0, 2, 0, 16, 1, 2, 3, // SyncConnections
         0x82, 0x83, 1, 2, 3, 4, 0, 2, 1, // Data, empty
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn frames_are_counted_however_they_come() {
-        for piece in 1..SAID.len() {
+        for piece in 1..MESSAGES.len() {
             let (mut frames, heard) = (Frames::default(), Heard::default());
-            SAID.chunks(piece).for_each(|bytes| frames.pass(bytes, &heard));
+            MESSAGES.chunks(piece).for_each(|bytes| frames.pass(bytes, &heard));
             assert_eq!((heard.pings(), heard.sync_connections()), (2, 1));
         }
     }
@@ -146,7 +146,7 @@ mod tests {
     fn long_frames_are_skipped() {
         let (mut frames, heard) = (Frames::default(), Heard::default());
         let long = [[0x82, 0xfe, 0x01, 0x00, 0, 0, 0, 0].as_slice(), &[0; 256]].concat();
-        frames.pass(&[&long, SAID].concat(), &heard);
+        frames.pass(&[&long, MESSAGES].concat(), &heard);
         assert_eq!((heard.pings(), heard.sync_connections()), (2, 1));
     }
 }

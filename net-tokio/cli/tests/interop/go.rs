@@ -18,21 +18,24 @@ pub(crate) enum Version {
 /// A process of the Go program in `remotedialer/`: its server or its client.
 #[derive(Debug)]
 pub(crate) struct GoEnd {
+    version: Version,
     process: Process,
-    /// What is listened on: purpose and address.
+    /// Listening addresses by purpose.
     addresses: Vec<(String, SocketAddr)>,
     /// Where connections are accepted that are dialled through the tunnel, by target.
     forwards: BTreeMap<SocketAddr, SocketAddr>,
 }
 
-/// What a Go end says of itself.
+/// The counters of a Go end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GoFigures {
+    /// Of the end.
+    pub(crate) version: Version,
     /// `session_server_total_add_connections`
     pub(crate) added: u64,
     /// `session_server_total_remove_connections`
     pub(crate) removed: u64,
-    /// Those that work for the tunnel.
+    /// Goroutines that work for the tunnel.
     pub(crate) goroutines: u64,
 }
 
@@ -50,7 +53,7 @@ impl GoEnd {
                 None => panic!("what is {line:?}?"),
             }
         }
-        Self { process, addresses, forwards: BTreeMap::new() }
+        Self { version, process, addresses, forwards: BTreeMap::new() }
     }
 
     /// The address that it listens on for `purpose`.
@@ -80,6 +83,7 @@ impl GoEnd {
         let metrics = self.ask("GET", "/metrics").await;
         let sum = |name: &str| sum_of(&metrics.body, name);
         GoFigures {
+            version: self.version,
             added: sum("session_server_total_add_connections"),
             removed: sum("session_server_total_remove_connections"),
             goroutines: self.ask("GET", "/goroutines").await.body.parse().unwrap(),
@@ -135,7 +139,7 @@ fn program(version: Version) -> &'static Path {
     }
 }
 
-/// The module says which Go it needs, and Go fetches that.
+/// The module names the Go that it needs, and Go fetches that.
 fn build(version: &str, flags: &[&str]) -> PathBuf {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("remotedialer-{version}"));
     let mut go = Command::new("go");

@@ -1,12 +1,11 @@
-//! The wire as the other side speaks it: remotedialer's own server and client against our agent
+//! Interoperability on the wire: remotedialer's own server and client against our agent
 //! and server, and our two ends in the base dialect. `cargo test -p watertight-cli --test interop --
 //! --ignored` runs what needs Go.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
-mod builder;
+mod close;
 mod end;
-mod ending;
 mod frames;
 mod go;
 mod matrix;
@@ -14,7 +13,6 @@ mod pair;
 #[path = "../processes/mod.rs"]
 mod processes;
 mod relay;
-mod report;
 mod rest;
 mod scenarios;
 mod services;

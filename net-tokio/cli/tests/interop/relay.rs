@@ -39,7 +39,7 @@ struct Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     Passed,
-    /// Then the ends speak the base dialect, whatever they are.
+    /// Then both ends use the base dialect.
     TakenOut,
 }
 
@@ -63,7 +63,7 @@ impl Relay {
         *self.shared.server.lock().unwrap() = server;
     }
 
-    /// From now on nothing passes on the connections that there are, and nobody is told. Later
+    /// From now on no byte passes on the open connections, and neither end is notified. Later
     /// connections are not touched: so it is when a NAT forgets.
     pub(crate) fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
@@ -74,7 +74,7 @@ impl Relay {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// What agents have said so far.
+    /// The messages of agents so far.
     pub(crate) fn heard(&self) -> &Heard {
         &self.shared.heard
     }
@@ -93,7 +93,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         while connections.try_join_next().is_some() {}
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            // What an end does not hear from here, it hears from the end of its socket.
+            // An end that gets no message from here gets the end of its socket.
             connect(agent, &shared).await.ok();
         });
     }

@@ -64,7 +64,7 @@ pub(crate) async fn receive(
     Ok(hasher.finalize().into())
 }
 
-/// How much goes each way in an exchange.
+/// Bytes of each direction of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange {
     pub(crate) seed: u64,
@@ -74,7 +74,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Takes part in exchanges: sends and receives at once, then the hashes of both, and closes.
-    /// The client says how much: there is no half-close in the base dialect.
+    /// The client sends the length: there is no half-close in the base dialect.
     pub(crate) async fn service() -> Target {
         Target::start(|mut socket, _| async move {
             // A client that leaves early is a test's business.

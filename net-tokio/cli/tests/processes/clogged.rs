@@ -6,7 +6,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 
-/// A port whose queue of connections is full, so that connecting to it takes for ever.
+/// A port whose queue of connections is full, so that connecting to it never ends.
 #[derive(Debug)]
 pub(crate) struct Clogged {
     pub(crate) at: SocketAddr,
@@ -24,7 +24,7 @@ impl Clogged {
         let queued = (0..8).map(|_| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             socket.set_nonblocking(true).unwrap();
-            // It says that it is under way; whether it ever arrives is nobody's concern.
+            // A connect that is in progress is enough; whether it completes does not matter.
             socket.connect(&at).ok();
             socket
         });

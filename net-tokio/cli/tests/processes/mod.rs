@@ -2,9 +2,9 @@
 //! their own, with real services and clients around them.
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
-mod books;
 mod clogged;
 mod http;
+mod ledger;
 mod process;
 mod program;
 mod rest;
@@ -14,9 +14,9 @@ mod tunnel;
 mod watertight;
 mod witness;
 
-pub(crate) use books::Books;
 pub(crate) use clogged::Clogged;
 pub(crate) use http::{Answer, exchange, get};
+pub(crate) use ledger::Ledger;
 pub(crate) use process::{Finished, Process};
 pub(crate) use program::{found, quiet_command, run};
 pub(crate) use rest::Rest;
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 /// hangs, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at again.
+/// How often a condition is checked again.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Fails the test if `future` takes longer than `limit`.
@@ -58,7 +58,7 @@ pub(crate) fn in_time<F: Future>(what: &str, future: F) -> impl Future<Output = 
     within(PATIENCE, what, future)
 }
 
-/// Looks again and again until `probe` gives a value. Fails the test with what it said last if it
+/// Repeats `probe` until it gives a value. Fails the test with its last error if it
 /// has given none within `limit`.
 pub(crate) async fn eventually<T>(
     limit: Duration,

@@ -15,7 +15,7 @@ use super::{PATIENCE, eventually};
 /// How much of a process's log is shown when a test fails.
 const SHOWN_LINES: usize = 60;
 
-/// A child process. It is killed and waited for when this is dropped, whatever state it is in.
+/// A child process. It is killed and waited for when this is dropped, in any state.
 ///
 /// When that happens because the test fails, what the process wrote to standard error is shown.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Process {
     listening: Option<JoinHandle<()>>,
 }
 
-/// What is left of a process that has ended by itself.
+/// Status and output of a process that has ended by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
@@ -81,14 +81,14 @@ impl Process {
         self.lines.recv().await
     }
 
-    /// What it has written to standard error so far.
+    /// Its standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()
     }
 
     /// Waits until it has written `text` to standard error, as it is or as it stands in JSON.
-    pub(crate) async fn says(&self, text: &str) {
-        eventually(PATIENCE, &format!("{} says {text:?}", self.name), async || {
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        eventually(PATIENCE, &format!("{} logs {text:?}", self.name), async || {
             self.errors()
                 .replace("\\\"", "\"")
                 .contains(text)
@@ -123,7 +123,7 @@ impl Process {
         .await
     }
 
-    /// Waits until it has ended by itself, and for the rest of what it says.
+    /// Waits until it has ended by itself, and for the rest of its output.
     pub(crate) async fn finish(mut self, limit: Duration) -> Finished {
         let status = self.exit(limit).await;
         let mut out = String::new();
@@ -147,7 +147,7 @@ impl Process {
         self.status("VmHWM:")
     }
 
-    /// Bytes that the kernel tells under this name.
+    /// The kernel's count of bytes with this name.
     fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(self.proc("status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();

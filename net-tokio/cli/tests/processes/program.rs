@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::{Finished, PATIENCE, Process};
 
-/// Whether the programs that a test drives are there. If not, the test is to return: it has said
+/// Whether the programs that a test drives are there. If not, the test is to return: this has printed
 /// so, and how to get them. Where nothing may be skipped it fails instead.
 pub(crate) fn found(programs: &[(&str, &str)]) -> bool {
     let missing = programs.iter().filter(|(program, _)| !is_there(program));

@@ -7,12 +7,12 @@ use super::{PATIENCE, Tunnel, Watertight, eventually};
 /// How long a process must hold the same for it to be at rest.
 const STILL: Duration = Duration::from_millis(200);
 
-/// What a process may keep of the memory that it needed for a while. The allocator gives a page
+/// Memory that a process may keep after it was needed. The allocator gives a page
 /// back only when all of it is free, and each thread has pages of its own: up to 8 MB were seen
 /// after rounds of 200 transfers, and no more after more of them.
 const KEPT: u64 = 12 << 20;
 
-/// What both ends of a tunnel hold when nothing goes on.
+/// The resources of both ends of an idle tunnel.
 #[derive(Clone, Debug)]
 pub(crate) struct Rest {
     live: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Rest {
     agent: Held,
 }
 
-/// What a process holds of the system.
+/// The system's resources that a process holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
     fds: usize,
@@ -81,13 +81,13 @@ impl Rest {
     }
 
     async fn now(tunnel: &Tunnel) -> Result<Self, String> {
-        let books = tunnel.server.books().await;
-        if !books.is_quiet() {
-            return Err(format!("{books:?}"));
+        let ledger = tunnel.server.ledger().await;
+        if !ledger.is_quiet() {
+            return Err(format!("{ledger:?}"));
         }
         Ok(Self {
-            live: books.live(),
-            tasks: books.tasks(),
+            live: ledger.live(),
+            tasks: ledger.tasks(),
             server: Held::by(&tunnel.server),
             agent: Held::by(&tunnel.agent),
         })

@@ -86,7 +86,7 @@ impl Target {
         .await
     }
 
-    /// Sends for ever, at a pace that a reader keeps up with even beside hundreds of others.
+    /// Sends forever, at a pace that a reader keeps up with even beside hundreds of others.
     pub(crate) async fn drip() -> Self {
         Self::start(|mut socket, counts| async move {
             let chunk = pattern(0, CHUNK);
@@ -116,7 +116,7 @@ impl Target {
         .await
     }
 
-    /// Says nothing, and closes when the remote has.
+    /// Sends nothing, and closes when the remote has.
     pub(crate) async fn silent() -> Self {
         Self::start(|mut socket, _| async move {
             let mut chunk = [0; 1024];
@@ -125,7 +125,7 @@ impl Target {
         .await
     }
 
-    /// Never reads, never writes, and closes only if it is told that the connection is broken.
+    /// Never reads, never writes, and closes only on an error of the connection.
     pub(crate) async fn deaf() -> Self {
         Self::start(|socket, _| async move {
             socket.ready(tokio::io::Interest::ERROR).await.ok();

@@ -26,7 +26,7 @@ pub(crate) struct Tunnel {
     builder: TunnelBuilder,
 }
 
-/// What a tunnel is started with.
+/// The settings of a tunnel.
 #[derive(Debug)]
 pub(crate) struct TunnelBuilder {
     scheme: &'static str,
@@ -38,7 +38,7 @@ pub(crate) struct TunnelBuilder {
 }
 
 impl Tunnel {
-    pub(crate) fn over(scheme: &'static str) -> TunnelBuilder {
+    pub(crate) fn by(scheme: &'static str) -> TunnelBuilder {
         let folder = tempfile::tempdir().unwrap();
         write_private(&folder.path().join("token"), TOKEN);
         write_private(&folder.path().join("tokens"), &format!("{TOKEN}\nlab {LAB_TOKEN}\n"));
@@ -54,7 +54,7 @@ impl Tunnel {
 
     /// A tunnel over a WebSocket with forwards to `targets`.
     pub(crate) async fn start(targets: &[SocketAddr]) -> Self {
-        let builder = Self::over("ws");
+        let builder = Self::by("ws");
         targets.iter().fold(builder, |builder, target| builder.forward(target)).start().await
     }
 
@@ -73,7 +73,7 @@ impl Tunnel {
         Witness::start(self.forward(echo)).await
     }
 
-    /// Kills the agent, and returns a tunnel with another one in its place.
+    /// Kills the agent, and returns a tunnel with another one.
     pub(crate) async fn replace_agent(self, meanwhile: impl AsyncFnOnce(&Watertight)) -> Self {
         let Self { server, agent, builder } = self;
         agent.kill().await;
@@ -82,7 +82,7 @@ impl Tunnel {
         Self { server, agent, builder }
     }
 
-    /// Kills the server, and returns a tunnel with another one on the same port in its place.
+    /// Kills the server, and returns a tunnel with another one on the same port.
     pub(crate) async fn replace_server(self, meanwhile: impl AsyncFnOnce(&Watertight)) -> Self {
         let Self { server, agent, mut builder } = self;
         builder.listen = server.addresses("agents")[0].to_string();
@@ -133,7 +133,7 @@ impl TunnelBuilder {
         self
     }
 
-    /// The patterns of what may be dialled, in place of any port of 127.0.0.1.
+    /// The patterns of targets that may be dialled, instead of any port of 127.0.0.1.
     pub(crate) fn allow_only(mut self, patterns: &[&str]) -> Self {
         self.allow = patterns.iter().map(ToString::to_string).collect();
         self

@@ -9,9 +9,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::program::quiet_command;
-use super::{Books, Finished, PATIENCE, Process, get, in_time};
+use super::{Finished, Ledger, PATIENCE, Process, get, in_time};
 
-/// How long the orderly end of a process may take: its sessions say goodbye, and wait for an
+/// How long the orderly end of a process may take: its sessions announce the end, and wait for an
 /// answer for a few seconds.
 const END: Duration = Duration::from_secs(20);
 
@@ -19,7 +19,7 @@ const END: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Watertight {
     process: Process,
-    /// What is listened on: purpose and address.
+    /// Listening addresses by purpose.
     addresses: Vec<(String, String)>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Watertight {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
-    pub(crate) ledger: Books,
+    pub(crate) ledger: Ledger,
 }
 
 impl Watertight {
@@ -76,7 +76,7 @@ impl Watertight {
         self.address("admin server")
     }
 
-    /// What the admin server says about clients and the server's books.
+    /// The admin server's list of clients, with the server's ledger.
     async fn overview(&self) -> Value {
         let answer = get(self.admin(), "/clients").await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -90,7 +90,7 @@ impl Watertight {
         clients.iter().map(|client| client["key"].as_str().unwrap().to_string()).collect()
     }
 
-    /// What the admin server says about its peers.
+    /// The admin server's list of peers.
     async fn peers(&self) -> Vec<Value> {
         let answer = get(self.admin(), "/peers").await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -110,9 +110,9 @@ impl Watertight {
         self.peers().await.iter().all(is_up)
     }
 
-    /// A server's books while it runs.
-    pub(crate) async fn books(&self) -> Books {
-        Books::new(self.overview().await["server"].take())
+    /// A server's ledger while it runs.
+    pub(crate) async fn ledger(&self) -> Ledger {
+        Ledger::new(self.overview().await["server"].take())
     }
 
     /// Asks it to end in good order, and demands that it does.
@@ -120,7 +120,7 @@ impl Watertight {
         self.process.signal(Signal::TERM);
         let finished = self.process.finish(END).await;
         let last = finished.out.lines().last().unwrap_or_else(|| panic!("no ledger: {finished:?}"));
-        let ledger = Books::new(serde_json::from_str(last).unwrap());
+        let ledger = Ledger::new(serde_json::from_str(last).unwrap());
         Ended { code: finished.status.code(), ledger }
     }
 
@@ -135,7 +135,7 @@ impl Watertight {
         self.process.signal(Signal::HUP);
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.process.errors()
     }
@@ -145,7 +145,7 @@ impl Watertight {
         self.process.stop().await;
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub(crate) fn cont(&self) {
         self.process.signal(Signal::CONT);
     }
@@ -164,7 +164,7 @@ impl Watertight {
 
     /// Waits until it has logged `text`.
     pub(crate) async fn logs(&self, text: &str) {
-        self.process.says(text).await;
+        self.process.wait_for_log(text).await;
     }
 }
 

@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 use super::{in_time, within};
 
 /// How long one round trip of the witness may take: much longer than any does, much shorter than
-/// the deadlines of what goes on beside it.
+/// the deadlines of the traffic beside it.
 const ROUND_TRIP: Duration = Duration::from_secs(5);
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// One connection to a service that echoes, used without interruption. Whatever happens to others,
-/// it must not notice.
+/// One connection to a service that echoes, used without interruption. Failures of other
+/// connections must not disturb it.
 #[derive(Debug)]
 pub(crate) struct Witness {
     rounds: watch::Receiver<u64>,
@@ -26,10 +26,10 @@ pub(crate) struct Witness {
 
 impl Witness {
     pub(crate) async fn start(at: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(at).await.unwrap()).await
+        Self::on(TcpStream::connect(at).await.unwrap()).await
     }
 
-    pub(crate) async fn over(socket: TcpStream) -> Self {
+    pub(crate) async fn on(socket: TcpStream) -> Self {
         let (sender, rounds) = watch::channel(0);
         let task = tokio::spawn(go_round(socket, sender));
         let mut witness = Self { rounds, task };

@@ -1,34 +1,39 @@
-//! The way through a proxy: HTTP CONNECT or SOCKS version 5.
+//! Connecting through a proxy: HTTP CONNECT or SOCKS version 5 (RFC 1928).
 
 mod environment;
-mod no_proxy;
-mod socks;
 
+use std::future::{Ready, ready};
 use std::io;
+use std::task::{Context, Poll};
 
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::Authority;
 use http::{Request, StatusCode, Uri};
+use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use tower_service::Service;
 
 use self::environment::Found;
-use super::connect::{ConnectOptions, reach, unbracketed};
+use super::{SystemTls, reach, unbracketed};
 use crate::handshake::{Answer, ConnectError, exchange};
-use crate::transport::BoxIo;
+use crate::io::BoxIo;
+use crate::tls::ClientTls;
 
-/// Which proxy leads to a `ws` or `wss` server.
+/// The proxy toward a `ws` or `wss` server.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProxyPolicy {
-    /// What `HTTPS_PROXY` (for `wss`), `HTTP_PROXY` (for `ws`) and `NO_PROXY` say, by the rules of
-    /// Go's programs; where the one for the scheme is not set, `ALL_PROXY`. A server at `localhost`
-    /// or at a loopback address is reached without.
+    /// `HTTPS_PROXY` (for `wss`), `HTTP_PROXY` (for `ws`) and `NO_PROXY`, by the rules of Go's
+    /// programs; where the one for the scheme is not set, `ALL_PROXY`. A server at `localhost` or
+    /// at a loopback address is reached without a proxy.
     #[default]
     FromEnvironment,
     /// None.
     None,
-    /// This one, for every server: `http://[user:password@]host:port`, or `https://` where the proxy
-    /// wants TLS with itself; its certificate is then checked by the system's roots. Or `socks5://`,
-    /// also written `socks5h://`, whose proxy is given the server's name and not its address. Other
+    /// This one, for every server: `http://[user:password@]host:port`, or `https://` where the
+    /// proxy itself requires TLS; its certificate is then verified by the system's roots. Or
+    /// `socks5://`, also written `socks5h://`, whose proxy resolves the server's name. Other
     /// schemes are an error when the agent connects.
     Url(String),
 }
@@ -44,7 +49,7 @@ pub(super) struct Proxy {
 #[derive(Debug)]
 enum Kind {
     Http {
-        /// Whether the proxy itself is spoken to over TLS.
+        /// Whether the connection to the proxy itself is over TLS.
         tls: bool,
         authorization: Option<HeaderValue>,
     },
@@ -63,7 +68,7 @@ impl ProxyPolicy {
     ) -> Result<Option<Proxy>, ConnectError> {
         match self {
             Self::None => Ok(None),
-            // To go past a proxy that somebody asked for would be a surprise.
+            // Bypassing a configured proxy would be unexpected.
             Self::Url(url) => Proxy::of_url(url).map(Some),
             Self::FromEnvironment => {
                 let found = environment::find(tls, host, port, |name| std::env::var(name).ok());
@@ -91,7 +96,7 @@ impl std::fmt::Debug for ProxyPolicy {
 
 impl Proxy {
     fn of_url(url: &str) -> Result<Self, ConnectError> {
-        // Only a complete URL is taken for what it is; a host alone is that of an HTTP proxy.
+        // The matcher accepts a URL only if it is complete; a host alone is an HTTP proxy.
         let matcher = Matcher::builder().all(url).build();
         let anything = Uri::from_static("https://server");
         match matcher.intercept(&anything) {
@@ -114,7 +119,7 @@ impl Proxy {
             }
         };
         let host = uri.host().unwrap_or_default().to_string();
-        // The library takes a port that is out of range for none.
+        // `Authority` treats a port that is out of range as none.
         let authority = uri.authority().map_or("", Authority::as_str);
         let after_host = authority.rsplit_once('@').map_or(authority, |(_, rest)| rest);
         let after_host = after_host.strip_prefix(&*host).unwrap_or_default();
@@ -133,13 +138,13 @@ impl Proxy {
         &self,
         host: &str,
         port: u16,
-        options: &ConnectOptions,
+        tls: &SystemTls,
     ) -> Result<BoxIo, ConnectError> {
         let name = format!("{}:{}", self.host, self.port);
         let request = self.request(host, port).map_err(|error| failed(&name, error))?;
-        let io = self.reach(options).await.map_err(|error| failed(&name, error))?;
+        let io = self.reach(tls).await.map_err(|error| failed(&name, error))?;
         if let Kind::Socks5 { user } = &self.kind {
-            let through = socks::connect(io, user.as_ref(), host, port).await;
+            let through = socks(io, user.as_ref(), host, port).await;
             return through.map_err(|error| failed(&name, error));
         }
         match exchange(io, request).await.map_err(|error| failed(&name, error))? {
@@ -153,12 +158,12 @@ impl Proxy {
     }
 
     /// A connection to the proxy.
-    async fn reach(&self, options: &ConnectOptions) -> io::Result<BoxIo> {
+    async fn reach(&self, tls: &SystemTls) -> io::Result<BoxIo> {
         let socket = reach(&self.host, self.port).await?;
         if !matches!(self.kind, Kind::Http { tls: true, .. }) {
             return Ok(Box::new(socket));
         }
-        let tls = options.system_tls().await?;
+        let tls = tls.get(ClientTls::system).await?;
         Ok(Box::new(tls.connect(unbracketed(&self.host), socket).await?))
     }
 
@@ -188,9 +193,53 @@ fn failed(proxy: impl ToString, reason: impl ToString) -> ConnectError {
     ConnectError::Proxy { proxy: proxy.to_string(), reason: reason.to_string() }
 }
 
-/// What may be shown of a proxy's URL: nothing up to the `@`.
+/// The part of a proxy's URL that may be displayed: nothing up to the `@`.
 fn without_secret(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, host)| host)
+}
+
+/// Requests a connection to a server from the SOCKS proxy at the remote of `io`. A name is not
+/// resolved before: the proxy may know it where this machine does not. The caller sets the
+/// deadline. Cancel safe.
+async fn socks(
+    io: BoxIo,
+    user: Option<&(String, String)>,
+    host: &str,
+    port: u16,
+) -> io::Result<BoxIo> {
+    let server =
+        Uri::builder().scheme("tcp").authority(format!("{host}:{port}")).path_and_query("/");
+    let server = server.build().map_err(|_| invalid(host))?;
+    // `Connected` ignores the proxy's address.
+    let mut socks =
+        SocksV5::new(Uri::from_static("socks5://proxy"), Connected(Some(TokioIo::new(io))));
+    if let Some((user, password)) = user {
+        socks = socks.with_auth(user.clone(), password.clone());
+    }
+    let through = socks.call(server).await;
+    through.map(TokioIo::into_inner).map_err(|error| io::Error::other(error.to_string()))
+}
+
+fn invalid(host: &str) -> io::Error {
+    let host = unbracketed(host);
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{host:?} is no host"))
+}
+
+/// A connector that returns an existing connection to the proxy.
+struct Connected(Option<TokioIo<BoxIo>>);
+
+impl Service<Uri> for Connected {
+    type Response = TokioIo<BoxIo>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<TokioIo<BoxIo>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        ready(self.0.take().ok_or_else(|| io::ErrorKind::NotConnected.into()))
+    }
 }
 
 #[cfg(test)]
@@ -227,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_cannot_be_used_is_not_gone_past() {
+    fn a_proxy_that_cannot_be_used_is_not_bypassed() {
         for url in ["", "ftp://proxy:1", "http://", "a b", "socks4://proxy:1"] {
             let error = toward(url).err().unwrap().to_string();
             assert!(error.contains("http://"), "{url}: {error}");
@@ -244,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_status_and_words() {
+    fn a_refusal_has_status_and_text() {
         let text = refusal(StatusCode::FORBIDDEN, "blocked");
         assert_eq!(text, "it refused to connect with 403 Forbidden: blocked");
         let text = refusal(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "");

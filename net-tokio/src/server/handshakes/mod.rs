@@ -1,5 +1,6 @@
-//! Sockets that are no sessions yet. Anybody can open one, so their number has a bound, and within it
-//! nobody keeps the others out: under pressure the oldest ones of the source with the most of them go.
+//! Sockets without a session yet. Anybody can open one, so their number has a bound, and no source
+//! can exclude the others: above the bound, the oldest sockets of the source with the most are
+//! closed.
 
 mod queue;
 mod shares;
@@ -16,14 +17,14 @@ use tracing::{debug, warn};
 use crate::log_limit::LogLimit;
 use crate::metrics::{handshake_refused, handshakes_changed};
 
-use queue::{Limits, Moved, Press, Queue};
+use queue::{Change, Overdue, Queue, QueueLimits};
 pub(super) use shares::Source;
 
-/// Sockets that wait for each handshake that may run. They cost a descriptor and a small task each,
-/// and hold what a fleet sends that comes back at once.
+/// Waiting sockets for each running handshake. They cost a descriptor and a small task each, and
+/// absorb a fleet that reconnects at once.
 const WAITING: usize = 4;
 
-/// All of a server's.
+/// All handshakes of a server.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     max: usize,
@@ -38,14 +39,14 @@ struct State {
     closed: bool,
 }
 
-/// What a socket is told.
+/// Signals to a socket's task.
 #[derive(Debug, Default)]
 struct Signal {
-    turn: Notify,
+    run: Notify,
     evicted: CancellationToken,
 }
 
-/// One socket's part. Dropped, it makes room for another one.
+/// The slot of one socket, released on drop.
 #[derive(Debug)]
 pub(super) struct Handshake {
     number: u64,
@@ -56,47 +57,48 @@ pub(super) struct Handshake {
 impl Handshakes {
     /// At most `max` run at once, and four times as many sockets wait.
     pub(super) fn new(max: usize) -> Self {
-        let limits = Limits { running: max.max(1), waiting: max.max(1).saturating_mul(WAITING) };
+        let limits =
+            QueueLimits { running: max.max(1), waiting: max.max(1).saturating_mul(WAITING) };
         let state = State { queue: Queue::new(limits), signals: BTreeMap::new(), closed: false };
         Self { max: limits.running, state: Mutex::new(state), warnings: LogLimit::default() }
     }
 
-    /// Takes in a socket that was accepted. `None` if it is one too many of its source, or comes too
-    /// late.
-    pub(super) fn enter(self: &Arc<Self>, remote: Option<SocketAddr>) -> Option<Handshake> {
+    /// Adds an accepted socket. `None` if it exceeds the share of its source, or the server stops.
+    pub(super) fn add(self: &Arc<Self>, remote: Option<SocketAddr>) -> Option<Handshake> {
         let mut state = self.lock();
         if state.closed {
             return None;
         }
-        let Moved { result, evicted } = state.queue.enter(Source::of(remote));
-        let entered = result.map(|number| {
+        let Change { result, evicted } = state.queue.add(Source::of(remote));
+        let added = result.map(|number| {
             let signal = Arc::<Signal>::default();
-            state.signals.insert(number, Arc::clone(&signal));
+            let before = state.signals.insert(number, Arc::clone(&signal));
+            debug_assert!(before.is_none(), "the number of a socket is used once");
             Handshake { number, signal, all: Arc::clone(self) }
         });
-        if entered.is_some() {
+        if added.is_some() {
             handshakes_changed(1.0);
         }
-        let is_full = entered.is_none() || evicted.is_some();
+        let is_full = added.is_none() || evicted.is_some();
         state.evict(evicted);
         let heaviest = state.queue.heaviest().filter(|_| is_full);
         drop(state);
-        if entered.is_none() {
+        if added.is_none() {
             handshake_refused("crowded");
         }
         if let Some((source, sockets)) = heaviest {
             self.warn(source, sockets);
         }
-        entered
+        added
     }
 
-    /// Sockets that are no sessions yet.
+    /// Sockets without a session.
     #[cfg(feature = "simulation")]
     pub(super) fn len(&self) -> usize {
         self.lock().queue.len()
     }
 
-    /// Ends those that there are, and takes in no more.
+    /// Closes all of them, and admits no more.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -107,10 +109,10 @@ impl Handshakes {
         }
     }
 
-    /// Lets a waiting socket go, to give its descriptor back. `false` if there is none.
-    pub(super) fn relieve(&self) -> bool {
+    /// Closes a waiting socket, to free its descriptor. `false` if there is none.
+    pub(super) fn evict_waiting(&self) -> bool {
         let mut state = self.lock();
-        let evicted = state.queue.relieve();
+        let evicted = state.queue.evict_waiting();
         state.evict(evicted);
         evicted.is_some()
     }
@@ -129,13 +131,14 @@ impl Handshakes {
                 left_out,
                 "too many sockets are no sessions yet: the oldest of this source are closed"
             ),
-            None => debug!(%source, sockets, limit, "a socket that is no session yet is closed"),
+            None => debug!(%source, sockets, limit, "a socket without a session is closed"),
         }
     }
 }
 
 impl State {
     fn evict(&mut self, number: Option<u64>) {
+        debug_assert!(self.can_signal(number), "an evicted socket has a signal");
         if let Some(signal) = number.and_then(|number| self.signals.remove(&number)) {
             signal.evicted.cancel();
             handshake_refused("crowded");
@@ -144,21 +147,27 @@ impl State {
     }
 
     fn run(&self, number: Option<u64>) {
+        debug_assert!(self.can_signal(number), "a socket that runs has a signal");
         if let Some(signal) = number.and_then(|number| self.signals.get(&number)) {
-            signal.turn.notify_one();
+            signal.run.notify_one();
         }
+    }
+
+    /// Whether the socket, if there is one, has a signal. A closed server has none.
+    fn can_signal(&self, number: Option<u64>) -> bool {
+        self.closed || number.is_none_or(|number| self.signals.contains_key(&number))
     }
 }
 
 impl Handshake {
-    /// The first byte has arrived: waits until the handshake may run. Cancel safe: the socket's place
-    /// in the queue is lost only with the handshake.
-    pub(super) async fn turn(&self) {
-        let Moved { result: runs, evicted } = {
+    /// The first byte has arrived: waits until the handshake may run. Cancel safe: the position in
+    /// the queue is lost only with the handshake.
+    pub(super) async fn wait_to_run(&self) {
+        let Change { result: runs, evicted } = {
             let mut state = self.all.lock();
-            let moved = state.queue.speak(self.number, Instant::now());
-            state.evict(moved.evicted);
-            moved
+            let change = state.queue.first_byte(self.number, Instant::now());
+            state.evict(change.evicted);
+            change
         };
         if evicted.is_some() {
             self.warn();
@@ -167,27 +176,27 @@ impl Handshake {
             return;
         }
         loop {
-            let until = self.press();
+            let until = self.evict_overdue();
             tokio::select! {
                 biased;
-                () = self.signal.turn.notified() => return,
+                () = self.signal.run.notified() => return,
                 () = sleep_until(until) => {}
             }
         }
     }
 
-    /// Lets a handshake that takes long go for one that waits. When to try again.
-    fn press(&self) -> Instant {
+    /// Closes a handshake that takes too long, if one waits. Returns when to try again.
+    fn evict_overdue(&self) -> Instant {
         let (now, mut state) = (Instant::now(), self.all.lock());
-        match state.queue.press(now) {
-            Press::Swap { evicted, next } => {
+        match state.queue.evict_overdue(now) {
+            Overdue::Swap { evicted, next } => {
                 state.evict(Some(evicted));
                 state.run(Some(next));
                 drop(state);
                 self.warn();
                 now
             }
-            Press::Until(until) => until,
+            Overdue::Until(until) => until,
         }
     }
 
@@ -198,24 +207,24 @@ impl Handshake {
         }
     }
 
-    /// The remote has said who it is. How long the answer takes is not its fault: it is not evicted
-    /// meanwhile.
+    /// The remote has sent its credentials. The hook's time is not the remote's fault, so that it
+    /// is not evicted meanwhile.
     pub(super) fn authenticates(&self) {
         self.all.lock().queue.authenticate(self.number);
     }
 
-    /// It has waited for our own sake, and is not to go for that.
+    /// The server delayed the handshake, which must not be evicted for that.
     pub(super) fn restarts(&self) {
         self.all.lock().queue.restart(self.number, Instant::now());
     }
 
-    /// The remote was refused. It is told so, and may take its time to hear it: only while nobody else
-    /// needs the place.
+    /// The remote was refused. It may take its time to receive the answer, as long as no other
+    /// socket needs the slot.
     pub(super) fn refused(&self) {
         self.all.lock().queue.refuse(self.number, Instant::now());
     }
 
-    /// Waits until the socket has to go for another one. Cancel safe.
+    /// Waits until the socket must be closed for another one. Cancel safe.
     pub(super) async fn evicted(&self) {
         self.signal.evicted.cancelled().await;
     }

@@ -1,12 +1,12 @@
-//! Sockets by the source that they come from, so that none of the sources keeps the others out.
+//! Sockets by their source, so that no source excludes the others.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where a socket comes from. An IPv6 network of 64 bits is one source: whoever has one address of it
-/// has them all.
+/// The source of a socket. An IPv6 network of 64 bits is one source: its owner has all of its
+/// addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) enum Source {
     /// A Unix socket, or a byte stream whose remote has no address.
@@ -42,7 +42,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Sockets, by their numbers: a later one has a higher number.
+/// Sockets, by number: a later one has a higher number.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     by_source: BTreeMap<Source, BTreeSet<u64>>,
@@ -50,8 +50,8 @@ pub(super) struct Shares {
     len: usize,
 }
 
-/// How many sockets a source has. Of two that have as many, the one with the oldest socket weighs more: where
-/// each has one, a new stays.
+/// The number of a source's sockets. Of two sources with as many, the one with the oldest socket
+/// weighs more: if each has one, the newest stays.
 type Weight = (usize, Reverse<Option<u64>>);
 
 fn weight(sockets: &BTreeSet<u64>) -> Weight {
@@ -69,36 +69,41 @@ impl Shares {
 
     pub(super) fn insert(&mut self, source: Source, number: u64) {
         let sockets = self.by_source.entry(source).or_default();
-        self.by_weight.remove(&(weight(sockets), source));
+        let is_listed = self.by_weight.remove(&(weight(sockets), source));
+        debug_assert_eq!(is_listed, !sockets.is_empty(), "a source with sockets has a weight");
         let is_new = sockets.insert(number);
         debug_assert!(is_new, "a socket is inserted once");
         self.by_weight.insert((weight(sockets), source));
         self.len += 1;
+        debug_assert_eq!(self.by_weight.len(), self.by_source.len(), "a source has one weight");
     }
 
-    /// Whether it was there.
+    /// Returns whether it was present.
     pub(super) fn remove(&mut self, source: Source, number: u64) -> bool {
         let Some(sockets) = self.by_source.get_mut(&source) else { return false };
         let before = weight(sockets);
         if !sockets.remove(&number) {
             return false;
         }
-        self.by_weight.remove(&(before, source));
+        let is_listed = self.by_weight.remove(&(before, source));
+        debug_assert!(is_listed, "the weight of a source is up to date");
         if sockets.is_empty() {
             self.by_source.remove(&source);
         } else {
             self.by_weight.insert((weight(sockets), source));
         }
         self.len -= 1;
+        debug_assert_eq!(self.by_weight.len(), self.by_source.len(), "a source has one weight");
         true
     }
 
-    /// The source with the most sockets, and how many these are.
+    /// The source with the most sockets, and their number.
     pub(super) fn heaviest(&self) -> Option<(Source, usize)> {
+        debug_assert_eq!(self.len == 0, self.by_weight.is_empty(), "sockets have a source");
         self.by_weight.last().map(|((size, _), source)| (*source, *size))
     }
 
-    /// The source with the fewest sockets; of several, the one whose first one is the newest.
+    /// The source with the fewest sockets; of several, the one whose oldest is the newest.
     pub(super) fn lightest(&self) -> Option<Source> {
         self.by_weight.first().map(|(_, source)| *source)
     }

@@ -1,4 +1,4 @@
-//! Peers that are found by name, and watched for change.
+//! Peers that are discovered by a name's addresses, repeatedly.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,28 +19,27 @@ use crate::endpoint::{Endpoint, ProxyPolicy};
 use crate::server::Inner;
 use crate::tls::ClientTls;
 
-/// How long a look-up may take: as long as a system's resolver that asks three servers twice for 5 s
+/// The timeout of a look-up: as long as a system's resolver that asks three servers twice for 5 s
 /// each.
 const LOOK_UP: Duration = Duration::from_secs(30);
 
-/// The shortest wait between two look-ups. A resolver that answers at once, or fails at once, is not
-/// asked without a break.
+/// The shortest pause between two look-ups, for a resolver that answers or fails at once.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// Whatever tells the addresses of the peers.
+/// The source of the peers' addresses.
 #[derive(Clone)]
 struct Resolver(Arc<dyn Fn() -> Resolving + Send + Sync>);
 
-/// How to find a server's peers: every address of a name is one, as a headless service of Kubernetes
-/// gives them. Each peer's id is its address as text, such as `10.0.0.7`, and so must this server's
-/// be; addresses of the other kind (IPv4, IPv6) than that are left out.
+/// Discovers a server's peers: every address of a name is one, as a headless service of Kubernetes
+/// returns them. Each peer's id is its address as text, such as `10.0.0.7`, and so must this
+/// server's be; addresses of the other family (IPv4, IPv6) are left out.
 ///
 /// See [`Server::discover_peers`](crate::Server::discover_peers).
 #[derive(Clone, Debug)]
 pub struct PeerDiscovery {
-    /// What all of them have in common; it has no address, and its id is for errors only.
+    /// The common configuration of the peers; it has no address, and its id is for errors only.
     template: Peer,
     resolver: Resolver,
     interval: Duration,
@@ -51,20 +50,20 @@ impl PeerDiscovery {
     /// which prove their ids with `token`.
     #[must_use]
     pub fn new(endpoint: Endpoint, token: &str) -> Self {
-        let (place, name) = (endpoint.clone(), endpoint.to_string());
+        let (host, name) = (endpoint.clone(), endpoint.to_string());
         Self {
             template: Peer::new(endpoint, &name, token),
             resolver: Resolver::new(move || {
-                let place = place.clone();
-                async move { place.addresses().await }
+                let host = host.clone();
+                async move { host.addresses().await }
             }),
             interval: Duration::from_secs(5),
         }
     }
 
-    /// Asks `resolve` for the addresses instead of the system's resolver. It is not asked again
-    /// before it has answered. Where it panics, or has not answered after 30 s, the look-up has
-    /// failed, and the future is dropped.
+    /// Calls `resolve` for the addresses instead of the system's resolver. It is called again only
+    /// after it has returned. If it panics, or has not returned after 30 s, the look-up has failed,
+    /// and the future is dropped.
     #[must_use]
     pub fn resolve_with<F, A>(mut self, resolve: F) -> Self
     where
@@ -75,14 +74,14 @@ impl PeerDiscovery {
         self
     }
 
-    /// How long to wait between two look-ups: 5 s unless set, and 10 ms at the least.
+    /// The pause between two look-ups: 5 s unless set, and 10 ms at least.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(SHORTEST_INTERVAL);
         self
     }
 
-    /// See [`Peer::tls`]. Certificates are checked by the endpoint's host, not by the address.
+    /// See [`Peer::tls`]. Certificates are verified by the endpoint's host, not by the address.
     #[must_use]
     pub fn tls(mut self, tls: ClientTls) -> Self {
         self.template = self.template.tls(tls);
@@ -136,11 +135,11 @@ impl Resolver {
         })
     }
 
-    /// A panic of the embedder's ends this look-up, not the search.
+    /// A panic of the embedder's code ends this look-up, not the discovery.
     async fn look_up(&self) -> io::Result<BTreeSet<IpAddr>> {
         let mut resolving = (self.0)();
         let addresses = poll_fn(|cx| {
-            // What panicked is not polled again.
+            // A future that panicked is not polled again.
             let polled = catch_unwind(AssertUnwindSafe(|| resolving.as_mut().poll(cx)));
             polled.unwrap_or_else(|_| Poll::Ready(Err(io::Error::other("the resolver panicked"))))
         })
@@ -164,76 +163,77 @@ impl Inner {
         if sessions.is_closed() {
             return Err(PeerError::ShuttingDown);
         }
-        let endpoint = discovery.template.endpoint.to_string();
-        // Whether any address can be a peer, but for room, is known before there is one.
-        let own = sessions.book().check_any(&discovery.template)?;
+        let endpoint = discovery.template.connect.endpoint.to_string();
+        // Checked before there is a peer: whether an address can be one, capacity aside.
+        let own = sessions.peer_table().check_any(&discovery.template)?;
         let Ok(address) = own.parse::<IpAddr>() else { return Err(PeerError::IdNotAnAddress(own)) };
-        let (own, number) = (address.to_canonical(), sessions.book_mut().number());
+        let (own, number) = (address.to_canonical(), sessions.peer_table_mut().number());
         drop(sessions);
-        let search = Search { server: Arc::clone(self), discovery, number, own, complaint: None };
+        let task =
+            DiscoveryTask { server: Arc::clone(self), discovery, number, own, problem: None };
         let span = info_span!(parent: None, "discovery", endpoint);
-        self.tasks.spawn(search.run().instrument(span));
+        self.tasks.spawn(task.run().instrument(span));
         Ok(())
     }
 }
 
-/// A running search.
-struct Search {
+/// The task of a running discovery.
+struct DiscoveryTask {
     server: Arc<Inner>,
     discovery: PeerDiscovery,
-    /// By which the peers that it found are known.
+    /// The discovery's number, which the peers that it found carry.
     number: u64,
     /// This server's id.
     own: IpAddr,
-    /// What was last wrong. It is logged when it changes.
-    complaint: Option<String>,
+    /// The last problem. It is logged when it changes.
+    problem: Option<String>,
 }
 
-impl Search {
+impl DiscoveryTask {
     async fn run(mut self) {
         let stop = self.server.stop.clone();
-        let looking = async {
+        let discovering = async {
             loop {
                 let problem = match self.discovery.resolver.resolve().await {
-                    Ok(addresses) => match self.take_in(&addresses) {
-                        Ok(()) => self.nobody(&addresses),
+                    Ok(addresses) => match self.update_peers(&addresses) {
+                        Ok(()) => self.why_none(&addresses),
                         Err(error) => Some(error.to_string()),
                     },
-                    // Nothing is known of the peers, which stay what they are.
+                    // The peers are unknown, and stay as they are.
                     Err(error) => Some(format!("cannot look the peers up: {error}")),
                 };
-                self.complain(problem);
+                self.report(problem);
                 tokio::time::sleep(self.discovery.interval).await;
             }
         };
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = looking => {}
+            () = discovering => {}
         }
     }
 
-    /// Removes the peers whose addresses are gone, and adds those that are new.
-    fn take_in(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), PeerError> {
+    /// Removes the peers whose addresses have disappeared, and adds new ones.
+    fn update_peers(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), PeerError> {
         let found = addresses.iter().filter(|address| self.is_other(**address));
         let peers: Vec<_> = found.map(|address| self.discovery.peer(*address)).collect();
         let ids: BTreeSet<_> = peers.iter().map(|peer| peer.id.as_str()).collect();
-        let known = self.server.sessions().book().found_by(self.number);
+        let known = self.server.sessions().peer_table().found_by(self.number);
         for id in known.iter().filter(|id| !ids.contains(id.as_str())) {
             self.server.remove_peer(id, Some(self.number));
         }
-        // One that cannot be added keeps none of the others out.
+        // A peer that cannot be added does not prevent the others.
         let added = peers.into_iter().map(|peer| self.server.add_peer(peer, Some(self.number)));
         added.fold(Ok(()), Result::and)
     }
 
-    /// A name may give both kinds of addresses of each server, which has but one id.
+    /// A name may return both families of addresses for each server, which has only one id.
     fn is_other(&self, address: IpAddr) -> bool {
         self.own != address && self.own.is_ipv4() == address.is_ipv4()
     }
 
-    /// Why nobody was found, if nobody was: the first server of several is alone for a while.
-    fn nobody(&self, addresses: &BTreeSet<IpAddr>) -> Option<String> {
+    /// Why no peer was found, if none was. The first server of several is alone for a while.
+    fn why_none(&self, addresses: &BTreeSet<IpAddr>) -> Option<String> {
         if addresses.iter().any(|address| self.is_other(*address)) {
             return None;
         }
@@ -247,15 +247,15 @@ impl Search {
         })
     }
 
-    fn complain(&mut self, problem: Option<String>) {
-        if problem == self.complaint {
+    fn report(&mut self, problem: Option<String>) {
+        if problem == self.problem {
             return;
         }
         match &problem {
             Some(problem) => warn!(problem, "not every peer is known"),
             None => info!("the peers are known again"),
         }
-        self.complaint = problem;
+        self.problem = problem;
     }
 }
 
@@ -277,20 +277,20 @@ mod tests {
         assert_eq!(began.elapsed().as_secs(), LOOK_UP.as_secs());
     }
 
-    fn search(own: &str) -> Search {
+    fn task(own: &str) -> DiscoveryTask {
         let server =
             Server::builder(|_| async { Err::<String, _>(Refusal::unauthorized("nobody")) })
                 .build();
         let discovery = PeerDiscovery::new("ws://peers.invalid:1".parse().unwrap(), "shared");
         let server = Arc::clone(&server.inner);
-        Search { server, discovery, number: 1, own: own.parse().unwrap(), complaint: None }
+        DiscoveryTask { server, discovery, number: 1, own: own.parse().unwrap(), problem: None }
     }
 
     #[tokio::test]
-    async fn it_is_said_why_nobody_is_found() {
-        let search = search("10.0.0.7");
+    async fn the_reason_why_no_peer_is_found_is_given() {
+        let task = task("10.0.0.7");
         let nobody = |addresses: &[&str]| {
-            search.nobody(&addresses.iter().map(|address| address.parse().unwrap()).collect())
+            task.why_none(&addresses.iter().map(|address| address.parse().unwrap()).collect())
         };
         for (addresses, expected) in [
             (["10.0.0.7", "::1"].as_slice(), "no other server is found, only this one, 10.0.0.7"),
@@ -306,12 +306,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_complaint_stands_until_it_changes() {
-        let mut search = search("10.0.0.7");
-        for complaint in [None, Some("one"), Some("one"), Some("another"), None] {
-            let complaint = complaint.map(str::to_string);
-            search.complain(complaint.clone());
-            assert_eq!(search.complaint, complaint);
+    async fn a_problem_is_logged_when_it_changes() {
+        let mut task = task("10.0.0.7");
+        for problem in [None, Some("one"), Some("one"), Some("another"), None] {
+            let problem = problem.map(str::to_string);
+            task.report(problem.clone());
+            assert_eq!(task.problem, problem);
         }
     }
 

@@ -1,54 +1,33 @@
-//! The way to a peer: an agent of it, whose sessions this server keeps.
+//! Connecting to a peer, and the sessions that result: through them the peer dials the clients
+//! here.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
-use tracing::info_span;
-use watertight_core::SessionEnd;
-use watertight_core::registry::{SessionKey, SessionKind};
-use watertight_core::wire::Dialect;
+use tokio::sync::oneshot;
+use tracing::{Instrument, info_span};
+use watertight_core::registry::SessionKey;
 
-use super::serve::serve;
-use super::{Peer, PeerDirection, PeerIdentity};
-use crate::agent::{AgentBuilder, AgentStatus, Home, Host};
-use crate::handshake::{ClientHello, PeerRemote};
+use super::peer::{Peer, PeerIdentity};
+use crate::connect::{Connecting, Connector, LinkControl, WaitReason};
+use crate::handshake::{ClientHello, Connected, PeerRemote, Refusal};
+use crate::io::BoxIo;
 use crate::metrics::PeerMeter;
-use crate::serve::Handler;
-use crate::server::auth::Grant;
-use crate::server::sessions::NewSession;
-use crate::server::{Inner, ServerEvent};
-use crate::session::Shared;
-use crate::tasks::Tasks;
+use crate::server::Inner;
+use crate::server::admission::{Admission, Applicant, Link};
+use crate::transport::{WRITE_BUFFER, WebSocketOptions};
 
-/// How many clients are announced before others may have the books again.
+/// Clients that are announced before the table is unlocked for others.
 const BATCH: usize = 256;
 
-/// What the book has in hand of a link.
-pub(super) struct LinkControl {
-    pub(super) stop: CancellationToken,
-    pub(super) retry_now: Arc<Notify>,
-    pub(super) status: watch::Sender<AgentStatus>,
-}
-
-/// Starts to connect to a peer, again and again until it is stopped.
+/// Connects to a peer, and reconnects until it is stopped.
 pub(super) fn start(
     server: &Arc<Inner>,
     identity: &PeerIdentity,
     peer: &Peer,
     number: u64,
     meter: PeerMeter,
-    LinkControl { stop, retry_now, status }: LinkControl,
+    control: LinkControl,
 ) {
-    let tasks = server.tasks.child();
-    let link = PeerLink {
-        server: Arc::clone(server),
-        id: peer.id.clone(),
-        number,
-        tasks: tasks.clone(),
-        meter,
-        sessions: Mutex::default(),
-    };
     let remote =
         PeerRemote { id: peer.id.clone(), token: peer.token.clone(), proves: !peer.remotedialer };
     let token = peer.own_token.as_ref().unwrap_or(&identity.token);
@@ -56,119 +35,75 @@ pub(super) fn start(
     if peer.base_dialect {
         hello.set_base_dialect();
     }
-    let serving = Arc::clone(server);
-    let builder = AgentBuilder::new(peer.endpoint.clone(), hello)
-        .handled_by(Handler::new(move |incoming| serve(Arc::clone(&serving), incoming)))
-        .session(server.session.clone())
-        .buffers(server.buffers.clone())
-        .masking(server.web_socket.masking)
-        .at_address(peer.address)
-        .by(peer.byte_streams.clone())
-        .seeded(peer.seed)
-        .proxy(peer.proxy.clone())
-        .reconnect(peer.reconnect);
-    let builder = match peer.deadline {
-        Some(deadline) => builder.connect_timeout(deadline),
-        None => builder,
-    };
-    let builder = match &peer.tls {
-        Some(tls) => builder.tls(tls.clone()),
-        None => builder,
+    // A simulation fills the buffers of its clients only.
+    let web_socket = WebSocketOptions { write_buffer: WRITE_BUFFER, ..server.web_socket };
+    let connector = Connector::new(peer.connect.clone(), hello, None, web_socket);
+    let connecting = Connecting::new(connector, control, server.limits.of(&peer.id));
+    let link = PeerLink {
+        server: Arc::clone(server),
+        id: peer.id.clone(),
+        number,
+        meter: Arc::new(meter),
     };
     let span = info_span!(parent: None, "peer", id = peer.id);
-    builder.start_at(Home { tasks, stop, status, retry_now, host: Some(Arc::new(link)), span });
+    server.tasks.spawn(link.keep_up(connecting).instrument(span));
 }
 
-/// Keeps a peer's outgoing sessions among those of the server.
-#[derive(Debug)]
 struct PeerLink {
     server: Arc<Inner>,
     id: String,
-    /// Of the peer in the book.
+    /// The number of the peer in the table.
     number: u64,
-    tasks: Tasks,
-    meter: PeerMeter,
-    /// The current one and those that drain.
-    sessions: Mutex<Vec<(SessionKey, Arc<Shared>)>>,
+    meter: Arc<PeerMeter>,
 }
 
 impl PeerLink {
-    fn known(&self) -> MutexGuard<'_, Vec<(SessionKey, Arc<Shared>)>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn keep_up(self, mut connecting: Connecting) {
+        connecting.warn_of_clear_text();
+        while let Some(connected) = connecting.next(|| self.meter.attempt()).await {
+            let dialect = connected.dialect();
+            let (unavailable, reason) = oneshot::channel();
+            let Ok(session) = self.admit(connected, unavailable) else {
+                // The peer was removed or replaced meanwhile, or the server shuts down. Both stop
+                // this task.
+                connecting.unavailable(WaitReason::TaskEnded);
+                continue;
+            };
+            connecting.connected(dialect);
+            let announcing = self.announce_all(session);
+            let (reason, ()) = tokio::join!(reason, announcing);
+            connecting.unavailable(reason.unwrap_or(WaitReason::TaskEnded));
+        }
     }
 
-    /// Registers a session. With the one that it took over from.
-    fn register(
+    fn admit(
         &self,
-        shared: &Arc<Shared>,
-        dialect: Dialect,
-    ) -> Option<(SessionKey, Option<Arc<Shared>>)> {
-        let mut sessions = self.server.sessions();
-        if sessions.is_closed() || !sessions.book().is_current(&self.id, self.number) {
-            return None;
+        connected: Connected<BoxIo>,
+        unavailable: oneshot::Sender<WaitReason>,
+    ) -> Result<SessionKey, Refusal> {
+        let link = Link { meter: Arc::clone(&self.meter), unavailable: Some(unavailable) };
+        let applicant = Applicant::OutgoingPeer { id: self.id.clone(), number: self.number, link };
+        let admission = Admission { applicant, remote: None, dialect: connected.dialect() };
+        match connected {
+            Connected::WebSocket(transport, _) => self.server.admit(transport, admission),
+            Connected::ByteStream(transport) => self.server.admit(transport, admission),
         }
-        let kind = SessionKind::OutgoingPeer;
-        let grant = Grant::new(&self.id);
-        let new = NewSession { kind, grant: &grant, remote: None, dialect };
-        let added = sessions.add(&new, None, |_| (Arc::clone(shared), ()));
-        // There is room for the sessions of every peer in the book.
-        let added = added.ok()?;
-        self.server.announce(ServerEvent::PeerConnected {
-            id: self.id.clone(),
-            session: added.session,
-            direction: PeerDirection::Outgoing,
-            dialect,
-        });
-        Some((added.session, added.replaced))
-    }
-}
-
-impl Host for PeerLink {
-    fn connecting(&self) {
-        self.meter.attempt();
     }
 
-    fn started(&self, shared: &Arc<Shared>, dialect: Dialect) -> bool {
-        // Known before anybody can end it.
-        let mut known = self.known();
-        let Some((session, replaced)) = self.register(shared, dialect) else { return false };
-        known.push((session, Arc::clone(shared)));
-        drop(known);
-        if let Some(old) = replaced {
-            old.retire("a newer session with this peer took over");
+    /// Announces every client to a new session of the peer. Changes since the session began are
+    /// announced as they happen.
+    async fn announce_all(&self, session: SessionKey) {
+        let mut last = None;
+        loop {
+            {
+                let sessions = self.server.sessions();
+                let Some(shared) = sessions.shared(session) else { return };
+                last = sessions.announce_some(session, &shared, last.as_deref(), BATCH);
+            }
+            if last.is_none() {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        self.meter.connected();
-        let (server, shared) = (Arc::clone(&self.server), Arc::clone(shared));
-        self.tasks.spawn(async move { announce_all(&server, session, &shared).await });
-        true
-    }
-
-    fn ended(&self, shared: &Arc<Shared>, end: SessionEnd) {
-        let mut known = self.known();
-        let place = known.iter().position(|(_, known)| Arc::ptr_eq(known, shared));
-        let Some((session, _)) = place.map(|place| known.swap_remove(place)) else { return };
-        drop(known);
-        self.meter.disconnected();
-        let mut sessions = self.server.sessions();
-        sessions.remove(session);
-        self.server.announce(ServerEvent::PeerDisconnected {
-            id: self.id.clone(),
-            session,
-            direction: PeerDirection::Outgoing,
-            end,
-        });
-    }
-}
-
-/// Tells a peer that knows nothing yet of every client. What changes meanwhile is told as it
-/// changes.
-async fn announce_all(server: &Inner, session: SessionKey, shared: &Shared) {
-    let mut last = None;
-    loop {
-        last = server.sessions().announce_some(session, shared, last.as_deref(), BATCH);
-        if last.is_none() {
-            return;
-        }
-        tokio::task::yield_now().await;
     }
 }

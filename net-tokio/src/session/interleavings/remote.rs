@@ -21,7 +21,7 @@ impl Remote {
         Self { core, link }
     }
 
-    /// Waits until an event is what is looked for.
+    /// Waits for an event that matches.
     pub(super) fn wait<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         shuttle::future::block_on(poll_fn(|cx| {
             loop {

@@ -1,4 +1,4 @@
-//! What two or three threads do with a session at the same time.
+//! Concurrent operations of two or three threads on a session.
 
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The byte stream's framing, coalescing and memory.
+
 use std::io::{self, IoSlice};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
@@ -10,7 +12,7 @@ use crate::transport::tests::{
 };
 
 #[tokio::test]
-async fn what_the_handshake_read_too_much_comes_first() {
+async fn bytes_beyond_the_handshake_come_first() {
     let (a, mut b) = duplex(64);
     let mut transport = ByteStream::new(a, BytesMut::from(&b"\x02hi\x03o"[..]), MAX_MESSAGE);
     b.write_all(b"ne\x01!").await.unwrap();
@@ -46,7 +48,7 @@ async fn an_end_inside_a_message_is_none() {
 }
 
 #[tokio::test]
-async fn broken_lengths_are_the_peers_fault() {
+async fn invalid_lengths_are_the_remotes_fault() {
     for start in [&b"\0"[..], b"\x81\0", b"\xff\xff\xff\xff\x01"] {
         let (a, mut b) = duplex(64);
         let mut transport = byte_stream(a);
@@ -59,7 +61,7 @@ async fn broken_lengths_are_the_peers_fault() {
 }
 
 #[tokio::test]
-async fn what_follows_a_long_message_does_not_keep_its_memory() {
+async fn bytes_after_a_long_message_do_not_keep_its_memory() {
     let (a, mut b) = duplex(2 * MAX_MESSAGE);
     let mut transport = byte_stream(a);
     b.write_all(&frame_prefix(MAX_MESSAGE)).await.unwrap();
@@ -114,7 +116,7 @@ async fn an_idle_transport_holds_no_buffer() {
 }
 
 #[tokio::test]
-async fn a_begun_message_keeps_little_alive() {
+async fn an_incomplete_message_keeps_little_memory() {
     let (mut one, mut other) = byte_streams(1 << 20);
     for number in 0..100 {
         one.send(numbered(number, 10_000)).unwrap();

@@ -1,4 +1,4 @@
-//! A peer that does not read costs bounded memory and nothing else.
+//! A remote that does not read costs bounded memory and nothing else.
 
 use tokio::io::AsyncWriteExt;
 
@@ -8,7 +8,7 @@ use crate::transport::MAX_QUEUED;
 const PIPE: usize = 1_000;
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_uses_up_the_room() {
+async fn a_remote_that_does_not_read_fills_the_queue() {
     let message = numbered(0, 1_000);
     for (mut one, _other) in pairs(PIPE).await {
         let sent = fill(&mut *one, &message).await;
@@ -29,7 +29,7 @@ async fn input_does_not_wait_for_output() {
 }
 
 #[tokio::test]
-async fn room_comes_back_when_the_peer_reads() {
+async fn the_queue_empties_when_the_remote_reads() {
     for (mut one, mut other) in pairs(PIPE).await {
         let sent = fill(&mut *one, &numbered(0, 1_000)).await;
         let reading = async {

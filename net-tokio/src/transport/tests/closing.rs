@@ -1,4 +1,4 @@
-//! The orderly end.
+//! Closing in order.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -27,7 +27,7 @@ async fn both_ends_may_close_at_once() {
 }
 
 #[tokio::test]
-async fn what_still_comes_in_does_not_hold_up_the_end() {
+async fn input_does_not_delay_the_close() {
     for (mut one, mut other) in pairs(64).await {
         let peer = async {
             for number in 0..100 {
@@ -42,7 +42,7 @@ async fn what_still_comes_in_does_not_hold_up_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_leaves_the_end_to_the_deadline() {
+async fn a_remote_that_does_not_read_leaves_the_close_to_the_deadline() {
     for (mut one, _other) in pairs(1_000).await {
         fill(&mut *one, &numbered(0, 1_000)).await;
         let deadline = std::time::Duration::from_secs(5);
@@ -52,7 +52,7 @@ async fn a_peer_that_does_not_read_leaves_the_end_to_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_websocket_tells_why_it_closes() {
+async fn a_websocket_closes_with_its_reason() {
     let (mut one, mut other) = web_sockets(1_000).await;
     let long = "é".repeat(100);
     let peer = async {

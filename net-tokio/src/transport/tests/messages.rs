@@ -1,4 +1,4 @@
-//! Whatever the pipe does to the bytes, the messages come out as they went in.
+//! Messages are unchanged by a pipe of any capacity.
 
 use super::*;
 

@@ -14,8 +14,9 @@ use watertight_core::Role;
 use watertight_core::wire::{Body, Encoded, Message};
 
 use super::{
-    ByteStream, Io, Masking, Received, Transport, TransportError, WebSocket, WebSocketOptions,
+    ByteStream, Masking, Received, Transport, TransportError, WebSocket, WebSocketOptions,
 };
+use crate::io::Io;
 
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
 
@@ -76,7 +77,7 @@ pub(super) async fn is_ready<T: Transport + ?Sized>(transport: &mut T) -> bool {
     poll_fn(|cx| Poll::Ready(transport.poll_ready(cx).is_ready())).await
 }
 
-/// Sends until there is no more room, and tells how much was sent.
+/// Sends until the transport is not ready, and returns the number of messages.
 pub(super) async fn fill<T: Transport + ?Sized>(transport: &mut T, message: &Encoded) -> usize {
     let mut sent = 0;
     while is_ready(transport).await {
@@ -98,7 +99,7 @@ pub(super) fn data(bytes: impl Into<Bytes>) -> Encoded {
     Message::new(ConnectionId::SESSION, Body::Data { deadline: 0, payload }).encode()
 }
 
-/// What a message says about itself, so that a mix-up shows.
+/// A message that contains its number, so that a mix-up is detected.
 pub(super) fn numbered(number: usize, len: usize) -> Encoded {
     let mut bytes = number.to_string().into_bytes();
     bytes.resize(len.max(bytes.len()), b'.');

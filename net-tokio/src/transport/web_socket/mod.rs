@@ -1,4 +1,4 @@
-//! A session on a WebSocket: each message is one binary message.
+//! Messages on a WebSocket, each one binary message.
 //!
 //! # Why tokio-tungstenite
 //!
@@ -13,21 +13,21 @@
 //! | fastwebsockets 0.10 | 0.83 / 0.87 | 0.22 (4.4 behind a `BufWriter`) |
 //!
 //! Under cancellation, 18,000 dropped operations in poll style lost or corrupted nothing with the
-//! first two; a dropped read or write of fastwebsockets corrupts the stream within two messages, and
-//! its reading waits for its own pongs to be written.
+//! first two; a dropped read or write of fastwebsockets corrupts the stream within two messages,
+//! and its reading waits for its own pongs to be written.
 //!
 //! tokio-tungstenite bounds everything: frame and message size before allocation, the write buffer
-//! with the automatic pongs in it. It goes on reading while the socket takes nothing, and reports an
-//! end of stream without Close. tokio-websockets is close, but its queue of pongs has no bound and its
-//! read buffer no setting, and it goes on delivering after a message that was too long.
-//! fastwebsockets takes unmasked frames as a server and bounds no sum of fragments.
+//! with the automatic pongs in it. It continues reading while the socket is not writable, and
+//! reports an end of stream without Close. tokio-websockets is close, but its queue of pongs has no
+//! bound and its read buffer no setting, and it continues delivering after a message that was too
+//! long. fastwebsockets accepts unmasked frames as a server and bounds no sum of fragments.
 
-mod error;
 mod outgoing;
 #[cfg(test)]
 mod tests;
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -35,46 +35,48 @@ use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::io::AsyncWrite;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Message, protocol};
-use watertight_core::Role;
+use tokio_tungstenite::tungstenite::{Error, Message, protocol};
 use watertight_core::wire::{Dialect, Encoded};
+use watertight_core::{Role, SessionConfig};
 
-use super::closing::Closing;
-use super::{Io, Prefixed, Received, Transport, TransportError, poll_drain};
+use super::{Closing, Received, Transport, TransportError, poll_drain};
+use crate::io::{Io, Prefixed, tcp_below};
 use crate::kernel::TcpState;
+
 pub(crate) use outgoing::WRITE_BUFFER;
 use outgoing::{MAX_WRITE_BUFFER, Outgoing};
 
-/// One read takes at most this much. The library holds as much for each session, used or not, and
-/// clears it before each read: two Data messages are the middle between that and system calls.
+/// The most bytes of one read. The library holds as many for each session, used or not, and clears
+/// them before each read: two Data messages are a compromise with system calls.
 const READ_BUFFER: usize = 32 * 1024;
 
-/// Bytes of a message of an end that has not proved who it is: a proof has fewer.
+/// Bytes of a message of an unauthenticated remote: a proof has fewer.
 const MAX_PROOF: usize = 64;
 
 /// Whether a connector masks what it sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Masking {
-    /// As RFC 6455 demands: the connector masks, the acceptor refuses what is not masked.
+    /// As RFC 6455 requires: the connector masks, the acceptor refuses unmasked frames.
     #[default]
     ByRole,
-    /// Nobody masks and nobody asks for it. For simulations only, on both ends: the masks come
-    /// from a source of randomness that takes no seed, so no two runs would have the same bytes.
+    /// No frame is masked, on either end. For simulations only: the masks come from a source of
+    /// randomness without a seed, so that no two runs would have the same bytes.
     Off,
 }
 
-/// What a WebSocket allows.
+/// The limits of a WebSocket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WebSocketOptions {
     /// The longest message that the remote may send in the base dialect.
     pub(crate) max_message: usize,
     /// The same in the extended one.
     pub(crate) max_extended: usize,
-    /// Who masks.
+    /// The masking.
     pub(crate) masking: Masking,
-    /// What waits in the library before it writes by itself.
+    /// The bytes that the library queues before it writes by itself.
     pub(crate) write_buffer: usize,
 }
 
@@ -86,7 +88,21 @@ impl WebSocketOptions {
         Self { max_message, max_extended: max_message, masking, write_buffer }
     }
 
-    /// What it allows in this dialect.
+    /// Messages as long as a session with this configuration accepts.
+    pub(crate) fn of_session(
+        session: &SessionConfig,
+        masking: Masking,
+        write_buffer: usize,
+    ) -> Self {
+        Self {
+            max_message: session.limits.max_message,
+            max_extended: session.limits.max_message_in(Dialect::Extended),
+            masking,
+            write_buffer,
+        }
+    }
+
+    /// The limits in this dialect.
     pub(crate) fn of(self, dialect: Dialect) -> Self {
         let max_message = match dialect {
             Dialect::Base => self.max_message,
@@ -95,12 +111,13 @@ impl WebSocketOptions {
         Self { max_message, ..self }
     }
 
-    /// What it allows an end that is to prove who it is.
+    /// The limits of a remote that must still prove its identity.
     pub(crate) const fn for_proof(self) -> Self {
         Self { max_message: MAX_PROOF, ..self }
     }
 
     pub(crate) fn config(self) -> WebSocketConfig {
+        debug_assert!(self.write_buffer <= WRITE_BUFFER, "a fragment fits beside the buffer");
         WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(self.write_buffer)
@@ -127,7 +144,7 @@ pub(crate) struct WebSocket<I> {
     stream: WebSocketStream<Prefixed<I>>,
     outgoing: Outgoing,
     closing: Closing,
-    /// What a Close of ours says: the remote's fault, where it was one.
+    /// The code of this end's Close: the violation, if the remote committed one.
     code: CloseCode,
     /// The remote sent Close; the answer is queued.
     closed: bool,
@@ -137,7 +154,7 @@ impl<I: Io> WebSocket<I> {
     /// A WebSocket on `io`, whose upgrade is done. `leftover` is what was read beyond it.
     pub(crate) async fn new(io: I, leftover: Bytes, role: Role, options: WebSocketOptions) -> Self {
         let (role, config) = (options.role(role), options.config());
-        // The library's own way to take leftovers makes every later read buffer start too small.
+        // The library's own handling of leftovers makes every later read buffer start too small.
         let io = Prefixed::new(leftover, io);
         let stream = WebSocketStream::from_raw_socket(io, role, Some(config)).await;
         Self {
@@ -149,8 +166,9 @@ impl<I: Io> WebSocket<I> {
         }
     }
 
-    /// The stream below, of which nothing is left in the WebSocket: the remote has had nothing to say.
+    /// The stream below. The WebSocket's buffers must be empty, as they are after the proofs.
     pub(crate) fn into_io(self) -> I {
+        debug_assert!(!self.outgoing.waits(), "proofs are flushed before the session begins");
         self.stream.into_inner().into_io()
     }
 
@@ -159,7 +177,7 @@ impl<I: Io> WebSocket<I> {
         self.outgoing.send(&mut self.stream, Message::Binary(bytes))
     }
 
-    /// Ends the WebSocket of an end that may have no session, with a reason.
+    /// Closes the WebSocket of a refused remote, with a reason.
     pub(crate) async fn refuse(mut self, reason: &str) -> Result<(), TransportError> {
         self.code = CloseCode::Policy;
         poll_fn(|cx| self.poll_close(cx, reason)).await
@@ -185,18 +203,20 @@ impl<I: Io> WebSocket<I> {
         }
     }
 
-    /// A Close that does not fit is lost, so it is sent only when nothing else is queued.
-    fn say_goodbye(&mut self, reason: &str) -> Result<(), TransportError> {
+    /// A Close that does not fit into the buffer is lost, so it is sent only when nothing else is
+    /// queued.
+    fn queue_close(&mut self, reason: &str) -> Result<(), TransportError> {
         if self.closed {
             return Ok(());
         }
+        debug_assert!(!self.outgoing.waits(), "a Close does not overtake messages");
         let reason = cut(reason, MAX_REASON).into();
         let close = Message::Close(Some(CloseFrame { code: self.code, reason }));
         self.outgoing.send(&mut self.stream, close)
     }
 
-    /// Discards what arrives, until the remote's Close, which is the last of it: a server of
-    /// remotedialer answers ours and leaves the socket open.
+    /// Discards input until the remote's Close, which is the last of it: a remotedialer server
+    /// answers this end's Close and leaves the socket open.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.closed {
             match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
@@ -217,8 +237,8 @@ impl<I: Io> Transport for WebSocket<I> {
         Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
             Some(Ok(message)) => self.received(message),
             Some(Err(error)) => {
-                self.code = error::close_code(&error);
-                Err(error::transport_error(error))
+                self.code = close_code(&error);
+                Err(transport_error(error))
             }
             None => Ok(Received::Closed { reason: "the WebSocket has ended".into() }),
         })
@@ -228,7 +248,7 @@ impl<I: Io> Transport for WebSocket<I> {
         if self.outgoing.waits() {
             ready!(self.poll_flush(cx))?;
         }
-        Pin::new(&mut self.stream).poll_ready(cx).map_err(error::transport_error)
+        Pin::new(&mut self.stream).poll_ready(cx).map_err(transport_error)
     }
 
     fn send(&mut self, message: Encoded) -> Result<(), TransportError> {
@@ -236,10 +256,11 @@ impl<I: Io> Transport for WebSocket<I> {
     }
 
     fn tcp(&self) -> Option<TcpState> {
-        TcpState::below(self.stream.get_ref().io().as_any())
+        tcp_below(self.stream.get_ref().io().as_any())
     }
 
     fn send_ping(&mut self, payload: Bytes) -> Result<(), TransportError> {
+        debug_assert!(payload.len() <= 125, "a control frame has 125 bytes (RFC 6455, 5.5)");
         self.outgoing.send(&mut self.stream, Message::Ping(payload))
     }
 
@@ -256,7 +277,7 @@ impl<I: Io> Transport for WebSocket<I> {
             self.closing = match self.closing {
                 Closing::Open => {
                     ready!(self.poll_flush(cx))?;
-                    self.say_goodbye(reason)?;
+                    self.queue_close(reason)?;
                     Closing::Flushing
                 }
                 Closing::Flushing => {
@@ -294,5 +315,38 @@ fn close_reason(frame: Option<CloseFrame>) -> String {
         Some(CloseFrame { code, reason }) => {
             format!("the remote closed the WebSocket with code {code}: {reason}")
         }
+    }
+}
+
+pub(super) fn transport_error(error: Error) -> TransportError {
+    match error {
+        Error::Io(error) => error.into(),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            let text = "the remote ended the connection without closing the WebSocket";
+            io::Error::new(io::ErrorKind::UnexpectedEof, text).into()
+        }
+        Error::Protocol(ProtocolError::SendAfterClosing)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed => {
+            io::Error::new(io::ErrorKind::NotConnected, "the WebSocket is closed").into()
+        }
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            let text =
+                format!("the remote sent a message of {size} bytes, the limit is {max_size}");
+            TransportError::Invalid(text)
+        }
+        error => {
+            TransportError::Invalid(format!("the remote broke the WebSocket protocol: {error}"))
+        }
+    }
+}
+
+/// The code for the remote.
+pub(super) const fn close_code(error: &Error) -> CloseCode {
+    match error {
+        Error::Capacity(_) => CloseCode::Size,
+        Error::Utf8(_) => CloseCode::Invalid,
+        Error::Protocol(_) => CloseCode::Protocol,
+        _ => CloseCode::Normal,
     }
 }

@@ -1,3 +1,5 @@
+//! The outgoing messages of a WebSocket.
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,33 +12,34 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use watertight_core::wire::Encoded;
 
-use super::error::transport_error;
-use crate::transport::{Io, TransportError};
+use super::transport_error;
+use crate::io::Io;
+use crate::transport::TransportError;
 
-/// What may wait in the library before it writes by itself. It keeps a buffer of this size for each
-/// session that ever had so much to send; a larger one saves no measurable work.
+/// Bytes that the library queues before it writes by itself. It keeps a buffer of this size for
+/// each session that ever had so much to send; a larger one saves no measurable work.
 pub(crate) const WRITE_BUFFER: usize = 48 * 1024;
 
-/// Bounds the write buffer with the automatic pongs in it: a pong that does not fit replaces the one
-/// before it.
+/// Bounds the write buffer with the automatic pongs in it: a pong that does not fit replaces the
+/// one before it.
 pub(super) const MAX_WRITE_BUFFER: usize = 128 * 1024;
 
-/// A message that is longer is sent in fragments, since it must fit beside a full write buffer.
+/// A longer message is sent in fragments, since it must fit beside a full write buffer.
 const FRAGMENT: usize = 64 * 1024;
+const _: () = assert!(WRITE_BUFFER + FRAGMENT < MAX_WRITE_BUFFER, "a fragment fits beside it");
 
-/// What the library has no room for.
+/// Messages that do not fit into the library's write buffer.
 ///
-/// The library's write buffer also takes the pongs that it sends by itself, so a peer that pings
-/// and does not read can fill it at any time. What came when it was full waits here until it is
-/// flushed.
+/// That buffer also takes the pongs that the library sends by itself, so a remote that pings and
+/// does not read can fill it at any time. Later messages are queued here until it is flushed.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// No more than a caller sends before it asks whether something [`waits`](Self::waits).
+    /// At most what a caller sends before it checks [`waits`](Self::waits).
     waiting: VecDeque<Message>,
     /// Something was queued since the last flush.
     dirty: bool,
-    /// Where header and payload of a message meet. The library copies out of it at once, so each
-    /// message finds it warm.
+    /// The buffer that joins header and payload of a message. The library copies out of it at once,
+    /// so each message finds it in the cache.
     joined: BytesMut,
 }
 
@@ -64,6 +67,7 @@ impl Outgoing {
     }
 
     fn join(&mut self, message: &Encoded) -> Bytes {
+        debug_assert!(self.joined.is_empty(), "a joined message leaves the buffer");
         self.joined.reserve(message.len());
         self.joined.extend_from_slice(&message.header);
         self.joined.extend_from_slice(&message.payload);
@@ -77,7 +81,7 @@ impl Outgoing {
     ) -> Result<(), TransportError> {
         self.dirty = true;
         if self.waits() {
-            // There may be room for this one, but it must not overtake the others.
+            // This message may fit, but must not overtake the others.
             self.waiting.push_back(message);
             return Ok(());
         }
@@ -89,6 +93,7 @@ impl Outgoing {
         stream: &mut WebSocketStream<I>,
         message: Message,
     ) -> Result<(), TransportError> {
+        debug_assert!(self.dirty, "a message makes a flush due");
         match Pin::new(stream).start_send(message) {
             Err(Error::WriteBufferFull(message)) => {
                 self.waiting.push_front(*message);
@@ -113,11 +118,13 @@ impl Outgoing {
                 }
             }
         }
+        debug_assert!(self.waiting.is_empty(), "a flush hands over all messages");
         Poll::Ready(Ok(()))
     }
 }
 
 fn fragments(mut message: Bytes) -> impl Iterator<Item = Message> {
+    debug_assert!(message.len() > FRAGMENT, "a message that fits is sent as one");
     let mut kind = Data::Binary;
     std::iter::from_fn(move || {
         let piece = message.split_to(message.len().min(FRAGMENT));

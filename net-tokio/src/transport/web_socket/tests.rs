@@ -1,3 +1,5 @@
+//! The WebSocket's limits, violations, fragments and closing.
+
 use std::io;
 use std::time::Duration;
 
@@ -8,14 +10,14 @@ use crate::transport::tests::{
     MAX_MESSAGE, OPTIONS, close, data, flush, next_message, numbered, recv, web_socket, web_sockets,
 };
 
-/// An acceptor, and the bare other end of its pipe.
+/// An acceptor, and the bare remote of its pipe.
 async fn acceptor() -> (WebSocket<DuplexStream>, DuplexStream) {
     let (a, b) = duplex(1_000);
     (web_socket(a, Role::Acceptor).await, b)
 }
 
 #[tokio::test]
-async fn what_the_handshake_read_too_much_comes_first() {
+async fn bytes_beyond_the_handshake_come_first() {
     let (a, mut b) = duplex(64);
     let leftover = Bytes::from_static(&[0x82, 0x80 | 2, 0, 0, 0, 0, b'h']);
     let mut transport = WebSocket::new(a, leftover, Role::Acceptor, OPTIONS).await;
@@ -48,7 +50,7 @@ async fn refused(bytes: &[u8]) -> (String, u16) {
 }
 
 #[tokio::test]
-async fn what_breaks_the_rules_is_refused_and_told() {
+async fn violations_are_answered_with_their_close_code() {
     for (bytes, code) in [
         (&b"\x81\x81\0\0\0\0x"[..], 1003),               // text
         (b"\x81\x81\0\0\0\0\xff", 1007),                 // text that is none
@@ -93,7 +95,7 @@ async fn an_end_without_close_is_a_failure_of_the_path() {
 #[tokio::test]
 async fn a_close_is_over_when_it_is_answered() {
     let (mut transport, mut b) = acceptor().await;
-    // Messages that were under way, and the answer; the socket stays open.
+    // Messages in flight, and the answer; the socket stays open.
     b.write_all(b"\x82\x81\0\0\0\0x\x89\x80\0\0\0\0\x88\x80\0\0\0\0").await.unwrap();
     let closing = close(&mut transport, "done");
     tokio::time::timeout(Duration::from_secs(10), closing).await.unwrap();
@@ -124,9 +126,9 @@ async fn without_masks_the_bytes_are_always_the_same() {
 }
 
 #[tokio::test]
-async fn nothing_overtakes_what_the_library_has_no_room_for() {
+async fn nothing_overtakes_messages_that_did_not_fit() {
     let (mut one, mut other) = web_sockets(1_000).await;
-    // The third one waits, for the last one there would be room.
+    // The third one waits, though the last one would fit.
     for (number, length) in [60_000, 60_000, 60_000, 4].into_iter().enumerate() {
         one.send(numbered(number, length)).unwrap();
     }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use watertight::core::SessionConfig;
+use watertight::proto::SessionConfig;
 use watertight::{Agent, AgentBuilder, Policy, Refusal, Server, ServerBuilder};
 
-/// How long anything in a test may take before the test fails.
+/// The longest time of anything in a test before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fails the test if `what` takes too long.
@@ -21,7 +21,7 @@ pub async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it takes too long")
 }
 
-/// Waits until `condition` holds: for what other tasks bring about.
+/// Waits until `condition` holds, by the work of other tasks.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     in_time(async {
         while !condition() {
@@ -34,7 +34,7 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
 /// The token that the server knows.
 pub const TOKEN: &str = "a-token-for-tests";
 
-/// Dials and ends that do not come by themselves while a test waits for what should bring them.
+/// Timeouts of dials and ends that do not pass while a test waits.
 pub fn patient() -> SessionConfig {
     let mut config = SessionConfig::default();
     config.timing.dial = 10 * PATIENCE;
@@ -42,7 +42,7 @@ pub fn patient() -> SessionConfig {
     config
 }
 
-/// A server that knows one token, and takes any client key with it.
+/// A server that knows one token, and accepts any client key with it.
 pub fn server() -> ServerBuilder {
     let builder = Server::builder(|request| async move {
         match (request.client_key, request.token.as_deref()) {
@@ -80,7 +80,7 @@ pub struct Tunnel {
     pub server: Server,
     /// The agent, with the client key [`KEY`].
     pub agent: Agent,
-    /// Where the server listens for agents.
+    /// The server's address for agents.
     pub at: SocketAddr,
 }
 
@@ -88,7 +88,7 @@ pub struct Tunnel {
 pub const KEY: &str = "edge-7";
 
 impl Tunnel {
-    /// A server and an agent as they are, with `scheme` between them.
+    /// A server and an agent with their defaults, and `scheme` between them.
     pub async fn start(scheme: &str) -> Self {
         Self::with(server(), |agent| agent, scheme).await
     }
@@ -107,7 +107,7 @@ impl Tunnel {
         Self { server, agent, at }
     }
 
-    /// Ends both ends and demands that nothing is left of either.
+    /// Shuts both ends down and asserts that nothing is left of either.
     pub async fn end(self) {
         let agent = in_time(self.agent.shutdown(Duration::from_secs(5))).await;
         assert!(agent.is_settled(), "{agent:?}");
@@ -140,7 +140,7 @@ impl Target {
         Self { at, task }
     }
 
-    /// Sends back the bytes that arrive, and the end of them.
+    /// Echoes the bytes that arrive, and their end.
     pub async fn echo() -> Self {
         Self::start(|mut socket| async move {
             let (mut read, mut write) = socket.split();
@@ -150,7 +150,7 @@ impl Target {
         .await
     }
 
-    /// Answers with the number of bytes, once it has seen the end of them.
+    /// Answers with the number of bytes, after their end.
     pub async fn count() -> Self {
         Self::start(|mut socket| async move {
             let mut total = 0u64;
@@ -164,7 +164,7 @@ impl Target {
         .await
     }
 
-    /// Sends bytes for as long as somebody takes them.
+    /// Sends bytes for as long as they are accepted.
     pub async fn pour() -> Self {
         Self::start(|mut socket| async move {
             let chunk = vec![7; 64 << 10];

@@ -8,9 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use watertight_sim::World;
 use watertight_sim::campaign::Shard;
 
-use crate::play::specimen_name;
-use crate::seed::FirstSeed;
-use crate::subject::Subject;
+use crate::play::{Played, seeded_bug_name};
+use crate::subject::FirstSeed;
 
 /// The most schedules of a run: none of its seeds is too large a number then.
 const MOST: u64 = 1 << 62;
@@ -22,9 +21,9 @@ fn count() -> RangedU64ValueParser {
 
 /// Runs schedules that break a tunnel, and shows what came of them.
 ///
-/// Exit codes: 0 all is well, 1 a violation, 2 a wrong command line, 3 a situation never reached, 4 two
-/// runs of a seed differ, 5 a specimen not caught, 6 a file or process failed, 130 interrupted, 141 nobody
-/// read the output.
+/// Exit codes: 0 all is well, 1 a violation, 2 a wrong command line, 3 a situation never reached, 4 two runs
+/// of a seed differ, 5 a seeded bug not caught, 6 a file or process failed, 130 interrupted, 141 nobody read
+/// the output.
 #[derive(Debug, Parser)]
 #[command(name = "watertight-sim", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -36,17 +35,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs the schedules of many seeds, on all cores, and checks every invariant
     Run(RunArgs),
-    /// Plays one schedule and tells its story
+    /// Plays one schedule and prints its trace
     Replay(ReplayArgs),
-    /// Makes a failing schedule as small as it can be and still fail in the same way
+    /// Makes a failing schedule as small as possible while it fails alike
     Shrink(ShrinkArgs),
-    /// Runs seeds in two processes, there and back, and compares their stories byte for byte
+    /// Runs seeds in two processes, there and back, and compares their traces byte for byte
     Meta(MetaArgs),
-    /// Writes the stories of many seeds to the standard output
+    /// Writes the traces of many seeds to the standard output
     #[command(hide = true)]
-    Story(StoryArgs),
+    Traces(TracesArgs),
     /// Runs tunnels that are broken on purpose, each of which must be caught
-    Specimens(SpecimensArgs),
+    SeededBugs(SeededBugsArgs),
     /// Puts the results of the shards of one run together
     Merge(MergeArgs),
     /// Draws a run or a schedule as one HTML page
@@ -74,13 +73,13 @@ pub(crate) struct RunArgs {
     /// On how many threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Goes on until so many schedules have failed, by blocks of 500; the first one is written and shrunk
+    /// Continues until so many schedules have failed, by blocks of 500; the first one is written and shrunk
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_failures: u32,
-    /// Runs them on this specimen instead of the tunnel, in its world: what a failure looks like
-    #[arg(long, value_name = "NAME", conflicts_with = "world", value_parser = specimen_name)]
-    pub(crate) specimen: Option<String>,
-    /// Goes on where a run of the same seeds was interrupted, if it was
+    /// Runs them on a tunnel with this seeded bug, in its world: an example of a failure
+    #[arg(long, value_name = "NAME", conflicts_with = "world", value_parser = seeded_bug_name)]
+    pub(crate) seeded_bug: Option<String>,
+    /// Continues a run of the same seeds that was interrupted, if there is one
     #[arg(long)]
     pub(crate) resume: bool,
     /// Does not fail where a situation was never reached, as a short run may not
@@ -95,26 +94,10 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Played {
-    /// A file with a schedule, or a seed
-    #[arg(value_name = "FILE|SEED")]
-    pub(crate) subject: Subject,
-    /// Where a seed's schedule is run; a file says it itself, unless it is said here
-    #[arg(long)]
-    pub(crate) world: Option<World>,
-    /// Plays it on this specimen instead of the tunnel; a file that was found on one says it itself
-    #[arg(long, value_name = "NAME", conflicts_with = "right", value_parser = specimen_name)]
-    pub(crate) specimen: Option<String>,
-    /// Plays it on the right tunnel, whatever it was found on
-    #[arg(long)]
-    pub(crate) right: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) played: Played,
-    /// Tells the whole story: every message and every decision
+    /// Prints the whole trace: every message and every decision
     #[arg(long)]
     pub(crate) trace: bool,
 }
@@ -145,7 +128,7 @@ pub(crate) struct MetaArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct StoryArgs {
+pub(crate) struct TracesArgs {
     #[arg(long)]
     pub(crate) world: World,
     #[arg(long)]
@@ -155,17 +138,17 @@ pub(crate) struct StoryArgs {
     /// From the last seed to the first one
     #[arg(long)]
     pub(crate) backwards: bool,
-    /// Runs each once more, without a trace, and says so if that becomes something else
+    /// Runs each once more, without a trace, and reports a different outcome
     #[arg(long)]
     pub(crate) untraced: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct SpecimensArgs {
+pub(crate) struct SeededBugsArgs {
     /// Only this one
-    #[arg(long, value_name = "NAME", value_parser = specimen_name)]
+    #[arg(long, value_name = "NAME", value_parser = seeded_bug_name)]
     pub(crate) only: Option<String>,
-    /// After how many schedules a specimen counts as not caught
+    /// After how many schedules a seeded bug counts as not caught
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count())]
     pub(crate) schedules: u64,
     /// The first seed: a number, or any text, such as the hash of a commit
@@ -196,9 +179,9 @@ pub(crate) enum ReportCommand {
         /// The results of a run, or of several
         #[arg(required = true, value_name = "RESULTS")]
         results: Vec<PathBuf>,
-        /// The table that `specimens --out` has written
+        /// The table that `seeded_bugs --out` has written
         #[arg(long, value_name = "FILE")]
-        specimens: Option<PathBuf>,
+        seeded_bugs: Option<PathBuf>,
         /// Where to write the page
         #[arg(long, short, value_name = "FILE", default_value = "report.html")]
         out: PathBuf,

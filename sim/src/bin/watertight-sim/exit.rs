@@ -1,6 +1,8 @@
-//! Exit codes.
+//! Exit codes, and the standard output.
 
-use std::process::ExitCode;
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::process::{self, ExitCode};
 
 /// How the program ends. The numbers are documented in SIMULATION.md and in the program's help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub(crate) enum Exit {
     Unreached,
     /// Two runs of a seed differ.
     Undetermined,
-    /// A specimen was not caught, or by what proves nothing.
+    /// A seeded bug was not caught, or by a schedule that proves nothing.
     Missed,
     /// A file could not be read or written, or a process not started.
     Failed,
@@ -36,5 +38,24 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What a command comes to: an error is said in one line.
-pub(crate) type Ending = Result<Exit, Box<dyn std::error::Error>>;
+/// The result of a command. An error is printed in one line.
+pub(crate) type CommandResult = Result<Exit, Box<dyn std::error::Error>>;
+
+/// As `println!`, but it ends the program if the output has no reader, instead of panicking.
+macro_rules! print_line {
+    ($($words:tt)*) => {
+        $crate::exit::write(format_args!("{}\n", format_args!($($words)*)))
+    };
+}
+pub(crate) use print_line;
+
+/// Writes to the standard output, or ends the program.
+pub(crate) fn write(words: fmt::Arguments<'_>) {
+    let Err(error) = io::stdout().lock().write_fmt(words) else { return };
+    // As a program ends that the signal for it kills: after `| head` there is no reader.
+    if error.kind() == ErrorKind::BrokenPipe {
+        process::exit(141);
+    }
+    eprintln!("watertight-sim: the standard output: {error}");
+    process::exit(6);
+}

@@ -2,25 +2,20 @@
 
 mod cli;
 mod exit;
-mod failure;
 mod merge;
 mod meta;
 mod play;
 mod replay;
 mod report;
 mod run;
-mod say;
-mod seed;
+mod seeded_bugs;
 mod shrink;
-mod specimens;
-mod story;
 mod subject;
-mod timeline;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-// Its `malloc` takes the place of the C library's: a schedule is mostly small messages.
+// Its `malloc` replaces the C library's: a schedule is mostly small messages.
 #[cfg(target_os = "linux")]
 use mimalloc as _;
 
@@ -33,8 +28,8 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Meta(arguments) => meta::meta(&arguments),
-        Command::Story(arguments) => story::story(&arguments),
-        Command::Specimens(arguments) => specimens::specimens(&arguments),
+        Command::Traces(arguments) => replay::traces(&arguments),
+        Command::SeededBugs(arguments) => seeded_bugs::seeded_bugs(&arguments),
         Command::Merge(arguments) => merge::merge(&arguments),
         Command::Report(arguments) => report::report(&arguments),
     };

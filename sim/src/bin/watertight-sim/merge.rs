@@ -5,11 +5,11 @@ use std::fs;
 use watertight_sim::campaign::Results;
 
 use crate::cli::MergeArgs;
-use crate::exit::{Ending, Exit};
+use crate::exit::{CommandResult, Exit};
 use crate::run::{read_results, summarize, write_results};
 
 /// Puts the results of shards together, and judges the whole.
-pub(crate) fn merge(arguments: &MergeArgs) -> Ending {
+pub(crate) fn merge(arguments: &MergeArgs) -> CommandResult {
     let parts: Vec<_> =
         arguments.parts.iter().map(|path| read_results(path)).collect::<Result<_, _>>()?;
     let results = Results::merge(&parts)?;

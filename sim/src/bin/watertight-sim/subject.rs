@@ -1,4 +1,4 @@
-//! The argument that names a schedule: a file, or a seed.
+//! The arguments that name a schedule: a file, or a seed.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use watertight_sim::{Case, CaseError, World};
 
-/// What is played: a file, or the schedule of a seed.
+/// A schedule to play: a file, or the schedule of a seed.
 #[derive(Clone, Debug)]
 pub(crate) enum Subject {
     File(PathBuf),
@@ -22,7 +22,7 @@ impl FromStr for Subject {
 }
 
 impl Subject {
-    /// What is said of one that cannot be read.
+    /// The error for one that cannot be read.
     pub(crate) fn blame(&self, error: &CaseError) -> String {
         match self {
             Self::File(path) if !path.exists() => format!("{error}, nor is that a seed"),
@@ -30,7 +30,7 @@ impl Subject {
         }
     }
 
-    /// The schedule, and where it is run unless `world` says otherwise.
+    /// The schedule, in its own world unless `world` is given.
     pub(crate) fn case(&self, world: Option<World>) -> Result<Case, CaseError> {
         match self {
             Self::Seed(seed) => Ok(Case::of_seed(*seed, world.unwrap_or(World::Core))),
@@ -43,10 +43,56 @@ impl Subject {
     }
 
     /// Where to write what is made of it.
-    pub(crate) fn derived(&self, world: World, ending: &str) -> PathBuf {
+    pub(crate) fn derived(&self, world: World, extension: &str) -> PathBuf {
         match self {
-            Self::Seed(seed) => format!("{world}-{seed}.{ending}").into(),
-            Self::File(path) => path.with_extension(ending),
+            Self::Seed(seed) => format!("{world}-{seed}.{extension}").into(),
+            Self::File(path) => path.with_extension(extension),
         }
+    }
+}
+
+/// The first seed of a run: a number, or any other text, such as the hash of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstSeed(pub(crate) u64);
+
+impl FirstSeed {
+    /// Behind the last one there is space for any run.
+    const LAST: u64 = (1 << 63) - 1;
+}
+
+impl FromStr for FirstSeed {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        // The hash of a commit may have digits only, but it has more of them.
+        let is_number = text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let seed = if is_number { text.parse().ok() } else { Some(hash(text)) };
+        let seed = seed.filter(|seed| *seed <= Self::LAST);
+        seed.map(Self).ok_or("a first seed is a number below 2^63, or any other text")
+    }
+}
+
+/// FNV-1a, and only 48 bits of it: that is a number to type, with space for any run behind it.
+fn hash(text: &str) -> u64 {
+    let mixed = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (mixed >> 48 ^ mixed) & 0xffff_ffff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_itself_and_a_text_is_a_number() {
+        assert_eq!("12".parse(), Ok(FirstSeed(12)));
+        for wrong in ["", "9223372036854775808", "18446744073709551616"] {
+            assert!(wrong.parse::<FirstSeed>().is_err(), "{wrong}");
+        }
+        let commits = ["ccc2a3b", "ccc2a3c", "7777777777777777777777777777777777777777"];
+        let seeds = commits.map(|commit| commit.parse::<FirstSeed>().unwrap().0);
+        assert!(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2]);
+        assert!(seeds.iter().all(|seed| *seed < 1 << 48));
     }
 }

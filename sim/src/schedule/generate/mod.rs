@@ -1,31 +1,26 @@
 //! A schedule from a seed.
 //!
-//! Every seed draws its own conditions and switches a random subset of all actions and faults off
-//! (swarm testing): a schedule that can do everything does nothing for long. Each actor throws its own
-//! dice, so that a new one for one of them does not reshuffle the others, and each makes only steps
-//! that are legal after those it made before.
+//! Every seed draws its own conditions and switches a random subset of all actions and faults off (swarm
+//! testing): a schedule that can do everything does nothing for long. Each actor has its own random numbers,
+//! so that a new draw of one of them does not reshuffle the others, and each makes only steps that are legal
+//! after those it made before.
 
 mod applications;
-mod cast;
-mod crowd;
-mod dice;
 mod hostile;
 mod hosts;
 mod knobs;
-mod links;
-mod strangers;
+mod random;
 mod swarm;
-mod target;
-mod timeline;
+mod unauthenticated;
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use super::{Finale, Schedule, VERSION};
+use super::{Schedule, TrafficEnd, VERSION};
 use crate::World;
-use dice::{Actor, Bag, Dice};
+use random::Timeline;
+use random::{Bag, Random, RandomStream};
 use swarm::Swarm;
-use timeline::Timeline;
 
 impl Schedule {
     /// The schedule of a seed. What only the other world can express is left out; otherwise both
@@ -35,9 +30,9 @@ impl Schedule {
         draw(seed, world, Bag::new(seed))
     }
 
-    /// As [`generate`](Self::generate), with every throw of the dice in the hand of somebody, who sees
-    /// what was possible and what came, and says what counts. One who lets it count gets the schedule of
-    /// the seed.
+    /// As [`generate`](Self::generate), with every draw in the hand of the caller, who sees the possible
+    /// values and the drawn one, and returns the one that counts. A caller that returns the drawn one gets
+    /// the schedule of the seed.
     #[must_use]
     pub fn in_hand(
         seed: u64,
@@ -49,23 +44,23 @@ impl Schedule {
 }
 
 fn draw(seed: u64, world: World, bag: Bag<'_>) -> Schedule {
-    let swarm = Swarm::draw(&mut bag.dice(Actor::Swarm), world);
-    let mut knobs = knobs::draw(bag, &swarm);
-    strangers::conditions(bag, &swarm, &mut knobs);
-    let cast = cast::draw(&mut bag.dice(Actor::Cast), &swarm);
+    let swarm = Swarm::draw(&mut bag.random(RandomStream::Swarm), world);
+    let mut knobs = knobs::draw_knobs(bag, &swarm);
+    unauthenticated::conditions(bag, &swarm, &mut knobs);
+    let cast = knobs::draw_cast(&mut bag.random(RandomStream::Cast), &swarm);
     let mut timeline = Timeline::default();
     applications::act(bag, &swarm, &cast, &knobs, &mut timeline);
-    crowd::act(bag, &swarm, &cast, &knobs, &mut timeline);
-    links::act(bag, &swarm, &cast, &mut timeline);
-    hosts::act(bag, &swarm, &cast, &knobs, &mut timeline);
+    applications::act_at_once(bag, &swarm, &cast, &knobs, &mut timeline);
+    hosts::act_on_links(bag, &swarm, &cast, &mut timeline);
+    hosts::act_on_hosts(bag, &swarm, &cast, &knobs, &mut timeline);
     hostile::act(bag, &swarm, &cast, &knobs, &mut timeline);
-    strangers::act(bag, &swarm, &cast, &knobs, &mut timeline);
-    let finale = finale(&mut bag.dice(Actor::Finale));
-    Schedule { version: VERSION, seed, cast, knobs, steps: timeline.into_steps(), finale }
+    unauthenticated::act(bag, &swarm, &cast, &knobs, &mut timeline);
+    let traffic_end = traffic_end(&mut bag.random(RandomStream::TrafficEnd));
+    Schedule { version: VERSION, seed, cast, knobs, steps: timeline.into_steps(), traffic_end }
 }
 
-fn finale(dice: &mut Dice<'_>) -> Finale {
-    dice.weighted(&[(5, Finale::Finish), (3, Finale::Drop), (2, Finale::Shutdown)])
+fn traffic_end(random: &mut Random<'_>) -> TrafficEnd {
+    random.weighted(&[(5, TrafficEnd::Finish), (3, TrafficEnd::Drop), (2, TrafficEnd::Shutdown)])
 }
 
 #[cfg(test)]
@@ -119,15 +114,16 @@ mod tests {
         }
     }
 
-    const OF_STRANGERS: [&str; 2] = ["strangers_connect", "impersonate"];
+    const OF_UNAUTHENTICATED: [&str; 2] = ["unauthenticated_connect", "impersonate"];
 
     #[test]
     fn every_action_occurs_in_both_worlds() {
         for world in World::ALL {
             let steps = (0..3000).flat_map(|seed| Schedule::generate(seed, world).steps);
             let seen: BTreeSet<_> = steps.map(|step| step.action.name()).collect();
-            // Sessions of the core have no sockets that a stranger could open.
-            let is_there = |name: &&str| world == World::Turmoil || !OF_STRANGERS.contains(name);
+            // Sessions of the core have no sockets that an unauthenticated remote could open.
+            let is_there =
+                |name: &&str| world == World::Turmoil || !OF_UNAUTHENTICATED.contains(name);
             let all: BTreeSet<_> = Action::NAMES.into_iter().filter(is_there).collect();
             assert_eq!(seen, all);
         }

@@ -1,9 +1,9 @@
 //! Swarm testing: the random subset of features and faults that a seed has.
 
-use super::dice::Dice;
+use super::random::Random;
 use crate::World;
 
-/// What a seed has at all.
+/// The actions, faults and conditions that a seed has at all.
 #[derive(Clone, Debug)]
 pub(super) struct Swarm {
     /// How long the steps take, in milliseconds.
@@ -43,15 +43,15 @@ pub(super) struct Swarm {
     pub(super) idle: bool,
     // What links carry, and how many dials hang at once.
     pub(super) crawl: bool,
-    pub(super) crowd: Option<Crowd>,
+    pub(super) many: Option<Many>,
     // Who else connects, or answers.
-    pub(super) strangers: bool,
+    pub(super) unauthenticated: bool,
     pub(super) impostors: bool,
 }
 
 /// Dials that hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crowd {
+pub(super) enum Many {
     /// More of one target than its share of the limit.
     OfOneTarget,
     /// Of names without an address, while the link is cut.
@@ -75,65 +75,65 @@ pub(super) enum Sizes {
 }
 
 impl Swarm {
-    pub(super) fn draw(dice: &mut Dice<'_>, world: World) -> Self {
+    pub(super) fn draw(random: &mut Random<'_>, world: World) -> Self {
         // Most schedules have no faults of links and hosts: so much can go wrong already.
-        let faults = dice.percent(42);
-        let fault = |dice: &mut Dice<'_>| dice.percent(25) && faults;
+        let faults = random.percent(42);
+        let fault = |random: &mut Random<'_>| random.percent(25) && faults;
         let mut swarm = Self {
-            horizon: dice.weighted(&[(42, 30), (9, 120), (2, 400), (1, 800)]),
-            applications: 1 + dice.times(30, 11),
+            horizon: random.weighted(&[(42, 30), (9, 120), (2, 400), (1, 800)]),
+            applications: 1 + random.times(30, 11),
             // Agents meet in a real server; sessions of the core have little in common.
-            agents: dice.weighted(match world {
+            agents: random.weighted(match world {
                 World::Core => &[(42, 1), (5, 2), (1, 3)],
                 World::Turmoil => &[(16, 1), (3, 2), (1, 3)],
             }),
-            servers: if dice.percent(20) && world == World::Turmoil { 2 } else { 1 },
-            dialects: dice.weighted(&[
+            servers: if random.percent(20) && world == World::Turmoil { 2 } else { 1 },
+            dialects: random.weighted(&[
                 (5, Dialects::Extended),
                 (3, Dialects::Base),
                 (2, Dialects::Mixed),
             ]),
-            sizes: dice.weighted(&[(12, Sizes::Small), (7, Sizes::Window), (1, Sizes::Large)]),
-            latency: dice.percent(60),
-            agent_dials: dice.percent(30),
-            hostile: dice.percent(8),
-            resets: dice.percent(30),
-            drops: dice.percent(40),
-            slow_readers: dice.percent(40),
-            short_deadlines: dice.percent(20),
-            refusing_targets: dice.percent(25),
-            late_targets: dice.percent(25),
-            deaf_targets: dice.percent(25),
-            breaking_targets: dice.percent(25),
-            staying_targets: dice.percent(25),
-            partitions: fault(dice),
-            one_way: fault(dice),
-            holds: fault(dice),
-            cuts: fault(dice),
-            latency_changes: fault(dice),
-            crashes: fault(dice),
-            restarts: fault(dice),
-            replacements: fault(dice),
-            disconnects: fault(dice),
-            drains: fault(dice),
-            idle: dice.percent(7),
-            crawl: dice.percent(2),
-            crowd: dice.percent(2).then_some(match world {
-                World::Core => Crowd::OfOneTarget,
-                World::Turmoil => Crowd::OfNames,
+            sizes: random.weighted(&[(12, Sizes::Small), (7, Sizes::Window), (1, Sizes::Large)]),
+            latency: random.percent(60),
+            agent_dials: random.percent(30),
+            hostile: random.percent(8),
+            resets: random.percent(30),
+            drops: random.percent(40),
+            slow_readers: random.percent(40),
+            short_deadlines: random.percent(20),
+            refusing_targets: random.percent(25),
+            late_targets: random.percent(25),
+            deaf_targets: random.percent(25),
+            breaking_targets: random.percent(25),
+            staying_targets: random.percent(25),
+            partitions: fault(random),
+            one_way: fault(random),
+            holds: fault(random),
+            cuts: fault(random),
+            latency_changes: fault(random),
+            crashes: fault(random),
+            restarts: fault(random),
+            replacements: fault(random),
+            disconnects: fault(random),
+            drains: fault(random),
+            idle: random.percent(7),
+            crawl: random.percent(2),
+            many: random.percent(2).then_some(match world {
+                World::Core => Many::OfOneTarget,
+                World::Turmoil => Many::OfNames,
             }),
-            strangers: false,
+            unauthenticated: false,
             impostors: false,
         };
-        if swarm.crawl && dice.percent(75) {
+        if swarm.crawl && random.percent(75) {
             // So much that the queues of a slow link fill.
             swarm.sizes = Sizes::Large;
         }
         // The last throws, so that what was drawn before them is as it was. A handshake on a link that
         // crawls takes longer than one may.
         if world == World::Turmoil && !swarm.crawl {
-            swarm.strangers = dice.percent(4);
-            swarm.impostors = dice.percent(2);
+            swarm.unauthenticated = random.percent(4);
+            swarm.impostors = random.percent(2);
         }
         swarm
     }

@@ -1,4 +1,4 @@
-//! What a hostile agent says.
+//! The messages of a hostile agent.
 
 mod wire;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use wire::unsigned;
 
-/// What a hostile agent says. Numbers are as on the wire.
+/// A message of a hostile agent. Numbers are as on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of the protocol's messages")]
@@ -69,7 +69,7 @@ pub enum HostileMessage {
     Length {
         length: u64,
     },
-    /// The payload of a message, whatever it is.
+    /// The payload of a message.
     Raw {
         bytes: Vec<u8>,
     },
@@ -83,11 +83,11 @@ pub enum HostileMessage {
 }
 
 impl HostileMessage {
-    /// What an end that introduces itself says first in the extended dialect.
+    /// The first message, in the extended dialect, of an end that introduces itself.
     pub const INTRODUCTION: Self =
         Self::Settings { window: 1024, max_data: 1024, max_connections: 4 };
 
-    /// The message as it is said for the time `turn` of a flood, from 0 on.
+    /// The message number `turn` of a flood, from 0 on.
     #[must_use]
     pub fn in_flood(&self, turn: u16) -> Cow<'_, Self> {
         match self {

@@ -1,11 +1,11 @@
-//! The bytes of what a hostile agent says, written by hand: some of it no decent end can say.
+//! The bytes of a hostile agent's messages, written by hand: some of them no decent end can send.
 
 use super::HostileMessage;
 
 /// The most bytes that it sends as one message.
 const LARGEST: u32 = 256 << 10;
 
-/// What it says where there is room for words.
+/// The text of messages that have one.
 const WORDS: &str = "hostile";
 const OPAQUE: &str = "hostile!";
 
@@ -24,7 +24,7 @@ impl HostileMessage {
                 out.resize(out.len() + (*bytes).min(LARGEST) as usize, 0x5a);
             }
             Self::Connect { id, target } => {
-                numbers(*id, 2, &[DEADLINE.cast_unsigned()], &mut out);
+                values(*id, 2, &[DEADLINE.cast_unsigned()], &mut out);
                 out.extend_from_slice(target.as_bytes());
             }
             Self::Error { id, text } => text_of(*id, 3, text, &mut out),
@@ -36,17 +36,17 @@ impl HostileMessage {
                 ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
             }
             Self::Settings { window, max_data, max_connections } => {
-                numbers(0, 32, &[*window, *max_data, *max_connections], &mut out);
+                values(0, 32, &[*window, *max_data, *max_connections], &mut out);
             }
             Self::Opened { id } => head(*id, 33, &mut out),
             Self::Finish { id } => head(*id, 34, &mut out),
             Self::Reset { id, code } => {
-                numbers(*id, 35, &[*code], &mut out);
+                values(*id, 35, &[*code], &mut out);
                 out.extend_from_slice(WORDS.as_bytes());
             }
-            Self::Credit { id, bytes } => numbers(*id, 36, &[*bytes], &mut out),
+            Self::Credit { id, bytes } => values(*id, 36, &[*bytes], &mut out),
             Self::GoAway { code } => {
-                numbers(0, 37, &[0, *code], &mut out);
+                values(0, 37, &[0, *code], &mut out);
                 out.extend_from_slice(WORDS.as_bytes());
             }
             Self::Ping => text_of(0, 38, OPAQUE, &mut out),
@@ -68,9 +68,9 @@ fn text_of(id: i64, kind: i64, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn numbers(id: i64, kind: i64, numbers: &[u64], out: &mut Vec<u8>) {
+fn values(id: i64, kind: i64, values: &[u64], out: &mut Vec<u8>) {
     head(id, kind, out);
-    numbers.iter().for_each(|number| signed(number.cast_signed(), out));
+    values.iter().for_each(|number| signed(number.cast_signed(), out));
 }
 
 fn sync(newest: i64, ids: &[i64], out: &mut Vec<u8>) {

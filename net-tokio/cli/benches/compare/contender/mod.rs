@@ -1,4 +1,4 @@
-//! Those that are compared: each leads connections of a user to the service.
+//! The contenders: each leads connections of a user to the service.
 
 pub(crate) mod ours;
 mod peers;
@@ -83,7 +83,7 @@ impl Contender {
         }
     }
 
-    /// Whether it is an earlier build of ours, which only a developer has.
+    /// Whether it is an earlier build of watertight, which only a developer has.
     pub(crate) fn is_before(self) -> bool {
         matches!(self, Self::BeforeTcp | Self::BeforeWs)
     }
@@ -119,12 +119,12 @@ impl fmt::Display for Contender {
     }
 }
 
-/// A way from a user to the service.
+/// A route from a user to the service.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// Where users connect.
     pub(crate) at: SocketAddr,
-    /// None on the direct way.
+    /// None on the direct route.
     pub(crate) ends: Option<Ends>,
     _files: Option<TempDir>,
 }
@@ -138,7 +138,7 @@ pub(crate) struct Ends {
     pub(crate) far: Part,
 }
 
-/// What was read of each end, near and far.
+/// The measurements of each end, near and far.
 pub(crate) type Pair = [f64; 2];
 
 impl Route {

@@ -1,4 +1,4 @@
-//! How ours is started: the program as its operators run it, with its defaults but for how many
+//! How watertight is started: the program as its operators run it, with its defaults but for how many
 //! connections it takes.
 
 use std::fs::OpenOptions;

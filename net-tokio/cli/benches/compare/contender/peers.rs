@@ -91,7 +91,7 @@ pub(super) fn rathole(service: SocketAddr, programs: &Programs) -> Result<Route>
 /// Where its server takes its clients, always.
 const BORE_CONTROL: &str = "127.0.0.1:7835";
 
-/// It logs each connection, which nobody else does here, unless it is told not to.
+/// It logs each connection, which no other contender does here, unless an option disables it.
 const QUIET: &[(&str, &str)] = &[("RUST_LOG", "warn")];
 
 pub(super) async fn bore(service: SocketAddr, programs: &Programs) -> Result<Route> {

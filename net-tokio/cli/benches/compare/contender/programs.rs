@@ -21,7 +21,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Keeps them beside what cargo builds. `before` is another build of ours.
+    /// Keeps them beside what cargo builds. `before` is another build of watertight.
     pub(crate) fn new(before: Option<PathBuf>) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare");
         let [remotedialer, yamux_go, rathole, bore] = [const { OnceCell::new() }; 4];
@@ -45,7 +45,7 @@ impl Programs {
     }
 
     pub(crate) fn rathole(&self) -> Result<&Path> {
-        // The versions that its lock file names do not compile any more. What is left out here is
+        // The versions that its lock file names do not compile any more. The part left out here is
         // other transports.
         let options = ["--no-default-features", "--features", "server,client"];
         once(&self.rathole, || self.cargo(RATHOLE, &options, "rathole"))

@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::bulk::Transfer;
-use super::{Bench, Measured, Metric, Neighbour, Trouble, Way, requests};
+use super::{Bench, Direction, Measured, Metric, Neighbour, Trouble, requests};
 use crate::service::{POUR, ask};
 
 const LENGTH: usize = 64;
@@ -26,7 +26,7 @@ pub(super) async fn run(bench: Bench<'_>, neighbour: Neighbour) -> Result<Measur
         },
         Neighbour::Stopped => {
             let _unread = ask(bench.route.at, POUR).await?;
-            // Until everything on the way is full.
+            // Until all buffers of the route are full.
             sleep(bench.warm_up()).await;
             requests::run(bench, LENGTH, 1).await
         }
@@ -34,7 +34,7 @@ pub(super) async fn run(bench: Bench<'_>, neighbour: Neighbour) -> Result<Measur
 }
 
 async fn beside_full(bench: Bench<'_>) -> Result<Measured, Trouble> {
-    let transfer = Transfer::start(bench, Way::Down, 1);
+    let transfer = Transfer::start(bench, Direction::Down, 1);
     let bulk = async {
         sleep(bench.warm_up()).await;
         transfer.measure().await
@@ -44,7 +44,7 @@ async fn beside_full(bench: Bench<'_>) -> Result<Measured, Trouble> {
     Ok(requests)
 }
 
-/// Reads at its pace for ever.
+/// Reads at its pace until it is dropped.
 async fn held(bench: Bench<'_>) -> Result<Measured, Trouble> {
     let mut socket = ask(bench.route.at, POUR).await?;
     let portion = usize::try_from(HELD_BYTES_PER_SECOND / PORTIONS_PER_SECOND)?;

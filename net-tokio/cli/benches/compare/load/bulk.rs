@@ -9,7 +9,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep};
 
-use super::{Bench, Measured, Metric, Trouble, Way, all_go_on};
+use super::{Bench, Direction, Measured, Metric, Trouble, all_go_on};
 use crate::contender::Pair;
 use crate::service::{BOTH, CHUNK, POUR, SWALLOW, ask};
 
@@ -17,18 +17,18 @@ const GIB: f64 = (1_u64 << 30) as f64;
 
 pub(super) async fn run(
     bench: Bench<'_>,
-    way: Way,
+    direction: Direction,
     connections: usize,
 ) -> Result<Measured, Trouble> {
-    let transfer = Transfer::start(bench, way, connections);
+    let transfer = Transfer::start(bench, direction, connections);
     sleep(bench.warm_up()).await;
     transfer.measure().await
 }
 
-/// A transfer that goes on for as long as this exists.
+/// A transfer that runs for as long as this exists.
 pub(super) struct Transfer<'a> {
     bench: Bench<'a>,
-    way: Way,
+    direction: Direction,
     read: Arc<AtomicU64>,
     tasks: JoinSet<std::io::Result<()>>,
 }
@@ -41,13 +41,13 @@ struct Reading {
 }
 
 impl<'a> Transfer<'a> {
-    pub(super) fn start(bench: Bench<'a>, way: Way, connections: usize) -> Self {
+    pub(super) fn start(bench: Bench<'a>, direction: Direction, connections: usize) -> Self {
         let read = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..connections {
-            tasks.spawn(transfer(bench.route.at, way, Arc::clone(&read)));
+            tasks.spawn(transfer(bench.route.at, direction, Arc::clone(&read)));
         }
-        Self { bench, way, read, tasks }
+        Self { bench, direction, read, tasks }
     }
 
     /// Measures for the length of the window.
@@ -63,8 +63,8 @@ impl<'a> Transfer<'a> {
         let gib = bytes as f64 / GIB;
         let seconds = (to.at - from.at).as_secs_f64();
         let [near, far] = [0, 1].map(|end| (to.cpu[end] - from.cpu[end]) / gib);
-        let ways = if self.way == Way::Both { 2.0 } else { 1.0 };
-        let mut measured = vec![(Metric::Rate, gib / seconds / ways)];
+        let streams = if self.direction == Direction::Both { 2.0 } else { 1.0 };
+        let mut measured = vec![(Metric::Rate, gib / seconds / streams)];
         if self.bench.route.ends.is_some() {
             measured.extend([
                 (Metric::Cpu, near + far),
@@ -78,27 +78,31 @@ impl<'a> Transfer<'a> {
     /// What counts is what has arrived.
     async fn reading(&self) -> crate::Result<Reading> {
         let cpu = self.bench.route.cpu()?;
-        let up = match self.way {
-            Way::Down => 0,
-            Way::Up | Way::Both => self.bench.swallowed.bytes().await?,
+        let up = match self.direction {
+            Direction::Down => 0,
+            Direction::Up | Direction::Both => self.bench.swallowed.bytes().await?,
         };
         let bytes = up + self.read.load(Ordering::Relaxed);
         Ok(Reading { at: Instant::now(), bytes, cpu })
     }
 }
 
-async fn transfer(route: SocketAddr, way: Way, read: Arc<AtomicU64>) -> std::io::Result<()> {
-    let what = match way {
-        Way::Up => SWALLOW,
-        Way::Down => POUR,
-        Way::Both => BOTH,
+async fn transfer(
+    route: SocketAddr,
+    direction: Direction,
+    read: Arc<AtomicU64>,
+) -> std::io::Result<()> {
+    let what = match direction {
+        Direction::Up => SWALLOW,
+        Direction::Down => POUR,
+        Direction::Both => BOTH,
     };
     let mut socket = ask(route, what).await?;
     let (reader, writer) = socket.split();
-    match way {
-        Way::Up => write(writer).await,
-        Way::Down => count(reader, &read).await,
-        Way::Both => tokio::try_join!(write(writer), count(reader, &read)).map(drop),
+    match direction {
+        Direction::Up => write(writer).await,
+        Direction::Down => count(reader, &read).await,
+        Direction::Both => tokio::try_join!(write(writer), count(reader, &read)).map(drop),
     }
 }
 

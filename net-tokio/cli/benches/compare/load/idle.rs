@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::{Bench, Measured, Metric, Trouble};
 use crate::service::{ask_echo, exchange};
 
-/// What the comparison asks for where the system allows it.
+/// The connections of the comparison where the system allows them.
 const WANTED: usize = 20_000;
 
 /// Descriptors that a process has for other things.
@@ -27,7 +27,7 @@ pub(crate) fn most_connections() -> usize {
     usize::try_from(limit.saturating_sub(SPARE) / 2).map_or(WANTED, |most| most.min(WANTED))
 }
 
-/// Lets this process, and those that it starts, have as many descriptors as they may.
+/// Raises the limit of descriptors of this process and its children.
 pub(crate) fn raise_limit() -> crate::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

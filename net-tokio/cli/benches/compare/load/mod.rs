@@ -1,4 +1,4 @@
-//! What is asked of every contender.
+//! The loads on every contender.
 
 mod beside;
 mod bulk;
@@ -25,12 +25,16 @@ pub(crate) use idle::{most_connections, raise_limit};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Load {
     /// As many bytes as go through.
-    Bulk { way: Way, connections: usize },
+    Bulk {
+        #[serde(rename = "way")]
+        direction: Direction,
+        connections: usize,
+    },
     /// Messages there and back, one at a time on each connection.
     Requests { length: usize, connections: usize },
-    /// Connections that carry one byte each way, 64 at a time.
+    /// Connections that carry one byte in each direction, 64 at a time.
     Opens,
-    /// Small requests while something else goes on.
+    /// Small requests beside other traffic.
     Beside(Neighbour),
     /// A download whose reader takes 6 MiB a second.
     SlowReader,
@@ -42,14 +46,14 @@ pub(crate) enum Load {
 
 /// Where the bytes go, seen from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     Up,
     Down,
     /// Both at once; the figure is that of one of them.
     Both,
 }
 
-/// What goes on beside the requests.
+/// The traffic beside the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Neighbour {
     /// A download as fast as it goes.
@@ -60,7 +64,7 @@ pub(crate) enum Neighbour {
     Stopped,
 }
 
-/// What is measured under a load.
+/// The measurements under a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Metric {
     /// GiB/s
@@ -89,7 +93,7 @@ pub(crate) enum Metric {
     Works,
 }
 
-/// What a load has shown of a contender.
+/// The results of a contender under a load.
 pub(crate) type Measured = Vec<(Metric, f64)>;
 
 /// Why a load has shown nothing.
@@ -107,7 +111,7 @@ impl<E: fmt::Display> From<E> for Trouble {
     }
 }
 
-/// What a load needs.
+/// The inputs of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bench<'a> {
     pub(crate) route: &'a Route,
@@ -130,10 +134,12 @@ impl Load {
     /// All of them, in the order of the table.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        for way in [Way::Up, Way::Down] {
-            all.extend([1, 16, 256].map(|connections| Self::Bulk { way, connections }));
+        for direction in [Direction::Up, Direction::Down] {
+            all.extend([1, 16, 256].map(|connections| Self::Bulk { direction, connections }));
         }
-        all.extend([1, 8].map(|connections| Self::Bulk { way: Way::Both, connections }));
+        all.extend(
+            [1, 8].map(|connections| Self::Bulk { direction: Direction::Both, connections }),
+        );
         for length in [64, (8 << 10) + 1, 16 << 10] {
             all.extend([1, 64].map(|connections| Self::Requests { length, connections }));
         }
@@ -154,7 +160,9 @@ impl Load {
     pub(crate) async fn run(self, bench: Bench<'_>) -> std::result::Result<Measured, Trouble> {
         let run = async {
             match self {
-                Self::Bulk { way, connections } => bulk::run(bench, way, connections).await,
+                Self::Bulk { direction, connections } => {
+                    bulk::run(bench, direction, connections).await
+                }
                 Self::Requests { length, connections } => {
                     requests::run(bench, length, connections).await
                 }
@@ -177,15 +185,15 @@ impl Load {
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bulk { way, connections } => match way {
-                Way::Up => write!(f, "bulk up × {connections}"),
-                Way::Down => write!(f, "bulk down × {connections}"),
-                Way::Both => write!(f, "both ways at once × {connections}"),
+            Self::Bulk { direction, connections } => match direction {
+                Direction::Up => write!(f, "bulk up × {connections}"),
+                Direction::Down => write!(f, "bulk down × {connections}"),
+                Direction::Both => write!(f, "both directions at once × {connections}"),
             },
             Self::Requests { length, connections } => {
                 write!(f, "{length} B there and back × {connections}")
             }
-            Self::Opens => f.write_str("open, a byte each way, close × 64"),
+            Self::Opens => f.write_str("open, a byte to and fro, close × 64"),
             Self::Beside(Neighbour::Full) => f.write_str("64 B beside a full-speed download"),
             Self::Beside(Neighbour::Held) => {
                 f.write_str("64 B beside a download held to 0.2 GiB/s")
@@ -219,7 +227,7 @@ impl fmt::Display for Metric {
     }
 }
 
-/// Tasks that go on until they are dropped. An error if one of them has ended.
+/// Tasks that run until they are dropped. An error if one of them has ended.
 fn all_go_on<T: 'static>(tasks: &mut JoinSet<std::io::Result<T>>) -> Result<()> {
     match tasks.try_join_next() {
         None => Ok(()),

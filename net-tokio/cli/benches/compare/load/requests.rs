@@ -45,7 +45,7 @@ fn measured(times: &Times, window: Duration) -> Result<Measured, Trouble> {
     ])
 }
 
-/// Exchanges messages one by one until `to`; keeps the times of those that began after `from`.
+/// Exchanges messages one by one until `to`; keeps the times of exchanges that began after `from`.
 async fn requests(
     route: SocketAddr,
     length: usize,

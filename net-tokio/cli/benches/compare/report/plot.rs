@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::table::number;
 use crate::contender::Contender;
-use crate::load::{Load, Metric, Neighbour, Way};
+use crate::load::{Direction, Load, Metric, Neighbour};
 use crate::results::{Figure, Results};
 
 const COLUMNS: usize = 2;
@@ -20,14 +20,22 @@ const OURS: RGBColor = RGBColor(42, 120, 214);
 const OTHERS: RGBColor = RGBColor(150, 150, 150);
 const TEXT: RGBColor = RGBColor(90, 90, 90);
 
-/// What is shown, of all that is in the table.
+/// The part of the table that is shown.
 const PANELS: [(Load, Metric, &str); 10] = [
-    (Load::Bulk { way: Way::Down, connections: 1 }, Metric::Rate, "Download, GiB/s"),
-    (Load::Bulk { way: Way::Up, connections: 1 }, Metric::Rate, "Upload, GiB/s"),
-    (Load::Bulk { way: Way::Down, connections: 16 }, Metric::Rate, "16 downloads, GiB/s"),
-    (Load::Bulk { way: Way::Both, connections: 1 }, Metric::Rate, "Both ways at once, GiB/s each"),
+    (Load::Bulk { direction: Direction::Down, connections: 1 }, Metric::Rate, "Download, GiB/s"),
+    (Load::Bulk { direction: Direction::Up, connections: 1 }, Metric::Rate, "Upload, GiB/s"),
     (
-        Load::Bulk { way: Way::Down, connections: 1 },
+        Load::Bulk { direction: Direction::Down, connections: 16 },
+        Metric::Rate,
+        "16 downloads, GiB/s",
+    ),
+    (
+        Load::Bulk { direction: Direction::Both, connections: 1 },
+        Metric::Rate,
+        "Both directions at once, GiB/s each",
+    ),
+    (
+        Load::Bulk { direction: Direction::Down, connections: 1 },
         Metric::Cpu,
         "Download, CPU seconds a GiB (less is better)",
     ),
@@ -41,7 +49,7 @@ const PANELS: [(Load, Metric, &str); 10] = [
         Metric::PerSecond,
         "64 bytes there and back on 64 connections, a second",
     ),
-    (Load::Opens, Metric::PerSecond, "Open, a byte each way, close, a second"),
+    (Load::Opens, Metric::PerSecond, "Open, a byte to and fro, close, a second"),
     (
         Load::Beside(Neighbour::Full),
         Metric::P99,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::comparison::ROUNDS_OF_MEMORY;
 use crate::contender::Contender;
-use crate::load::{Load, Metric, Trouble, Way};
+use crate::load::{Direction, Load, Metric, Trouble};
 use crate::results::{Figure, Results};
 
 /// A row for each figure, a column for each contender.
@@ -18,7 +18,7 @@ pub(super) fn whole(results: &Results) -> String {
     text
 }
 
-/// What a reader wants to know first.
+/// The most important columns.
 pub(super) fn short(results: &Results) -> String {
     let rows: Vec<_> =
         results.rows().into_iter().filter(|(load, metric)| is_main(*load, *metric)).collect();
@@ -27,7 +27,9 @@ pub(super) fn short(results: &Results) -> String {
 
 fn is_main(load: Load, metric: Metric) -> bool {
     match (load, metric) {
-        (Load::Bulk { way: Way::Down, connections: 1 }, Metric::Rate | Metric::Cpu) => true,
+        (Load::Bulk { direction: Direction::Down, connections: 1 }, Metric::Rate | Metric::Cpu) => {
+            true
+        }
         (Load::Bulk { connections, .. }, Metric::Rate) => connections < 100,
         (Load::Requests { connections: 1, .. }, metric) => metric == Metric::P50,
         (Load::Requests { .. } | Load::Opens, Metric::PerSecond) => true,

@@ -1,12 +1,19 @@
-//! Headers that end at each hop (RFC 9110, 7.6.1), and those that the target sees instead.
+//! Headers of requests and answers: hop by hop (RFC 9110, 7.6.1), and the origin of the request.
+//!
+//! A target sees each connection come from the agent's machine, often from loopback. `X-Forwarded-*` and
+//! `Forwarded` (RFC 7239) name the client, and the target's own address as the client sees it.
+
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, LOCATION, PROXY_AUTHENTICATE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, LOCATION, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue, Uri};
 
-/// Those that are meant for one hop whether Connection names them or not.
+use crate::cli::ForwardedRule;
+
+/// Headers that are meant for one hop whether Connection names them or not.
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -24,8 +31,8 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(UPGRADE).filter(|_| wanted).cloned()
 }
 
-/// Whether a message has a transfer coding other than chunked (RFC 9112, 6.1). Its next hop is not told of
-/// it and would take the coded bytes for the content.
+/// Whether a message has a transfer coding other than chunked (RFC 9112, 6.1). The next hop gets no
+/// Transfer-Encoding and would take the coded bytes for the content.
 pub(super) fn is_coded(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(TRANSFER_ENCODING).iter();
     let first = values
@@ -46,7 +53,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes the headers of a request those that the target gets.
+/// Changes the headers of a request for the target.
 pub(super) fn for_target(
     headers: &mut HeaderMap,
     host: &HeaderValue,
@@ -58,7 +65,7 @@ pub(super) fn for_target(
         // Without it the library takes a GET or HEAD for one that has no body.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    // Reading the body tells the client to go on; nobody is left to wait for that.
+    // The library answers 100 (Continue) itself once the body is read.
     headers.remove(EXPECT);
     headers.insert(HOST, host.clone());
     headers.append(VIA, HeaderValue::from_static("1.1 watertight"));
@@ -127,6 +134,102 @@ pub(super) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
 fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok())
+}
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const AUTHORITY: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PATH_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// The prefix of all of them, also of headers that are not set here.
+const ALL: &str = "x-forwarded-";
+
+/// The scheme of the admin server.
+const SCHEME: &str = "http";
+
+/// The origin of a request, and its target's address as the client sees it.
+#[derive(Debug)]
+pub(super) struct Origin {
+    address: Option<IpAddr>,
+    host: Option<String>,
+    prefix: String,
+}
+
+impl Origin {
+    /// Of a request with these headers, of a client with this address if it has one.
+    pub(super) fn of(address: Option<SocketAddr>, headers: &HeaderMap, prefix: &str) -> Self {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).map(String::from);
+        let address = address.map(|address| address.ip().to_canonical());
+        Self { address, host, prefix: prefix.to_string() }
+    }
+
+    /// Sets the headers by the rule.
+    pub(super) fn set(&self, rule: ForwardedRule, headers: &mut HeaderMap) {
+        match rule {
+            ForwardedRule::Keep => return,
+            ForwardedRule::Append => {}
+            ForwardedRule::Replace => remove_all(headers),
+        }
+        append(headers, FOR, &self.node());
+        if !self.prefix.is_empty() {
+            append(headers, PATH_PREFIX, &self.prefix);
+        }
+        append(headers, FORWARDED, &self.element());
+        // The first proxy of a chain knows these; behind it they are those of another hop.
+        or_insert(headers, PROTO, SCHEME);
+        if let Some(host) = &self.host {
+            or_insert(headers, AUTHORITY, host);
+        }
+    }
+
+    /// The address of the client; a Unix socket has none.
+    fn node(&self) -> String {
+        self.address.map_or_else(|| "unknown".to_string(), |address| address.to_string())
+    }
+
+    fn element(&self) -> String {
+        let node = match self.address {
+            Some(IpAddr::V6(address)) => format!("[{address}]"),
+            _ => self.node(),
+        };
+        let host = self.host.iter().map(|host| format!("host={};", quoted(host)));
+        format!("for={};{}proto={SCHEME}", quoted(&node), host.collect::<String>())
+    }
+}
+
+fn remove_all(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(ALL)).cloned().collect();
+    for name in names.iter().chain([&FORWARDED]) {
+        headers.remove(name);
+    }
+}
+
+/// Adds to the list that the header is. It is one line afterwards, as many targets expect it.
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let given = headers.get_all(&name).iter().map(HeaderValue::as_bytes);
+    let list: Vec<&[u8]> =
+        given.filter(|value| !value.is_empty()).chain([value.as_bytes()]).collect();
+    if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
+        headers.insert(name, list);
+    }
+}
+
+fn or_insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if !headers.contains_key(&name)
+        && let Ok(value) = HeaderValue::from_str(value)
+    {
+        headers.insert(name, value);
+    }
+}
+
+/// A value of the Forwarded header, in quotes where its characters ask for them.
+fn quoted(value: &str) -> String {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !value.is_empty() && value.bytes().all(is_token) {
+        return value.to_string();
+    }
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]
@@ -244,5 +347,58 @@ mod tests {
         for_target(&mut passed, &HeaderValue::from_static("web"), Some(&protocol));
         assert_eq!(passed.get(UPGRADE).unwrap(), "websocket");
         assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
+    }
+
+    fn forwarded(
+        address: Option<&str>,
+        host: &'static str,
+        given: &[(&'static str, &'static str)],
+    ) -> HeaderMap {
+        let mut headers: HeaderMap = given
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        headers.insert(HOST, HeaderValue::from_static(host));
+        let address = address.map(|address| address.parse().unwrap());
+        Origin::of(address, &headers, "/client/k/http/web")
+            .set(ForwardedRule::Append, &mut headers);
+        headers
+    }
+
+    #[test]
+    fn addresses_and_hosts_are_written_as_the_rfc_has_them() {
+        let headers = forwarded(Some("[::1]:5"), "localhost:9090", &[]);
+        assert_eq!(headers[FOR], "::1");
+        assert_eq!(headers[FORWARDED], "for=\"[::1]\";host=\"localhost:9090\";proto=http");
+        let headers = forwarded(Some("[::ffff:192.0.2.1]:5"), "a\"b\\", &[]);
+        assert_eq!(headers[FOR], "192.0.2.1");
+        assert_eq!(headers[FORWARDED], "for=192.0.2.1;host=\"a\\\"b\\\\\";proto=http");
+        let headers = forwarded(None, "docker", &[]);
+        assert_eq!(headers[FOR], "unknown");
+        assert_eq!(headers[FORWARDED], "for=unknown;host=docker;proto=http");
+    }
+
+    #[test]
+    fn several_lines_become_one_list() {
+        let mut headers = HeaderMap::new();
+        for value in ["192.0.2.1", "", "192.0.2.2"] {
+            headers.append(FOR, HeaderValue::from_static(value));
+        }
+        append(&mut headers, FOR, "192.0.2.3");
+        let values: Vec<_> = headers.get_all(FOR).iter().collect();
+        assert_eq!(values, ["192.0.2.1, 192.0.2.2, 192.0.2.3"]);
+    }
+
+    #[test]
+    fn nothing_that_a_client_claims_survives_a_replacement() {
+        let mut headers =
+            forwarded(None, "docker", &[("x-forwarded-port", "1"), ("x-forwarded-ssl", "on")]);
+        let origin = Origin::of(None, &headers, "/p");
+        origin.set(ForwardedRule::Replace, &mut headers);
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let left = [&FORWARDED, &HOST, &FOR, &AUTHORITY, &PATH_PREFIX, &PROTO];
+        let left: Vec<&str> = left.into_iter().map(HeaderName::as_str).collect();
+        assert_eq!(names, left);
     }
 }

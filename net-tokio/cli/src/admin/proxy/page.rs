@@ -2,19 +2,19 @@
 //!
 //! `KEY--HOST--PORT.localhost`, with `s` behind the port for https. All of it stands in one label:
 //! browsers take `localhost` for a public suffix, so that no two of these names share a cookie. In a
-//! label `.` is written as `_`, and what has no place there as `-` and two hexadecimal digits.
+//! label `.` is written as `_`, and a byte that a label cannot have as `-` and two hexadecimal digits.
 
 use std::fmt::Write;
 
-use super::problem::Problem;
+use super::Problem;
 
-/// What a page's host name ends in. Browsers resolve all such names to this machine (RFC 6761, 6.3).
+/// The suffix of the host names of pages. Browsers resolve all such names to this machine (RFC 6761, 6.3).
 const SUFFIX: &str = ".localhost";
 
 /// The longest label of a name (RFC 1035, 2.3.4).
 const LABEL: usize = 63;
 
-/// A target, as a host name says it.
+/// A target, as a host name encodes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Page {
     pub(super) key: String,
@@ -78,7 +78,7 @@ fn encode(text: &str) -> String {
             b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(*byte)),
             b'.' => encoded.push('_'),
             b'-' if at > 0 && is_plain_behind_hyphen(rest) => encoded.push('-'),
-            // A string takes whatever it is given.
+            // Writing to a string does not fail.
             _ => drop(write!(encoded, "-{byte:02x}")),
         }
     }
@@ -164,7 +164,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(key in ".{1,12}", host in "[a-z0-9.:-]{1,20}", port in 1..=u16::MAX, https: bool) {
+        fn what_is_written_is_read(
+            key in ".{1,12}",
+            host in "[a-z0-9.:-]{1,20}",
+            port in 1..=u16::MAX,
+            https: bool,
+        ) {
             let page = page(&key, &host, port, https);
             if let Some(name) = page.host_name() {
                 prop_assert_eq!(Page::parse(&name).unwrap(), page);

@@ -4,9 +4,8 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::PREFIX;
 use super::page::Page;
-use super::problem::Problem;
+use super::{PREFIX, Problem};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -107,7 +106,7 @@ fn decode(segment: &str, name: &str) -> Result<String, Problem> {
 }
 
 fn authority(host: &str) -> Result<Authority, Problem> {
-    // A user name before the host would only confuse whoever reads the logs.
+    // A user name before the host would only confuse a reader of the logs.
     let authority = Some(host).filter(|host| !host.contains('@'));
     let authority = authority.and_then(|host| host.parse::<Authority>().ok());
     let named = authority.filter(|authority| !authority.host().is_empty());

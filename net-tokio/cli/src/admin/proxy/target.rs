@@ -2,7 +2,7 @@
 //!
 //! The library knows neither half-close, nor an answer to a request that could not be sent whole, nor one
 //! that does not wait for the request. A direct connection has all three: the owner ends its write side
-//! when the client has ended its own, goes on reading when a write has failed, because the answer may have
+//! when the client has ended its own, continues to read when a write has failed, because the answer may have
 //! arrived before, and lets the library read once it has begun to write.
 
 use std::future::{Future, poll_fn};
@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::debug;
 use watertight::BoxIo;
+
+use super::super::answer::Guarded;
 
 /// A handle to the connection.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ struct State {
     request: Request,
     /// Reads when the request has begun.
     reader: Option<Waker>,
-    /// A write has failed; what is still written is discarded.
+    /// A write has failed; later writes are discarded.
     deaf: bool,
     shut_down: bool,
 }
@@ -57,8 +58,8 @@ impl Target {
     }
 
     /// The byte stream for the library. There is one.
-    pub(super) fn wire(&self) -> Wire {
-        Wire(self.clone())
+    pub(super) fn wire(&self) -> TargetIo {
+        TargetIo(self.clone())
     }
 
     /// Runs the library's `connection` to its end. Once the client has `finished` its side and the
@@ -148,9 +149,9 @@ impl State {
 }
 
 /// The connection as the library reads and writes it.
-pub(super) struct Wire(Target);
+pub(super) struct TargetIo(Target);
 
-impl AsyncRead for Wire {
+impl AsyncRead for TargetIo {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -160,7 +161,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for TargetIo {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -199,41 +200,17 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// The body of a request, which the library drops once it has all of it.
-pub(super) struct RequestBody {
-    incoming: Incoming,
-    target: Target,
+/// Marks the end of a request when the library drops its body, once it has all of it.
+pub(super) struct RequestEnd(Target);
+
+/// The body of a request to `target`.
+pub(super) fn request_body(incoming: Incoming, target: Target) -> Guarded<Incoming, RequestEnd> {
+    Guarded::new(incoming, RequestEnd(target))
 }
 
-impl RequestBody {
-    pub(super) fn new(incoming: Incoming, target: Target) -> Self {
-        Self { incoming, target }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.incoming).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for RequestBody {
+impl Drop for RequestEnd {
     fn drop(&mut self) {
-        let mut state = self.target.lock();
+        let mut state = self.0.lock();
         state.request = Request::Ended { begun: state.request == Request::Begun };
     }
 }

@@ -1,5 +1,6 @@
-//! The connection to a target, through the tunnel.
+//! The connection to a target through the tunnel, and its upgrade.
 
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,20 +8,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use watertight::{BoxIo, ResetCode, StreamControl};
+use watertight::{BoxIo, ResetCode, Side, StreamControl, TcpState, splice_sides};
 
-use super::super::HEADER_LINES;
-use super::super::State;
+use super::super::answer::Answer;
 use super::super::client::Client;
-use super::problem::Problem;
+use super::super::{HEADER_LINES, State};
 use super::route::Route;
-use super::target::{RequestBody, Target};
+use super::target::{Target, request_body};
+use super::{Problem, empty, headers};
 use crate::tasks::Tied;
 
 /// Interim answers (1xx) that a target may send: one every few seconds for an hour. They are not passed on,
@@ -75,7 +78,7 @@ impl Drop for Tunnelled {
     fn drop(&mut self) {
         if self.task.is_some() {
             // The drop of a stream whose end was passed on resets nothing.
-            self.control.reset(ResetCode::CANCELLED, "nobody waits for the answer any more");
+            self.control.reset(ResetCode::CANCELLED, "the client waits for the answer no longer");
         }
     }
 }
@@ -101,7 +104,7 @@ pub(super) async fn send(
     let (mut sender, connection) =
         http.handshake(TokioIo::new(target.wire())).await.map_err(broken)?;
     let (end, finished) = (target.clone(), client.finished().clone());
-    // Behind an upgrade the end comes after what the client has sent with it.
+    // After an upgrade the end follows the bytes that the client has sent with it.
     let upgrades = request.headers().contains_key(header::UPGRADE);
     let finished = async move {
         if upgrades { std::future::pending().await } else { finished.cancelled().await }
@@ -112,7 +115,7 @@ pub(super) async fn send(
         }
     });
     let tunnelled = Tunnelled { control, task: Some(task) };
-    let mut request = request.map(|body| RequestBody::new(body, target));
+    let mut request = request.map(|body| request_body(body, target));
     let too_many = limit_interim(&mut request);
     tokio::select! {
         answer = sender.send_request(request) => Ok((answer.map_err(broken)?, tunnelled)),
@@ -120,7 +123,7 @@ pub(super) async fn send(
     }
 }
 
-/// Counts the interim answers to a request. The token says that there are too many.
+/// Counts the interim answers to a request. The token is cancelled when there are too many.
 fn limit_interim<B>(request: &mut Request<B>) -> CancellationToken {
     let (too_many, count) = (CancellationToken::new(), AtomicUsize::new(0));
     let exceeded = too_many.clone();
@@ -168,8 +171,8 @@ impl Body for TiedBody {
             Poll::Ready(None) => self.release(),
             Poll::Ready(Some(Err(error))) => {
                 debug!(%error, "the answer was cut");
-                // The client's task looks at this after each poll of the library, which writes what
-                // has come so far while it waits for more.
+                // The client's task checks this after each poll of the library, which writes the
+                // bytes so far while it waits for more.
                 self.client.cut();
                 return Poll::Pending;
             }
@@ -193,5 +196,121 @@ impl Drop for TiedBody {
         if self.incoming.is_end_stream() {
             self.release();
         }
+    }
+}
+
+/// How long the client's side of an upgrade may take once it has been answered.
+const SWITCH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Passes the target's 101 on and joins the two connections.
+pub(super) fn switch(
+    state: &Arc<State>,
+    mut answer: Response<Incoming>,
+    downstream: OnUpgrade,
+    wanted: Option<HeaderValue>,
+    client: &Client,
+    target: Tunnelled,
+) -> Result<Answer, Problem> {
+    let protocol = headers::upgrade(answer.headers()).filter(|_| wanted.is_some());
+    let unwanted = || Problem::Upgrade { target: "the target".to_string() };
+    let protocol = protocol.ok_or_else(unwanted)?;
+    let upstream = hyper::upgrade::on(&mut answer);
+    client.hand_over();
+    let client = client.clone();
+    state.tasks.spawn(async move {
+        if let Err(error) = join(&client, target, downstream, upstream).await {
+            debug!(%error, "upgraded connection failed");
+        }
+    });
+    let (mut parts, _) = answer.into_parts();
+    headers::strip(&mut parts.headers);
+    headers::ask_for_upgrade(&mut parts.headers, &protocol);
+    Ok(empty(parts))
+}
+
+async fn join(
+    client: &Client,
+    target: Tunnelled,
+    downstream: OnUpgrade,
+    upstream: OnUpgrade,
+) -> io::Result<()> {
+    let both = async { tokio::try_join!(downstream, upstream) };
+    let switched = tokio::time::timeout(SWITCH_DEADLINE, both).await?;
+    let (downstream, upstream) = switched.map_err(io::Error::other)?;
+    let (mut downstream, mut upstream) = (TokioIo::new(downstream), TokioIo::new(upstream));
+    let of_client = Joined { io: &mut downstream, owner: client };
+    let of_target = Joined { io: &mut upstream, owner: target.control() };
+    let result = splice_sides(of_client, of_target, client.keepalive()).await;
+    if result.is_ok() {
+        target.release();
+        return result.map(drop);
+    }
+    // In this order: a stream that has ended in good order is not reset by its drop.
+    drop(target);
+    drop(upstream);
+    // It ends in a reset, which takes what the client has not received.
+    client.received().await;
+    result.map(drop)
+}
+
+/// An upgraded connection as the HTTP library gives it, and the owner of the stream below.
+struct Joined<'a, T> {
+    io: &'a mut TokioIo<Upgraded>,
+    owner: &'a T,
+}
+
+impl Side for Joined<'_, Client> {
+    fn failure(&self) -> Option<io::Error> {
+        self.owner.failure()
+    }
+
+    fn tcp(&self) -> Option<TcpState> {
+        self.owner.tcp()
+    }
+}
+
+impl Side for Joined<'_, StreamControl> {
+    fn failure(&self) -> Option<io::Error> {
+        self.owner.is_cut().then(|| io::ErrorKind::ConnectionReset.into())
+    }
+
+    fn reset(&self, code: ResetCode, reason: &str) {
+        self.owner.reset(code, reason);
+    }
+}
+
+impl<T> AsyncRead for Joined<'_, T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<T> AsyncWrite for Joined<'_, T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io).poll_write_vectored(cx, pieces)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 }

@@ -36,7 +36,7 @@ async fn crossing(forward: SocketAddr, backward: SocketAddr) {
     }
 }
 
-/// A connection to a service that [says its name](named) and echoes. What it says is its own.
+/// A connection to a service that [sends its name](named) and echoes. The name is checked.
 pub(super) async fn talk(at: SocketAddr, name: u8, number: u64) {
     let mut socket = connect(at).await;
     assert_eq!(socket.read_u8().await.unwrap(), name);

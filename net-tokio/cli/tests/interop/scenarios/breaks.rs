@@ -7,8 +7,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::close::GO_MINUTE;
 use crate::end::End;
-use crate::ending::GO_MINUTE;
 use crate::pair::{Case, Pair};
 use crate::processes::{KEY, Target, eventually, in_time};
 use crate::rest::{Held, PROMPTLY, Rest};
@@ -18,13 +18,13 @@ const TRANSFERS: usize = 50;
 
 /// How long our ends bear silence here, and how long they take to see it.
 const SILENCE: &str = "8s";
-const SEEN: Duration = Duration::from_secs(8 + 10);
+const NOTICED: Duration = Duration::from_secs(8 + 10);
 
 /// Downloads in progress.
 struct Transfers(Vec<TcpStream>);
 
 impl Transfers {
-    /// Starts them, and waits until each is well under way.
+    /// Starts them, and waits until each has transferred some bytes.
     async fn start(at: SocketAddr) -> Self {
         let mut sockets = JoinSet::new();
         for _ in 0..TRANSFERS {
@@ -73,10 +73,10 @@ pub(crate) async fn agent_killed(case: Case) {
     pair.end(&before).all_is_back().await;
 }
 
-/// Waits until no connection is left in a server's books.
+/// Waits until no connection is left in a server's ledger.
 async fn has_nothing(server: &End) {
     eventually(PROMPTLY, "an even ledger of the server", async || match Held::by(server).await? {
-        Held::Ours { books: Some((0, _)), .. } | Held::Go(_) => Ok(()),
+        Held::Ours { ledger: Some((0, _)), .. } | Held::Go(_) => Ok(()),
         held => Err(format!("{held:?}")),
     })
     .await;
@@ -99,8 +99,8 @@ pub(crate) async fn server_killed(case: Case) {
 pub(crate) async fn link_cut(case: Case) {
     let (drip, echo, pair, before) = start(case, true).await;
     let transfers = Transfers::start(pair.forward(drip.at)).await;
-    let limit = |end: &End| if end.is_go() { GO_MINUTE } else { SEEN };
-    // A Go client that has not had a pong yet would write to the dead link for ever.
+    let limit = |end: &End| if end.is_go() { GO_MINUTE } else { NOTICED };
+    // A Go client that has not had a pong yet would write to the dead link forever.
     eventually(PROMPTLY, "a ping", async || {
         if pair.relay.heard().pings() > 0 { Ok(()) } else { Err("there was none".to_string()) }
     })

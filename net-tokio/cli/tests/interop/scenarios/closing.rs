@@ -1,4 +1,4 @@
-//! Connections that are closed by either end, in either way.
+//! Connections that either end closes, with an end of file or a reset.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const ROUNDS: usize = 20;
 const ANSWER: usize = 300_000;
 
 /// How long our ends wait for an answer on a connection whose client has finished: in the base
-/// dialect, that cannot be told from one that has gone.
+/// dialect, that cannot be distinguished from one that is disconnected.
 pub(crate) const LINGER: Duration = Duration::from_secs(30 + 5);
 
 pub(crate) async fn close_from_each_end(case: Case) {
@@ -42,7 +42,7 @@ pub(crate) async fn close_from_each_end(case: Case) {
         closed.push(socket);
     }
     for mut socket in closed {
-        // A server of Go's closes at once; ours waits for an answer, and says that none came.
+        // A Go server closes at once; a watertight one waits for an answer, and reports that none came.
         let end = within(LINGER, "the end of a connection", socket.read(&mut [0])).await;
         assert_eq!(end.is_ok(), pair.server.is_go(), "{end:?}");
     }
@@ -68,7 +68,7 @@ async fn target_resets(pair: &Pair, target: &Target) {
     is_reset(&mut socket, PROMPTLY).await;
 }
 
-/// The target is told at once.
+/// The target gets the reset at once.
 async fn client_resets(pair: &Pair, echo: &Target) {
     let others = echo.open();
     let mut socket = connect(pair.forward(echo.at)).await;

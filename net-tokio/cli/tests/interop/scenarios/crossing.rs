@@ -6,11 +6,10 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::both::talk;
-use crate::builder::{PEER_TOKEN, add_peer};
+use crate::close::Close;
 use crate::end::End;
-use crate::ending::Ending;
 use crate::go::{GoEnd, Version};
-use crate::pair::Case;
+use crate::pair::{Case, PEER_TOKEN, add_peer};
 use crate::processes::{PATIENCE, TOKEN, Target, Watertight, eventually, in_time, write_private};
 use crate::rest::Rest;
 use crate::services::named;
@@ -52,7 +51,7 @@ pub(crate) async fn dials_crossing(case: Case) {
     let names = ["a", "b", "c", "d"];
     let agents = names.into_iter().zip(agents);
     let ends = agents.chain([("their server", theirs), ("our server", ours)]).collect();
-    Ending::of(case, ends, &before).all_is_back().await;
+    Close::of(case, ends, &before).all_is_back().await;
 }
 
 impl Fleet {
@@ -115,7 +114,7 @@ impl Fleet {
         }
     }
 
-    /// What all hold when nothing goes on: the agents, then the servers.
+    /// The resources of all idle ends: the agents, then the servers.
     async fn rest(&self) -> Rest {
         let ends: Vec<_> = self.agents.iter().chain([&self.theirs, &self.ours]).collect();
         Rest::of_all(&ends).await

@@ -6,14 +6,14 @@ use crate::processes::Target;
 use crate::rest::{PROMPTLY, Rest};
 use crate::services::is_served;
 
-/// All buffers on the way are full, and the target stays deaf, when the client resets.
+/// All buffers between the ends are full, and the target reads nothing, when the client resets.
 pub(crate) async fn client_resets_at_deaf_target(case: Case) {
     let (deaf, echo) = (Target::deaf().await, Target::echo().await);
     let pair = Pair::of(case).forward(deaf.at).backward(deaf.at).forward(echo.at).start().await;
     is_served(pair.forward(echo.at)).await;
     let before = Rest::of(&pair).await;
 
-    for (end, at) in pair.ways(deaf.at) {
+    for (end, at) in pair.routes(deaf.at) {
         // There, what writes for the client is asleep and does not see it go (bugs.md, R6).
         if end.is_go() {
             continue;
@@ -30,8 +30,8 @@ pub(crate) async fn client_resets_at_deaf_target(case: Case) {
     pair.end(&before).unless_go_leaks("R6").all_is_back().await;
 }
 
-/// Waits until nothing is left on our ends. What a Go peer writes to our agent is asleep like the
-/// above, so that the agent is not told.
+/// Waits until nothing is left on our ends. The goroutine of a Go peer that writes to our agent is
+/// asleep like the above, so that the agent gets no message.
 async fn ours_are_back(pair: &Pair, before: &Rest) {
     let is_told = |name| name != "agent" || !pair.connector().is_go();
     for ((name, end), before) in pair.ends().into_iter().zip(&before.0) {

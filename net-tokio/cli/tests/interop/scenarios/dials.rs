@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::ending::GO_MINUTE;
+use crate::close::GO_MINUTE;
 use crate::pair::{Case, Pair};
 use crate::processes::{Clogged, Target, eventually, in_time};
 use crate::rest::{PROMPTLY, Rest};
@@ -58,7 +58,7 @@ pub(crate) async fn dial_hangs(case: Case) {
     }
     witness.is_undisturbed().await;
     witness.end().await;
-    // A Go end goes on with dials that nobody waits for.
+    // A Go end continues dials that nobody waits for.
     pair.end(&before).within(DIAL).go_within(GO_MINUTE).all_is_back().await;
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn forbidden_target(case: Case) {
     pair.end(&before).all_is_back().await;
 }
 
-/// Waits until connections are served that are not, for want of a session.
+/// Waits until connections are served that are not, for lack of a session.
 async fn is_served_again(at: SocketAddr) {
     eventually(PROMPTLY, "another session", async || {
         let echoed = async {

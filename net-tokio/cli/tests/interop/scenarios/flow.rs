@@ -17,19 +17,19 @@ const MIB: u64 = 1 << 20;
 
 const CHUNK: usize = 64 << 10;
 
-/// What a slow reader gets, in some seconds: slower than any source, and much more than may be
-/// under way.
+/// Bytes that a slow reader gets, in some seconds: slower than any source, and much more than can be
+/// in flight.
 const POURED: u64 = 256 * MIB;
 
 /// Parts after which a slow reader rests.
 const BREATH: u64 = 4;
 
-/// How far the memory of an end of ours may grow for a slow reader: it asks the source to stop at
-/// 1 MiB, and then comes what is under way. Twice what it grows by on any pair.
+/// How far the memory of a watertight end may grow for a slow reader: it asks the source to stop at
+/// 1 MiB, and then the bytes in flight arrive. Twice what it grows by on any pair.
 const HELD: u64 = 32 * MIB;
 
-/// How far the memory of an end of ours may grow for a connection whose reader stops: in the base
-/// dialect, all that is under way has to find room in it.
+/// How far the memory of a watertight end may grow for a connection whose reader stops: in the base
+/// dialect, it has to hold all bytes in flight.
 const UNREAD: u64 = 64 * MIB;
 
 pub(crate) async fn slow_reader(case: Case) {
@@ -90,7 +90,7 @@ pub(crate) async fn stopped_reader(case: Case) {
     witness.is_undisturbed().await;
     drop(reader);
     if !pair.is_behind_go() {
-        // It keeps a writer for ever that is paused when its connection ends.
+        // It keeps a writer forever that is paused when its connection ends.
         is_left(&pour, PROMPTLY).await;
     }
     drop(deaf);
@@ -99,7 +99,7 @@ pub(crate) async fn stopped_reader(case: Case) {
     pair.end(&before).unless_go_leaks("R6").all_is_back().await;
 }
 
-/// A client with little room for what it does not read.
+/// A client with a small receive buffer.
 async fn narrow(at: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();

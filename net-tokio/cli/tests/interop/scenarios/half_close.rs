@@ -16,7 +16,7 @@ use crate::services::{connect, is_served, receive, send};
 
 const CLIENTS: u64 = 10;
 
-/// What each sends, and what it is answered: more than may be under way unasked.
+/// Bytes that each sends and is answered: more than a window.
 const REQUEST: u64 = 1 << 20;
 const ANSWER: u64 = 3 << 20;
 
@@ -34,7 +34,7 @@ pub(crate) async fn half_close(case: Case) {
     let before = Rest::of(&pair).await;
 
     let mut witness = pair.witness(echo.at).await;
-    for (end, at) in pair.ways(late.at) {
+    for (end, at) in pair.routes(late.at) {
         finished.send_replace(false);
         let mut clients = JoinSet::new();
         for seed in 0..CLIENTS {
@@ -56,7 +56,7 @@ pub(crate) async fn half_close(case: Case) {
 }
 
 /// Answers what it got with the hash of that, then bytes of its own and their hash, once all
-/// clients have finished. Since no pair here tells a target of it, an end that arrives before the
+/// clients have finished. Since no pair here passes it on to a target, an end that arrives before the
 /// answer is that of the connection, and there is no answer.
 async fn answers_late(finished: watch::Receiver<bool>) -> Target {
     Target::start(move |mut socket, _| {
@@ -83,7 +83,7 @@ async fn answer(socket: &mut TcpStream, finished: &mut watch::Receiver<bool>) ->
     socket.read(&mut [0]).await.map(drop)
 }
 
-/// One that has finished.
+/// A client that has finished.
 struct Client {
     socket: TcpStream,
     /// The hash of its request.

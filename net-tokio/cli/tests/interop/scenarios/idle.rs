@@ -1,4 +1,4 @@
-//! A session on which nothing goes on.
+//! An idle session.
 
 use std::time::Duration;
 

@@ -24,20 +24,20 @@ pub(crate) async fn ten_thousand_short_connections(case: Case) {
     let pair = Pair::start(case, &[answering.at, echo.at]).await;
     let ports = [pair.forward(answering.at), pair.forward(echo.at)];
     // What comes later is measured against ends that have seen many.
-    crowd(ports, ROUNDS / 10, 9).await;
+    open_and_close_many(ports, ROUNDS / 10, 9).await;
     let before = Rest::of(&pair).await;
-    crowd(ports, ROUNDS, 10).await;
+    open_and_close_many(ports, ROUNDS, 10).await;
     pair.end(&before).within(LINGER).all_is_back().await;
 }
 
-/// Opens and closes connections, a hundred at a time, in the first `ways` of the ten in [`come_and_go`].
-async fn crowd(ports: [SocketAddr; 2], rounds: usize, ways: usize) {
+/// Opens and closes connections, a hundred at a time, of the first `kinds` of the ten in [`come_and_go`].
+async fn open_and_close_many(ports: [SocketAddr; 2], rounds: usize, kinds: usize) {
     let mut all = JoinSet::new();
     for lane in 0..LANES {
         all.spawn(async move {
             for number in 0..rounds {
-                let way = (lane + number) % ways;
-                in_time("a connection", come_and_go(ports, way)).await;
+                let kind = (lane + number) % kinds;
+                in_time("a connection", come_and_go(ports, kind)).await;
             }
         });
     }
@@ -46,8 +46,8 @@ async fn crowd(ports: [SocketAddr; 2], rounds: usize, ways: usize) {
     }
 }
 
-async fn come_and_go([answering, echo]: [SocketAddr; 2], way: usize) {
-    match way {
+async fn come_and_go([answering, echo]: [SocketAddr; 2], kind: usize) {
+    match kind {
         // The target ends it.
         0..5 => {
             let (mut socket, mut answer) = (connect(answering).await, Vec::new());
@@ -57,7 +57,7 @@ async fn come_and_go([answering, echo]: [SocketAddr; 2], way: usize) {
         }
         // The client cuts it off.
         5..9 => echoes(&mut connect(echo).await).await,
-        // The client ends it in good order, after which a server of ours waits for an answer.
+        // The client ends it in good order, after which a watertight server waits for an answer.
         _ => echoes(&mut TcpStream::connect(echo).await.unwrap()).await,
     }
 }

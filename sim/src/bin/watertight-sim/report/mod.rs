@@ -1,11 +1,8 @@
 //! Runs and schedules as pages: one file each, with nothing to load from anywhere.
 
-mod bars;
 mod page;
-mod plot;
 mod run_page;
 mod schedule_page;
-mod sequence;
 
 use std::fs;
 use std::path::Path;
@@ -13,19 +10,19 @@ use std::path::Path;
 use watertight_sim::Trace;
 
 use crate::cli::ReportCommand;
-use crate::exit::{Ending, Exit};
+use crate::exit::print_line;
+use crate::exit::{CommandResult, Exit};
 use crate::run::read_results;
-use crate::say::say;
-use crate::specimens::read_table;
+use crate::seeded_bugs::read_table;
 
 /// Draws a run or a schedule.
-pub(crate) fn report(command: &ReportCommand) -> Ending {
+pub(crate) fn report(command: &ReportCommand) -> CommandResult {
     match command {
-        ReportCommand::Run { results, specimens, out } => {
+        ReportCommand::Run { results, seeded_bugs, out } => {
             let results: Vec<_> =
                 results.iter().map(|path| read_results(path)).collect::<Result<_, _>>()?;
-            let specimens = specimens.as_deref().map(read_table).transpose()?;
-            write(out, &run_page::page(&results, specimens.as_deref().unwrap_or_default()))?;
+            let seeded_bugs = seeded_bugs.as_deref().map(read_table).transpose()?;
+            write(out, &run_page::page(&results, seeded_bugs.as_deref().unwrap_or_default()))?;
         }
         ReportCommand::Schedule { played, out } => {
             let (case, play) = played.load()?;
@@ -40,6 +37,6 @@ pub(crate) fn report(command: &ReportCommand) -> Ending {
 fn write(path: &Path, page: &maud::Markup) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", path.display());
     fs::write(path, page.0.as_str()).map_err(failed)?;
-    say!("{}", path.display());
+    print_line!("{}", path.display());
     Ok(())
 }

@@ -7,16 +7,14 @@ use watertight_sim::Situation;
 use watertight_sim::campaign::{Results, Sample};
 use watertight_sim::schedule::Action;
 
-use super::bars::{Bar, bars};
-use super::page::{fact, grouped, page as framed};
-use super::plot;
-use crate::specimens::Caught;
+use super::page::{Bar, bars, curve, fact, grouped, histogram, page as framed};
+use crate::seeded_bugs::Caught;
 
-/// A page for runs, and the specimens' table.
-pub(super) fn page(results: &[Results], specimens: &[Caught]) -> Markup {
+/// A page for runs, and the table of the seeded bugs.
+pub(super) fn page(results: &[Results], seeded_bugs: &[Caught]) -> Markup {
     let body = html! {
         @for results in results { (run(results)) }
-        @if !specimens.is_empty() { (table_of_specimens(specimens)) }
+        @if !seeded_bugs.is_empty() { (table_of_seeded_bugs(seeded_bugs)) }
     };
     framed("watertight-sim: what was run", &body)
 }
@@ -37,13 +35,13 @@ fn run(results: &Results) -> Markup {
         (failures(results))
         @if results.samples.len() > 1 {
             h2 { "Rate" }
-            (figure(plot::curve(&rates(results))))
+            (figure(curve(&rates(results))))
         }
         h2 { "What happened" }
         (bars(["action", "times", "a schedule"], &actions(results)))
         h2 { "How long schedules are" }
-        (figure(plot::histogram(&lengths(results))))
-        h2 { "Situations reached" }
+        (figure(histogram(&lengths(results))))
+        h2 { "Reached reached" }
         (bars(["situation", "schedules", "first seed"], &situations(results)))
     }
 }
@@ -61,7 +59,7 @@ fn failures(results: &Results) -> Markup {
     }
 }
 
-/// A plot that cannot be drawn says why in its place.
+/// A plot that cannot be drawn is replaced by the reason.
 fn figure(svg: Result<String, Box<dyn std::error::Error>>) -> Markup {
     match svg {
         Ok(svg) => html! { figure { (PreEscaped(svg)) } },
@@ -110,7 +108,7 @@ fn situations(results: &Results) -> Vec<Bar> {
     all
 }
 
-fn table_of_specimens(specimens: &[Caught]) -> Markup {
+fn table_of_seeded_bugs(seeded_bugs: &[Caught]) -> Markup {
     let bar = |caught: &Caught| Bar {
         name: format!("{} {}: {}", caught.row, caught.name, caught.what),
         count: caught.schedules.unwrap_or(0),
@@ -121,7 +119,7 @@ fn table_of_specimens(specimens: &[Caught]) -> Markup {
         },
     };
     html! {
-        h2 { "Specimens: schedules it took to catch each" }
-        (bars(["specimen", "schedules", "caught by"], &specimens.iter().map(bar).collect::<Vec<_>>()))
+        h2 { "Seeded bugs: schedules it took to catch each" }
+        (bars(["seeded bug", "schedules", "caught by"], &seeded_bugs.iter().map(bar).collect::<Vec<_>>()))
     }
 }

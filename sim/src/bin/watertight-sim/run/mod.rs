@@ -1,7 +1,6 @@
 //! Runs the schedules of many seeds.
 
 mod files;
-mod summary;
 mod watcher;
 
 use std::num::NonZero;
@@ -14,24 +13,24 @@ use watertight_sim::campaign::{self, Plan, Results, Shard};
 use watertight_sim::{Trace, World};
 
 use crate::cli::RunArgs;
-use crate::exit::{Ending, Exit};
-use crate::failure;
+use crate::exit::print_line;
+use crate::exit::{CommandResult, Exit};
 use crate::play::Play;
-use crate::say::say;
+use crate::shrink;
+pub(crate) use files::summarize;
 pub(crate) use files::{read_results, write_results};
-pub(crate) use summary::summarize;
 use watcher::Watcher;
 
 /// Runs, writes the results, and ends with a kind of failure, or with none.
-pub(crate) fn run(arguments: &RunArgs) -> Ending {
-    let play = Play::choose(arguments.world, arguments.specimen.as_deref())?;
+pub(crate) fn run(arguments: &RunArgs) -> CommandResult {
+    let play = Play::choose(arguments.world, arguments.seeded_bug.as_deref())?;
     let path = results_path(arguments, play.world());
     let mut results = beginning(arguments, play.world(), &path)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
 
-    // What cannot be written at the end of a long run is better said at its beginning.
+    // A file that cannot be written at the end of a long run is better reported at its beginning.
     write_results(&path, &results)?;
     let mut watcher = Watcher::new(arguments, &results, path.clone(), Arc::clone(&interrupted));
     campaign::run(&mut results, &|schedule| play.run(schedule, &Trace::off()), &mut watcher);
@@ -41,31 +40,31 @@ pub(crate) fn run(arguments: &RunArgs) -> Ending {
     }
     // A full disk must not hide what was found.
     let written = write_results(&path, &results);
-    let exit = ending(arguments, &results, interrupted.load(Ordering::Relaxed));
+    let exit = exit_code(arguments, &results, interrupted.load(Ordering::Relaxed));
     if written.is_ok() {
         eprintln!("results: {}", path.display());
     }
     if let Some(failed) = results.failures.first() {
-        let command = failure::keep(failed, play, &arguments.out).unwrap_or_else(|error| {
+        let command = shrink::keep(failed, play, &arguments.out).unwrap_or_else(|error| {
             eprintln!("watertight-sim: {error}");
-            failure::reproduce_seed(failed.seed, play)
+            shrink::reproduce_seed(failed.seed, play)
         });
         eprintln!("{command}");
     } else {
         written?;
     }
     if arguments.json {
-        say!("{}", serde_json::to_string(&results)?);
+        print_line!("{}", serde_json::to_string(&results)?);
     }
     Ok(exit)
 }
 
-fn ending(arguments: &RunArgs, results: &Results, interrupted: bool) -> Exit {
+fn exit_code(arguments: &RunArgs, results: &Results, interrupted: bool) -> Exit {
     // A part of a run reaches a part of the situations: the whole is judged when it is merged.
     let is_part = arguments.shard != Shard::WHOLE || interrupted;
     let exit = summarize(results, arguments.allow_unreached || is_part);
     if exit == Exit::Fine && interrupted {
-        eprintln!("interrupted: the same command with --resume goes on");
+        eprintln!("interrupted: the same command with --resume continues");
         return Exit::Interrupted;
     }
     exit
@@ -74,7 +73,7 @@ fn ending(arguments: &RunArgs, results: &Results, interrupted: bool) -> Exit {
 fn results_path(arguments: &RunArgs, world: World) -> PathBuf {
     let Shard { index, of } = arguments.shard;
     let seed = arguments.seed.0;
-    let what = arguments.specimen.as_deref().unwrap_or(world.name());
+    let what = arguments.seeded_bug.as_deref().unwrap_or(world.name());
     arguments.out.join(format!("run-{what}-{seed}-{index}of{of}.json"))
 }
 
@@ -86,7 +85,7 @@ fn beginning(
 ) -> Result<Results, Box<dyn std::error::Error>> {
     let plan = Plan {
         world,
-        specimen: arguments.specimen.clone(),
+        seeded_bug: arguments.seeded_bug.clone(),
         first_seed: arguments.seed.0,
         schedules: arguments.time.is_none().then_some(arguments.schedules),
         shard: arguments.shard,

@@ -12,7 +12,7 @@ use watertight_sim::campaign::{Progress, Results};
 use super::files::write_results;
 use crate::cli::RunArgs;
 
-/// How often a log gets a line, where nobody looks at a bar.
+/// The interval of lines in a log, where no progress bar is shown.
 const LINE: Duration = Duration::from_secs(10);
 
 /// How often the results are written, so that a run that is killed has lost little.
@@ -81,7 +81,7 @@ impl Progress for Watcher {
         }
         if self.last_write.elapsed() >= WRITE {
             self.last_write = Instant::now();
-            // The last write, which matters, says what is wrong.
+            // The last write, which matters, reports the error.
             write_results(&self.path, results).ok();
         }
     }
