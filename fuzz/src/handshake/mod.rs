@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use crate::heap;
 
-/// In virtual time: every deadline of a handshake and of a session has passed by then.
+/// In virtual time: every deadline of a handshake and of a session has passed by then. The waits of a case
+/// come on top.
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Bytes of the sockets' buffers.
@@ -119,7 +120,9 @@ pub fn check(case: &Handshake<'_>) {
         }
         Toward::ByteStreamAgent => block_on(case.bytes.len(), agent::byte_stream(case)),
         Toward::ManySockets => {
-            block_on_within(many_sockets::heap(case), case.bytes.len(), many_sockets::check(case))
+            let more =
+                Allowance { heap: many_sockets::heap(case), time: many_sockets::waits(case) };
+            block_on_within(more, case.bytes.len(), many_sockets::check(case));
         }
     }
 }
@@ -146,24 +149,33 @@ fn check_length_of(answer: usize, said: usize) {
     assert!(answer <= most, "{answer} bytes for {said}");
 }
 
-/// Runs a case until its end, within its time and its heap.
-fn block_on(bytes: usize, case: impl Future<Output = ()>) {
-    block_on_within(0, bytes, case);
+/// Heap and time that a case may take beyond those of one end.
+#[derive(Default)]
+struct Allowance {
+    /// Bytes of heap.
+    heap: u64,
+    /// Virtual time.
+    time: Duration,
 }
 
-/// The same, with more heap.
-fn block_on_within(room: u64, bytes: usize, case: impl Future<Output = ()>) {
-    let (most, ()) = heap::most(|| block_on_in_time(case));
+/// Runs a case until its end, within its time and its heap.
+fn block_on(bytes: usize, case: impl Future<Output = ()>) {
+    block_on_within(Allowance::default(), bytes, case);
+}
+
+/// The same, with more heap and more time.
+fn block_on_within(more: Allowance, bytes: usize, case: impl Future<Output = ()>) {
+    let (most, ()) = heap::most(|| block_on_in_time(LONG + more.time, case));
     // The bytes are in two buffers of sockets, in the parser's, and in the decoded form.
-    let explained = ROOM + room + 8 * bytes as u64;
+    let explained = ROOM + more.heap + 8 * bytes as u64;
     assert!(most <= explained, "{most} bytes of heap for {bytes}");
 }
 
-fn block_on_in_time(case: impl Future<Output = ()>) {
+fn block_on_in_time(long: Duration, case: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let Ok(runtime) = runtime else { panic!("no runtime: {runtime:?}") };
     runtime.block_on(async {
-        let in_time = timeout(LONG, case).await;
+        let in_time = timeout(long, case).await;
         assert!(in_time.is_ok(), "it has no end");
     });
 }

@@ -70,6 +70,11 @@ pub(super) fn heap(case: &Handshake<'_>) -> u64 {
     (sockets * (96 << 10)) + (agents * (512 << 10))
 }
 
+/// How long the steps of a case wait, together.
+pub(super) fn waits(case: &Handshake<'_>) -> Duration {
+    SocketStep::all(case.bytes).iter().map(SocketStep::wait).sum()
+}
+
 /// How many handshakes the server of a case runs at once.
 fn handshakes_of(case: &Handshake<'_>) -> usize {
     usize::from(1 + case.piece % MOST)
@@ -122,7 +127,7 @@ impl ManySockets {
                     self.close(place).await;
                 }
             }
-            SocketStep::Wait { millis } => sleep(Duration::from_millis(millis.into())).await,
+            SocketStep::Wait { .. } => sleep(step.wait()).await,
             SocketStep::Agent { stays } => {
                 if self.connected < AGENTS {
                     self.connect(stays).await;
@@ -174,6 +179,7 @@ impl ManySockets {
     /// An agent connects in time, beside any other remotes.
     async fn connect(&mut self, stays: bool) {
         let number = self.connected;
+        assert!(number <= AGENTS, "{number} agents before the last one, {AGENTS} at most");
         self.connected += 1;
         let server = self.server.clone();
         let agent = Agent::builder(endpoint(number), &format!("{AGENT}{number}"))

@@ -1,5 +1,7 @@
 //! What happens in one case, from its bytes.
 
+use std::time::Duration;
+
 use arbitrary::{Arbitrary, Unstructured};
 use watertight_core::wire::Hello;
 
@@ -68,6 +70,12 @@ impl<'a> SocketStep<'a> {
         let mut input = Unstructured::new(bytes);
         let next = || if input.is_empty() { None } else { Self::arbitrary(&mut input).ok() };
         std::iter::from_fn(next).collect()
+    }
+
+    /// How long it waits.
+    pub(super) fn wait(&self) -> Duration {
+        let Self::Wait { millis } = *self else { return Duration::ZERO };
+        Duration::from_millis(millis.into())
     }
 }
 
