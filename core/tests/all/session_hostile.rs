@@ -25,9 +25,9 @@ fn base() -> Lone {
 #[track_caller]
 fn assert_fault(mut lone: Lone, fault: &ProtocolViolation) {
     assert_eq!(lone.fault(), Some(fault));
-    let told = lone.receives();
+    let heard = lone.receives();
     if lone.end.session.dialect() == Dialect::Extended {
-        let Some((0, Body::GoAway { code, .. })) = told.last() else { panic!("{told:?}") };
+        let Some((0, Body::GoAway { code, .. })) = heard.last() else { panic!("{heard:?}") };
         let limit = matches!(fault, ProtocolViolation::AnswersUnread(_));
         let expected = if limit { GoAwayCode::LIMIT } else { GoAwayCode::PROTOCOL_ERROR };
         assert_eq!(*code, expected);
@@ -432,7 +432,7 @@ fn data_for_a_connection_of_ours_that_is_gone_is_not_answered() {
     lone.end.release(lone.now, ours);
     lone.receives();
     lone.sends_data(ours.get(), b"late");
-    assert!(lone.receives().is_empty(), "it was told already");
+    assert!(lone.receives().is_empty(), "it has the answer already");
 }
 
 /// P4.4.

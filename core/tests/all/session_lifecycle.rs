@@ -314,8 +314,8 @@ fn r20_a_dial_dropped_at_any_moment_is_over_at_both_ends() {
             pair.server.release(pair.now, id);
             pair.run();
             assert_eq!(pair.server.cause(id), Some(Cause::Dropped), "{dialect:?} {moment}");
-            let told = (moment > 0).then_some(Cause::RemoteReset);
-            assert_eq!(pair.agent.cause(id), told, "{dialect:?} {moment}");
+            let expected = (moment > 0).then_some(Cause::RemoteReset);
+            assert_eq!(pair.agent.cause(id), expected, "{dialect:?} {moment}");
             let accepted = pair.agent.session.accept(pair.now, id);
             assert_eq!(accepted, Err(InvalidState(id)));
             pair.assert_quiet_then_close();

@@ -251,8 +251,8 @@ mod tests {
             (OpenError::TooManyDials(1), ResetCode::LIMIT),
             (OpenError::Congested, ResetCode::LIMIT),
         ] {
-            let told = refusal_of(DialError::NotSent(error.clone()), "edge");
-            assert_eq!(told.code, code, "{error}");
+            let refusal = refusal_of(DialError::NotSent(error.clone()), "edge");
+            assert_eq!(refusal.code, code, "{error}");
         }
     }
 }

@@ -73,8 +73,8 @@ async fn a_half_closed_connection_ends_when_it_has_been_idle_for_too_long() {
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(start.elapsed().as_secs(), 3 * 200 + IDLE.as_secs());
     assert!(aborted.load(Relaxed));
-    let told = far.write_u8(1).await.unwrap_err();
-    assert!(told.to_string().contains("idle for too long"), "{told}");
+    let error = far.write_u8(1).await.unwrap_err();
+    assert!(error.to_string().contains("idle for too long"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,9 +143,9 @@ async fn the_tunnel_receives_the_failure_of_the_socket() {
             splice(socket, stream, OnEof::HalfClose, Keepalive::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert!(aborted.load(Relaxed));
-        let told = far.read_u8().await.unwrap_err();
-        assert_eq!(told.kind(), ErrorKind::ConnectionReset);
-        assert!(told.to_string().contains("the cable is cut"), "{told}");
+        let error = far.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(error.to_string().contains("the cable is cut"), "{error}");
     }
 }
 
@@ -195,8 +195,8 @@ async fn dropping_a_copy_resets_both_sides() {
     client.write_u8(1).await.unwrap();
     tokio::time::timeout(Duration::from_secs(1), copying).await.unwrap_err();
     assert!(aborted.load(Relaxed));
-    let told = far.read_to_end(&mut Vec::new()).await.unwrap_err();
-    assert_eq!(told.kind(), ErrorKind::ConnectionReset);
+    let error = far.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
@@ -481,6 +481,6 @@ async fn n2_a_socket_that_is_silent_for_too_long_has_vanished() {
     assert!(error.to_string().contains("no longer answers"), "{error}");
     assert!(start.elapsed() <= CHECK + LAST_BYTES, "{:?}", start.elapsed());
     assert!(aborted.load(Relaxed));
-    let told = far.read_u8().await.unwrap_err();
-    assert!(told.to_string().contains("no longer answers"), "{told}");
+    let error = far.read_u8().await.unwrap_err();
+    assert!(error.to_string().contains("no longer answers"), "{error}");
 }

@@ -62,8 +62,8 @@ async fn violations_are_answered_with_their_close_code() {
         (b"\x82\xff\0\0\0\0\0\x10\0\x01\0\0\0\0", 1009), // one byte beyond the limit
         (b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 1009),
     ] {
-        let (error, told) = refused(bytes).await;
-        assert_eq!(told, code, "{error}");
+        let (error, sent) = refused(bytes).await;
+        assert_eq!(sent, code, "{error}");
         assert!(error.starts_with("the remote "), "{error}");
     }
 }
